@@ -38,15 +38,12 @@ if TYPE_CHECKING:
     from typer._click import Context
 
 GLOBAL_FLAGS = ("--debug", "--quiet", "-q")  # good before and after the name of a command
-# panels and colours for people; what is piped is plain text, and not folded
+# panels and colours on a terminal; plain text that is not folded in pipes
 _on_terminal = sys.stdout.isatty() and sys.stderr.isatty()
 
 
 class Commands(TyperGroup):
-    """The command `mlops`.
-
-    Takes its own flags anywhere, and ends with one line when it is interrupted.
-    """
+    """The command `mlops`: its own flags may stand anywhere, and an interruption is one line."""
 
     def parse_args(self, ctx: Context, args: list[str]) -> list[str]:
         """Move flags of the command itself before the name of the subcommand, up to a `--`."""
@@ -72,7 +69,7 @@ app = typer.Typer(
 )
 app.add_typer(datasets.app, name="dataset")
 app.add_typer(runs.app, name="run")
-app.add_typer(runs.app, name="runs", hidden=True)  # its name before 1.0
+app.add_typer(runs.app, name="runs", hidden=True)  # alias
 app.add_typer(models.app, name="model")
 app.add_typer(import_runs.app, name="import")
 app.add_typer(log.app, name="log")
@@ -92,7 +89,7 @@ app.command("reindex")(reindex.reindex)
 
 @app.command("demo")
 def run_demo() -> None:
-    """Run the example project end to end; run it again and it does only what is missing."""
+    """Run the example project end to end; a second run does only the missing steps."""
     from mlops_assets.cli.demo import demo
 
     demo()
@@ -134,7 +131,7 @@ def _plain_warning(
 
 
 class _Plain(logging.Formatter):
-    """Writes log records as text: GDAL's warnings have what stands in files."""
+    """Escape log records for a terminal: GDAL's warnings quote the contents of files."""
 
     def format(self, record: logging.LogRecord) -> str:
         return shown(printable(super().format(record)))
@@ -142,7 +139,7 @@ class _Plain(logging.Formatter):
 
 def main() -> None:
     """Run the command; a failure is one message, exit code 1; a traceback only with `--debug`."""
-    # at its end an interpreter searches all libraries for garbage, which takes seconds
+    # at exit the interpreter collects the garbage of all libraries, which takes seconds
     atexit.register(gc.freeze)
     if logging.lastResort is not None:
         logging.lastResort.setFormatter(_Plain())
@@ -158,9 +155,9 @@ def main() -> None:
         if "--debug" in sys.argv:
             raise
         errors.print("error: ", style="bold red", end="")
-        errors.print(shown(str(error)))  # whatever a library has put into it
+        errors.print(shown(str(error)))  # libraries may have put a password into it
         sys.exit(1)
-    except BrokenPipeError:  # whoever reads has read enough
+    except BrokenPipeError:  # the reader has closed the pipe
         # so that nothing is left to be flushed
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)

@@ -1,7 +1,6 @@
 """`mlops demo`: the main job on the shipped example, from landed data to a classified scene.
 
-It uses what everybody uses: the project's jobs and sensors. It knows how to land Indian Pines, and
-nothing else.
+It uses the project's jobs and sensors, as any project does; only landing Indian Pines is its own.
 """
 
 from __future__ import annotations
@@ -33,7 +32,7 @@ MODELS = ("indian_pines_svm", "indian_pines_cnn")
 
 
 def demo() -> None:
-    """Run the example project end to end; run it again and it does only what is missing."""
+    """Run the example project end to end; a second run does only the missing steps."""
     started = time.monotonic()
     settings = Settings.from_environment()
     with open_project(settings, DEFAULT_MODULE) as project:
@@ -41,20 +40,20 @@ def demo() -> None:
             preload(project.model(model))
         store = open_store()
         folder = store.workspace.root / "landing" / DATASET
-        _say("1. Land the first half of the survey (every second row of labels) and commit it")
+        _heading("1. Land the first half of the survey (every second row of labels) and commit it")
         if not store.registry.data_versions(DATASET):
             _land(folder, rows=slice(0, None, 2))
             _launch(project, "committing", f"{DATASET}_landing")
-        _tell_version(store, "v1")
+        _print_version(store, "v1")
         _train_all(project, store, "v1")
-        _say("3. Land the rest; the sensor notices it and asks for a commit")
+        _heading("3. Land the rest; the sensor notices it and requests a commit")
         if len(store.registry.data_versions(DATASET)) < 2:
             _land(folder, rows=slice(None))
             _wait_for_sensor(project, f"{DATASET}_new_data")
             _launch(project, "committing", f"{DATASET}_landing")
-        _tell_version(store, "v2")
+        _print_version(store, "v2")
         _train_all(project, store, "v2")
-        _say(
+        _heading(
             "5. Compare the models and the data versions, on the test split, measured with the ONNX"
             " models"
         )
@@ -62,25 +61,25 @@ def demo() -> None:
         rows = [describe(store.registry, row) for row in found]
         metrics = metric_columns(row.metrics for row in found)
         show(rows, False, ["model", "version", *metrics], "")
-        _say("6. Promote each model whose gates pass")
+        _heading("6. Promote each model whose gates pass")
         promoted = [model for model in MODELS if _promote(project, store, model)]
-        _say("7. Verify the chain: every byte from the metric back to the landed files")
+        _heading("7. Verify the chain: every byte from the metric back to the landed files")
         for model in promoted:
             _verify(store, model)
         if "indian_pines_cnn" in promoted:
-            _say("8. Classify the whole scene with the model in production")
+            _heading("8. Classify the whole scene with the model in production")
             _predict(store, folder / "images" / "indian_pines.tif")
     _farewell(settings, store, time.monotonic() - started)
 
 
-def _say(text: str) -> None:
+def _heading(text: str) -> None:
     console.print(f"\n{text}", style="bold")
 
 
 def _launch(project: Project, doing: str, job: str, partition: str | None = None) -> None:
     started = time.monotonic()
     console.print(f"   {doing} …")
-    with interruptible(lambda: "what is done is kept; to continue, run 'mlops demo' again"):
+    with interruptible(lambda: "finished steps are kept; to continue, run 'mlops demo' again"):
         project.launch(job, partition)
     console.print(f"   … done in {time.monotonic() - started:.1f} s")
 
@@ -88,7 +87,7 @@ def _launch(project: Project, doing: str, job: str, partition: str | None = None
 def _land(folder: Path, rows: slice) -> None:
     """Write the scene and the labels of some rows as GeoTIFFs into the landing.
 
-    They have no georeference.
+    They have no georeferencing.
     """
     scene, labels = load_indian_pines()
     surveyed = np.zeros_like(labels)
@@ -96,7 +95,7 @@ def _land(folder: Path, rows: slice) -> None:
     for name, bands in (("images", scene), ("labels", surveyed[None])):
         target = folder / name / "indian_pines.tif"
         target.parent.mkdir(parents=True, exist_ok=True)
-        part = target.with_name(".part")  # hidden, so that nobody commits half a file
+        part = target.with_name(".part")  # hidden, so that no commit takes half a file
         with open_raster(
             part,
             "w",
@@ -130,7 +129,7 @@ def load_indian_pines() -> tuple[NDArray[np.uint16], NDArray[np.uint8]]:
     return np.ascontiguousarray(scene), np.asarray(bundle.ticks[0]).astype(np.uint8)
 
 
-def _tell_version(store: Store, version: str) -> None:
+def _print_version(store: Store, version: str) -> None:
     row = store.registry.data_version(Reference(DATASET, version))
     counts = ", ".join(f"{count} {name}" for name, count in row.counts.items())
     console.print(
@@ -140,7 +139,7 @@ def _tell_version(store: Store, version: str) -> None:
 
 
 def _wait_for_sensor(project: Project, name: str) -> None:
-    """Evaluate a sensor as the daemon does, until it asks for a run."""
+    """Evaluate a sensor as the daemon does, until it requests a run."""
     sensor = project.definitions.resolve_sensor_def(name)
     cursor: str | None = None
     while True:
@@ -157,7 +156,7 @@ def _wait_for_sensor(project: Project, name: str) -> None:
 
 
 def _train_all(project: Project, store: Store, version: str) -> None:
-    _say(
+    _heading(
         f"{'2' if version == 'v1' else '4'}. Train, export to ONNX, prove equal, evaluate and"
         f" record on {version}"
     )
@@ -168,13 +167,12 @@ def _train_all(project: Project, store: Store, version: str) -> None:
             if row.stage == "recorded"
         ]
         if done:
-            console.print(f"   {model}@{done[-1].version} is there already")
+            console.print(f"   {model}@{done[-1].version} exists already")
             continue
         try:
             _launch(project, f"training {model}", f"{model}_lifecycle", version)
-        except (
-            MlopsError
-        ) as error:  # gates that do not pass are an outcome here, as long as there is a record
+        except MlopsError as error:
+            # failed gates are an outcome of the demo, as long as there is a record
             trained = store.registry.model_versions(model, data_version=version)
             if not trained or trained[-1].stage != "recorded":
                 raise
@@ -226,13 +224,13 @@ def _predict(store: Store, scene: Path) -> None:
 
 def _farewell(settings: Settings, store: Store, seconds: float) -> None:
     row = store.registry.model_versions("indian_pines_cnn", data_version="v2")[-1]
-    _say(f"Done in {seconds:.0f} s. Results:")
+    _heading(f"Done in {seconds:.0f} s. Results:")
     folder = store.workspace.root / model_folder(row.model, row.version)
     for what, where in {
         "model card, per class": folder / "model-card.md",
         "confusion matrix": folder / "figures" / "confusion_matrix.png",
         "STAC catalogue": store.workspace.root / CATALOG_ROOT,
-        "Dagster's history": f"{settings.dagster_home}; 'make up' shows it in a browser",
+        "Dagster's history": f"{settings.dagster_home}; open it in a browser with 'make up'",
         "more": "mlops dataset list · mlops run list · mlops model list · mlops model verify",
     }.items():
         console.print(f"   {what}: {where}")

@@ -17,11 +17,11 @@ def hub(
     ] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port to listen on.", min=1, max=65535)] = 8080,
     largest_file: Annotated[
-        str, typer.Option(help="Size of a file that callers may send, e.g. 2Gi.")
+        str, typer.Option(help="Maximum size of an uploaded file, e.g. 2Gi.")
     ] = "2Gi",
     module: Module = None,
 ) -> None:
-    """Take external runs, by HTTP; callers show a token, see `mlops token`."""
+    """Serve the HTTP API of external runs; callers need a token, see `mlops token`."""
     from mlops_assets.hub.app import HubSettings, create_app
     from mlops_assets.identity.declaration import read_identity
     from mlops_assets.models.specification import bytes_of
@@ -45,8 +45,8 @@ def hub(
     app = create_app(open_store(), hub_settings)
     if not _is_loopback(host):
         errors.print(
-            f"listening on {host} without encryption, so that others could read the token: "
-            "put a server with TLS in front",
+            f"listening on {host} without encryption, which exposes tokens to the network: put a"
+            " reverse proxy with TLS in front",
             style="yellow",
         )
     serve(app, host, port)

@@ -16,7 +16,7 @@ app = typer.Typer(help="The log of all changes of the registry.", no_args_is_hel
 def _group() -> None:
     """The log of all changes of the registry.
 
-    It shows who has changed what, in a chain that cannot be altered unnoticed.
+    Entries name the principal and the changed rows, in a chain that shows any alteration.
     """
 
 
@@ -28,12 +28,12 @@ def head(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Print the head of the log, SEQ:SHA256, to be kept elsewhere.
+    """Print the head of the log, SEQ:SHA256, to be stored outside the workspace.
 
-    'mlops verify --head' checks that it is contained.
+    'mlops verify --head' checks that the log contains it.
 
-    A head states every change before it: whoever can rewrite registry and workspace cannot make a
-    log that has it.
+    A head commits to every change before it: a rewritten registry and workspace cannot have a log
+    that contains it.
     """
     from mlops_assets.registry.log.heads import head_of
 

@@ -1,4 +1,4 @@
-"""`mlops doctor`: whether this installation and workspace are well, and what to do where not."""
+"""`mlops doctor`: checks of the installation and the workspace, with remedies."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def doctor(module: Module = None, as_json: Json = False) -> None:
         _row(
             "disk",
             free > MIN_FREE_BYTES,
-            f"{free / 2**30:.1f} GiB free; commits and runs want 1 GiB",
+            f"{free / 2**30:.1f} GiB free; commits and runs need 1 GiB",
         )
     )
     gone = close_abandoned_runs(store)
@@ -83,16 +83,16 @@ def doctor(module: Module = None, as_json: Json = False) -> None:
         assets = len(project.definitions.resolve_asset_graph().get_all_asset_keys())
         rows.append(_row("dagster home", True, str(settings.dagster_home)))
         wrong = left_out(project.definitions)
-        detail = f"; declared wrongly and left out: {', '.join(wrong)}" if wrong else ""
+        detail = f"; invalid and left out: {', '.join(wrong)}" if wrong else ""
         rows.append(_row("project", not wrong, f"{assets} assets load{detail}"))
     show(rows, as_json, ["what", "well", "detail"], "")
     if not all(row["well"] for row in rows):
-        console.print("see the rows that are not well", style="yellow")
+        console.print("see the rows whose 'well' is False", style="yellow")
         raise typer.Exit(1)
 
 
 def _close_dagster_runs(instance: dg.DagsterInstance, run_ids: list[str | None]) -> None:
-    """End Dagster runs whose process is gone too, as they would count as running for ever."""
+    """End Dagster runs whose process is gone, too; they would count as running forever."""
     for run_id in run_ids:
         run = instance.get_run_by_id(run_id) if run_id else None
         if run is not None and not run.is_finished:

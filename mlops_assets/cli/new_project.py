@@ -1,4 +1,4 @@
-"""`mlops init`: a project of one's own, whose YAML and trainers live outside of this repository."""
+"""`mlops init`: a new project, whose YAML and trainers live outside of this repository."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from mlops_assets.names import check_name
 
 def init(
     directory: Annotated[
-        Path, typer.Argument(help="Folder to make; its name becomes the package's name.")
+        Path, typer.Argument(help="Folder to create; its name becomes the package's name.")
     ],
 ) -> None:
-    """Make a project: pyproject, definitions, an example dataset and model, and a workspace."""
+    """Create a project with definitions, an example dataset and model, and a workspace."""
     from mlops_assets.components.project.launch import prepare_home
 
     root = directory.expanduser().resolve()
@@ -40,7 +40,7 @@ def init(
     )
     prepare_home(home)
     console.print(
-        f"made {root}; next:\n  cd {directory}\n  mlops dataset commit samples\n  mlops train"
+        f"created {root}; next:\n  cd {directory}\n  mlops dataset commit samples\n  mlops train"
         " samples_forest",
     )
 

@@ -13,7 +13,9 @@ from mlops_assets.settings import Settings
 def reindex(
     into: Annotated[
         str | None,
-        typer.Option("--into", metavar="URL", help="Registry to write instead of yours."),
+        typer.Option(
+            "--into", metavar="URL", help="Registry to write instead of the configured one."
+        ),
     ] = None,
     until: Annotated[
         int | None,
@@ -21,14 +23,14 @@ def reindex(
             "--until",
             metavar="SEQ",
             min=1,
-            help="Newest entry of the log to replay; later ones are moved away.",
+            help="Newest entry of the log to replay; later entries are set aside.",
         ),
     ] = None,
     as_json: Json = False,
 ) -> None:
     """Rebuild a lost registry from the workspace.
 
-    The source is its log, or the published documents where there is no log.
+    The source is its log, or the published documents if there is no log.
     """
     from mlops_assets.reindex.reindex import reindex as rebuild
     from mlops_assets.storage import Workspace
@@ -55,5 +57,5 @@ def reindex(
     console.print(f"{shown(url)} is rebuilt from {source}")
     console.print(f"it has {rows}")
     for line in found.unproven:
-        console.print(f"not proved: {line}", style="yellow")
+        console.print(f"not proven: {line}", style="yellow")
     advise("run 'mlops verify' to compare every file with it")

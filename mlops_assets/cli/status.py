@@ -1,4 +1,4 @@
-"""`mlops status`: what runs, what failed lately, and what waits for somebody."""
+"""`mlops status`: running work, recent failures, and pending decisions."""
 
 from __future__ import annotations
 
@@ -18,13 +18,11 @@ if TYPE_CHECKING:
     from mlops_assets.registry import DataVersion, Registry
     from mlops_assets.runs.activity import Declared, Failed, Running, Sweep, Waiting
 
-MAX_SCANNED = 20_000  # files of a landing that are looked at
+MAX_SCANNED = 20_000  # files of a landing
 
 
 def status(as_json: Json = False) -> None:
-    """Show what is running, what failed in the last 24 hours, and what waits.
-
-    Data, training and promotion may wait.
+    """Show running work, failures of the last 24 hours, and pending decisions.
 
     Only the registry, landing folders of this machine and the project's YAML files are read;
     nothing is changed.
@@ -50,20 +48,17 @@ def status(as_json: Json = False) -> None:
         }
         show_one(document, as_json=True)
         return
-    console.print(
-        f"workspace {settings.workspace}:"
-        f" {_contents(registry) if registry else 'nothing in it yet'}"
-    )
+    console.print(f"workspace {settings.workspace}: {_contents(registry) if registry else 'empty'}")
     _print_running(running, sweeps)
     _print_failed(failed)
     _print_waiting(waiting)
     if registry is None and project_module() == DEFAULT_MODULE:
         console.print(
-            "there is no project in this folder; 'mlops init DIR' makes one, 'mlops demo' runs the"
+            "this folder has no project; 'mlops init DIR' creates one, 'mlops demo' runs the"
             " example"
         )
     elif not running and not failed and not waiting:
-        console.print("nothing is running, nothing failed in the last 24 hours, nothing waits")
+        console.print("nothing is running or pending, and nothing failed in the last 24 hours")
 
 
 def _is_new(settings: Settings) -> bool:
@@ -76,7 +71,8 @@ def _is_new(settings: Settings) -> bool:
 
 
 def _contents(registry: Registry) -> str:
-    data, models = registry.data_versions(), registry.model_versions()
+    data = registry.data_versions()
+    models = registry.model_versions()
     names = {row.model for row in models}
     in_production = sum("production" in registry.aliases(name) for name in names)
     return (
@@ -86,10 +82,7 @@ def _contents(registry: Registry) -> str:
 
 
 def _models() -> dict[str, Declared]:
-    """Return the models that YAML files declare.
-
-    One whose gates cannot be read has unknown ones.
-    """
+    """Return the models that YAML files declare; gates are None where they are invalid."""
     from pydantic import TypeAdapter, ValidationError
 
     from mlops_assets.models.specification import Gate
@@ -111,7 +104,7 @@ def _landings(settings: Settings, registry: Registry | None) -> Iterator[Waiting
     from mlops_assets.runs.activity import Waiting
 
     if registry is None and project_module() == DEFAULT_MODULE:
-        return  # the example, which nobody has asked for
+        return  # the shipped example, which was not requested
     for declaration in declared("TrainingDataset"):
         name = declaration.name
         source = declaration.attributes.get("source")
@@ -136,7 +129,7 @@ def _landings(settings: Settings, registry: Registry | None) -> Iterator[Waiting
 
 
 def _folder(settings: Settings, url: str) -> Path | None:
-    """Return the folder of a landing; None if it is elsewhere."""
+    """Return the folder of a landing; None if it is not on this machine."""
     if "://" not in url and settings.workspace.startswith("file://"):
         return Path(unquote(settings.workspace.removeprefix("file://"))) / url
     return Path(unquote(url.removeprefix("file://"))) if url.startswith("file://") else None
@@ -163,7 +156,7 @@ def _has_changed(folder: Path, registry: Registry | None, newest: DataVersion | 
                 recent.append((path.relative_to(folder).as_posix(), found.st_size, stamp))
     if not recent or registry is None or newest is None:
         return bool(recent)
-    # a commit that found nothing new remembers what it has read
+    # files that a commit without changes has read
     known = {
         (path, size, stamp) for path, size, stamp, _ in registry.landed(folder.resolve().as_uri())
     }

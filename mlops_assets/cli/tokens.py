@@ -22,20 +22,20 @@ COLUMNS = ("id", "name", "roles", "state", "created", "created_by", "expires")
 def _lifetime(text: str) -> timedelta:
     found = re.fullmatch(r"([1-9]\d{0,3})([hdw])", text)
     if found is None:
-        raise typer.BadParameter(f"{text!r} is not a time such as 12h, 30d or 8w")
+        raise typer.BadParameter(f"{text!r} is not a valid lifetime, e.g. 12h, 30d or 8w")
     return timedelta(**{_UNITS[found[2]]: int(found[1])})
 
 
 @app.command()
 def create(
-    name: Annotated[str, typer.Argument(help="Who is to have it, as the log names them.")],
-    role: Annotated[list[Role], typer.Option(help="What they may do; may be given several times.")],
+    name: Annotated[str, typer.Argument(help="Principal of the token, as named in the log.")],
+    role: Annotated[list[Role], typer.Option(help="Role of the principal; repeatable.")],
     expires: Annotated[
-        timedelta, typer.Option(parser=_lifetime, help="When it expires, e.g. 12h, 30d, 8w.")
+        timedelta, typer.Option(parser=_lifetime, help="Lifetime, e.g. 12h, 30d, 8w.")
     ] = "30d",  # type: ignore[assignment]
     as_json: Json = False,
 ) -> None:
-    """Create a token and print it, once: what is kept cannot be turned back into it."""
+    """Create a token and print it once; only its hash is stored."""
     from mlops_assets.identity.tokens import create_token
 
     token, text = create_token(open_store().registry, name, set(role), expires)
@@ -60,18 +60,20 @@ def list_tokens(as_json: Json = False) -> None:
 def revoke(
     which: Annotated[
         str,
-        typer.Argument(metavar="ID|NAME", help="Its id, the token itself, or a name: all of it."),
+        typer.Argument(
+            metavar="ID|NAME", help="Id, the token itself, or a name for all tokens of it."
+        ),
     ],
 ) -> None:
     """Revoke a token; servers refuse it from the next request on."""
     from mlops_assets.identity.tokens import identifier
 
-    which = identifier(which) or which  # so that a secret is not repeated
+    which = identifier(which) or which  # a secret is not printed again
     revoked = open_store().registry.revoke_tokens(which)
     for token in revoked:
         console.print(f"token {token.id} of {token.name} is revoked")
     if not revoked:
-        console.print(f"{which} was revoked before")
+        console.print(f"{which} is revoked already")
 
 
 def _described(token: Token) -> dict[str, object]:

@@ -1,4 +1,4 @@
-"""`mlops verify`: all of the workspace and the registry, and heads of the log kept elsewhere."""
+"""`mlops verify`: all of the workspace and the registry, and external heads of the log."""
 
 from __future__ import annotations
 
@@ -33,15 +33,16 @@ def verify(
 ) -> None:
     """Verify everything: files, documents, the registry's tables, its log and the log's mirror.
 
-    Exits with 1 if anything is not as it was published. Where MLOPS_LOG_HEAD names a place
-    elsewhere, the log must contain the head that was left there last, and leaves its own.
+    Exits with 1 if anything differs from what was published. If MLOPS_LOG_HEAD is set, the log
+    must contain the head that was last written there, and writes its own.
     """
     from mlops_assets.models.verify import verify_all
     from mlops_assets.registry.log.heads import head_problems, read_head, verify_kept_head
 
     if key is not None and head is None:
-        raise typer.BadParameter("--key is of a head; name it with --head")
-    settings, store = Settings.from_environment(), open_store()
+        raise typer.BadParameter("--key checks the signature of a head; give the head with --head")
+    settings = Settings.from_environment()
+    store = open_store()
     wanted = None if head is None else read_head(_text_of(head))
     found = verify_all(store)
     log = found.log
@@ -64,10 +65,10 @@ def _text_of(head: str) -> str:
 
 
 def report(found: Verification, as_json: bool) -> None:
-    """Print what was verified.
+    """Print the result of a verification.
 
     Raises:
-        IntegrityError: something is not as it was published.
+        IntegrityError: something differs from what was published.
     """
     log = found.log
     document = {
@@ -85,16 +86,14 @@ def report(found: Verification, as_json: bool) -> None:
     if not found.passed:
         listed = "\n".join(f"  - {problem}" for problem in found.problems)
         raise IntegrityError(
-            f"{found.subject} is not as it was published; restore what is named from a"
+            f"{found.subject} is not as it was published; restore the following from a"
             f" backup:\n{listed}"
         )
     if not as_json:
         console.print(
             f"{found.subject}: {found.files} files, {found.size} bytes, all as they were published"
         )
-        since = (
-            ""
-            if log.adopted is None
-            else f"; what is older than {log.adopted} is as it was found then"
-        )
-        console.print(f"the registry is what the {log.seq} entries of its log say{since}")
+        since = ""
+        if log.adopted is not None:
+            since = f"; rows older than {log.adopted} are as they were found then"
+        console.print(f"the registry matches the {log.seq} entries of its log{since}")

@@ -85,7 +85,7 @@ def test_a_project_goes_from_data_to_production_and_back(project: Path, mlops: M
 
 
 @pytest.mark.slow
-def test_a_model_that_fails_its_gates_is_told_with_the_reason_and_kept(
+def test_a_model_that_fails_its_gates_is_reported_with_the_reason_and_kept(
     committed: Path, mlops: Mlops
 ) -> None:
     declared = committed / "fieldwork" / "defs" / "samples" / "defs.yaml"
@@ -107,7 +107,7 @@ BAD_INPUT = [
     (["dataset", "show", "x[/red]"], 1, "cannot be used"),
     (["dataset", "commit", "nothing"], 1, "this project declares samples"),
     (["dataset", "commit", "samples", "--tag", "v9"], 1, "looks like a version"),
-    (["dataset", "tag", "samples", "x"], 2, "say which version"),
+    (["dataset", "tag", "samples", "x"], 2, "name a version"),
     (["train", "nothing"], 1, "this project declares samples_forest"),
     (["train", "samples_forest"], 1, "dataset 'samples' has no data version"),
     (["train", "samples_forest", "-p", "n_estimators"], 2, "not NAME=VALUE"),
@@ -145,7 +145,7 @@ FAILING = {
 
 
 @pytest.mark.slow
-def test_a_trainer_that_fails_says_so_and_can_be_run_again(committed: Path, mlops: Mlops) -> None:
+def test_a_failed_trainer_is_reported_and_can_be_run_again(committed: Path, mlops: Mlops) -> None:
     declared = committed / "fieldwork" / "defs" / "samples" / "defs.yaml"
     text = declared.read_text().replace(
         "mlops_assets.training.trainers.sklearn:train", "fieldwork.own:train"
@@ -166,9 +166,7 @@ def test_a_trainer_that_fails_says_so_and_can_be_run_again(committed: Path, mlop
     assert mlops("model", "list", "--json").json == []
 
 
-def test_doctor_is_content_with_a_new_project_and_names_what_is_not_well(
-    project: Path, mlops: Mlops
-) -> None:
+def test_doctor_passes_a_new_project_and_names_problems(project: Path, mlops: Mlops) -> None:
     rows = {row["what"]: row for row in mlops("doctor", "--json").json}
     assert all(row["well"] for row in rows.values())
     orphan = project / "workspace" / "models" / "half" / "written.bin"
@@ -182,7 +180,7 @@ def test_doctor_is_content_with_a_new_project_and_names_what_is_not_well(
     wrong.write_text(
         "type: mlops_assets.components.TrainingDataset\nattributes: {name: wrong, oops: 1}\n"
     )
-    assert "declared wrongly and left out: wrong" in mlops("doctor", "--json").out
+    assert "invalid and left out: wrong" in mlops("doctor", "--json").out
     outcome = mlops("dataset", "commit", "wrong")
     assert (outcome.code, f"{wrong}:2: attributes.oops: unknown key" in outcome.err) == (1, True)
 

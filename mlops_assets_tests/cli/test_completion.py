@@ -53,7 +53,7 @@ def completed(line: str, tmp_path: Path) -> list[str]:
         ("mlops model show ", []),
     ],
 )
-def test_a_new_project_completes_commands_choices_and_what_it_declares(
+def test_a_new_project_completes_commands_choices_and_declarations(
     project: Path, tmp_path: Path, line: str, expected: list[str]
 ) -> None:
     assert completed(line, tmp_path) == expected
@@ -94,6 +94,7 @@ def test_whatever_goes_wrong_completion_is_silent(
 def test_help_shows_choices_unfolded_and_a_wrong_one_is_refused(mlops: Mlops) -> None:
     listed = mlops("sweep", "--help").out
     assert "<tpe|random|grid>" in listed
-    assert "\n  Options override the file. Run again, the same command continues " in listed
+    sentence = "Search for parameters; the best model on the validation split becomes candidate."
+    assert f"\n  {sentence}\n" in listed
     refused = mlops("sweep", "x", "--space", "y", "--method", "bayes")
     assert refused.code == 2 and "'bayes' is not one of 'tpe', 'random', 'grid'" in refused.err

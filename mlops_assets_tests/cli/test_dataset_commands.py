@@ -103,7 +103,7 @@ def test_diff_cuts_long_lists_for_people_only(store: Store, mlops: Mlops) -> Non
     assert len(mlops("dataset", "diff", "tiles", "--json").json["samples"]["added"]) == 50
 
 
-def test_diff_of_the_same_content_says_so(two: Store, mlops: Mlops) -> None:
+def test_diff_of_the_same_content_reports_it(two: Store, mlops: Mlops) -> None:
     assert "the same content" in mlops("dataset", "diff", "tiles@v1", "tiles@first").out
     assert mlops("dataset", "diff", "tiles@v1", "tiles@v1", "--json").json["same"]
 
@@ -134,15 +134,15 @@ def test_recall_writes_a_version_back(two: Store, mlops: Mlops, tmp_path: Path) 
     assert (again["kept"], again["written"], again["files"]) == (12, {}, 12)
 
 
-def test_recall_of_a_part_says_what_it_is(two: Store, mlops: Mlops, tmp_path: Path) -> None:
+def test_recall_of_a_part_states_what_was_requested(
+    two: Store, mlops: Mlops, tmp_path: Path
+) -> None:
     out = mlops(
         "dataset", "recall", "tiles@v1", "part", "--split", "test", "--class", "wheat", "--copy"
     ).out
     assert "2 file(s)" in out
     assert "2 copied" in out
-    assert "2 sample(s) (whole files, of which only these samples were asked for)" in " ".join(
-        out.split()
-    )
+    assert "2 sample(s) (whole files; only these samples were requested)" in " ".join(out.split())
     assert set(tree(tmp_path / "part")) == {"test/wheat/1.npy", "test/wheat/2.npy"}
 
 
@@ -172,14 +172,14 @@ def test_verify_ends_with_1_if_anything_is_not_as_published(two: Store, mlops: M
     well = mlops("dataset", "verify", "tiles@v1", "--quiet")
     assert (well.code, well.err) == (0, "")
     assert "3 document(s) and 12 file(s)" in well.out
-    assert "everything is as it was published" in well.out
+    assert "everything is as published" in well.out
     path = object_path(two, land_images(two), MAIZE)
     damage(path)
     failed = mlops("dataset", "verify", "tiles@first")
     assert failed.code == 1
     assert MAIZE in failed.out
     assert "changed" in failed.out
-    assert "1 thing(s) are not as they were published" in failed.err
+    assert "1 file(s) or document(s) differ from what was published" in failed.err
     assert "commit tiles --rehash" in " ".join(failed.err.split())
     document = mlops("dataset", "verify", "tiles@v1", "--json")
     assert document.code == 1
@@ -204,7 +204,7 @@ def test_commit_rehash_mends_a_damaged_object(project: Path, mlops: Mlops) -> No
     assert mlops("dataset", "verify", "samples").code == 0
 
 
-def test_commit_assesses_and_says_what_failed_by_the_thresholds_of_now(
+def test_commit_assesses_and_prints_failed_checks_by_the_current_thresholds(
     project: Path, mlops: Mlops
 ) -> None:
     declared = project / "fieldwork" / "defs" / "samples" / "defs.yaml"
@@ -251,7 +251,7 @@ def test_preview_shows_split_tables_and_publishes_nothing(project: Path, mlops: 
 
 
 @pytest.mark.slow
-def test_a_check_that_stops_training_is_told_and_can_be_allowed(
+def test_a_check_that_blocks_training_is_printed_and_can_be_allowed(
     project: Path, mlops: Mlops
 ) -> None:
     landed = project / "workspace" / "landing" / "samples" / "samples.csv"
@@ -262,7 +262,7 @@ def test_a_check_that_stops_training_is_told_and_can_be_allowed(
     table.to_csv(landed, index=False)
     committed = mlops("dataset", "commit", "samples")
     assert committed.code == 0
-    assert "  stops training: leakage: " in committed.out
+    assert "  blocks training: leakage: " in committed.out
     trained = mlops("train", "samples_forest", "-p", "n_estimators=3")
     assert (trained.code, "check 'leakage' failed" in trained.err) == (1, True)
     assert mlops("dataset", "assess", "samples").code == 1
@@ -277,7 +277,7 @@ def test_a_check_that_stops_training_is_told_and_can_be_allowed(
     assert {check["name"]: check["passed"] for check in allowed.json["checks"]}["leakage"]
 
 
-def test_show_tells_what_is_known(store: Store, mlops: Mlops) -> None:
+def test_show_prints_the_content_of_a_version(store: Store, mlops: Mlops) -> None:
     from mlops_assets.datasets.commit.commit import commit
 
     specification = scenes_specification(title="Two scenes")

@@ -51,7 +51,7 @@ def test_an_interrupt_is_one_line_and_code_130(capsys: pytest.CaptureFixture[str
     assert capsys.readouterr().err == "interrupted: 3 files are kept; to continue: mlops x\n"
 
 
-def test_an_interrupt_while_the_registry_is_unreachable_says_so(
+def test_an_interrupt_while_the_registry_is_unreachable_reports_it(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     def kept() -> str:
@@ -104,7 +104,7 @@ def test_a_reader_that_has_read_enough_is_no_error(project: Path) -> None:
     assert (ended.returncode in (0, 1), ended.stderr) == (True, "")
 
 
-def test_a_terminal_without_unicode_shows_what_it_can(project: Path) -> None:
+def test_a_terminal_without_unicode_prints_escapes(project: Path) -> None:
     environment = {**os.environ, "PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"}
     ended = subprocess.run([*COMMAND, "status"], capture_output=True, text=True, env=environment)
     assert (ended.returncode, ended.stderr) == (0, "")

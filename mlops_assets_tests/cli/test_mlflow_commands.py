@@ -30,7 +30,7 @@ def model() -> str:
 
 @pytest.mark.frameworks
 @pytest.mark.services
-def test_sync_mirrors_what_is_missing_and_says_so(
+def test_sync_mirrors_missing_runs_and_reports_them(
     store: Store,
     mlops: Mlops,
     mlflow_server: str,
@@ -76,7 +76,7 @@ def test_an_experiment_is_brought_in_and_brought_up_to_date(
         mlflow_server,
     )
     refused = mlops(*command)
-    assert (refused.code, "give it with --model" in refused.err) == (1, True)
+    assert (refused.code, "choose another with --model" in refused.err) == (1, True)
     told = mlops(*command, "--model", model, "--json").json
     (imported,) = told["runs"]
     assert {
@@ -92,7 +92,7 @@ def test_an_experiment_is_brought_in_and_brought_up_to_date(
         [],
     )
     again = mlops(*command, "--model", model).out
-    assert "unchanged" in again and "1 run(s) are deleted in MLflow and were left there" in again
+    assert "unchanged" in again and "1 run(s) are deleted in MLflow and were skipped" in again
     (listed,) = mlops("run", "list", "--json").json
     assert (listed["run_id"], listed["metrics"]) == (imported["run_id"], {"loss": 0.5})
     assert mlops(*command, "--model", model, "--task", "guessing").code == 2
@@ -109,7 +109,7 @@ def test_an_experiment_is_brought_in_and_brought_up_to_date(
         ),
     ],
 )
-def test_without_a_server_the_commands_say_what_is_missing(
+def test_without_a_server_the_commands_name_the_missing_setting(
     command: tuple[str, ...], says: str, mlops: Mlops
 ) -> None:
     found = mlops(*command)
@@ -117,7 +117,7 @@ def test_without_a_server_the_commands_say_what_is_missing(
 
 
 @pytest.mark.frameworks
-def test_a_server_that_is_away_is_one_line(
+def test_an_unreachable_server_is_one_line(
     mlops: Mlops, store: Store, land_table: Callable[..., Commit], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
@@ -145,8 +145,8 @@ def test_a_model_of_mlflow_is_promoted_through_the_gates_that_the_project_declar
     import mlflow
 
     store = open_store()
-    committed = CommittedDataset.open(store.workspace, store.registry, Reference("samples", "v1"))
-    X, y = TrainingData(committed, "classification").arrays("train")
+    dataset = CommittedDataset.open(store.workspace, store.registry, Reference("samples", "v1"))
+    X, y = TrainingData(dataset, "classification").arrays("train")
     forest = RandomForestClassifier(20, random_state=0).fit(X, y)
     proto = to_onnx(
         forest, X[:1], options={"zipmap": False}, target_opset={"": 18, "ai.onnx.ml": 3}

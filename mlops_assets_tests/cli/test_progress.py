@@ -54,7 +54,7 @@ def test_rates_count_from_the_first_progress_and_a_note_comes_before_them() -> N
     assert state(resumed) == "35/40 files, 10 s left, train_loss 0.5, 2.0 s each"
 
 
-def test_an_outcome_says_whether_it_was_finished() -> None:
+def test_an_outcome_states_whether_the_step_was_finished() -> None:
     done = some_step(1, total=1)
     assert outcome(done) == "done in 20 s, 1 file, 1 kB"
     done.failed = True
@@ -132,7 +132,7 @@ def test_bars_are_drawn_on_a_terminal_and_the_last_state_stays(
     assert "loss 0.5" in written.decode() and "━" in written.decode()
 
 
-def test_a_command_reports_on_stderr_and_quiet_says_only_the_result(
+def test_a_command_reports_on_stderr_and_quiet_prints_only_the_result(
     project: Path, mlops: Mlops
 ) -> None:
     first = mlops("dataset", "commit", "samples", "--no-assess")

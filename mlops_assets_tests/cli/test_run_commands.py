@@ -92,7 +92,7 @@ def test_runs_are_listed_newest_first_filtered_sorted_and_cut(
     assert len(listed(mlops("run", "list", "--limit", "0", "--json"))) == 9
 
 
-def test_a_listing_shows_what_was_asked_about_and_says_that_there_is_more(
+def test_a_listing_has_the_columns_of_its_filter_and_states_that_there_is_more(
     runs: list[str], mlops: Mlops
 ) -> None:
     outcome = mlops(
@@ -112,7 +112,7 @@ def test_a_listing_shows_what_was_asked_about_and_says_that_there_is_more(
         "seconds",
     ]
     assert [row.split()[0] for row in rows] == ["00000001", "00000002"]
-    assert "these are the first 2; give --limit 0 for all" in outcome.err
+    assert "these are the first 2; use --limit 0 for all" in outcome.err
     chosen = mlops(
         "run",
         "list",
@@ -135,10 +135,10 @@ def test_a_listing_shows_what_was_asked_about_and_says_that_there_is_more(
     assert as_json == [
         {"run_id": runs[-1], "params.optimizer": "adam", "started": "2026-03-01T21:00:00+00:00"}
     ]
-    assert mlops("run", "list", "--where", "macro_f1 > 5").out == "no run is like that\n"
+    assert mlops("run", "list", "--where", "macro_f1 > 5").out == "no run matches\n"
 
 
-def test_a_run_is_shown_with_everything_that_is_recorded(runs: list[str], mlops: Mlops) -> None:
+def test_show_prints_the_whole_record_of_a_run(runs: list[str], mlops: Mlops) -> None:
     outcome = mlops("run", "show", "00000009")
     said = " ".join(outcome.out.split())
     for part in (
@@ -233,7 +233,7 @@ def test_runs_are_compared_on_the_terminal_and_in_reports(
         (["list", "--limit", "-1"], 2, "greater than or equal to 0"),
         (["list", "--columns", "params."], 1, "cannot be looked for"),
         (["compare", "00000001"], 2, "at least two"),
-        (["compare", "00000001", "00000001-run"], 2, "one and the same run"),
+        (["compare", "00000001", "00000001-run"], 2, "the same run"),
         (["compare", "0000000", "00000001"], 1, "more than one run begins with"),
         (["compare", "00000001", "00000002", "--report", "out.pdf"], 1, "one of .html, .md, .png"),
         (["compare", "00000001", "00000002", "--report", "nowhere/out.md"], 1, "cannot be written"),
@@ -249,7 +249,9 @@ def test_bad_input_is_one_message(
     assert "Traceback" not in outcome.err
 
 
-def test_without_runs_it_is_said_how_to_get_one(store: Store, mlops: Mlops) -> None:
+def test_without_runs_a_listing_names_the_command_that_makes_one(
+    store: Store, mlops: Mlops
+) -> None:
     assert "no run yet; run 'mlops train MODEL'" in mlops("run", "list").out
     assert mlops("run", "list", "--where", "macro_f1 > 1", "--json").json == []
 
@@ -296,7 +298,7 @@ def test_a_model_version_is_trained_again_from_its_record(committed: Path, mlops
 @pytest.mark.parametrize(
     "command", [["list", "--columns", "params.net,created_by"], ["show"], ["compare"]]
 )
-def test_a_terminal_is_told_nothing_by_what_others_recorded(
+def test_recorded_texts_send_no_control_characters_to_a_terminal(
     store: Store, mlops: Mlops, command: list[str]
 ) -> None:
     clear = "\x1b[2J\x9b1m\x1b]52;c;eA==\x07\r\u202e"

@@ -34,20 +34,20 @@ def start(registry: Registry, run_id: str, model: str = "crops", **facts: object
     registry.start_run(new_run(run_id, **of_samples | here | facts))
 
 
-def test_a_new_project_is_told_what_to_do_first_and_nothing_is_made(
+def test_status_of_a_new_project_names_the_first_step_and_creates_nothing(
     project: Path, mlops: Mlops
 ) -> None:
     (waiting,) = mlops("status", "--json").json["waiting"]
     assert waiting["command"] == "mlops dataset commit samples"
-    assert "nothing in it yet" in mlops("status").out
+    assert ": empty" in mlops("status").out
     assert not (project / "workspace" / "registry.db").exists()
 
 
-def test_a_folder_without_a_project_names_the_commands_that_make_one(
+def test_a_folder_without_a_project_names_the_commands_that_create_one(
     tmp_path: Path, mlops: Mlops, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert "'mlops init DIR' makes one" in mlops("status").out
+    assert "'mlops init DIR' creates one" in mlops("status").out
     assert list(tmp_path.iterdir()) == []
 
 
@@ -126,7 +126,7 @@ def publish(registry: Registry, run_id: str, model: str, version: str, **metrics
     registry.advance(row, "recorded", [], metrics)
 
 
-def test_what_waits_is_training_on_new_data_and_versions_that_pass_their_gates(
+def test_training_on_new_data_and_versions_that_pass_their_gates_are_pending(
     registry: Registry, mlops: Mlops
 ) -> None:
     def commands() -> list[str]:
@@ -142,7 +142,7 @@ def test_what_waits_is_training_on_new_data_and_versions_that_pass_their_gates(
     assert commands() == ["mlops model promote samples_forest@v1-00000002"]
     registry.promote(registry.model_versions("samples_forest")[-1], [])
     assert commands() == []
-    assert "nothing waits" in mlops("status").out
+    assert "nothing is running or pending" in mlops("status").out
 
 
 def test_a_landing_that_has_changed_waits_for_a_commit(

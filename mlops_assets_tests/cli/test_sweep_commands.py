@@ -24,7 +24,7 @@ def space(committed: Path) -> Path:
 
 
 @pytest.mark.slow
-def test_a_sweep_goes_on_until_there_are_enough_trials(space: Path, mlops: Mlops) -> None:
+def test_a_sweep_continues_until_there_are_enough_trials(space: Path, mlops: Mlops) -> None:
     first = mlops("sweep", "samples_forest", "--space", str(space), "--name", "trees", "--json")
     assert first.code == 0, first.err
     found = first.json
@@ -45,9 +45,7 @@ def test_a_sweep_goes_on_until_there_are_enough_trials(space: Path, mlops: Mlops
     assert "samples_forest@candidate is samples_forest@v1-" in second.out
 
 
-def test_what_cannot_be_swept_is_one_line_and_nothing_is_launched(
-    space: Path, mlops: Mlops
-) -> None:
+def test_an_invalid_sweep_is_one_line_and_nothing_is_launched(space: Path, mlops: Mlops) -> None:
     for arguments, said in (
         (("nobody", "--space", str(space)), "'nobody' is not declared"),
         (("samples_forest", "--space", "nowhere.yaml"), "nowhere.yaml cannot be read"),

@@ -50,7 +50,7 @@ def test_a_token_is_printed_once_and_revoked_by_its_id_itself_or_its_name(store:
         f"token {first.id} of ann is revoked" in revoked.output
         and text.split("_")[2] not in revoked.output
     )
-    assert "was revoked before" in token("revoke", "ann").stdout
+    assert "is revoked already" in token("revoke", "ann").stdout
     assert [row["state"] for row in listed()] == ["revoked", "valid"]
     for unknown in ("somebody", f"mlops_{'0' * 12}_{'1' * 64}"):
         missing = token("revoke", unknown)

@@ -1,8 +1,4 @@
-"""`mlops dataset assess`.
-
-It writes the quality report, its figures and the record of a data version, and prints failed
-checks.
-"""
+"""`mlops dataset assess`: quality report, figures, record and checks of a data version."""
 
 from __future__ import annotations
 
@@ -27,10 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Assessment:
-    """The outcome of assessing a data version.
-
-    It has the checks, and the changes to the dataset's record.
-    """
+    """The outcome of assessing a data version: checks, and changes of the dataset's record."""
 
     reference: str
     checks: Sequence[Check]
@@ -38,14 +31,14 @@ class Assessment:
 
     @property
     def blocked(self) -> bool:
-        """True if a failed check stops training."""
+        """True if a failed check blocks training."""
         return any(check.blocking and not check.passed for check in self.checks)
 
     def lines(self, notes: Sequence[str] = ()) -> Iterator[str]:
-        """Yield what people should know, one line a failed check and a change of the record.
+        """Yield a summary, and a line for each failed check and each change of the record.
 
         Args:
-            notes: what has been printed before; a check that only repeats one is not printed.
+            notes: notes that are printed already; a check that only repeats one is left out.
         """
         passed = sum(check.passed for check in self.checks)
         yield f"{self.reference}: {passed} of {len(self.checks)} checks passed"
@@ -68,9 +61,8 @@ def assess(
 ) -> None:
     """Assess a data version: quality report, figures and record, without training.
 
-    It is judged by the thresholds that the project declares now, and recorded with the title,
-    licence, providers, place and time declared now. Exit code 1 if a check failed that stops
-    training; its record is not written then.
+    Thresholds, title, licence, providers and extent are those that the project declares now. Exits
+    with 1 if a failed check blocks training; the record is not written then.
     """
     from mlops_assets.components.project.launch import open_project
 
@@ -95,11 +87,11 @@ def assess(
 
 
 def assess_version(project: Project, dataset: str, version: str) -> Assessment:
-    """Make the quality report and the record of a data version, as assets of the project.
+    """Materialise the quality report and the record of a data version.
 
     Raises:
         NotFound: the project does not declare the dataset.
-        StepFailure: something else than a check failed.
+        StepFailure: something other than a check failed.
     """
     from mlops_assets.components.project.launch import CheckFailure, evaluated_checks
 
@@ -118,7 +110,7 @@ def assess_version(project: Project, dataset: str, version: str) -> Assessment:
 
 
 def record_changes(result: ExecuteInProcessResult, dataset: str) -> list[str]:
-    """Return the changes that a run made to an existing record of a dataset, one line a field."""
+    """Return the changes that a run made to the record of a dataset, one line for each field."""
     metadata = result.asset_materializations_for_node(f"{dataset}__record")[0].metadata
     return texts(metadata["changed"].value)
 
@@ -129,23 +121,23 @@ def texts(value: object) -> list[str]:
 
 
 def failed_lines(checks: Sequence[Check]) -> Iterator[str]:
-    """Yield one line a failed check: whether it stops training, and the reason."""
+    """Yield one line for each failed check: its severity and the reason."""
     for check in checks:
         if not check.passed:
             yield (
-                f"  {'stops training' if check.blocking else 'warning'}: {check.name}:"
+                f"  {'blocks training' if check.blocking else 'warning'}: {check.name}:"
                 f" {check.description}"
             )
 
 
 def change_lines(changes: Sequence[str]) -> Iterator[str]:
-    """Yield one line a change of the record of a dataset."""
+    """Yield one line for each change of the record of a dataset."""
     for change in changes:
         yield f"  the dataset's record has changed: {change}"
 
 
 def described(check: Check) -> dict[str, object]:
-    """Return a check as JSON has it."""
+    """Return a check as a JSON document."""
     return {
         "name": check.name,
         "passed": check.passed,

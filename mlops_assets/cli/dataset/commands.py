@@ -1,4 +1,4 @@
-"""`mlops dataset`: commit, list, show, tag; the other commands are in modules of their own."""
+"""`mlops dataset`: commit, list, show, tag; the other commands have their own modules."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from mlops_assets.registry import DataVersion
     from mlops_assets.store import Store
 
-NAMED = 12  # features that are shown; JSON has all
-app = typer.Typer(help="Training data and its versions.", no_args_is_help=True)
+MAX_NAMED = 12  # features; JSON has all
+app = typer.Typer(help="Datasets and their versions.", no_args_is_help=True)
 
 
 @app.command()
@@ -34,12 +34,13 @@ def commit(
     tag: Annotated[str | None, typer.Option(help="Tag to give the version.")] = None,
     rehash: Annotated[
         bool,
-        typer.Option("--rehash", help="Read and store every file anew; repairs damaged objects."),
+        typer.Option("--rehash", help="Read and store every file again; repairs damaged objects."),
     ] = False,
     no_assess: Annotated[
         bool,
         typer.Option(
-            "--no-assess", help="Make no quality report and no record; 'mlops dataset assess' does."
+            "--no-assess",
+            help="Skip the quality report and the record; see 'mlops dataset assess'.",
         ),
     ] = False,
     module: Module = None,
@@ -48,8 +49,8 @@ def commit(
 
     Unchanged content returns the existing version.
 
-    It prints which checks failed, with the reason. A check that stops training leaves the version
-    as it is.
+    Failed checks are printed with the reason. A failed check that blocks training does not undo
+    the commit.
     """
     import dagster as dg
 
@@ -79,9 +80,9 @@ def commit(
 
 
 def _print_committed(name: str, metadata: Mapping[str, Any]) -> None:
-    """Print what the landing was committed as."""
+    """Print the data version of a commit."""
     values = {key: value.value for key, value in metadata.items()}
-    verdict = "is new" if values["new"] else "is what the landing holds already; nothing new"
+    verdict = "is new" if values["new"] else "has the content of the landing already; nothing new"
     console.print(
         f"{name}@{values['data_version']} {verdict}: {values['files']} file(s), {values['samples']}"
         f" sample(s), digest {values['digest']}"
@@ -130,7 +131,7 @@ def show_version(
 ) -> None:
     """Show one data version, the newest if none is named.
 
-    It prints the content, its place and time, and its source.
+    It prints the content, its extent in space and time, and its source.
     """
     from mlops_assets.datasets.versions.summary import LEFT_OUT, Summary
 
@@ -170,10 +171,10 @@ def tag(
     ],
     name: Annotated[str, typer.Argument(help="Tag.")],
 ) -> None:
-    """Give a data version a second name, e.g. harvest-2024."""
+    """Tag a data version, for example as harvest-2024."""
     wanted = Reference.parse(reference)
     if wanted.what is None:
-        raise typer.BadParameter(f"say which version of {wanted.name}, e.g. {wanted.name}@v1")
+        raise typer.BadParameter(f"name a version of {wanted.name}, e.g. {wanted.name}@v1")
     registry = open_store().registry
     row = registry.data_version(wanted)
     registry.tag(row.dataset, row.version, name)
@@ -188,10 +189,7 @@ app.command("verify")(recall.verify)
 
 
 def _checks(store: Store, found: Summary) -> list[Check] | None:
-    """Return the checks of a data version by the thresholds that the project declares now.
-
-    None if not assessed.
-    """
+    """Return the checks of a data version by the current thresholds; None if not assessed."""
     from pydantic import ValidationError
 
     from mlops_assets.datasets.quality.published import checks_of, published_report
@@ -211,7 +209,7 @@ def _checks(store: Store, found: Summary) -> list[Check] | None:
 
 
 def describe(row: DataVersion, tags: Mapping[str, str]) -> dict[str, object]:
-    """Return a data version as listings give it; `tags` of its dataset name versions."""
+    """Return a data version as a row of listings; `tags` of its dataset: tag → version."""
     return {
         "dataset": row.dataset,
         "version": row.version,
@@ -225,7 +223,7 @@ def describe(row: DataVersion, tags: Mapping[str, str]) -> dict[str, object]:
 
 
 def contents(store: Store, found: Summary) -> dict[str, Any]:
-    """Return what a data version holds; what is unknown is null."""
+    """Return the content of a data version; unknown values are None."""
     from mlops_assets.datasets.sources import landing_url
     from mlops_assets.stac.description import description
 
@@ -250,5 +248,5 @@ def contents(store: Store, found: Summary) -> dict[str, Any]:
 
 
 def _named(names: list[str]) -> str:
-    few = ", ".join(names[:NAMED])
-    return few if len(names) <= NAMED else f"{len(names)}: {few}, … {names[-1]}"
+    few = ", ".join(names[:MAX_NAMED])
+    return few if len(names) <= MAX_NAMED else f"{len(names)}: {few}, … {names[-1]}"

@@ -1,12 +1,9 @@
-"""`mlops dataset diff`.
-
-It shows two data versions side by side, as tables, JSON, or an OGC TrainingDML-AI changeset.
-"""
+"""`mlops dataset diff`: differences as tables, JSON, or an OGC TrainingDML-AI changeset."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence, Sized
+from collections.abc import Iterable, Mapping, Sized
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -22,21 +19,21 @@ if TYPE_CHECKING:
     from mlops_assets.datasets.diff.diff import VersionDiff
     from mlops_assets.registry import Registry
 
-LISTED = 20  # lines of a list that are shown; JSON has all
+MAX_LISTED = 20  # lines of a list; JSON has all
 
 
 def diff(
     before: Annotated[
         str,
         typer.Argument(
-            help="dataset@version or dataset@tag; a dataset alone: its last two.",
+            help="dataset@version or dataset@tag; a dataset alone for its last two versions.",
             autocompletion=completion.data_references,
         ),
     ],
     after: Annotated[
         str | None,
         typer.Argument(
-            help="The other one; its newest if a dataset alone is named.",
+            help="Other version; the newest if a dataset alone is named.",
             autocompletion=completion.data_references,
         ),
     ] = None,
@@ -46,10 +43,7 @@ def diff(
         typer.Option("--changeset", help="Print an OGC TrainingDML-AI AI_TDChangeset, as JSON."),
     ] = False,
 ) -> None:
-    """Show the differences between two data versions.
-
-    They are in files, samples, splits, classes, bands and declaration.
-    """
+    """Compare two data versions: files, samples, splits, classes, bands and declaration."""
     from mlops_assets.datasets.diff.diff import difference
     from mlops_assets.datasets.versions.committed_dataset import CommittedDataset
 
@@ -166,14 +160,11 @@ def _print_samples(found: VersionDiff, names: Mapping[str, str]) -> None:
 
 
 def _labels(rows: pd.DataFrame, names: Mapping[str, str]) -> str:
-    """The classes of samples with their counts.
-
-    Nothing is said of numbers, nor of windows, which have many.
-    """
+    """Return the classes of samples with their counts; empty for numbers and for windows."""
     counts = rows["label"].dropna().astype(str).map(names).value_counts()
-    told = [f"{count:,} {name}" for name, count in counts.head(LISTED).items()]
-    more = ["…"] if len(counts) > LISTED else []
-    return f": {', '.join([*told, *more])}" if told else ""
+    parts = [f"{count:,} {name}" for name, count in counts.head(MAX_LISTED).items()]
+    more = ["…"] if len(counts) > MAX_LISTED else []
+    return f": {', '.join([*parts, *more])}" if parts else ""
 
 
 def _print_classes(found: VersionDiff) -> None:
@@ -227,39 +218,39 @@ def _print_shifts(found: VersionDiff) -> None:
             "shift": _number(shift.standardised_mean_difference),
             "std ratio": _number(shift.std_ratio),
         }
-        for shift in ordered[:LISTED]
+        for shift in ordered[:MAX_LISTED]
     ]
     show(rows, False, ["feature", "mean", "std", "shift", "std ratio"], "")
     _more(len(ordered))
     if rows:
         console.print(
-            "  (training samples; shift: standardised mean difference, worth a look above"
+            "  (training samples; shift: standardised mean difference, notable above"
             f" {NOTABLE_SHIFT})"
         )
 
 
 def _heading(name: str, **counts: int | Sized) -> None:
-    told = ", ".join(
+    listed = ", ".join(
         f"{n if isinstance(n, int) else len(n):,} {what}" for what, n in counts.items()
     )
     console.print()
-    console.print(f"{name}: {told}" if told else name, style="bold")
+    console.print(f"{name}: {listed}" if listed else name, style="bold")
 
 
 def _lines(lines: Iterable[str], total: int | None = None) -> None:
-    shown: Sequence[str] = list(lines)
-    for line in shown[:LISTED]:
+    printed = list(lines)
+    for line in printed[:MAX_LISTED]:
         console.print(f"  {line}")
-    _more(len(shown) if total is None else total)
+    _more(len(printed) if total is None else total)
 
 
 def _more(total: int) -> None:
-    if total > LISTED:
-        console.print(f"  … and {total - LISTED:,} more")
+    if total > MAX_LISTED:
+        console.print(f"  … and {total - MAX_LISTED:,} more")
 
 
 def _head(rows: pd.DataFrame) -> Iterable[Any]:
-    return rows.head(LISTED).itertuples()
+    return rows.head(MAX_LISTED).itertuples()
 
 
 def _place(row: Any) -> str:

@@ -1,7 +1,4 @@
-"""`mlops dataset preview`.
-
-It shows how a landing would be divided, by several seeds, before anything is committed.
-"""
+"""`mlops dataset preview`: the split of a landing by several seeds, before a commit."""
 
 from __future__ import annotations
 
@@ -20,18 +17,18 @@ if TYPE_CHECKING:
 def preview(
     name: Annotated[str, typer.Argument(help="Dataset.", autocompletion=completion.datasets)],
     seeds: Annotated[
-        int, typer.Option(min=1, max=1000, help="How many seeds to try, from 0 on.")
+        int, typer.Option(min=1, max=1000, help="Number of seeds to try, from 0.")
     ] = 5,
     module: Module = None,
     as_json: Json = False,
 ) -> None:
-    """Show the split tables of a landing for several seeds, and which classes each lacks.
+    """Show the split tables of a landing for several seeds, and the classes that each lacks.
 
     Nothing is published.
 
-    Samples of each class in training, validation and test (of windows: labelled pixels), divided as
-    a commit would. The seed in the declaration is among them. A method that uses no seed has one
-    table.
+    The tables have the samples of each class in training, validation and test (for windows:
+    labelled pixels), split as by a commit, for the declared seed, too. A method that uses no seed
+    has one table.
     """
     from mlops_assets.components.project.launch import open_project
     from mlops_assets.datasets.splits.preview import preview

@@ -1,4 +1,4 @@
-"""`mlops dataset recall` and `verify`: the files of a data version, written back and read again."""
+"""`mlops dataset recall` and `verify`: write the files of a data version, or read them again."""
 
 from __future__ import annotations
 
@@ -40,23 +40,23 @@ def recall(
         typer.Option("--class", help="Only files with a sample of this class; repeatable."),
     ] = None,
     copy: Annotated[
-        bool, typer.Option("--copy", help="Share no bytes with the workspace.")
+        bool, typer.Option("--copy", help="Write independent copies instead of links.")
     ] = False,
     force: Annotated[
-        bool, typer.Option("--force", help="Replace files of the same names with other bytes.")
+        bool, typer.Option("--force", help="Replace files of the same names and other content.")
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Write the files of a data version back, byte for byte under their names.
+    """Write the files of a data version, byte for byte under their names.
 
-    Where the file system can, they share their bytes with the workspace: as clones, else as
+    Where the file system allows it, they share their bytes with the workspace: as clones, else as
     read-only hard links, of which only the size is checked; 'mlops dataset verify' reads them all.
-    --copy writes files of their own. What is copied or transferred is hashed on the way.
+    --copy writes independent copies. Copied and transferred files are hashed on the way.
 
     With --split or --class whole files are written that hold at least one such sample, with the
     other files of their scene, and with label files and sidecars that belong to all scenes.
 
-    Identical files are left as they are. Others of the same name stop the command before it writes
+    Identical files are kept. Other files of the same name stop the command before it writes
     anything.
     """
     from mlops_assets.datasets.recall.recall import recall
@@ -71,23 +71,22 @@ def recall(
         show_one({**vars(done), "splits": split or [], "classes": class_ or []}, as_json)
         return
     ways = ", ".join(f"{count:,} {how}" for how, count in sorted(done.written.items()))
-    kept = f"{done.kept:,} there already" if done.kept else ""
-    part = " (whole files, of which only these samples were asked for)" if split or class_ else ""
+    kept = f"{done.kept:,} kept" if done.kept else ""
+    part = " (whole files; only these samples were requested)" if split or class_ else ""
     console.print(
         f"{done.reference} is in {done.target}: {done.files:,} file(s), {done.size:,} bytes: "
         f"{', '.join(filter(None, [ways, kept]))}; {done.samples:,} sample(s){part}"
     )
     if "linked" in done.written:
         advise(
-            "they are read-only hard links, whose bytes are the workspace's; recall with --copy to"
-            " change them"
+            "these are read-only links into the workspace; recall with --copy to change the files"
         )
 
 
 def verify(reference: Version, as_json: Json = False) -> None:
-    """Read every byte of a data version again.
+    """Read every byte of a data version again, and compare it with what was published.
 
-    Exit code 1 if anything is not as it was published.
+    Exits with 1 if anything differs.
     """
     from mlops_assets.datasets.recall.verify import verify
 
@@ -101,11 +100,11 @@ def verify(reference: Version, as_json: Json = False) -> None:
             f"{found.reference}: {found.documents} document(s) and {found.files:,} file(s),"
             f" {found.size:,} bytes read"
         )
-        show(damages, False, ["path", "fault", "detail"], "everything is as it was published")
+        show(damages, False, ["path", "fault", "detail"], "everything is as published")
     if not found.passed:
         errors.print(
-            f"{len(damages)} thing(s) are not as they were published; restore them from a backup,"
-            " or land the files again and run 'mlops dataset commit"
+            f"{len(damages)} file(s) or document(s) differ from what was published; restore them"
+            " from a backup, or land the files again and run 'mlops dataset commit"
             f" {found.reference.partition('@')[0]} --rehash'"
         )
         raise typer.Exit(1)

@@ -1,4 +1,4 @@
-"""`mlops model`: versions, promotion and the check of the chain."""
+"""`mlops model`: versions, promotion and verification."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ def promote(
 ) -> None:
     """Move `production` (or another alias) to a version that passes its gates.
 
-    Dagster records who and when.
+    Dagster records the user and the time.
     """
     from mlops_assets.components.project.launch import open_project
 
@@ -130,7 +130,7 @@ def rollback(
     model: Annotated[str, typer.Argument(help="Model.", autocompletion=completion.models)],
     module: Module = None,
 ) -> None:
-    """Move `production` back to what it was before."""
+    """Move `production` back to its previous version."""
     from mlops_assets.components.project.launch import open_project
 
     settings = Settings.from_environment()
@@ -152,9 +152,9 @@ def verify(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Re-read every byte behind a model version, and report what is not as it was published.
+    """Re-read every byte behind a model version, and report differences from what was published.
 
-    Exits with 1 if anything is not.
+    Exits with 1 if there are any.
     """
     from mlops_assets.models.verify import verify_all, verify_reference
 
@@ -168,7 +168,7 @@ def verify(
 
 
 def describe(registry: Registry, row: ModelVersion) -> dict[str, object]:
-    """Return a model version as listings give it."""
+    """Return a model version as a row of listings."""
     return {
         "model": row.model,
         "version": row.version,

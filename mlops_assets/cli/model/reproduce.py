@@ -15,7 +15,7 @@ from mlops_assets.settings import Settings
 if TYPE_CHECKING:
     from mlops_assets.runs.reproduce import Match, Reproduction
 
-SHOWN = 20  # changes that are listed; JSON has all
+MAX_LISTED = 20  # changes; JSON has all
 
 
 def reproduce_version(
@@ -37,7 +37,7 @@ def reproduce_version(
 ) -> None:
     """Train a model version again from its record, and compare its artefacts and metrics.
 
-    Exits with 0 only if they are.
+    Exits with 0 only if they match.
     """
     from mlops_assets.components.project.launch import open_project
     from mlops_assets.runs.reproduce import reproduce
@@ -59,16 +59,14 @@ def reproduce_version(
 def _print(found: Reproduction) -> None:
     from mlops_assets.cli.run.compare import print_table
 
-    name, made = (
-        f"{found.original.model}@{found.original.version}",
-        f"{found.made.model}@{found.made.version}",
-    )
+    original = f"{found.original.model}@{found.original.version}"
+    reproduction = f"{found.made.model}@{found.made.version}"
     if found.changes:
-        console.print("not as it was recorded", style="bold")
-        for change in found.changes[:SHOWN]:
+        console.print("changed since it was recorded", style="bold")
+        for change in found.changes[:MAX_LISTED]:
             console.print(f"  {change}")
-        if len(found.changes) > SHOWN:
-            console.print(f"  … and {len(found.changes) - SHOWN} more; --json has them all")
+        if len(found.changes) > MAX_LISTED:
+            console.print(f"  … and {len(found.changes) - MAX_LISTED} more; --json has them all")
         console.print()
     rows: list[list[str | float | None]] = [
         [match.what, _short(match.recorded), _short(match.now), _verdict(match)]
@@ -76,12 +74,12 @@ def _print(found: Reproduction) -> None:
     ]
     rows += [[match.what, match.recorded, match.now, _verdict(match)] for match in found.metrics]
     print_table(["", found.original.version, found.made.version, ""], rows, "")
-    said = [
+    results = [
         f"artefacts {'match' if found.same_artefacts else 'differ'}",
         f"metrics {'match' if found.same_metrics else 'differ'}",
     ]
     outcome = "is reproduced" if found.matches else "is NOT reproduced"
-    console.print(f"\n{name} {outcome} by {made}: {', '.join(said)}")
+    console.print(f"\n{original} {outcome} by {reproduction}: {', '.join(results)}")
 
 
 def _verdict(match: Match[str] | Match[float]) -> str:

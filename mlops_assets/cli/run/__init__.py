@@ -1,1 +1,1 @@
-"""Commands that make training runs, list them and bring them in from elsewhere."""
+"""Commands that start, list, compare and import training runs."""

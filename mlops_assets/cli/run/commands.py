@@ -1,4 +1,4 @@
-"""`mlops run`: the history of training runs: found, shown and compared."""
+"""`mlops run`: the history of training runs."""
 
 from __future__ import annotations
 
@@ -22,9 +22,7 @@ if TYPE_CHECKING:
     from mlops_assets.registry import Run
     from mlops_assets.registry.search.fields import Field
 
-app = typer.Typer(
-    help="Training runs: their history, and what differs between them.", no_args_is_help=True
-)
+app = typer.Typer(help="Training runs: history and comparison.", no_args_is_help=True)
 RunId = Annotated[
     str, typer.Argument(help="Run id, or its beginning.", autocompletion=completion.run_ids)
 ]
@@ -49,16 +47,14 @@ def list_runs(
     ] = None,
     sort: Annotated[
         str | None,
-        typer.Option(
-            help="What to sort by: a column, METRIC, params.NAME; -NAME from large to small."
-        ),
+        typer.Option(help="Sort by a column, METRIC or params.NAME; -NAME for descending order."),
     ] = None,
     descending: Annotated[
-        bool, typer.Option("--descending", help="Sort from large to small.")
+        bool, typer.Option("--descending", help="Sort in descending order.")
     ] = False,
-    limit: Annotated[int, typer.Option(min=0, help="At most so many; 0 for all.")] = 50,
+    limit: Annotated[int, typer.Option(min=0, help="Maximum number of runs; 0 for all.")] = 50,
     columns: Annotated[
-        str | None, typer.Option(help="What to show, e.g. run_id,macro_f1,params.epochs.")
+        str | None, typer.Option(help="Columns, e.g. run_id,macro_f1,params.epochs.")
     ] = None,
     as_json: Json = False,
 ) -> None:
@@ -66,10 +62,14 @@ def list_runs(
     from mlops_assets.registry.search.cql2 import NEWEST, names_in, search_runs
     from mlops_assets.registry.search.fields import field
 
-    order = NEWEST if sort is None else f"-{sort.removeprefix('-')}" if descending else sort
+    order = sort or NEWEST
+    if sort is not None and descending:
+        order = f"-{sort.removeprefix('-')}"
     wanted = [field(name.strip()) for name in columns.split(",")] if columns else None
     runs = search_runs(open_store().registry, model, where, order, limit + 1 if limit else None)
-    more, runs = bool(limit) and len(runs) > limit, runs[:limit] if limit else runs
+    more = bool(limit) and len(runs) > limit
+    if limit:
+        runs = runs[:limit]
     if as_json:
         rows = [_values(run, wanted) if wanted else describe(run) for run in runs]
         show(rows, True, [], "")
@@ -77,18 +77,16 @@ def list_runs(
         named = [*(names_in(where) if where else []), *([order.removeprefix("-")] if sort else [])]
         _print_table(runs, wanted or _columns(runs, named), bool(model or where))
     if more:
-        advise(f"these are the first {limit}; give --limit 0 for all, or --where for fewer")
+        advise(f"these are the first {limit}; use --limit 0 for all, or --where to filter")
 
 
 @app.command("show")
 def show_run(
     run_id: RunId,
-    log: Annotated[
-        bool, typer.Option("--log", help="Print what the run has printed, and nothing else.")
-    ] = False,
+    log: Annotated[bool, typer.Option("--log", help="Print only the output of the run.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Show everything that is recorded of a run, or its log."""
+    """Show the record of a run, or its log."""
     from mlops_assets.cli.run import compare as run_reports
 
     store = open_store()
@@ -116,7 +114,7 @@ def compare(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Show side by side what differs between runs: metrics, data, code, parameters, environment."""
+    """Compare runs side by side: metrics, data, code, parameters, environment."""
     from mlops_assets.cli.run import compare as run_reports
     from mlops_assets.runs.comparison import compare_runs
     from mlops_assets.runs.reports import check_format, write_report
@@ -128,7 +126,7 @@ def compare(
     store = open_store()
     runs = {run.run_id: run for run in map(store.registry.run, run_ids)}
     if len(runs) < 2:
-        raise typer.BadParameter("that is one and the same run; name two different ones")
+        raise typer.BadParameter("these ids name the same run; name two different ones")
     comparison = compare_runs(store, list(runs.values()))
     if as_json:
         show_one(comparison.document(), as_json=True)
@@ -139,7 +137,7 @@ def compare(
 
 
 def describe(run: Run) -> dict[str, object]:
-    """Return a run as listings give it."""
+    """Return a run as a row of listings."""
     names = (
         "run_id",
         "model",
@@ -168,7 +166,7 @@ def _values(run: Run, wanted: list[Field]) -> dict[str, object]:
 
 
 def _columns(runs: list[Run], named: list[str]) -> list[Field]:
-    """Return what a listing shows: what was asked about is always in it."""
+    """Return the columns of a listing; those of the filter and the order are always among them."""
     from mlops_assets.registry.search.fields import field
 
     metrics = [
@@ -180,9 +178,9 @@ def _columns(runs: list[Run], named: list[str]) -> list[Field]:
     return [field(name) for name in names]
 
 
-def _print_table(runs: list[Run], wanted: list[Field], asked: bool) -> None:
+def _print_table(runs: list[Run], wanted: list[Field], filtered: bool) -> None:
     from mlops_assets.cli.run import compare as run_reports
 
     rows = [[each.value(run) for each in wanted] for run in runs]
-    empty = "no run is like that" if asked else "no run yet; run 'mlops train MODEL'"
+    empty = "no run matches" if filtered else "no run yet; run 'mlops train MODEL'"
     run_reports.print_table([each.name for each in wanted], rows, empty)

@@ -1,7 +1,4 @@
-"""Output of runs and their comparisons.
-
-The registry and `runs.comparison` gather what is in them.
-"""
+"""Output of runs and their comparisons, which the registry and `runs.comparison` provide."""
 
 from __future__ import annotations
 
@@ -22,7 +19,7 @@ from mlops_assets.store import Store
 
 BARS = "▁▂▃▄▅▆▇█"
 WIDTH = 24  # of a small curve
-SHOWN_DIFFERENCES = 30  # of one section; JSON and reports have more
+MAX_DIFFERENCES = 30  # of one section; JSON and reports have more
 MAIN_PACKAGES = (
     "mlops-assets",
     "numpy",
@@ -43,7 +40,7 @@ MAIN_PACKAGES = (
 
 
 def details(store: Store, run: Run) -> dict[str, object]:
-    """Return what of a run is not in listings, as JSON values."""
+    """Return the details of a run that listings leave out, as JSON values."""
     series = store.registry.series(run.run_id)
     checkpoints = store.registry.checkpoints(run.run_id)
     environment = recorded_environment(store, run)
@@ -71,17 +68,15 @@ def details(store: Store, run: Run) -> dict[str, object]:
 
 
 def log_of(store: Store, run: Run) -> str:
-    """Return what a run has printed.
+    """Return the output of a run.
 
     Raises:
-        NotFound: nothing was kept.
+        NotFound: none was kept.
     """
     if not store.registry.files_at(_log_key(run)):
-        why = (
-            "it is still running"
-            if run.status == "running"
-            else "it printed nothing, or is external"
-        )
+        why = "it printed nothing, or is external"
+        if run.status == "running":
+            why = "it is still running"
         raise NotFound(
             f"run {run.run_id[:8]} has no log: {why}; see 'mlops run show {run.run_id[:8]}'"
         )
@@ -89,8 +84,9 @@ def log_of(store: Store, run: Run) -> str:
 
 
 def print_run(store: Store, run: Run) -> None:
-    """Print everything that is recorded of a run."""
-    series, checkpoints = store.registry.series(run.run_id), store.registry.checkpoints(run.run_id)
+    """Print the record of a run."""
+    series = store.registry.series(run.run_id)
+    checkpoints = store.registry.checkpoints(run.run_id)
     lines = {
         "run": run.run_id,
         "model": run.model,
@@ -104,7 +100,7 @@ def print_run(store: Store, run: Run) -> None:
         "environment": _environment(run, recorded_environment(store, run)),
         "hardware": _lines(run.hardware),
         "started": (
-            f"{run.started:%Y-%m-%d %H:%M:%S} by {run.created_by or 'somebody'}, {run.source}"
+            f"{run.started:%Y-%m-%d %H:%M:%S} by {run.created_by or 'unknown'}, {run.source}"
         ),
         "took": plain(None) if run.seconds is None else quantity("seconds", run.seconds),
         "attempts": run.attempts,
@@ -112,7 +108,7 @@ def print_run(store: Store, run: Run) -> None:
             f"{name}: {quantity('seconds', value)}" for name, value in run.phases.items()
         ),
         "usage": "\n".join(
-            f"{_spoken(name)}: {quantity(name, value)}" for name, value in run.usage.items()
+            f"{_label(name)}: {quantity(name, value)}" for name, value in run.usage.items()
         ),
         "tags": _lines(run.tags),
         "seed": run.seed,
@@ -141,7 +137,7 @@ def print_run(store: Store, run: Run) -> None:
 
 
 def print_table(header: Sequence[str], rows: Sequence[Sequence[object]], empty: str) -> None:
-    """Print rows under the names they were asked by; ids are shortened, which commands accept."""
+    """Print rows under the requested names; run ids are shortened, which commands accept."""
     documents = [
         {
             str(index): _cell(name, value)
@@ -167,11 +163,11 @@ def print_comparison(comparison: Comparison) -> None:
         console.print(section, style="bold")
         shown = [
             [each.what, *(quantity(each.what, value) for value in each.values)]
-            for each in found[:SHOWN_DIFFERENCES]
+            for each in found[:MAX_DIFFERENCES]
         ]
         print_table(["", *ids], shown, "")
-        if len(found) > SHOWN_DIFFERENCES:
-            console.print(f"… and {len(found) - SHOWN_DIFFERENCES} more; --json has them all")
+        if len(found) > MAX_DIFFERENCES:
+            console.print(f"… and {len(found) - MAX_DIFFERENCES} more; --json has them all")
 
 
 def sparkline(values: Sequence[float]) -> str:
@@ -181,7 +177,8 @@ def sparkline(values: Sequence[float]) -> str:
     width = min(WIDTH, len(values))
     edges = [round(index * len(values) / width) for index in range(width + 1)]
     means = [sum(values[a:b]) / (b - a) for a, b in pairwise(edges)]
-    low, span = min(means), max(means) - min(means)
+    low = min(means)
+    span = max(means) - low
     return "".join(
         BARS[round((mean - low) / span * (len(BARS) - 1)) if span else 0] for mean in means
     )
@@ -236,7 +233,7 @@ def _lines(document: Mapping[str, object]) -> str:
     )
 
 
-def _spoken(name: str) -> str:
+def _label(name: str) -> str:
     return (
         name.removesuffix("_bytes")
         .removesuffix("_joules")

@@ -1,4 +1,4 @@
-"""`mlops import`: what other platforms know of, brought in."""
+"""`mlops import`: runs and models of other platforms."""
 
 from __future__ import annotations
 
@@ -18,9 +18,10 @@ from mlops_assets.settings import Settings
 app = typer.Typer(help="Import runs and models from other platforms.", no_args_is_help=True)
 
 
+# without a callback, typer makes a group of one command that command
 @app.callback()
 def _group() -> None:
-    """Import runs and models from other platforms."""  # a group, although it has one command only
+    """Import runs and models from other platforms."""
 
 
 @app.command("mlflow")
@@ -29,7 +30,7 @@ def import_mlflow(
     dataset: Annotated[
         str,
         typer.Option(
-            help="The data version its runs were trained on: NAME@VERSION or @TAG.",
+            help="Data version that the runs were trained on: NAME@VERSION or NAME@TAG.",
             autocompletion=completion.data_references,
         ),
     ],
@@ -37,7 +38,8 @@ def import_mlflow(
         str | None, typer.Option(help="URL of the MLflow server; MLOPS_MLFLOW if not given.")
     ] = None,
     model: Annotated[
-        str | None, typer.Option(help="Name of the model here; the experiment's if not given.")
+        str | None,
+        typer.Option(help="Name of the model on this platform; the experiment's if not given."),
     ] = None,
     task: Annotated[
         Task | None,
@@ -48,11 +50,11 @@ def import_mlflow(
     module: Module = None,
     as_json: Json = False,
 ) -> None:
-    """Bring in the runs of an MLflow experiment, with all their points, and their ONNX models.
+    """Import the runs of an MLflow experiment, with all their points, and their ONNX models.
 
-    It can be done again at any time: what was brought in before is only brought up to date. A model
-    is compared with the ONNX file in MLflow, measured on the test split and recorded. Aliases are
-    listed; promote what is to be in use.
+    Importing again updates the runs that were imported before. A model is compared with the ONNX
+    file in MLflow, evaluated on the test split and recorded. Aliases are only listed; use 'mlops
+    model promote' to move ours.
     """
     from mlops_assets.components.project.launch import models_of_project
     from mlops_assets.components.reporting import DagsterReporter
@@ -68,19 +70,17 @@ def import_mlflow(
     try:
         name = check_name(model or experiment, "model")
     except NameRefused as error:
-        raise NameRefused(f"{error}; give it with --model") from error
-    data, declared, store = (
-        Reference.parse(dataset),
-        models_of_project(module).get(name),
-        open_store(),
-    )
-    said = {} if declared and task is None else {"task": task or "classification"}
-    specification = specification_for(declared, name, data.name, said)
+        raise NameRefused(f"{error}; choose another with --model") from error
+    data = Reference.parse(dataset)
+    declared = models_of_project(module).get(name)
+    store = open_store()
+    attributes = {} if declared and task is None else {"task": task or "classification"}
+    specification = specification_for(declared, name, data.name, attributes)
     with (
         step(f"importing {experiment} from MLflow"),
-        DagsterReporter(store, settings.dagster_home) as told,
+        DagsterReporter(store, settings.dagster_home) as reporter,
     ):
-        found = import_experiment(store, settings.mlflow, experiment, data, specification, told)
+        found = import_experiment(store, settings.mlflow, experiment, data, specification, reporter)
     if as_json:
         show_one(asdict(found), as_json)
         return
@@ -88,10 +88,10 @@ def import_mlflow(
     columns = ["run_id", "mlflow_run", "outcome", "points", "left_out", "model_version", "detail"]
     show(rows, False, columns, f"experiment {experiment!r} has no run")
     if found.deleted:
-        console.print(f"{found.deleted} run(s) are deleted in MLflow and were left there")
+        console.print(f"{found.deleted} run(s) are deleted in MLflow and were skipped")
     for alias in found.aliases:
         version = f"{name}@{alias.model_version}" if alias.model_version else "none of these runs"
         console.print(
-            f"in MLflow {alias.registered_model}@{alias.alias} is version {alias.number}, here"
-            f" {version}; it was not taken over, see 'mlops model promote'"
+            f"in MLflow {alias.registered_model}@{alias.alias} is version {alias.number}, on"
+            f" this platform {version}; it was not imported, see 'mlops model promote'"
         )

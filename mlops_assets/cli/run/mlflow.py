@@ -16,9 +16,10 @@ from mlops_assets.settings import Settings
 app = typer.Typer(help="The mirror on an MLflow server.", no_args_is_help=True)
 
 
+# without a callback, typer makes a group of one command that command
 @app.callback()
 def _group() -> None:
-    """The mirror on an MLflow server."""  # a group, although it has one command only
+    """The mirror on an MLflow server."""
 
 
 @app.command()
@@ -29,9 +30,9 @@ def sync(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Mirror what the server of MLOPS_MLFLOW lacks or has in an older state.
+    """Mirror runs, ONNX models and aliases that are missing or outdated on the MLflow server.
 
-    This covers runs, ONNX models and aliases.
+    MLOPS_MLFLOW is the URL of the server.
     """
     from mlops_assets.progress import step
 
@@ -42,8 +43,10 @@ def sync(
     if uri is None:
         raise SettingsError("no MLflow server is named; set MLOPS_MLFLOW to its URL")
     with step("mirroring to MLflow"):
-        told, problems = mirror.sync(open_store(), uri, model)
-    rows = [{**asdict(run), "run_id": run.run_id if as_json else run.run_id[:8]} for run in told]
+        mirrored, problems = mirror.sync(open_store(), uri, model)
+    rows = [
+        {**asdict(run), "run_id": run.run_id if as_json else run.run_id[:8]} for run in mirrored
+    ]
     show(
         rows,
         as_json,

@@ -1,4 +1,4 @@
-"""`mlops sweep`: a model trained many times with other parameters."""
+"""`mlops sweep`: a search for the best parameters of a model."""
 
 from __future__ import annotations
 
@@ -27,24 +27,24 @@ def sweep(
             autocompletion=completion.models_on_data,
         ),
     ],
-    space: Annotated[Path, typer.Option(help="YAML file that says which parameters to try.")],
+    space: Annotated[Path, typer.Option(help="YAML file with the search space.")],
     trials: Annotated[
-        int | None, typer.Option(help="Trials in all, those of earlier starts among them.")
+        int | None, typer.Option(help="Number of trials, including those of earlier starts.")
     ] = None,
-    method: Annotated[Method | None, typer.Option(help="How the space is searched.")] = None,
+    method: Annotated[Method | None, typer.Option(help="Search method.")] = None,
     metric: Annotated[
-        str | None, typer.Option(help="What is optimised, of the validation split.")
+        str | None, typer.Option(help="Metric on the validation split to optimise.")
     ] = None,
-    direction: Annotated[
-        Direction | None, typer.Option(help="Which way the metric gets better.")
+    direction: Annotated[Direction | None, typer.Option(help="Direction of optimisation.")] = None,
+    parallel: Annotated[
+        int | None, typer.Option(help="Number of trials that run in parallel.")
     ] = None,
-    parallel: Annotated[int | None, typer.Option(help="Trials that run at the same time.")] = None,
     prune: Annotated[
-        PrunerName | None, typer.Option(help="How bad trials are stopped early.")
+        PrunerName | None, typer.Option(help="Pruner that stops bad trials early.")
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of the search.")] = None,
     timeout: Annotated[
-        float | None, typer.Option(help="Seconds after which no trial is begun any more.")
+        float | None, typer.Option(help="Seconds after which no new trial starts.")
     ] = None,
     name: Annotated[
         str | None,
@@ -55,9 +55,9 @@ def sweep(
     module: Module = None,
     as_json: Json = False,
 ) -> None:
-    """Train a model with many parameters; the best on the validation split becomes candidate.
+    """Search for parameters; the best model on the validation split becomes candidate.
 
-    Options override the file. Run again, the same command continues where it was stopped.
+    Options override the file. The same command continues an interrupted sweep.
     """
     from mlops_assets.components.project.launch import open_project
     from mlops_assets.training.sweeps.plan import plan_sweep
@@ -74,7 +74,8 @@ def sweep(
         seed=seed,
         timeout=timeout,
     )
-    wanted, store = Reference.parse(reference), open_store()
+    wanted = Reference.parse(reference)
+    store = open_store()
     with open_project(Settings.from_environment(), module) as project:
         specification = project.model(wanted.name)
         data = store.registry.data_version(Reference(specification.dataset, wanted.what))
@@ -91,10 +92,10 @@ def sweep(
                 partition=data.version,
                 ops={f"{wanted.name}__sweep": {"config": config}},
             )
-    _tell(store, plan, as_json)
+    _print(store, plan, as_json)
 
 
-def _tell(store: Store, plan: Plan, as_json: bool) -> None:
+def _print(store: Store, plan: Plan, as_json: bool) -> None:
     from mlops_assets.training.sweeps.results import result_of
 
     found = result_of(store, plan)
@@ -111,21 +112,21 @@ def _tell(store: Store, plan: Plan, as_json: bool) -> None:
         "seconds",
         "run_id",
     ]
-    show(rows, False, columns, "no trial")
+    show(rows, False, columns, "no trials")
     lines = [
         f"best: trial {found.best.number}, {found.objective.metric}"
         f" {found.objective.value(found.best):.6g} ({found.objective.direction}, on the validation"
-        " split); only its model was exported and measured"
+        " split); only its model was exported and evaluated"
     ]
     if found.importances:
         parts = ", ".join(f"{name} {share:.0%}" for name, share in found.importances.items())
-        lines.append(f"what the differences come from: {parts}")
+        lines.append(f"importance of parameters: {parts}")
     version = f"{found.row.model}@{found.row.version}"
     measured = ", ".join(f"{name} {value:.4f}" for name, value in found.row.metrics.items())
     lines.append(f"{version} on the test split: {measured}")
     lines.append(
         f"{found.row.model}@candidate is {version}"
         if found.candidate
-        else f"candidate stays as it is: {found.gates}"
+        else f"candidate is unchanged: {found.gates}"
     )
     console.print("\n".join(lines))

@@ -33,7 +33,8 @@ def train(
         ),
     ],
     param: Annotated[
-        list[str] | None, typer.Option("--param", "-p", help="NAME=VALUE; also seed=N.")
+        list[str] | None,
+        typer.Option("--param", "-p", help="Parameter, as NAME=VALUE, or seed=N; repeatable."),
     ] = None,
     module: Module = None,
     as_json: Json = False,
@@ -54,7 +55,7 @@ def train(
             **declared.params,
             **{name: value for name, value in config.items() if name != "seed"},
         }
-        load_trainer(declared.trainer).parameters(parameters)  # refused before anything is launched
+        load_trainer(declared.trainer).parameters(parameters)  # fails before anything is launched
         data = open_store().registry.data_version(Reference(declared.dataset, wanted.what))
         _launch(project, declared, data.version, config, as_json)
 
@@ -108,9 +109,8 @@ def _launch(
             result = project.launch(
                 f"{declared.name}_lifecycle", data_version, ops, tags, dagster_run
             )
-    except (
-        StepFailure
-    ) as failure:  # a model version that fails its gates has been made all the same
+    except StepFailure as failure:
+        # a model version that fails its gates is published all the same
         _print_lines(_warnings(failure.checks), as_json)
         _print_outcome(declared.name, dagster_run, as_json)
         raise
@@ -135,7 +135,7 @@ def _print_lines(lines: Iterable[str], as_json: bool) -> None:
 def _kept(
     project: Project, model: str, data_version: str, dagster_run: str, resumed: str | None
 ) -> str:
-    """Return what an interrupted launch has left, and the command that continues from there."""
+    """Return the state after an interrupted launch, and the command that continues from it."""
     from mlops_assets.registry.schema import STAGES
 
     registry = open_store().registry
@@ -172,9 +172,9 @@ def predict(
             help="model@version or model@alias.", autocompletion=completion.model_references
         ),
     ],
-    scene: Annotated[Path, typer.Argument(help="A raster with the bands the model takes.")],
+    scene: Annotated[Path, typer.Argument(help="Raster with the bands that the model expects.")],
 ) -> None:
-    """Classify a whole scene into a GeoTIFF and a picture in the workspace."""
+    """Predict a whole scene, as a GeoTIFF and a picture in the workspace."""
     from mlops_assets.serving.scenes import predict_scene, scene_name
 
     if not scene.is_file():
@@ -192,7 +192,7 @@ def predict(
 
 
 def _print_outcome(model: str, dagster_run: str, as_json: bool) -> None:
-    """Print the model version that a Dagster run has made, if it has."""
+    """Print the model version that a Dagster run has published, if any."""
     from mlops_assets.registry.files.verified_read import unmeasured_classes
 
     store = open_store()

@@ -1,4 +1,4 @@
-"""Ctrl-C: what an interrupted command has kept, and the command that continues it."""
+"""Interruption by Ctrl-C: the state that is kept, and the command that continues."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import typer
 from mlops_assets.cli.terminal.output import errors
 from mlops_assets.errors import MlopsError
 
-INTERRUPTED = 130  # exit code of a process that SIGINT has ended, as shells give it
+INTERRUPTED = 130  # exit code of shells for a process that SIGINT has ended
 
 
 @contextmanager
@@ -20,7 +20,7 @@ def interruptible(kept: Callable[[], str]) -> Iterator[None]:
     """Exit with one line when the body is interrupted.
 
     Args:
-        kept: returns what is kept, and the command that continues; called only then.
+        kept: returns the state that is kept, and the command that continues; called only then.
     """
     try:
         yield
@@ -28,11 +28,11 @@ def interruptible(kept: Callable[[], str]) -> Iterator[None]:
         try:
             left = kept()
         except MlopsError as error:
-            left = f"what is kept could not be read: {error}"
+            left = f"the state of the work could not be read: {error}"
         errors.print(f"interrupted: {left}")
         raise typer.Exit(INTERRUPTED) from interrupt
 
 
 def again() -> str:
-    """Return the command line of this process, to be run once more."""
+    """Return the command line of this process, to be run again."""
     return shlex.join(["mlops", *sys.argv[1:]])

@@ -21,10 +21,7 @@ if TYPE_CHECKING:
 
 
 class PlainConsole(Console):
-    """A console on which text is text.
-
-    No markup in it, and nothing that a terminal would act on.
-    """
+    """A console that prints plain text: no markup, and no control characters."""
 
     def __init__(
         self,
@@ -50,11 +47,11 @@ class PlainConsole(Console):
         return super().render_str(printable(text), **options)
 
 
-# no markup: what is printed comes from users' data, and '[cm]' is a unit, not a style; sentences
-# are not folded, as a terminal does that by itself, and a file or a pipe has no width
+# no markup: texts come from users' data, and '[cm]' is a unit, not a style; sentences are not
+# folded: a terminal wraps them itself, and a file or a pipe has no width
 console = PlainConsole(soft_wrap=True)
 errors = PlainConsole(stderr=True, soft_wrap=True)
-WIDE = 10_000  # columns that no table needs
+WIDE = 10_000  # more columns than any table needs
 _quiet = False
 MAIN_METRICS = ("accuracy", "balanced_accuracy", "macro_f1", "kappa", "rmse", "mae", "r2")
 
@@ -73,10 +70,10 @@ def open_store() -> Store:
 
 
 def draw(table: Table, fold: bool = False) -> None:
-    """Print a table at its natural width; a narrow terminal folds its lines, nothing is cut off.
+    """Print a table at its natural width; a narrow terminal wraps its lines, nothing is truncated.
 
     Args:
-        table: what to print.
+        table: the table.
         fold: on a terminal, fold long cells within their column.
     """
     width = None if fold and console.is_terminal else WIDE
@@ -87,13 +84,13 @@ def draw(table: Table, fold: bool = False) -> None:
 
 
 def advise(text: str) -> None:
-    """Print advice on stderr, but not with `--quiet`; results and errors are not advice."""
+    """Print advice on stderr, unless `--quiet` is given; results and errors are not advice."""
     if not _quiet:
         errors.print(text)
 
 
 def set_quiet(quiet: bool) -> None:
-    """Print advice, or do not, in this process from now on."""
+    """Turn advice in this process off or on."""
     global _quiet
     _quiet = quiet
 
@@ -110,7 +107,7 @@ def show(
     Dotted names reach into dictionaries.
 
     Args:
-        rows: what to print.
+        rows: the rows.
         as_json: print JSON.
         columns: names of the columns of the table.
         empty: message if there is no row.

@@ -1,7 +1,4 @@
-"""Progress for people, on stderr.
-
-It shows bars on a terminal, plain lines elsewhere, and nothing with `--quiet`.
-"""
+"""Progress on stderr: bars on a terminal, plain lines otherwise, and nothing with `--quiet`."""
 
 from __future__ import annotations
 
@@ -21,7 +18,7 @@ if TYPE_CHECKING:
     from mlops_assets.cli.terminal.progress_bars import Bars
     from mlops_assets.progress import Step
 
-LINE_SECONDS = 10.0  # between two lines about one piece of work
+LINE_SECONDS = 10.0  # between two lines about one step
 
 
 @contextmanager
@@ -37,13 +34,10 @@ def showing_progress() -> Iterator[None]:
 
 @contextmanager
 def _own_stderr() -> Iterator[Console]:
-    """Give a console on stderr as it is now.
-
-    While a step runs, Dagster sends what is written to it through a pipe.
-    """
+    """Yield a console on a copy of stderr, as Dagster redirects stderr while a step runs."""
     try:
         copy = os.dup(sys.stderr.fileno())
-    except (OSError, ValueError):  # stderr is no file, as in some tests and notebooks
+    except (OSError, ValueError):  # stderr is not a file, as in some tests and notebooks
         yield errors
         return
     with os.fdopen(copy, "w", encoding=sys.stderr.encoding, errors="backslashreplace") as stream:
@@ -51,10 +45,11 @@ def _own_stderr() -> Iterator[Console]:
 
 
 class Terminal:
-    """A bar for each piece of work while it is under way; what is done stays above."""
+    """A bar for each step while it runs; finished steps stay above."""
 
     def __init__(self, console: Console) -> None:
-        self._console, self._lock = console, threading.Lock()
+        self._console = console
+        self._lock = threading.Lock()
         self._bars: Bars | None = None
 
     def begin(self, step: Step) -> None:
@@ -68,7 +63,7 @@ class Terminal:
             self._bars.add(step)
 
     def end(self, step: Step) -> None:
-        """See `Listener.end`; a result can be printed below once nothing is under way."""
+        """See `Listener.end`; results are printed below once no step is running."""
         with self._lock:
             if self._bars is not None and self._bars.finish(step):
                 self._bars.stop()
@@ -76,10 +71,11 @@ class Terminal:
 
 
 class Lines:
-    """A line when a piece of work begins, one when it ends, and now and then one between."""
+    """A line when a step begins and when it ends, and one from time to time between."""
 
     def __init__(self, console: Console) -> None:
-        self._console, self._lock = console, threading.Lock()
+        self._console = console
+        self._lock = threading.Lock()
         self._running: dict[int, Step] = {}
         self._idle = threading.Event()
 
@@ -111,16 +107,13 @@ class Lines:
 
 
 def fraction(step: Step) -> float | None:
-    """Return how much of a piece of work is done, 0 to 1: by bytes if they are known.
-
-    None if nothing is.
-    """
+    """Return the finished fraction of a step, 0 to 1, by bytes if possible; None if unknown."""
     done, total = (step.done_size, step.size) if step.size else (step.done, step.total)
     return min(done / total, 1.0) if total else None
 
 
 def state(step: Step) -> str:
-    """Return how far a piece of work is, how fast it is and how long it will take."""
+    """Return the progress of a step, its rates and the time left."""
     seconds = time.monotonic() - step.started
     parts = []
     if step.unit:
@@ -149,7 +142,7 @@ def state(step: Step) -> str:
 
 
 def outcome(step: Step) -> str:
-    """Return how a piece of work has ended."""
+    """Return the outcome of a step."""
     took = seconds_text(time.monotonic() - step.started)
     amount = ", ".join(
         filter(
@@ -175,7 +168,7 @@ def bytes_text(size: float) -> str:
 
 
 def seconds_text(seconds: float) -> str:
-    """Return a span of time as people say it."""
+    """Return a duration in the unit that suits it."""
     if seconds < 10:
         return f"{seconds:.1f} s"
     if seconds < 100:
@@ -196,10 +189,7 @@ def _rate_text(rate: float, unit: str) -> str:
 
 
 def _rates(step: Step) -> tuple[float, float]:
-    """Return units and bytes a second since progress was first reported.
-
-    What came before was getting ready.
-    """
+    """Return units and bytes per second since progress was first reported."""
     if step.first is None:
         return 0.0, 0.0
     when, done, size = step.first

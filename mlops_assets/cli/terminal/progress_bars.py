@@ -1,4 +1,4 @@
-"""Bars on a terminal; loaded with the first piece of work that is shown."""
+"""Progress bars on a terminal, loaded with the first step."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ NARROW = 100  # columns of a terminal below which bars are short
 
 
 class Bars(Progress):
-    """The pieces of work under way, read anew each time that they are drawn."""
+    """The running steps, read again each time that they are drawn."""
 
     def __init__(self, console: Console) -> None:
-        self._shown: list[tuple[Step, TaskID]] = []
+        self._bars: list[tuple[Step, TaskID]] = []
         bar = 12 if console.width < NARROW else 30
         what = max(16, (console.width - bar) // 3)
         super().__init__(
@@ -33,17 +33,17 @@ class Bars(Progress):
             ),
             console=console,
             refresh_per_second=5,
-            redirect_stdout=False,  # results are no progress
+            redirect_stdout=False,  # results are not progress
         )
 
     def add(self, step: Step) -> None:
-        """Show a piece of work."""
-        self._shown.append((step, self.add_task(printable(step.what), total=None, detail="")))
+        """Show a step."""
+        self._bars.append((step, self.add_task(printable(step.what), total=None, detail="")))
 
     def finish(self, step: Step) -> bool:
-        """Show how a piece of work has ended; return whether nothing is under way any more."""
-        (found,) = (pair for pair in self._shown if pair[0] is step)
-        self._shown.remove(found)
+        """Show the outcome of a step; return True if no step is running any more."""
+        (found,) = (pair for pair in self._bars if pair[0] is step)
+        self._bars.remove(found)
         done = fraction(step)
         self.update(
             found[1],
@@ -52,11 +52,11 @@ class Bars(Progress):
             detail=printable(outcome(step)),
         )
         self.stop_task(found[1])
-        return not self._shown
+        return not self._bars
 
     def get_renderables(self) -> Iterable[RenderableType]:
-        """Yield the table of bars as things stand now."""
-        for step, task in list(self._shown):
+        """Yield the table of bars in their current state."""
+        for step, task in list(self._bars):
             done = fraction(step)
             self.update(
                 task,
