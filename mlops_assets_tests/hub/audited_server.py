@@ -1,4 +1,4 @@
-"""The hub as a process that notes what it does.
+"""The hub as a process that notes its actions.
 
 `python -m mlops_assets_tests.hub.audited_server PORT NOTES`.
 
@@ -67,7 +67,7 @@ OPENED = "/etc/passwd"  # in the end, so that the test sees that this would be n
 
 
 def main(port: int, notes: Path) -> None:
-    """Serve until the process is told to end, and write what was noted."""
+    """Serve until SIGTERM, and write the notes."""
     store = open_store(Settings.from_environment())
     own = (store.workspace.root, Path(tempfile.gettempdir()))
     installed = (

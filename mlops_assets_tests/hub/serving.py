@@ -17,7 +17,7 @@ from mlops_assets.integrations.external.http_backend import open_client
 from mlops_assets.store import Store
 from mlops_assets_tests.servers.asgi import served
 
-TOKEN = "a-token-that-nobody-guesses"
+TOKEN = "a-token-that-cannot-be-guessed"
 START: dict[str, Any] = {
     "model": "crops",
     "data": "fields@v1",
@@ -40,13 +40,13 @@ def hub(
 
 @contextmanager
 def caller(url: str, token: str = TOKEN) -> Iterator[httpx.Client]:
-    """Somebody who calls the API with a client of their own."""
+    """A caller of the API, with an HTTP client."""
     with open_client(url, token) as client:
         yield client
 
 
 def digest(content: bytes) -> dict[str, str]:
-    """The header that says what the checksum of a body is."""
+    """The header with the checksum of a body."""
     return {
         "Content-Digest": f"sha-256=:{base64.b64encode(hashlib.sha256(content).digest()).decode()}:"
     }
@@ -57,9 +57,9 @@ def put(client: httpx.Client, path: str, content: bytes) -> httpx.Response:
     return client.put(path, content=content, headers=digest(content))
 
 
-def finished(client: httpx.Client, run_id: str, **said: Any) -> dict[str, Any]:
+def finished(client: httpx.Client, run_id: str, **fields: Any) -> dict[str, Any]:
     """Finish a run and wait until its model is published, or is not."""
-    answer = client.post(f"runs/{run_id}/finish", json={"status": "succeeded", **said})
+    answer = client.post(f"runs/{run_id}/finish", json={"status": "succeeded", **fields})
     assert answer.status_code in (200, 202), answer.text
     document = answer.json()
     while document["publication"] == "busy":

@@ -57,15 +57,15 @@ def test_a_viewer_reads_a_scientist_trains_and_an_approver_promotes(
 ) -> None:
     with hub(store, identity=identity(oidc)) as url:
         with caller(url, oidc.token()) as scientist:
-            run_id = started(scientist, created_by="somebody else")
+            run_id = started(scientist, created_by="eve")
             points = {"points": [[0, "loss", 0, 0.5, 1e9]]}
             assert scientist.post(f"runs/{run_id}/points", json=points).status_code == 200
-        for shown in (
+        for bearer in (
             token(store, Role.VIEWER),
             token(store, Role.APPROVER, Role.OPERATOR),
             oidc.token(roles=["look"]),
         ):
-            with caller(url, shown) as viewer:
+            with caller(url, bearer) as viewer:
                 assert viewer.get(f"runs/{run_id}").json()["points"] == 1
                 assert viewer.get(f"runs/{run_id}/samples").status_code == 200
                 before = files_of(tmp_path)
@@ -85,8 +85,8 @@ def test_a_viewer_reads_a_scientist_trains_and_an_approver_promotes(
                     refused(answer, 403, "needs the role scientist")
                     assert answer.json()["error"] == "Forbidden"
                 assert files_of(tmp_path) == before
-        with caller(url, oidc.token(roles=["unknown"])) as nobody:
-            refused(nobody.get(f"runs/{run_id}"), 403, "ann has no role")
+        with caller(url, oidc.token(roles=["unknown"])) as unknown:
+            refused(unknown.get(f"runs/{run_id}"), 403, "ann has no role")
         with caller(url, oidc.token()) as scientist:
             send_onnx(scientist, run_id, tmp_path / "model.onnx")
             assert finished(scientist, run_id, points=1)["publication"] == "done"
@@ -130,8 +130,8 @@ def test_a_token_is_refused_once_it_is_revoked_or_has_expired(store: Store) -> N
     )
     with hub(store) as url:
 
-        def status(shown: str) -> tuple[int, str]:
-            answer = httpx.get(url + "/nothing", headers={"Authorization": f"bearer  {shown}"})
+        def status(text: str) -> tuple[int, str]:
+            answer = httpx.get(url + "/nothing", headers={"Authorization": f"bearer  {text}"})
             return answer.status_code, answer.json()["detail"]
 
         assert (status(good)[0], status(revoked)[0]) == (404, 404)
@@ -184,7 +184,7 @@ def test_a_token_of_a_person_in_the_setting_is_not_shared(
     assert create_app(store, HubSettings(tmp_path, identity=identity(oidc))) is not None
 
 
-def test_our_client_shows_any_token_and_says_what_it_may_not(
+def test_our_client_sends_any_token_and_reports_missing_roles(
     store: Store, oidc: OidcServer
 ) -> None:
     with hub(store, identity=identity(oidc)) as url:
@@ -221,8 +221,8 @@ def test_while_an_issuer_is_down_all_others_get_in(
         answer = client.get("nothing")
         refused(answer, 503, "cannot be checked at present")
         assert int(answer.headers["retry-after"]) > 0 and oidc.url not in answer.text
-        for shown in (TOKEN, token(store, Role.VIEWER)):
-            with caller(url, shown) as other:
+        for bearer in (TOKEN, token(store, Role.VIEWER)):
+            with caller(url, bearer) as other:
                 assert other.get("nothing").status_code == 404
         oidc.down = False
         assert client.get("nothing").status_code == 404
@@ -236,8 +236,8 @@ def test_while_an_issuer_is_down_all_others_get_in(
 def test_while_the_registry_is_down_no_token_is_refused(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    shown = token(store, Role.VIEWER)
-    with hub(store) as url, caller(url, shown) as client:
+    bearer = token(store, Role.VIEWER)
+    with hub(store) as url, caller(url, bearer) as client:
         assert client.get("nothing").status_code == 404
 
         def unreachable(*_: Any) -> None:
@@ -272,14 +272,14 @@ def test_no_token_is_in_answers_logs_or_files(
     }
     answers = []
     with hub(store, identity=identity(oidc)) as url:
-        for shown in (*canaries.values(), TOKEN):
+        for bearer in (*canaries.values(), TOKEN):
             for method, path in (
                 ("GET", "/nothing"),
                 ("POST", "/api/v1/runs"),
                 ("GET", "/api/v1/runs/x"),
             ):
                 answers.append(
-                    httpx.request(method, url + path, headers={"Authorization": f"Bearer {shown}"})
+                    httpx.request(method, url + path, headers={"Authorization": f"Bearer {bearer}"})
                 )
         for size in (100_000, 60_000):
             large = httpx.get(
@@ -294,19 +294,21 @@ def test_no_token_is_in_answers_logs_or_files(
         + "".join(capfd.readouterr())
     )
     kept = b"".join(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
-    for name, shown in {**canaries, "shared": TOKEN}.items():
-        secrets = shown.split("_")[2:] if shown.startswith("mlops_") else shown.split(".")[-2:]
+    for name, bearer in {**canaries, "shared": TOKEN}.items():
+        secrets = bearer.split("_")[2:] if bearer.startswith("mlops_") else bearer.split(".")[-2:]
         for secret in secrets:
             assert secret not in written, name
             assert secret.encode() not in kept, name
 
 
-def test_many_requests_with_unknown_keys_hold_up_nobody(store: Store, oidc: OidcServer) -> None:
+def test_many_requests_with_unknown_keys_delay_no_other_caller(
+    store: Store, oidc: OidcServer
+) -> None:
     with hub(store, identity=identity(oidc)) as url, caller(url, oidc.token()) as client:
         assert client.get("nothing").status_code == 404
         oidc.delay = 2.0
         for number in range(30):
-            shown = oidc.token(header={"kid": f"unknown-{number}"})
-            assert httpx.get(url, headers={"Authorization": f"Bearer {shown}"}).status_code == 401
+            bearer = oidc.token(header={"kid": f"unknown-{number}"})
+            assert httpx.get(url, headers={"Authorization": f"Bearer {bearer}"}).status_code == 401
         assert client.get("nothing").status_code == 404
     assert oidc.asked.count("/keys") == 1

@@ -34,7 +34,7 @@ with external_run("crops", "fields", {{}}, 5, task="classification", **server) a
 
 
 @pytest.mark.slow
-def test_a_killed_client_leaves_a_run_that_goes_on_elsewhere(store: Store, tmp_path: Path) -> None:
+def test_another_client_continues_the_run_of_a_killed_client(store: Store, tmp_path: Path) -> None:
     port = free_port()
     url = f"http://{HOST}:{port}"
     script = tmp_path / "train.py"
@@ -61,7 +61,7 @@ def test_a_killed_client_leaves_a_run_that_goes_on_elsewhere(store: Store, tmp_p
         assert httpx.get(url).status_code == 401
 
 
-def test_the_command_says_what_it_needs(store: Store) -> None:
+def test_the_command_names_missing_settings(store: Store) -> None:
     answer = CliRunner().invoke(app, ["hub"])
     assert answer.exit_code == 1 and "MLOPS_API_TOKEN" in str(answer.exception)
     answer = CliRunner().invoke(app, ["hub", "--largest-file", "much"])

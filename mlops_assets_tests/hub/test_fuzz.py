@@ -1,4 +1,4 @@
-"""Requests that nobody would make, in a fixed number and order.
+"""Random and hostile requests, in a fixed number and order.
 
 They execute, open and contact nothing.
 """
@@ -51,7 +51,7 @@ AUTHORIZED = f"Host: x\r\nAuthorization: Bearer {TOKEN}\r\nConnection: close\r\n
 
 @pytest.fixture
 def listener() -> Iterator[tuple[str, list[bytes]]]:
-    """A server on loopback that nobody may ask, and what it heard."""
+    """A server on loopback that must not be contacted, and the bytes that it received."""
     heard: list[bytes] = []
     with socket.create_server((HOST, 0)) as server:
 
@@ -72,7 +72,7 @@ def listener() -> Iterator[tuple[str, list[bytes]]]:
 
 
 class Fuzz:
-    """Requests made of what a caller may send and what nobody should."""
+    """Requests made of valid and invalid parts."""
 
     def __init__(self, run_id: str, url: str, marker: Path) -> None:
         self._random = random.Random(SEED)
@@ -268,7 +268,7 @@ def answered(port: int, request: bytes) -> bytes:
 
 
 @pytest.mark.slow
-def test_requests_that_nobody_would_make_execute_open_and_contact_nothing(
+def test_random_requests_execute_open_and_contact_nothing(
     store: Store, listener: tuple[str, list[bytes]], tmp_path: Path
 ) -> None:
     (url, heard), marker, notes = listener, tmp_path / "marker", tmp_path / "notes.json"

@@ -1,4 +1,4 @@
-"""Runs that are reported over HTTP with our own client: the same face, the same result."""
+"""Runs that are reported over HTTP with our own client: the same interface, the same result."""
 
 from __future__ import annotations
 
@@ -110,12 +110,12 @@ def report(url: str, model: str, path: Path, declared: dict[str, str], factor: f
     return run.run_id
 
 
-def test_a_server_that_is_away_for_a_while_loses_nothing(store: Store) -> None:
+def test_a_server_that_is_unreachable_for_a_while_loses_nothing(store: Store) -> None:
     with hub(store) as url, FaultyProxy(url) as proxy:
         proxy.add("/api/v1/runs", method="POST", status=503, times=1)
         proxy.add("*/points", status=503, times=3)
         proxy.add("*/native/*", cut=True, times=1)
-        proxy.add("*/finish", cut=True, times=1)  # done, and nobody hears of it
+        proxy.add("*/finish", cut=True, times=1)  # done, but the response is lost
         with external_run(
             "crops", "fields", url=proxy.url, token=TOKEN, task="classification"
         ) as run:
@@ -130,7 +130,7 @@ def test_a_server_that_is_away_for_a_while_loses_nothing(store: Store) -> None:
     assert [found.attempts for found in store.registry.runs("crops")] == [1]
 
 
-def test_a_server_that_stays_away_keeps_the_run_for_later(store: Store) -> None:
+def test_a_run_can_continue_after_a_server_was_unreachable_for_too_long(store: Store) -> None:
     request = ExternalRunRequest(
         model="crops",
         data=Reference("fields"),
@@ -176,7 +176,7 @@ def test_several_runs_at_once_do_not_mix(store: Store) -> None:
     assert {row.stage for row in store.registry.model_versions("crops")} == {"recorded"}
 
 
-def test_what_cannot_start_is_said_in_the_words_of_the_server(
+def test_a_run_that_cannot_start_raises_the_error_of_the_server(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with hub(store) as url:

@@ -1,4 +1,4 @@
-"""The HTTP API as anybody may call it: what it takes, and what it refuses."""
+"""The HTTP API: requests that it accepts, and requests that it refuses."""
 
 from __future__ import annotations
 
@@ -38,18 +38,18 @@ def client(store: Store) -> Iterator[httpx.Client]:
         yield found
 
 
-def started(client: httpx.Client, **said: Any) -> str:
-    answer = client.post("runs", json={**START, **said})
+def started(client: httpx.Client, **fields: Any) -> str:
+    answer = client.post("runs", json={**START, **fields})
     assert answer.status_code in (200, 201), answer.text
     return str(answer.json()["run_id"])
 
 
-def refused(answer: httpx.Response, status: int, *said: str) -> None:
+def refused(answer: httpx.Response, status: int, *texts: str) -> None:
     assert answer.status_code == status, answer.text
     assert answer.headers["content-type"] == "application/problem+json"
     document = answer.json()
     assert document["status"] == status
-    for text in said:
+    for text in texts:
         assert text in document["detail"]
 
 
@@ -123,8 +123,8 @@ def test_a_run_by_hand_from_start_to_record(
     refused(client.post(f"runs/{run_id}/points", json={"points": []}), 409, "has succeeded")
 
 
-@pytest.mark.parametrize("token", ["", "wrong", "a-token-that-nobody-guesseS", "ä" * 20])
-def test_nobody_gets_in_without_the_token(store: Store, token: str) -> None:
+@pytest.mark.parametrize("token", ["", "wrong", "a-token-that-cannot-be-guesseD", "ä" * 20])
+def test_requests_without_a_valid_token_are_refused(store: Store, token: str) -> None:
     with hub(store) as url:
         for method, path in (
             ("POST", "/api/v1/runs"),
@@ -138,7 +138,8 @@ def test_nobody_gets_in_without_the_token(store: Store, token: str) -> None:
             refused(answer, 401)
             assert answer.headers["www-authenticate"] == "Bearer"
         scheme = httpx.get(
-            url + "/api/v1/runs/x", headers={"Authorization": "Basic a-token-that-nobody-guesses"}
+            url + "/api/v1/runs/x",
+            headers={"Authorization": "Basic a-token-that-cannot-be-guessed"},
         )
         refused(scheme, 401)
     assert store.registry.runs() == []
@@ -190,7 +191,7 @@ def test_bodies_are_refused_before_they_are_read(store: Store) -> None:
                 assert peer.recv(1 << 16).startswith(f"HTTP/1.1 {status} ".encode())
 
 
-def test_an_error_that_nobody_has_foreseen_is_a_problem_document(
+def test_an_unexpected_error_is_a_problem_document(
     client: httpx.Client, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*args: Any, **options: Any) -> None:
@@ -255,9 +256,9 @@ NO_STARTS: list[tuple[bytes, int, str]] = [
 ]
 
 
-def test_what_is_no_start_of_a_run_is_refused(client: httpx.Client, store: Store) -> None:
-    for body, status, said in NO_STARTS:
-        refused(client.post("runs", content=body), status, said)
+def test_an_invalid_start_of_a_run_is_refused(client: httpx.Client, store: Store) -> None:
+    for body, status, detail in NO_STARTS:
+        refused(client.post("runs", content=body), status, detail)
     assert store.registry.runs() == []
 
 
@@ -279,16 +280,18 @@ NO_POINTS: list[tuple[list[Any], str]] = [
 ]
 
 
-def test_points_that_are_none_are_refused_whole(client: httpx.Client, store: Store) -> None:
+def test_a_request_with_an_invalid_point_is_refused_as_a_whole(
+    client: httpx.Client, store: Store
+) -> None:
     run_id = started(client)
-    for points, said in NO_POINTS:
+    for points, detail in NO_POINTS:
         content = json.dumps({"points": points}).replace("Infinity", "1e999")
-        refused(client.post(f"runs/{run_id}/points", content=content), 422, said)
+        refused(client.post(f"runs/{run_id}/points", content=content), 422, detail)
     assert store.registry.series(run_id) == {}
 
 
 @pytest.mark.parametrize("kind", ["native", "figures"])
-def test_a_name_that_leads_elsewhere_is_refused(
+def test_a_name_that_leaves_the_folder_is_refused(
     client: httpx.Client, tmp_path: Path, kind: str
 ) -> None:
     run_id = started(client)
@@ -313,7 +316,7 @@ def test_a_name_that_leads_elsewhere_is_refused(
     assert {path for path in after - before if not path.name.startswith("registry.db")} == set()
 
 
-def test_files_that_are_not_what_they_are_said_to_be_leave_nothing(
+def test_files_that_differ_from_their_description_leave_nothing(
     client: httpx.Client, store: Store
 ) -> None:
     run_id = started(client)
@@ -364,7 +367,7 @@ def test_outputs_that_hold_objects_are_never_unpickled(
     assert not (tmp_path / "opened").exists()
 
 
-def test_an_artefact_may_not_name_classes_of_anybody(
+def test_an_artefact_may_not_name_arbitrary_classes(
     client: httpx.Client, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "hostile.py").write_text(f"open({str(tmp_path / 'imported')!r}, 'w')\n")
@@ -381,18 +384,18 @@ def test_an_artefact_may_not_name_classes_of_anybody(
 
 
 @pytest.mark.parametrize(
-    ("framework", "said"), [("pytorch", "holds no PyTorch"), ("fortran", "no framework")]
+    ("framework", "message"), [("pytorch", "holds no PyTorch"), ("fortran", "no framework")]
 )
 def test_an_artefact_that_cannot_be_read_is_a_failed_run(
-    client: httpx.Client, framework: str, said: str
+    client: httpx.Client, framework: str, message: str
 ) -> None:
     run_id = started(client)
     put(client, f"runs/{run_id}/native/model.safetensors", b"\xff" * 64)
     document = finished(client, run_id, framework=framework)
-    assert document["status"] == "failed" and said in document["failure"]["message"]
+    assert document["status"] == "failed" and message in document["failure"]["message"]
 
 
-def test_a_run_whose_client_is_gone_goes_on_or_is_ended_by_another(
+def test_a_run_whose_client_is_gone_is_continued_or_ended_by_another(
     client: httpx.Client, store: Store, tmp_path: Path
 ) -> None:
     run_id = str(uuid.uuid4())
@@ -407,7 +410,7 @@ def test_a_run_whose_client_is_gone_goes_on_or_is_ended_by_another(
     answer = client.post("runs", json={**START, "run_id": run_id})
     assert (answer.json()["points"], answer.json()["attempts"]) == (1, 2)
     ended = client.post(
-        f"runs/{run_id}/finish", json={"status": "canceled", "error": "nobody comes back"}
+        f"runs/{run_id}/finish", json={"status": "canceled", "error": "its client is gone"}
     )
     assert (ended.status_code, ended.json()["status"]) == (200, "canceled")
     assert client.post(f"runs/{run_id}/finish", json={"status": "canceled"}).status_code == 200
@@ -453,7 +456,7 @@ def test_a_server_that_is_stopped_publishes_when_it_is_asked_again(
 
 
 @pytest.mark.usefixtures("forked_workers")
-def test_a_publishing_process_that_ends_without_a_word_is_a_failed_run(
+def test_a_publishing_process_that_exits_unexpectedly_is_a_failed_run(
     store: Store, tmp_path: Path
 ) -> None:
     with hub(store, publish_apart) as url, caller(url) as client:
