@@ -1,70 +1,20 @@
-"""Documents under the names of images and labels.
-
-GDAL reads no other file and asks no server for them.
-"""
+"""Documents under the names of images: GDAL reads no other file and sends no request."""
 
 from __future__ import annotations
 
 import json
-import socket
-import sqlite3
-import threading
-from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
 
-import geopandas
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 import rasterio
-import shapely
 from rasterio.shutil import copy
-from shapely import Point
 
 from mlops_assets.datasets.io.rasters import open_raster
-from mlops_assets.datasets.readers.scenes.vector_labels import VectorLabels
-from mlops_assets.datasets.readers.table_geoparquet import read_geoparquet
-from mlops_assets.datasets.specification.source import Sampling
 from mlops_assets_tests.datasets.readers.landing import write_raster
 
 CANARY = "root:x:0:0"
 PIXELS = np.arange(256, dtype=np.uint8).reshape(1, 16, 16)
-
-
-@pytest.fixture(scope="module")
-def listener() -> Iterator[tuple[str, list[bytes]]]:
-    """A server on loopback, and what it was sent."""
-    heard: list[bytes] = []
-    with socket.create_server(("127.0.0.1", 0)) as server:
-
-        def answer() -> None:
-            while True:
-                try:
-                    connection, _ = server.accept()
-                except OSError:
-                    return
-                with connection:
-                    heard.append(connection.recv(256))
-                    connection.sendall(
-                        b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
-                    )
-
-        thread = threading.Thread(target=answer, daemon=True)
-        thread.start()
-        yield f"http://127.0.0.1:{server.getsockname()[1]}", heard
-        server.shutdown(socket.SHUT_RDWR)
-        thread.join()
-
-
-@pytest.fixture
-def url(listener: tuple[str, list[bytes]]) -> Iterator[str]:
-    """The URL of a server that must not be asked anything."""
-    address, heard = listener
-    heard.clear()
-    yield address
-    assert heard == []
 
 
 def vrt(
@@ -238,175 +188,6 @@ def test_a_world_file_is_found_however_its_name_is_written(
     with open_raster(tmp_path / name) as raster:
         assert {Path(file).name for file in raster.files} == {name, other}
         assert raster.transform.a == 10
-
-
-def geojson(**members: object) -> str:
-    point = {
-        "type": "Feature",
-        "properties": {"label": 1},
-        "geometry": {"type": "Point", "coordinates": [1, 2]},
-    }
-    return json.dumps({"type": "FeatureCollection", "features": [point], **members})
-
-
-OGR = (
-    '<OGRVRTDataSource><OGRVRTLayer name="passwd"><SrcDataSource'
-    ' relativeToVRT="0">CSV:/etc/passwd</SrcDataSource>'
-    "<GeometryType>wkbPoint</GeometryType></OGRVRTLayer></OGRVRTDataSource>"
-)
-SAMPLING = Sampling()
-LAYERS = {
-    "another source": OGR,
-    "another source within JSON": geojson(x=OGR).replace('\\"', '"'),
-    "WFS": "<OGRWFSDataSource><URL>URL/wfs</URL></OGRWFSDataSource>",
-    "a pipeline": json.dumps(
-        {
-            "type": "gdal_streamed_alg",
-            "command_line": "gdal vector pipeline ! read URL/x.gpkg ! write -f stream x",
-        }
-    ),
-    "a link for a CRS": geojson(
-        crs={"type": "link", "properties": {"href": "URL/crs", "type": "ogcwkt"}}
-    ),
-    "a URL for a CRS": geojson(CRS={"type": "URL", "properties": {"url": "URL/crs"}}),
-    "two of them": (
-        geojson(crs={"type": "name", "properties": {"name": "EPSG:4326"}}).replace(
-            '"crs"', '"crs": {"type": "link", "properties": {"href": "URL/crs"}}, "\\u0063rs"'
-        )
-    ),
-    "depth": "[" * 100_000,
-    "SQLite": "SQLite format 3",
-}
-
-
-@pytest.mark.parametrize("suffix", [".geojson", ".json", ".gpkg", ".shp", ".fgb", ".parquet"])
-@pytest.mark.parametrize("document", LAYERS)
-def test_a_document_under_the_name_of_labels_is_refused(
-    document: str, suffix: str, url: str, tmp_path: Path
-) -> None:
-    labels = tmp_path / f"x{suffix}"
-    labels.write_text(LAYERS[document].replace("URL", url))
-    with pytest.raises(ValueError, match="cannot be read as vector labels") as raised:
-        VectorLabels(labels.name, {labels.name: labels}, SAMPLING, [])
-    assert CANARY not in str(raised.value)
-
-
-def test_a_geopackage_has_no_table_that_is_another_file(tmp_path: Path) -> None:
-    labels = tmp_path / "x.gpkg"
-    geopandas.GeoDataFrame({"label": [1]}, geometry=[Point(1, 2)], crs=4326).to_file(labels)
-    with closing(sqlite3.connect(labels)) as database, database:
-        database.execute("PRAGMA writable_schema = 1")
-        for kind, name, sql in (
-            (
-                "table",
-                "other",
-                "CREATE VIRTUAL TABLE other USING VirtualText('/etc/passwd', utf8, 0)",
-            ),
-            (
-                "view",
-                "v",
-                "CREATE VIEW v AS SELECT x.fid, x.geom, o.COL001 AS label FROM x, other AS o",
-            ),
-        ):
-            database.execute(
-                "INSERT INTO sqlite_master VALUES (?, ?, ?, 0, ?)", (kind, name, name, sql)
-            )
-        for table in ("gpkg_contents", "gpkg_geometry_columns"):
-            database.execute(f"UPDATE {table} SET table_name = 'v'")
-    with pytest.raises(ValueError, match="'other' in it is not a plain table") as raised:
-        VectorLabels(labels.name, {labels.name: labels}, Sampling(), [])
-    assert CANARY not in str(raised.value)
-
-
-ENDLESS = (
-    "WITH n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) SELECT n.x AS fid, geom, label FROM n, x"
-)
-
-
-@pytest.mark.parametrize(
-    ("statement", "layer", "refused"),
-    [
-        (f"CREATE VIEW v AS {ENDLESS}", "v", True),
-        (f"CREATE VIEW V AS {ENDLESS}", "v", True),
-        ("CREATE VIEW v AS SELECT fid, geom, label FROM x", "v", True),
-        (
-            (
-                "CREATE TABLE v (fid INTEGER PRIMARY KEY, geom BLOB, label TEXT AS"
-                " (hex(zeroblob(900000000))))"
-            ),
-            "v",
-            True,
-        ),
-        (
-            (
-                "DROP TABLE gpkg_extensions; CREATE VIEW gpkg_extensions AS WITH n(x) AS (SELECT 1"
-                " UNION ALL SELECT x + 1 FROM n) SELECT x AS table_name, x AS column_name, x AS"
-                " extension_name FROM n"
-            ),
-            "x",
-            True,
-        ),
-        (f"CREATE VIEW st_geometry_columns AS {ENDLESS}", "x", False),
-    ],
-)
-def test_a_geopackage_has_no_rows_without_end(
-    statement: str, layer: str, refused: bool, tmp_path: Path
-) -> None:
-    path = tmp_path / "x.gpkg"
-    features = geopandas.GeoDataFrame(
-        {"label": [1, 2]}, geometry=[Point(1, 2), Point(2, 3)], crs=4326
-    )
-    features.to_file(path, layer="x", driver="GPKG")
-    with closing(sqlite3.connect(path)) as database:
-        database.executescript(statement)
-        database.execute("UPDATE gpkg_contents SET table_name = ?", (layer,))
-        database.execute("UPDATE gpkg_geometry_columns SET table_name = ?", (layer,))
-        database.commit()
-    if refused:
-        with pytest.raises(ValueError, match=r"is a view, or has a column that is computed"):
-            VectorLabels(
-                path.name,
-                {path.name: path},
-                Sampling(),
-                [{"value": 1, "name": "a"}, {"value": 2, "name": "b"}],
-            )
-    else:
-        VectorLabels(
-            path.name,
-            {path.name: path},
-            Sampling(),
-            [{"value": 1, "name": "a"}, {"value": 2, "name": "b"}],
-        )
-
-
-@pytest.mark.parametrize(
-    "header",
-    [b"\x01\x07\0\0\0\x01\0\0\0", b"\0\0\0\x03\xef\0\0\0\x01", b"\x01\x06\0\0\x20....\x01\0\0\0"],
-)
-def test_geometries_within_geometries_do_not_end_the_process(header: bytes, tmp_path: Path) -> None:
-    point = shapely.to_wkb(Point(1, 2), byte_order=1)
-    labels = tmp_path / "x.parquet"
-    geopandas.GeoDataFrame({"label": [1]}, geometry=[Point(1, 2)], crs=4326).to_parquet(labels)
-    table = pq.read_table(labels)
-    for wkb in (
-        header * 100_000 + point,
-        b"\x01\x07\0\0\0\x02\0\0\0" + point + header * 100_000 + point,
-    ):
-        pq.write_table(table.set_column(1, "geometry", pa.array([wkb], pa.binary())), labels)
-        with pytest.raises(ValueError, match="more than 32 geometries deep"):
-            VectorLabels(labels.name, {labels.name: labels}, Sampling(), [])
-
-
-def test_large_geometries_are_read(tmp_path: Path) -> None:
-    parts = [Point(1 + i % 40, i // 40).buffer(0.3) for i in range(1600)]
-    large = [
-        shapely.MultiPolygon(parts),
-        shapely.GeometryCollection([shapely.MultiPolygon(parts), Point(1, 2, 3)]),
-    ]
-    geopandas.GeoDataFrame({"label": [1, 1]}, geometry=large, crs=4326).to_parquet(
-        tmp_path / "x.parquet"
-    )
-    assert len(read_geoparquet(tmp_path / "x.parquet")) == 2
 
 
 PLACE = rasterio.Affine(1, 0, 10, 0, -1, 20)
