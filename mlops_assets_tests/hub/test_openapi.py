@@ -28,24 +28,24 @@ class Call:
     """A request to an operation, and the status of the response; `run` stands for a run's path."""
 
     path: str
-    content: bytes | dict[str, Any] = b""
+    content: bytes = b""
     status: int = 200
     headers: dict[str, str] = field(default_factory=dict)
 
     def send(self, client: httpx.Client, method: str, run: str) -> httpx.Response:
-        content = json.dumps(self.content).encode() if self.json else self.content
-        headers = {**digest(content), **self.headers} if method == "put" else self.headers
-        return client.request(method, self.path.format(run=run), content=content, headers=headers)
+        headers = {**digest(self.content), **self.headers} if method == "put" else self.headers
+        path = self.path.format(run=run)
+        return client.request(method, path, content=self.content, headers=headers)
 
-    @property
-    def json(self) -> bool:
-        return isinstance(self.content, dict)
+
+def body(**fields: object) -> bytes:
+    """Return a JSON document."""
+    return json.dumps(fields).encode()
 
 
 BAD_DIGEST = {"Content-Digest": "sha-256=:" + "A" * 43 + "=:"}
-POINTS = {"points": [[0, "loss", 0, 0.5, 1e9]]}
 BAD: dict[str, Call] = {
-    "startRun": Call("runs", {"model": "crops"}, 422),
+    "startRun": Call("runs", body(model="crops"), 422),
     "getRun": Call("runs/00000000-0000-4000-8000-000000000000", status=404),
     "logPoints": Call("{run}/points", b"{", 400),
     "getSamples": Call("runs/00000000-0000-4000-8000-000000000000/samples", status=404),
@@ -53,7 +53,7 @@ BAD: dict[str, Call] = {
     "putNativeFile": Call("{run}/native/.hidden", b"x", 422),
     "putOutputs": Call("{run}/outputs/other.npy", b"x", 404),
     "putFigure": Call("{run}/figures/a.png", b"<svg/>", 422),
-    "finishRun": Call("{run}/finish", {"status": "running"}, 422),
+    "finishRun": Call("{run}/finish", body(status="running"), 422),
 }
 
 
@@ -103,14 +103,14 @@ def test_each_operation_responds_as_documented(
         run = f"runs/{client.post('runs', json=START).json()['run_id']}"
         X = np.load(io.BytesIO(client.get(f"{run}/samples").content), allow_pickle=False)
         good = {
-            "startRun": Call("runs", START, 201),
+            "startRun": Call("runs", body(**START), 201),
             "getRun": Call("{run}"),
-            "logPoints": Call("{run}/points", POINTS),
+            "logPoints": Call("{run}/points", body(points=[[0, "loss", 0, 0.5, 1e9]])),
             "getSamples": Call("{run}/samples"),
             "putOnnxModel": Call("{run}/model.onnx", path.read_bytes()),
             "putOutputs": Call("{run}/outputs/scores.npy", npy(scores_of(path, X))),
             "putFigure": Call("{run}/figures/loss.png", PNG),
-            "finishRun": Call("{run}/finish", {"status": "succeeded", "points": 1}, 202),
+            "finishRun": Call("{run}/finish", body(status="succeeded", points=1), 202),
         }
         other = f"runs/{client.post('runs', json=START).json()['run_id']}"
         native = Call("{run}/native/model.safetensors", b"x")
