@@ -1,19 +1,19 @@
-"""The database engine of the registry, and what SQLite needs to be safe under several processes."""
+"""The database engine of the registry, with the settings SQLite needs for several processes."""
 
 from __future__ import annotations
 
 import sqlite3
 import time
-from typing import Any
 
 from pydantic_core import to_json
-from sqlalchemy import Engine, create_engine, event, text
+from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.engine import URL, make_url
+from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import ArgumentError
 
 from mlops_assets.errors import SettingsError
 
-BUSY_TIMEOUT_SECONDS = 60  # how long a writer waits for another one
+BUSY_TIMEOUT_SECONDS = 60  # for which a writer waits for another one
 CONNECT_TIMEOUT_SECONDS = 10
 _LIBPQ = ("psycopg", "psycopg2")  # drivers that know that time-out
 
@@ -24,7 +24,7 @@ def open_engine(url: str) -> Engine:
     Transactions on SQLite take the write lock first unless they are `immediate=False`.
 
     Raises:
-        SettingsError: the URL cannot be read.
+        SettingsError: the URL is not valid.
     """
     parsed = _parsed(url)
     if parsed.get_backend_name() != "sqlite":
@@ -35,7 +35,7 @@ def open_engine(url: str) -> Engine:
         )
 
         @event.listens_for(engine, "connect")
-        def on_connect_to_server(connection: Any, _record: Any) -> None:
+        def on_connect_to_server(connection: DBAPIConnection, _record: object) -> None:
             connection.cursor().execute(f"SET lock_timeout = '{BUSY_TIMEOUT_SECONDS}s'")
             connection.commit()
 
@@ -45,13 +45,13 @@ def open_engine(url: str) -> Engine:
     )
 
     @event.listens_for(engine, "connect")
-    def on_connect(connection: Any, _record: Any) -> None:
+    def on_connect(connection: sqlite3.Connection, _record: object) -> None:
         connection.isolation_level = None  # the driver's own BEGIN would come before ours
         _write_ahead(connection)
         connection.execute("PRAGMA foreign_keys=ON")
 
     @event.listens_for(engine, "begin")
-    def on_begin(connection: Any) -> None:
+    def on_begin(connection: Connection) -> None:
         # Take the write lock first: a reader that becomes a writer half-way cannot wait, it fails
         # at once.
         immediate = connection.get_execution_options().get("immediate", True)
@@ -63,7 +63,7 @@ def open_engine(url: str) -> Engine:
 def _parsed(url: str) -> URL:
     """Return the parts of a URL.
 
-    No part of one that cannot be read is shown: it may be one of the password.
+    The message of the error has no part of the URL: it may be one of the password.
     """
     try:
         parsed = make_url(url)
@@ -78,7 +78,7 @@ def _parsed(url: str) -> URL:
     return parsed
 
 
-def _json(document: Any) -> str:
+def _json(document: object) -> str:
     """Write JSON that every database reads.
 
     NaN and infinities, which it does not have, become texts.
@@ -86,7 +86,7 @@ def _json(document: Any) -> str:
     return to_json(document, inf_nan_mode="strings").decode()
 
 
-def _write_ahead(connection: Any) -> None:
+def _write_ahead(connection: sqlite3.Connection) -> None:
     """Switch to write-ahead logging.
 
     SQLite does not wait by itself for another process that switches just now.

@@ -12,10 +12,9 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from filelock import FileLock, Timeout
-from sqlalchemy import text
+from sqlalchemy import PoolProxiedConnection, text
 from sqlalchemy.engine import make_url
 
 from mlops_assets.errors import Conflict, StorageError
@@ -32,10 +31,14 @@ class Locks(RegistrySession):
 
     @contextmanager
     def lock(self, name: str, timeout: float = LOCK_TIMEOUT_SECONDS) -> Iterator[None]:
-        """Hold a named lock, as whoever is going to write does.
+        """Hold a named lock, before writing.
+
+        Args:
+            name: of what is written, e.g. a dataset.
+            timeout: seconds to wait for another process that holds it.
 
         Raises:
-            Conflict: another process held it all the time.
+            Conflict: another process held it for `timeout`.
             IntegrityError: the log in the workspace is that of another registry.
         """
         self.require_own_log()
@@ -116,9 +119,10 @@ class Locks(RegistrySession):
 _sessions = threading.local()
 
 
-def _held_sessions() -> dict[tuple[str, str], Any]:
+def _held_sessions() -> dict[tuple[str, str], PoolProxiedConnection]:
     """Return URL and name → database session of the advisory locks that this thread holds."""
-    return getattr(_sessions, "held", {})
+    held: dict[tuple[str, str], PoolProxiedConnection] = getattr(_sessions, "held", {})
+    return held
 
 
 def _held(name: str) -> Conflict:

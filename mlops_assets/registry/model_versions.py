@@ -61,7 +61,7 @@ class ModelVersions(RegistrySession):
         row: ModelVersion,
         stage: str,
         files: Sequence[FileStat],
-        metrics: dict[str, Any] | None = None,
+        metrics: dict[str, float] | None = None,
         seconds: float | None = None,
         records: Mapping[Owner, Sequence[FileStat]] | None = None,
     ) -> ModelVersion:
@@ -95,7 +95,7 @@ class ModelVersions(RegistrySession):
                 record_files(session, owner, own)
             return found
 
-    def model_versions(self, model: str | None = None, **where: Any) -> list[ModelVersion]:
+    def model_versions(self, model: str | None = None, **where: object) -> list[ModelVersion]:
         """Return model versions, oldest first, optionally of one model and with columns `where`."""
         query = (
             select(ModelVersion)
@@ -133,7 +133,9 @@ class ModelVersions(RegistrySession):
                 for row in session.scalars(select(Alias).filter_by(model=model))
             }
 
-    def promote(self, row: ModelVersion, gates: list[Any], alias: str = "production") -> Promotion:
+    def promote(
+        self, row: ModelVersion, gates: list[dict[str, object]], alias: str = "production"
+    ) -> Promotion:
         """Move an alias to a model version; what held `production` before becomes `previous`.
 
         One move of a model's aliases waits for another, so that each finds what the one before

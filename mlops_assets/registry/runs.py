@@ -74,7 +74,7 @@ class Runs(RegistrySession):
                 session.flush()
             session.add(run)
 
-    def resume_run(self, run_id: str, first_seq: int, **changes: Any) -> Run:
+    def resume_run(self, run_id: str, first_seq: int, **changes: object) -> Run:
         """Record that an unfinished run continues.
 
         What it logged after the checkpoint is forgotten.
@@ -243,7 +243,7 @@ class Runs(RegistrySession):
             for checkpoint in session.scalars(query):
                 session.delete(checkpoint)
 
-    def runs(self, model: str | None = None, **where: Any) -> list[Run]:
+    def runs(self, model: str | None = None, **where: object) -> list[Run]:
         """Return runs, oldest first, optionally of one model and with equal columns `where`."""
         query = select(Run).filter_by(**where).order_by(Run.started)
         with self.reading() as session:

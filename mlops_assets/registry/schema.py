@@ -9,6 +9,7 @@ from sqlalchemy import (
     JSON,
     BigInteger,
     DateTime,
+    Dialect,
     Float,
     Integer,
     String,
@@ -30,11 +31,11 @@ class UtcDateTime(TypeDecorator[datetime]):
     impl = DateTime(timezone=True)
     cache_ok = True
 
-    def process_bind_param(self, value: datetime | None, dialect: Any) -> datetime | None:
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
         """Store in UTC."""
         return value.astimezone(UTC) if value else None
 
-    def process_result_value(self, value: datetime | None, dialect: Any) -> datetime | None:
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
         """Read as UTC."""
         return value.replace(tzinfo=UTC) if value and value.tzinfo is None else value
 
@@ -44,7 +45,11 @@ class Base(DeclarativeBase):
 
     type_annotation_map: ClassVar = {
         dict[str, Any]: Document,
-        list[Any]: Document,
+        dict[str, float]: Document,
+        dict[str, int]: Document,
+        dict[str, str]: Document,
+        list[dict[str, Any]]: Document,
+        list[str]: Document,
         datetime: UtcDateTime,
         str: String(255),
     }
@@ -80,7 +85,7 @@ class DataVersion(Base):
     samples: Mapped[int]
     size: Mapped[int] = mapped_column(BigInteger)
     specification: Mapped[dict[str, Any]]
-    counts: Mapped[dict[str, Any]]
+    counts: Mapped[dict[str, int]]
 
 
 class Tag(Base):
@@ -129,12 +134,12 @@ class Run(Base):
     orchestration_run: Mapped[str | None] = mapped_column(index=True)
     model_version: Mapped[str | None]
     source: Mapped[str] = mapped_column(default="platform", server_default="platform")
-    tags: Mapped[dict[str, Any]] = mapped_column(default=dict, server_default="{}")
+    tags: Mapped[dict[str, str]] = mapped_column(default=dict, server_default="{}")
     created_by: Mapped[str | None]
     seconds: Mapped[float | None]
-    phases: Mapped[dict[str, Any]] = mapped_column(default=dict, server_default="{}")
-    usage: Mapped[dict[str, Any]] = mapped_column(default=dict, server_default="{}")
-    code: Mapped[dict[str, Any]] = mapped_column(default=dict, server_default="{}")
+    phases: Mapped[dict[str, float]] = mapped_column(default=dict, server_default="{}")
+    usage: Mapped[dict[str, float]] = mapped_column(default=dict, server_default="{}")
+    code: Mapped[dict[str, str]] = mapped_column(default=dict, server_default="{}")
     environment: Mapped[str | None] = mapped_column(String(64))
     attempts: Mapped[int] = mapped_column(default=1, server_default="1")
 
@@ -211,7 +216,7 @@ class Promotion(Base):
     previous: Mapped[str | None]
     moved: Mapped[datetime]
     moved_by: Mapped[str]
-    gates: Mapped[list[Any]]
+    gates: Mapped[list[dict[str, Any]]]
 
 
 class File(Base):
@@ -269,7 +274,7 @@ class Token(Base):
     __tablename__ = "tokens"
     id: Mapped[str] = mapped_column(String(12), primary_key=True)
     name: Mapped[str] = mapped_column(index=True)
-    roles: Mapped[list[Any]]
+    roles: Mapped[list[str]]
     sha256: Mapped[str] = mapped_column(String(64))
     created: Mapped[datetime]
     created_by: Mapped[str]

@@ -231,7 +231,7 @@ def test_runs_are_compared_on_the_terminal_and_in_reports(
         (["list", "--where", "macro_f1 >"], 1, "cannot be read at character 11"),
         (["list", "--where", "status > 1"], 1, "status is a text"),
         (["list", "--limit", "-1"], 2, "greater than or equal to 0"),
-        (["list", "--columns", "params."], 1, "cannot be looked for"),
+        (["list", "--columns", "params."], 1, "is not a valid name of a property"),
         (["compare", "00000001"], 2, "at least two"),
         (["compare", "00000001", "00000001-run"], 2, "the same run"),
         (["compare", "0000000", "00000001"], 1, "more than one run begins with"),

@@ -1,6 +1,6 @@
 """Identities of landed files.
 
-What was hashed and stored once is recognised by path, size and stamp.
+A file that was hashed and stored once is recognised by path, size and stamp.
 
 They only save work: a version is made of checksums, and forgetting every identity changes no
 version.
@@ -8,8 +8,7 @@ version.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator
 
 from sqlalchemy import select
 from sqlalchemy.dialects import postgresql, sqlite
@@ -19,14 +18,21 @@ from mlops_assets.registry.schema import LandedIdentity
 from mlops_assets.registry.session import RegistrySession
 
 Identity = tuple[str, int, str, str]  # path, size, stamp, sha256
-_INSERT: dict[str, Any] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
+_INSERT: dict[str, Callable[[type[LandedIdentity]], sqlite.Insert | postgresql.Insert]] = {
+    "sqlite": sqlite.insert,
+    "postgresql": postgresql.insert,
+}
 
 
 class LandedFiles(RegistrySession):
     """Identities of landed files."""
 
     def landed(self, source: str) -> Iterator[Identity]:
-        """Yield what is known of the files of a landing (its URL), in no order."""
+        """Yield the known identities of the files of a landing, in no order.
+
+        Args:
+            source: URL of the landing.
+        """
         table = LandedIdentity.__table__.c
         query = select(table.path, table.size, table.stamp, table.sha256).where(
             table.source == source
@@ -36,7 +42,12 @@ class LandedFiles(RegistrySession):
                 yield row[0], row[1], row[2], row[3]
 
     def remember_landed(self, source: str, files: Iterable[Identity]) -> None:
-        """Remember files of a landing that have been stored; the newest word on a path counts."""
+        """Remember files of a landing that have been stored; the newest identity of a path counts.
+
+        Args:
+            source: URL of the landing.
+            files: identities of the files.
+        """
         rows = [
             {"source": source, "path": path, "size": size, "stamp": stamp, "sha256": sha256}
             for path, size, stamp, sha256 in files

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 from sqlalchemy import (
     ColumnElement,
@@ -24,11 +24,13 @@ from sqlalchemy import (
     literal,
 )
 from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.orm import InstrumentedAttribute
 
 from mlops_assets.errors import SpecificationError
 from mlops_assets.registry.schema import Run, UtcDateTime
 
 Kind = Literal["number", "text", "truth", "time"]
+Document: TypeAlias = InstrumentedAttribute[dict[str, object]]
 DOCUMENTS = {
     "params": "parameters",
     "parameters": "parameters",
@@ -55,12 +57,12 @@ _NUMBER = r"^\s*[+-]?(\d{1,20}(\.\d{0,40})?|\.\d{1,40})([eE][+-]?\d{1,2})?\s*$"
 
 @dataclass(frozen=True)
 class Field:
-    """One thing that runs may have, by the name it is asked for.
+    """A property of runs, by its name in a filter.
 
     Attributes:
         name: as written.
-        column: attribute of `Run` it lies in.
-        keys: where in a document; empty for a plain column.
+        column: attribute of `Run` that holds it.
+        keys: path within a document; empty for a plain column.
     """
 
     name: str
@@ -81,8 +83,8 @@ class Field:
         return "number" if isinstance(column, (Integer, Float)) else "text"
 
     @property
-    def what(self) -> str:
-        """What people call it."""
+    def noun(self) -> str:
+        """The noun for it in messages."""
         return {"parameters": "parameter", "metrics": "metric", "tags": "tag"}.get(
             self.column, self.column
         )
@@ -92,9 +94,9 @@ class Field:
         """Its name within the document."""
         return ".".join(self.keys)
 
-    def value(self, run: Run) -> Any:
-        """Return what a loaded run has of it; None if nothing."""
-        found = getattr(run, self.column)
+    def value(self, run: Run) -> object:
+        """Return its value in a loaded run; None if the run has none."""
+        found: object = getattr(run, self.column)
         if not self.keys or not isinstance(found, dict):
             return found
         if self.key in found:
@@ -107,7 +109,7 @@ class Field:
         """Return its value in SQL, or NULL where a run has none of this kind.
 
         Args:
-            kind: what is wanted; None for anything at all, as text.
+            kind: of the values wanted; None for all, as text.
             dialect: `sqlite` or `postgresql`.
         """
         column = getattr(Run, self.column)
@@ -121,7 +123,7 @@ class Field:
 
 
 def field(name: str) -> Field:
-    """Return what a name means.
+    """Return the property that a name refers to.
 
     Raises:
         SpecificationError: it cannot be a name.
@@ -135,14 +137,14 @@ def field(name: str) -> Field:
     keys = tuple(rest.split(".")) if column in NESTED else (rest,)
     if not all(keys) or any(character in rest for character in '"\\\0'):
         raise SpecificationError(
-            f"{name!r} cannot be looked for in runs; a name has no quotes or backslashes, and no"
-            " empty part"
+            f"{name!r} is not a valid name of a property of runs; a name has no quotes or"
+            " backslashes, and no empty part"
         )
     return Field(name, column, keys)
 
 
 def _in_postgresql(
-    column: Any, path: tuple[str, ...], kind: Kind | None, numeric: bool
+    column: Document, path: tuple[str, ...], kind: Kind | None, numeric: bool
 ) -> ColumnElement[Any]:
     value = func.jsonb_extract_path(column, *path, type_=JSONB)
     text = func.jsonb_extract_path_text(column, *path, type_=Text)
@@ -160,7 +162,7 @@ def _in_postgresql(
 
 
 def _in_sqlite(
-    column: Any, path: tuple[str, ...], kind: Kind | None, numeric: bool
+    column: Document, path: tuple[str, ...], kind: Kind | None, numeric: bool
 ) -> ColumnElement[Any]:
     """Read JSON that is kept as text.
 
@@ -176,7 +178,7 @@ def _in_sqlite(
 
 
 def _in_sqlite_at(
-    column: Any, path: tuple[str, ...], kind: Kind | None, numeric: bool
+    column: Document, path: tuple[str, ...], kind: Kind | None, numeric: bool
 ) -> ColumnElement[Any]:
     where = "$" + "".join(f'."{part}"' for part in path)
     held, value = (
@@ -202,5 +204,5 @@ def _in_sqlite_at(
 
 
 def truth(value: bool) -> ColumnElement[str]:
-    """Return how a truth value read with `Field.sql` is written."""
+    """Return a truth value as `Field.sql` reads it."""
     return literal("true" if value else "false", Text)

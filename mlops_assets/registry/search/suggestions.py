@@ -1,4 +1,4 @@
-"""Suggestions for what is asked for, if no run has it.
+"""Suggestions for names in a filter that no run has.
 
 Filters are read in `cql2`.
 """
@@ -6,7 +6,7 @@ Filters are read in `cql2`.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import ColumnElement, exists, select
@@ -16,8 +16,8 @@ from mlops_assets.errors import NotFound
 from mlops_assets.registry.schema import Run
 from mlops_assets.registry.search.fields import COLUMNS, DOCUMENTS, Field, Kind, field
 
-LOOKED_AT = 1_000  # newest runs whose names are suggested in place of one that no run has
-SUGGESTED = 20
+MAX_RUNS = 1_000  # newest runs, whose names are suggested
+MAX_SUGGESTED = 20
 LITERALS = {"number": "a number", "text": "a text", "truth": "true or false", "time": "a time"}
 
 
@@ -26,10 +26,15 @@ def all_known(
     chosen: ColumnElement[bool],
     used: Sequence[tuple[Field, Kind | None, ColumnElement[Any]]],
 ) -> bool:
-    """Make sure that some run has each thing that is named; return False if there is no run at all.
+    """Check that some run has each property in a filter; return False if there is no run at all.
+
+    Args:
+        session: a transaction.
+        chosen: the runs that are searched.
+        used: property, kind and SQL of each value in the filter.
 
     Raises:
-        NotFound: none has; names that are alike are told.
+        NotFound: no run has one; the message suggests similar names.
     """
     if not used:
         return True
@@ -41,7 +46,7 @@ def all_known(
     ]
     if not missing:
         return True
-    newest = select(Run).where(chosen).order_by(Run.started.desc()).limit(LOOKED_AT)
+    newest = select(Run).where(chosen).order_by(Run.started.desc()).limit(MAX_RUNS)
     runs = list(session.scalars(newest))
     if not runs:
         return False
@@ -52,10 +57,10 @@ def all_known(
         raise NotFound(
             f"{named.name} is never {wanted}; runs have e.g. {_as_literal(held[0])} there"
         )
-    raise NotFound(f"no run has a {named.what} {named.key!r}; {_suggestion(named, runs)}")
+    raise NotFound(f"no run has a {named.noun} {named.key!r}; {_suggestion(named, runs)}")
 
 
-def _as_literal(value: Any) -> str:
+def _as_literal(value: object) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     return f"'{value}'" if isinstance(value, str) else str(value)
@@ -72,11 +77,11 @@ def _suggestion(named: Field, runs: Sequence[Run]) -> str:
     )
     alike = list(dict.fromkeys(name for end in close for name in by_end[end]))[:5]
     of_its_own = sorted(name for name in names if field(name).column == named.column)
-    told = [f"did you mean {' or '.join(alike)}?"] if alike else []
-    more = f" and {len(of_its_own) - SUGGESTED} more" if len(of_its_own) > SUGGESTED else ""
+    suggestions = [f"did you mean {' or '.join(alike)}?"] if alike else []
+    more = f" and {len(of_its_own) - MAX_SUGGESTED} more" if len(of_its_own) > MAX_SUGGESTED else ""
     if of_its_own:
-        told.append(f"there is {', '.join(of_its_own[:SUGGESTED])}{more}")
-    return "; ".join(told) or "see 'mlops run show ID'"
+        suggestions.append(f"there is {', '.join(of_its_own[:MAX_SUGGESTED])}{more}")
+    return "; ".join(suggestions) or "see 'mlops run show ID'"
 
 
 def _names_of(run: Run) -> Iterator[str]:
@@ -90,7 +95,7 @@ def _names_of(run: Run) -> Iterator[str]:
             yield from _leaves(prefix, getattr(run, column))
 
 
-def _leaves(prefix: str, document: dict[str, Any]) -> Iterator[str]:
+def _leaves(prefix: str, document: Mapping[str, object]) -> Iterator[str]:
     for name, value in document.items():
         if isinstance(value, dict) and value:
             yield from _leaves(f"{prefix}.{name}", value)
