@@ -1,4 +1,4 @@
-"""Object stores by URL, and one wording of what can go wrong with them.
+"""Object stores by URL, and their errors as StorageError with a remedy.
 
 Credentials and endpoints come from the standard variables of each cloud (`AWS_…`, `AZURE_…`,
 `GOOGLE_…`), read by obstore. Nothing here knows what is stored.
@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote, urlsplit
 
 from obstore.exceptions import (
@@ -24,11 +24,14 @@ from obstore.store import LocalStore, from_url
 
 from mlops_assets.errors import StorageError
 
-BUCKETS = ("s3", "az", "gs")  # what can be listed and written
-WEB = ("http", "https")  # what can only be read, file by file
-# A server that answers 5xx or breaks the line is asked again for half a minute; longer hides that
-# it is down.
-_RETRY: Any = {
+if TYPE_CHECKING:
+    from obstore.store import ClientConfig, ObjectStore, RetryConfig
+
+BUCKETS = ("s3", "az", "gs")  # can be listed and written
+WEB = ("http", "https")  # can only be read, file by file
+# Requests that fail with 5xx or a broken connection are retried for half a minute; longer hides
+# that the server is down.
+_RETRY: RetryConfig = {
     "max_retries": 4,
     "retry_timeout": timedelta(seconds=30),
     "backoff": {
@@ -43,16 +46,23 @@ _DENIED = re.compile(r"\b(401|403) (Unauthorized|Forbidden)|status: 40[13]\b")
 _NO_PATH = re.compile(
     r"parsing path|Path .* contained|illegal character|empty path segment", re.IGNORECASE
 )
-# http:// is spoken only where an endpoint is written so
-_CLIENT: Any = {"connect_timeout": "10 seconds", "timeout": "120 seconds", "allow_http": True}
+# http:// is used only where an endpoint is declared with it
+_CLIENT: ClientConfig = {
+    "connect_timeout": "10 seconds",
+    "timeout": "120 seconds",
+    "allow_http": True,
+}
 
 
-def open_object_store(url: str, anonymous: bool = False) -> Any:
+def open_object_store(url: str, anonymous: bool = False) -> ObjectStore:
     """Return the obstore store at a `file`, `s3`, `az`, `gs`, `http` or `https` URL.
 
     Args:
         url: where it is.
-        anonymous: whether a bucket is read without this workspace's credentials.
+        anonymous: read a bucket without this workspace's credentials.
+
+    Returns:
+        The store of obstore.
 
     Raises:
         StorageError: the URL has another scheme, or the store cannot be opened.
@@ -89,13 +99,13 @@ def join(url: str, path: str) -> str:
 def explained(
     where: str, verb: str, remedy: str = "try again", missing: str = MISSING
 ) -> Iterator[None]:
-    """Turn an object store's error into a StorageError with what failed, why, and what to do.
+    """Turn an object store's error into a StorageError with the key, the reason and a remedy.
 
     Args:
-        where: what was touched, with its URL.
-        verb: what was to be done with it: `read`, `written`, `listed`.
-        remedy: what to do if the server fails.
-        missing: what to do if it is not there.
+        where: the key or folder, with its URL.
+        verb: participle of the operation: `read`, `written`, `listed`.
+        remedy: advice if the server fails.
+        missing: advice if it is not there.
 
     Raises:
         StorageError: in place of any error of obstore or of the operating system.
@@ -103,16 +113,19 @@ def explained(
     try:
         yield
     except (BaseError, OSError, ValueError) as error:
-        reason, what_to_do = cause(error), remedy
+        reason = cause(error)
+        advice = remedy
         if is_missing(error):
-            reason, what_to_do = "it is not there", missing
+            reason = "it is not there"
+            advice = missing
         elif isinstance(
             error, (PermissionDeniedError, UnauthenticatedError, PermissionError)
         ) or _DENIED.search(str(error)):
-            reason, what_to_do = "access denied", "check the credentials and their rights"
+            reason = "access denied"
+            advice = "check the credentials and their rights"
         elif _NO_PATH.search(str(error)):
-            what_to_do = "rename or remove that key: it can be no path of a file"
-        raise StorageError(f"{where} could not be {verb}: {reason}; {what_to_do}") from error
+            advice = "rename or remove that key: it is not a valid path of a file"
+        raise StorageError(f"{where} could not be {verb}: {reason}; {advice}") from error
 
 
 def is_missing(error: BaseException | None) -> bool:

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import obstore
@@ -30,6 +30,9 @@ from mlops_assets.storage.stores import (
     local_folder,
     open_object_store,
 )
+
+if TYPE_CHECKING:
+    from obstore.store import ObjectStore
 
 # bytes up to which a file is held in memory: read once, so that what is hashed is what is stored
 AT_ONCE = 8 << 20
@@ -77,7 +80,7 @@ class Workspace:
         Its folder is made if it is missing.
 
         Args:
-            url: where everything lies.
+            url: of the folder or bucket.
             cache: folder for local copies; for a `file://` workspace its own `cache/` unless given.
 
         Raises:
@@ -98,7 +101,7 @@ class Workspace:
         if cache is None and self._root is None:
             raise StorageError(f"workspace {url} needs a local folder for caches; set MLOPS_CACHE")
         self.cache: Path = cache or self._root / "cache"  # type: ignore[operator]
-        self._store: Any = open_object_store(self.url)
+        self._store: ObjectStore = open_object_store(self.url)
         self._checked: set[Path] = set()  # copies of remote files that this process has hashed
 
     @property
@@ -113,7 +116,7 @@ class Workspace:
         return self._root
 
     def where(self, key: str) -> str:
-        """Return where people find a key: a path, or a URL."""
+        """Return the path or URL of a key, for messages."""
         return str(self._root / key) if self._root else join(self.url, key)
 
     def put(self, key: str, content: bytes | Path) -> FileStat:
@@ -126,7 +129,7 @@ class Workspace:
         return self._put(key, content, digest)
 
     def _put(self, key: str, content: bytes | Path, digest: str) -> FileStat:
-        """Write what is known to have this checksum.
+        """Write content whose checksum is known.
 
         A large file is hashed again while it is read for writing.
         """
@@ -189,7 +192,7 @@ class Workspace:
         return content
 
     def stat(self, key: str) -> FileStat:
-        """Re-read one file and return what it is now.
+        """Re-read one file; return its present checksum and size.
 
         Raises:
             StorageError: it is not there or cannot be read.
@@ -202,7 +205,7 @@ class Workspace:
         return FileStat(key, digest.hexdigest(), size)
 
     def written(self, key: str) -> datetime:
-        """Return when a file was written, as its store says.
+        """Return the time at which a file was written, as its store reports it.
 
         Raises:
             StorageError: it is not there.
@@ -223,7 +226,7 @@ class Workspace:
         return True
 
     def remove(self, key: str) -> None:
-        """Remove one file that nobody needs any more; it is no error if it is gone already.
+        """Remove one file; it is no error if it is gone already.
 
         Raises:
             StorageError: it cannot be removed.
@@ -314,7 +317,7 @@ class Workspace:
 
         Args:
             content: bytes, or a local file; one that changes meanwhile is refused.
-            anew: write it even where it is there already, which repairs a damaged object.
+            anew: write it even if it is there already, which repairs a damaged object.
 
         Raises:
             StorageError: it could not be read or written, or changed while it was being stored.
@@ -327,7 +330,7 @@ class Workspace:
                     content = content.read_bytes()
         digest = sha256_of(content)
         size = len(content) if isinstance(content, bytes) else content.stat().st_size
-        # a small object on a remote store is written faster than it is asked for
+        # a small object on a remote store is written faster than its presence is checked
         if (
             not anew
             and (self._root is not None or size > AT_ONCE)
@@ -374,10 +377,10 @@ class Workspace:
 
 
 def _blocks(path: Path) -> bool:
-    """Whether what lies at a path may never end, or never begin, to be read."""
+    """Return whether reading a path may block or never end, as a pipe or device does."""
     try:
         mode = path.stat().st_mode
-    except (OSError, ValueError):  # told by whoever reads it
+    except (OSError, ValueError):  # reported by the reader
         return False
     return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
 
@@ -386,7 +389,9 @@ class _Hashed:
     """A file that is hashed as it is read, in the form obstore uploads from."""
 
     def __init__(self, path: Path) -> None:
-        self.path, self._digest, self.size = path, hashlib.sha256(), 0
+        self.path = path
+        self.size = 0
+        self._digest = hashlib.sha256()
 
     def __iter__(self) -> Iterator[bytes]:
         with self.path.open("rb") as stream:

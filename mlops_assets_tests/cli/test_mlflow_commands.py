@@ -47,7 +47,9 @@ def test_sync_mirrors_missing_runs_and_reports_them(
     store.registry.promote(row, [], alias="spring.2025")
     first = mlops("mlflow", "sync", "--json")
     assert [(run["run_id"], run["outcome"]) for run in first.json] == [(row.run_id, "created")]
-    assert first.err.strip().endswith("alias spring.2025: MLflow takes no alias of this name")
+    assert first.err.strip().endswith(
+        "alias spring.2025: MLflow does not accept an alias of this name"
+    )
     assert "unchanged" in mlops("mlflow", "sync", model).out
     assert MlflowClient(mlflow_server).get_registered_model(model).name == model
 

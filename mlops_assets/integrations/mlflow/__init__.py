@@ -1,6 +1,6 @@
-"""MLflow: runs, models and aliases mirrored to a server, and experiments brought in from one.
+"""MLflow: runs, models and aliases mirrored to a server, and experiments imported from one.
 
-The modules below import the client library, so they are loaded only where somebody asks for MLflow.
+The modules below import the client library, so they are loaded only where MLflow is used.
 """
 
 from mlops_assets.settings import set_environment_defaults
@@ -8,7 +8,7 @@ from mlops_assets.settings import set_environment_defaults
 # The library reads these when it is imported and when it is used.
 set_environment_defaults(
     {
-        "MLFLOW_DISABLE_TELEMETRY": "true",  # nobody is told of what users do unless they want it
+        "MLFLOW_DISABLE_TELEMETRY": "true",  # unless users want it
         # a server that is unreachable costs seconds, not four minutes
         "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
         "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",

@@ -1,4 +1,4 @@
-"""The client of an MLflow server, and errors of its own that say what to do.
+"""The client of an MLflow server, with errors that have a remedy.
 
 Credentials are the client's own business: MLFLOW_TRACKING_USERNAME and _PASSWORD, or
 MLFLOW_TRACKING_TOKEN.
@@ -22,14 +22,14 @@ _DENIED = {"UNAUTHENTICATED", "PERMISSION_DENIED", "CUSTOMER_UNAUTHORIZED"}
 
 
 def open_client(tracking_uri: str) -> MlflowClient:
-    """Return a client; nothing is asked yet."""
+    """Return a client; no request is sent yet."""
     with explained(tracking_uri):
         return MlflowClient(tracking_uri, registry_uri=tracking_uri)
 
 
 @contextmanager
 def explained(tracking_uri: str) -> Iterator[None]:
-    """Turn what goes wrong with a server into an error that says what to do.
+    """Turn an error of a server into a StorageError with a remedy.
 
     Raises:
         StorageError: the server is unreachable, refuses the credentials, or refuses a request.
@@ -53,7 +53,7 @@ def experiment_id(client: MlflowClient, name: str) -> str:
     """Return the id of an experiment.
 
     Raises:
-        NotFound: there is none, or it is deleted; the message names some that there are.
+        NotFound: there is none, or it is deleted; the message names existing ones.
     """
     found = client.get_experiment_by_name(name)
     if found is None or found.lifecycle_stage != "active":

@@ -1,8 +1,6 @@
-"""An experiment of an MLflow server brought in.
+"""Import of an experiment of an MLflow server: its runs with all their points, and ONNX models.
 
-Its runs with all their points, and the ONNX models among them.
-
-Aliases are listed, and never taken over: what is in production has passed the gates here.
+Aliases are listed, and never taken over: a model in production has passed the gates here.
 """
 
 from __future__ import annotations
@@ -43,13 +41,13 @@ class ImportedRun:
     """The outcome of importing one run.
 
     Attributes:
-        run_id: here.
-        mlflow_run: there.
+        run_id: identifier here.
+        mlflow_run: identifier in MLflow.
         outcome: `imported`, `updated`, `unchanged`, or `skipped`.
-        points: how many were logged.
-        left_out: points that are not finite.
+        points: number of points imported.
+        left_out: number of points that are not finite, and were omitted.
         model_version: made of its ONNX model.
-        detail: why there is none, or what was left out.
+        detail: the reason that there is none, or that the run was skipped.
     """
 
     run_id: str
@@ -96,12 +94,12 @@ def import_experiment(
     A run that was imported before is only brought up to date.
 
     Args:
-        store: where to.
+        store: receives the runs and models.
         tracking_uri: of the server.
         experiment: its name.
         dataset: the data version that its runs were trained on.
         specification: the model here, as declared.
-        reporter: where the stages of each model report to.
+        reporter: receives the reports of the stages of each model.
 
     Raises:
         NotFound: there is no such experiment or data version.
@@ -115,7 +113,8 @@ def import_experiment(
         pages = f"{shown(tracking_uri)}/#/experiments/{number}/runs"
         found = list(all_runs(client, number))
         active = [there for there in found if there.info.lifecycle_stage == "active"]
-        importer = _Importer(store, client, tracking_uri, specification, data, pages, reporter)
+        source = _Source(client, tracking_uri, pages)
+        importer = _Importer(store, source, specification, data, reporter)
         runs = [importer.run(there) for there in active]
         aliases = _aliases(client, runs)
     return ImportedExperiment(
@@ -123,40 +122,45 @@ def import_experiment(
     )
 
 
-class _Importer:
-    """Brings in runs of one experiment."""
+@dataclass(frozen=True)
+class _Source:
+    """The experiment that is imported.
 
-    def __init__(
-        self,
-        store: Store,
-        client: MlflowClient,
-        tracking_uri: str,
-        specification: ModelSpecification,
-        data: DataVersion,
-        pages: str,
-        reporter: Reporter,
-    ) -> None:
-        self._store, self._client, self._uri = store, client, tracking_uri
-        self._specification, self._data, self._pages, self._reporter = (
-            specification,
-            data,
-            pages,
-            reporter,
-        )
+    Attributes:
+        client: of its server.
+        tracking_uri: of its server.
+        pages: URL of its runs in MLflow's pages.
+    """
+
+    client: MlflowClient
+    tracking_uri: str
+    pages: str
+
+
+@dataclass(frozen=True)
+class _Importer:
+    """Imports the runs of one experiment, for the arguments of `import_experiment`."""
+
+    store: Store
+    source: _Source
+    specification: ModelSpecification
+    data: DataVersion
+    reporter: Reporter
 
     def run(self, there: MlflowRun) -> ImportedRun:
-        """Bring in one run, and its model."""
-        registry, mlflow_run = self._store.registry, there.info.run_id
+        """Import one run, and its model."""
+        registry = self.store.registry
+        mlflow_run = there.info.run_id
         own = there.data.tags.get(mapping.RUN_ID)
         if own is not None and registry.runs(run_id=own):
             return ImportedRun(
                 own, mlflow_run, "skipped", detail=f"it is the mirror of run {own[:8]}"
             )
         run = read_run.run_of(
-            there, self._specification.name, self._data, f"{self._pages}/{mlflow_run}"
+            there, self.specification.name, self.data, f"{self.source.pages}/{mlflow_run}"
         )
-        wanted = self._specification.model_dump_json(include={"task", "inputs", "bands"})
-        state = read_run.state_of(there, self._data, wanted)
+        wanted = self.specification.model_dump_json(include={"task", "inputs", "bands"})
+        state = read_run.state_of(there, self.data, wanted)
         before = next(iter(registry.runs(run_id=run.run_id)), None)
         if (
             before is not None
@@ -167,13 +171,13 @@ class _Importer:
                 run.run_id, mlflow_run, "unchanged", model_version=before.model_version
             )
         if before is not None and before.model_version is not None and not self._same(before, run):
-            why = (
+            reason = (
                 f"its model is {before.model}@{before.model_version} already, which stays as it is"
             )
             return ImportedRun(
-                run.run_id, mlflow_run, "skipped", model_version=before.model_version, detail=why
+                run.run_id, mlflow_run, "skipped", model_version=before.model_version, detail=reason
             )
-        points, left_out = read_run.points_of(self._client, there)
+        points, left_out = read_run.points_of(self.source.client, there)
         registry.put_run(run, points)
         version, detail = self._model(run, there)
         self._close(run, points, state)
@@ -181,12 +185,12 @@ class _Importer:
         return ImportedRun(run.run_id, mlflow_run, outcome, len(points), left_out, version, detail)
 
     def _close(self, run: Run, points: Sequence[LoggedPoint], state: str) -> None:
-        """Record that a run is here as it is there, and publish its documents if it has ended."""
-        registry = self._store.registry
+        """Record the imported state of a run, and publish its documents if it has ended."""
+        registry = self.store.registry
         last = registry.run(run.run_id)
         last.finished, last.tags = run.finished, {**run.tags, read_run.STATE: state}
         made = next(iter(registry.model_versions(run.model, run_id=run.run_id)), None)
-        with publication(self._store.workspace, registry) as publishing:
+        with publication(self.store.workspace, registry) as publishing:
             if last.status != "running":
                 publishing.put_all(run_documents(last, points, made))
             registry.put_run(last, None, publishing.files)
@@ -197,27 +201,28 @@ class _Importer:
     def _model(self, run: Run, there: MlflowRun) -> tuple[str | None, str]:
         """Publish the ONNX model of a run.
 
-        Return its version, and why there is none or which stage it reached.
+        Returns:
+            Its version, if there is one, and what failed, if anything did.
         """
         with scratch_folder("import") as scratch:
-            for number, place in enumerate(model_places(self._client, there)):
+            for number, place in enumerate(model_places(self.source.client, there)):
                 folder = scratch / str(number)
                 folder.mkdir()
                 try:
-                    path = fetched(place, self._uri, folder)
+                    path = fetched(place, self.source.tracking_uri, folder)
                     if path is not None:
                         return self._published(run, place, path, folder)
                 except MlopsError as error:
-                    return None, f"its model {place} was not brought in: {error}"
+                    return None, f"its model {place} was not imported: {error}"
         return None, ""
 
     def _published(self, run: Run, place: str, path: Path, folder: Path) -> tuple[str | None, str]:
-        store = self._store
+        store = self.store
         if run.status != "succeeded":
             raise ExportError("the run has not succeeded")
         origin = _DESCRIPTION.format(f"{place} of run {run.tags['mlflow.run_id']}")
-        described = f"{self._specification.description}\n\n{origin}".strip()
-        specification = self._specification.model_copy(update={"description": described})
+        described = f"{self.specification.description}\n\n{origin}".strip()
+        specification = self.specification.model_copy(update={"description": described})
         version = next(iter(store.registry.model_versions(run.model, run_id=run.run_id)), None)
         if version is None:
             data = data_for(store, specification, run.data_version, raw=True)
@@ -226,7 +231,7 @@ class _Importer:
             outputs = adapted(path, data.sample_shape, data.task, len(data.class_names), X, target)
             made = OnnxMade(target, outputs)
             version = publish(store, specification, run, made, {}, NO_FACTS)
-        outcome = complete(store, specification, version, self._reporter)
+        outcome = complete(store, specification, version, self.reporter)
         failed = [
             f"{stage.name} failed: {stage.message}" for stage in outcome.stages if not stage.passed
         ]

@@ -1,4 +1,4 @@
-"""A run of ours in MLflow's terms: allowed names, texts of limited length, states, tags.
+"""Mapping of our runs to MLflow: allowed names, texts of limited length, states, tags.
 
 Nothing here sends requests to a server, or needs MLflow.
 """
@@ -11,12 +11,15 @@ import math
 import re
 from collections.abc import Iterable, Mapping
 from datetime import datetime
-from typing import Any
+from typing import TypeGuard
 
 from mlops_assets.registry import ModelVersion, Run
 
 FORMAT = 1  # of what is mirrored; a mirror of another format is brought up to date
-NAME_LENGTH, PARAMETER_LENGTH, TAG_LENGTH = 250, 6000, 5000
+# characters
+MAX_NAME = 250
+MAX_PARAMETER = 6000
+MAX_TAG = 5000
 STATES = {
     "running": "RUNNING",
     "succeeded": "FINISHED",
@@ -24,51 +27,49 @@ STATES = {
     "canceled": "KILLED",
     "pruned": "KILLED",
 }
-RUN_ID, ATTEMPT, POINTS, MIRRORED = (
-    "mlops.run_id",
-    "mlops.attempt",
-    "mlops.points",
-    "mlops.mirrored",
-)
-VERSION, SHA256 = "mlops.version", "mlops.onnx_sha256"
+# keys of tags
+RUN_ID = "mlops.run_id"
+ATTEMPT = "mlops.attempt"
+POINTS = "mlops.points"
+MIRRORED = "mlops.mirrored"
+VERSION = "mlops.version"
+SHA256 = "mlops.onnx_sha256"
 _OWN = ("mlops.", "mlflow.")
 
 
 def allowed_names(names: Iterable[str]) -> dict[str, str]:
-    """Return name → what MLflow takes for it.
+    """Return name → name that MLflow accepts.
 
     Letters, digits, `_-. :/`, no empty or dotted part between slashes.
 
-    Two names never become one: the second gets a piece of its hash.
+    Two names never become one: the second gets a part of its hash.
     """
     found: dict[str, str] = {}
     for name in sorted(names, key=lambda name: (_allowed(name) != name, name)):
         allowed = _allowed(name)
         if allowed in found.values():
-            allowed = (
-                f"{allowed[: NAME_LENGTH - 9]}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
-            )
+            allowed = f"{allowed[: MAX_NAME - 9]}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
         found[name] = allowed
     return found
 
 
-def parameter_text(value: Any) -> str:
+def parameter_text(value: object) -> str:
     """Return a parameter as text.
 
     Anything but text becomes JSON, and a text that is too long is cut off.
     """
     return _cut(
-        value if isinstance(value, str) else json.dumps(value, sort_keys=True), PARAMETER_LENGTH
+        value if isinstance(value, str) else json.dumps(value, sort_keys=True), MAX_PARAMETER
     )
 
 
 def milliseconds(moment: datetime) -> int:
-    """Return a point in time as MLflow counts it."""
+    """Return a point in time as MLflow has it, in milliseconds since the epoch."""
     return round(moment.timestamp() * 1000)
 
 
 def attempt(run: Run) -> str:
-    """Return what tells one attempt of a run from another.
+    """Return the identity of an attempt of a run.
 
     A resumed run has logged some of its points anew.
     """
@@ -81,7 +82,7 @@ def state(run: Run, row: ModelVersion | None) -> str:
     An equal one needs no request.
     """
     version = [row.version, row.stage, row.metrics] if row else None
-    told = [
+    mirrored = [
         FORMAT,
         attempt(run),
         run.status,
@@ -91,12 +92,12 @@ def state(run: Run, row: ModelVersion | None) -> str:
         run.error,
         version,
     ]
-    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:16]
+    return hashlib.sha256(json.dumps(mirrored, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def run_tags(run: Run) -> dict[str, str]:
-    """Return the tags of a mirrored run: where it comes from, by whom, and the user's own."""
-    told = {
+    """Return the tags of a mirrored run: its origin, its author, and the user's own."""
+    ours = {
         RUN_ID: run.run_id,
         ATTEMPT: attempt(run),
         "mlops.status": run.status,
@@ -117,8 +118,8 @@ def run_tags(run: Run) -> dict[str, str]:
     }
     names = allowed_names(own)
     return {
-        **{names[name]: _cut(text, TAG_LENGTH) for name, text in own.items()},
-        **{name: _cut(text, TAG_LENGTH) for name, text in told.items() if text},
+        **{names[name]: _cut(text, MAX_TAG) for name, text in own.items()},
+        **{name: _cut(text, MAX_TAG) for name, text in ours.items() if text},
     }
 
 
@@ -138,11 +139,11 @@ def final_metrics(run: Run, row: ModelVersion | None, series: Iterable[str]) -> 
     }
 
 
-def _on_test(metrics: Mapping[str, Any]) -> dict[str, Any]:
+def _on_test(metrics: Mapping[str, object]) -> dict[str, object]:
     return {f"test/{name}": value for name, value in metrics.items()}
 
 
-def _finite(value: Any) -> bool:
+def _finite(value: object) -> TypeGuard[float]:
     return isinstance(value, int | float) and math.isfinite(value)
 
 
@@ -150,7 +151,7 @@ def _allowed(name: str) -> str:
     parts = [
         part for part in re.sub(r"[^/\w.\- :]", "_", name).split("/") if part not in ("", ".", "..")
     ]
-    return "/".join(parts)[:NAME_LENGTH].rstrip("/") or "_"
+    return "/".join(parts)[:MAX_NAME].rstrip("/") or "_"
 
 
 def _cut(text: str, length: int) -> str:

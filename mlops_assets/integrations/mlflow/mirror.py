@@ -1,7 +1,6 @@
 """Runs mirrored to an MLflow server: created once, brought up to date later, never doubled.
 
-What a run of ours is called there is in `mapping`; models and aliases are mirrored by
-`register`.
+Names and values are mapped in `mapping`; models and aliases are mirrored by `register`.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ from mlops_assets.registry.store import now
 from mlops_assets.store import Store
 from mlops_assets.text.secret_urls import shown
 
-_METRICS, _OTHERS = 1000, 100  # what MLflow takes in one batch
+_METRICS, _OTHERS = 1000, 100  # of one batch, at most
 
 
 @dataclass(frozen=True)
@@ -35,9 +34,9 @@ class Mirrored:
     Attributes:
         run_id: of the registry.
         model: of the run.
-        outcome: `skipped` and `deleted` say why in `detail`.
+        outcome: `skipped` and `deleted` have the reason in `detail`.
         url: of the run in MLflow's own pages.
-        detail: for people.
+        detail: the reason, for people.
     """
 
     run_id: str
@@ -53,7 +52,7 @@ def mirror_run(store: Store, tracking_uri: str, run_id: str) -> Mirrored:
     It sends parameters, tags, metrics with their series, and the model once it is recorded.
 
     Args:
-        store: where the run is.
+        store: has the run.
         tracking_uri: of the server.
         run_id: the run. One that is mirrored already is brought up to date; if nothing has changed,
             nothing is sent.
@@ -74,15 +73,15 @@ def mirror_run(store: Store, tracking_uri: str, run_id: str) -> Mirrored:
 def sync(
     store: Store, tracking_uri: str, model: str | None = None
 ) -> tuple[list[Mirrored], list[str]]:
-    """Mirror whatever the server lacks or has in an older state, runs first, then aliases.
+    """Mirror every run that the server lacks or has in an older state, then the aliases.
 
     Args:
-        store: where the runs are.
+        store: has the runs.
         tracking_uri: of the server.
-        model: only this one's.
+        model: only the runs of this model; all if None.
 
     Returns:
-        What became of each run, and a line for each alias that could not be set.
+        The outcome of each run, and a line for each alias that could not be set.
 
     Raises:
         StorageError: the server cannot be reached, or refuses; what was mirrored before stays.
@@ -91,7 +90,7 @@ def sync(
     for run in store.registry.runs(model):
         by_model[run.model].append(run)
     client = open_client(tracking_uri)
-    told: list[Mirrored] = []
+    outcomes: list[Mirrored] = []
     problems: list[str] = []
     for name, runs in by_model.items():
         with explained(tracking_uri), store.registry.lock(f"mlflow-{name}"):
@@ -103,9 +102,9 @@ def sync(
             for run in runs:
                 why = _not_mirrored(run)
                 skipped = Mirrored(run.run_id, name, "skipped", detail=why or "")
-                told.append(skipped if why else mirror.run(run, there[run.run_id]))
+                outcomes.append(skipped if why else mirror.run(run, there[run.run_id]))
             problems += mirror_aliases(store, client, name)
-    return told, problems
+    return outcomes, problems
 
 
 def sync_aliases(store: Store, tracking_uri: str, model: str) -> list[str]:
@@ -168,16 +167,16 @@ class _Mirror:
                 run.run_id, run.model, "deleted", detail="it was deleted in MLflow, and stays so"
             )
         if there is not None and there.data.tags.get(mapping.MIRRORED) == state:
-            return self._told(run, there, "unchanged")
+            return self._outcome(run, there, "unchanged")
         mirrored = there or self._create(run)
         self._describe(run, row, mirrored)
         if row is not None and row.stage == "recorded":
             register_version(self._store, self._client, row, self._experiment, mirrored.info.run_id)
         # last: all of the rest is there
         self._client.set_tag(mirrored.info.run_id, mapping.MIRRORED, state)
-        return self._told(run, mirrored, "updated" if there else "created")
+        return self._outcome(run, mirrored, "updated" if there else "created")
 
-    def _told(
+    def _outcome(
         self, run: Run, there: MlflowRun, outcome: Literal["created", "updated", "unchanged"]
     ) -> Mirrored:
         return Mirrored(run.run_id, run.model, outcome, f"{self._pages}/{there.info.run_id}")

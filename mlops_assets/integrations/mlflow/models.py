@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import mlflow.artifacts
 import numpy as np
@@ -28,7 +27,7 @@ _BATCH = 256
 
 
 def model_places(client: MlflowClient, there: MlflowRun) -> Iterator[str]:
-    """Yield where the models of a run lie, the last logged first, whatever their flavour."""
+    """Yield the URIs of the models of a run, the last logged first, of any flavour."""
     outputs = list(there.outputs.model_outputs) if there.outputs else []
     for output in sorted(outputs, key=lambda output: -output.step):
         yield str(client.get_logged_model(output.model_id).artifact_location)
@@ -37,8 +36,8 @@ def model_places(client: MlflowClient, there: MlflowRun) -> Iterator[str]:
             yield f"{there.info.artifact_uri}/{entry['artifact_path']}"
 
 
-def _history(there: MlflowRun) -> list[Any]:
-    """Return what MLflow 1 and 2 list as the models of a run."""
+def _history(there: MlflowRun) -> list[object]:
+    """Return the models of a run as MLflow 1 and 2 list them."""
     try:
         found = json.loads(there.data.tags.get(HISTORY, "[]"))
     except ValueError:
@@ -84,16 +83,16 @@ def adapted(
     classes: int,
     X: NDArray[np.float32],
     target: Path,
-) -> dict[str, NDArray[Any]]:
+) -> dict[str, NDArray[np.generic]]:
     """Write an ONNX model with the platform's inputs and outputs, and run the original on samples.
 
     Return the outputs of the original.
 
     Args:
-        path: the model as it came.
+        path: the model as fetched.
         sample_shape: shape of one sample.
         task: classification, semantic-segmentation or regression.
-        classes: how many there are.
+        classes: number of classes.
         X: samples, float32 of (n, *sample_shape).
         target: the file to write.
 
@@ -105,9 +104,8 @@ def adapted(
     """
     try:
         model = onnx.load(path)  # with tensors in files beside it, as MLflow writes them
-    except (
-        Exception
-    ) as error:  # protobuf has errors of its own, which differ between its implementations
+    # protobuf has errors of its own, which differ between its implementations
+    except Exception as error:
         raise ExportError(f"it is not an ONNX file: {error}") from error
     constants = {tensor.name for tensor in model.graph.initializer}
     inputs = [entry for entry in model.graph.input if entry.name not in constants]
@@ -123,7 +121,7 @@ def adapted(
     return {name: values if name == "scores" else values.reshape(len(X))}
 
 
-def _run(model: bytes, source: str, output: str, X: NDArray[np.float32]) -> NDArray[Any]:
+def _run(model: bytes, source: str, output: str, X: NDArray[np.float32]) -> NDArray[np.generic]:
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     try:
@@ -163,7 +161,7 @@ def _flat(inputs: list[onnx.ValueInfoProto], sample_shape: tuple[int, ...]) -> b
 
 
 def _output(model: onnx.ModelProto, task: str, classes: int) -> tuple[str, str]:
-    """Return the output that says most, and its name here."""
+    """Return the most informative output, and its name here."""
     floats = (onnx.TensorProto.FLOAT, onnx.TensorProto.DOUBLE)
     for output in model.graph.output:
         kind = output.type.tensor_type

@@ -1,4 +1,4 @@
-"""A run of MLflow in our terms: a row of the registry and its points.
+"""Mapping of runs of MLflow to ours: a row of the registry and its points.
 
 Nothing is written here; models are read by `models`.
 """
@@ -11,7 +11,6 @@ import re
 import sys
 import uuid
 from datetime import UTC, datetime
-from typing import Any
 
 from mlflow import MlflowClient
 from mlflow.entities import Run as MlflowRun
@@ -20,7 +19,7 @@ from mlops_assets.registry import DataVersion, Run
 from mlops_assets.registry.runs import LoggedPoint
 
 SOURCE = "mlflow"
-STATE = "mlflow.state"  # tag of an imported run: what it was imported from, in which state
+STATE = "mlflow.state"  # tag of an imported run: digest of its state in MLflow
 HISTORY = "mlflow.log-model.history"  # tag in which MLflow 1 and 2 list the models of a run
 _FORMAT = 1  # of what is imported
 _NAMESPACE = uuid.UUID("5e7d1f6e-7c0a-4f3b-9a53-0f4f8f0a8c1b")
@@ -39,10 +38,10 @@ def state_of(there: MlflowRun, data: DataVersion, wanted: str) -> str:
 
     Args:
         there: the run of MLflow.
-        data: the data version that it is said to be trained on.
-        wanted: of the model here.
+        data: the data version that it was trained on.
+        wanted: the declaration of the model here.
     """
-    told = [
+    imported = [
         _FORMAT,
         wanted,
         data.dataset,
@@ -54,17 +53,17 @@ def state_of(there: MlflowRun, data: DataVersion, wanted: str) -> str:
         {name: repr(value) for name, value in there.data.metrics.items()},
         [output.model_id for output in there.outputs.model_outputs] if there.outputs else [],
     ]
-    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:16]
+    return hashlib.sha256(json.dumps(imported, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def run_of(there: MlflowRun, model: str, data: DataVersion, page: str) -> Run:
-    """Return a run as the registry has it.
+    """Return the row of a run for the registry.
 
     Args:
         there: the run of MLflow.
         model: name of the model here.
-        data: the data version that it is said to be trained on.
-        page: where people see it.
+        data: the data version that it was trained on.
+        page: URL of the run in MLflow's pages.
     """
     info, tags = there.info, there.data.tags
     parameters = {name: parameter_of(text) for name, text in there.data.params.items()}
@@ -112,10 +111,10 @@ def points_of(client: MlflowClient, there: MlflowRun) -> tuple[list[LoggedPoint]
     return points, len(found) - len(usable)
 
 
-def parameter_of(text: str) -> Any:
-    """Return a parameter as what it most likely was before MLflow made it a text.
+def parameter_of(text: str) -> bool | int | float | str | None:
+    """Return a parameter as it most likely was before MLflow stored it as text.
 
-    A number, a truth, or a text.
+    It is a number, a truth value, a text, or None.
     """
     if text in _WORDS:
         return _WORDS[text]

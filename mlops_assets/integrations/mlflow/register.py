@@ -36,7 +36,7 @@ def register_version(
     """Log a version's ONNX model and register it, unless it is there; return its number in MLflow.
 
     Args:
-        store: where the model lies.
+        store: has the model.
         client: of the server.
         row: a version that has its ONNX file.
         experiment: id of the experiment.
@@ -92,7 +92,8 @@ def registered_number(
 
 def mirror_aliases(store: Store, client: MlflowClient, model: str) -> list[str]:
     """Set the aliases of a model as they are here; return a line for each that could not be."""
-    problems, wanted = [], {}
+    problems: list[str] = []
+    wanted: dict[str, str] = {}
     for alias, version in sorted(store.registry.aliases(model).items()):
         (row,) = store.registry.model_versions(model, version=version)
         number = registered_number(client, row)
@@ -101,7 +102,7 @@ def mirror_aliases(store: Store, client: MlflowClient, model: str) -> list[str]:
                 f"{alias}: {model}@{version} is not in MLflow; run 'mlops mlflow sync {model}'"
             )
         elif _REFUSED_ALIAS.fullmatch(alias):
-            problems.append(f"{alias}: MLflow takes no alias of this name")
+            problems.append(f"{alias}: MLflow does not accept an alias of this name")
         else:
             wanted[alias] = number
     if not wanted:
@@ -127,17 +128,15 @@ def _ensure_registered_model(client: MlflowClient, model: str) -> None:
 def _write(path: Path, folder: Path, described: Model) -> None:
     """Write a folder in MLflow's model format that holds an ONNX file as it is."""
     proto = onnx.load(path)
-    taken, given = (
-        Schema([_spec(value) for value in values])
-        for values in (proto.graph.input, proto.graph.output)
-    )
+    inputs = Schema([_spec(value) for value in proto.graph.input])
+    outputs = Schema([_spec(value) for value in proto.graph.output])
     with warnings.catch_warnings():  # MLflow's own types warn of themselves when they are imported
         warnings.filterwarnings("ignore", message=".*Any type hint is inferred as AnyType")
         mlflow.onnx.save_model(
             proto,
             str(folder),
             mlflow_model=described,
-            signature=ModelSignature(taken, given),
+            signature=ModelSignature(inputs, outputs),
             pip_requirements=[f"onnx=={onnx.__version__}", "onnxruntime"],
             save_as_external_data=False,
         )

@@ -1,4 +1,4 @@
-"""Experiments of a real MLflow server, written with MLflow's own functions, brought in."""
+"""Experiments of a real MLflow server, written with MLflow's own functions, imported."""
 
 from __future__ import annotations
 
