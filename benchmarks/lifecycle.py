@@ -51,7 +51,7 @@ def _work(project: Path, environment: dict[str, str]) -> float:
         _told(project, environment, "list", "samples_forest"), key=lambda run: run["started"]
     )
     phases = _told(project, environment, "show", newest["run_id"])["phases"]
-    return sum(phases[name] for name in _WORK)
+    return sum(float(phases[name]) for name in _WORK)
 
 
 def _told(project: Path, environment: dict[str, str], *arguments: str) -> Any:

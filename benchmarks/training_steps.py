@@ -60,7 +60,7 @@ def _prepare(place: Path) -> None:
     committed = CommittedDataset.open(store.workspace, store.registry, Reference("chips"))
     data = TrainingData(committed, "classification", scaling="standardize")
     for split in ("train", "validation"):
-        X, y = data.arrays(split)  # type: ignore[arg-type]
+        X, y = data.arrays(split)
         np.save(place / f"{split}_X.npy", X)
         np.save(place / f"{split}_y.npy", y)
 

@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from mlops_assets.errors import ParityError
+from mlops_assets.models.evaluation.tally import Evaluation
+from mlops_assets.models.export.parity import ParityReport
 from mlops_assets.models.lifecycle import Reporter
+from mlops_assets.models.promotion import GateOutcome
 from mlops_assets.progress import Step
+from mlops_assets.registry import ModelVersion
+from mlops_assets.storage import FileStat
 
 
 class Steps(list[Step]):
@@ -20,4 +28,21 @@ class Unheard(Reporter):
     """Drops what is reported."""
 
     def __exit__(self, *error: object) -> None:
+        pass
+
+    def trained(self, row: ModelVersion) -> None:
+        pass
+
+    def exported(self, row: ModelVersion, report: ParityReport) -> None:
+        pass
+
+    def unproved(self, row: ModelVersion, error: ParityError) -> None:
+        pass
+
+    def evaluated(self, row: ModelVersion, found: Evaluation, figure: bytes) -> None:
+        pass
+
+    def recorded(
+        self, row: ModelVersion, files: Sequence[FileStat], outcomes: Sequence[GateOutcome]
+    ) -> None:
         pass

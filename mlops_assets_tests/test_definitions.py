@@ -101,7 +101,9 @@ def test_the_launchpad_offers_typed_parameters_with_the_values_of_the_yaml(
     node = loaded.resolve_job_def("indian_pines_cnn_lifecycle").get_node_named(
         "indian_pines_cnn__trained_model"
     )
-    fields = node.definition.config_schema.config_type.fields  # type: ignore[attr-defined]
+    schema = node.definition.config_schema
+    assert schema is not None and isinstance(schema.config_type, dg.Shape)
+    fields = schema.config_type.fields
     assert {name: field.default_value for name, field in fields.items()} == {
         "epochs": 40,
         "learning_rate": 0.003,

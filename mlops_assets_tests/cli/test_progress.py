@@ -30,7 +30,7 @@ from mlops_assets_tests.steps import Steps
 
 
 def some_step(done: int, **arguments: int | None) -> Step:
-    found = Step("storing", unit="files", **arguments)  # type: ignore[arg-type]
+    found = Step("storing", unit="files", **arguments)
     found.started -= 20.0
     found.reach(0)
     found.first = found.started, 0, 0

@@ -96,14 +96,8 @@ def test_a_run_with_other_parameters_makes_a_second_model_version_with_another_d
     for trees in (5, 7):
         assert launch(landed, "crop_forest_lifecycle", instance, "v1", n_estimators=trees).success
         event = instance.get_latest_data_version_record(key, partition_key="v1")
-        assert event is not None
-        versions.append(
-            dg.DataVersion(
-                str(
-                    event.event_log_entry.tags["dagster/data_version"],  # type: ignore[union-attr]
-                )
-            )
-        )
+        assert event is not None and event.event_log_entry.tags is not None
+        versions.append(dg.DataVersion(str(event.event_log_entry.tags["dagster/data_version"])))
     rows = store.registry.model_versions("crop_forest")
     assert len({row.version for row in rows}) == 2
     assert [store.registry.run(row.run_id).parameters["n_estimators"] for row in rows] == [5, 7]

@@ -51,7 +51,7 @@ def test_each_step_mirrors_what_it_has_made(
     client = MlflowClient(mlflow_server)
     version = client.get_model_version_by_alias(_MODEL, "production")
     assert version.tags["mlops.version"] == row.version
-    run = client.get_run(version.run_id)
+    run = client.get_run(str(version.run_id))
     assert run.data.tags["mlops.run_id"] == row.run_id
     assert run.data.metrics["test/accuracy"] == row.metrics["accuracy"]
     url = f"{mlflow_server}/#/experiments/{run.info.experiment_id}/runs/{version.run_id}"

@@ -51,13 +51,17 @@ def test_the_job_shows_the_trials_and_leaves_the_alias_if_a_gate_fails(
     (output,) = [
         event for event in result.all_events if event.event_type == dg.DagsterEventType.STEP_OUTPUT
     ]
-    shown = {name: value.value for name, value in output.step_output_data.metadata.items()}
-    assert shown["metric"] == "validation_score" and shown["direction"] == "maximize"
-    assert shown["best_value"] > 0.5 and shown["best_parameters"]["n_estimators"] in (2, 5)
-    table = str(shown["trials"]).splitlines()
+    metadata: dict[str, Any] = {
+        name: value.value for name, value in output.step_output_data.metadata.items()
+    }
+    assert metadata["metric"] == "validation_score" and metadata["direction"] == "maximize"
+    assert metadata["best_value"] > 0.5 and metadata["best_parameters"]["n_estimators"] in (2, 5)
+    table = str(metadata["trials"]).splitlines()
     assert table[0] == "| trial | state | value | n_estimators | run |" and len(table) == 4
-    assert shown["candidate"] is False and str(shown["gates"]).startswith("accuracy ≤ 0.1: FAILED")
-    assert shown["accuracy"] > 0.5
+    assert metadata["candidate"] is False and str(metadata["gates"]).startswith(
+        "accuracy ≤ 0.1: FAILED"
+    )
+    assert metadata["accuracy"] > 0.5
     assert store.registry.aliases("crop_forest") == {}
     runs = store.registry.runs("crop_forest")
     assert {run.tags["trial"]: run.parameters["n_estimators"] for run in runs} == {"0": 2, "1": 5}

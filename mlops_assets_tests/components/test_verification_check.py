@@ -24,7 +24,11 @@ def looked(assessed: Store, instance: dg.DagsterInstance) -> Any:
         verification(),
         dg.Definitions(resources={"store": StoreResource()}, executor=dg.in_process_executor),
     )
-    schedules = {schedule.name: schedule for schedule in definitions.schedules or []}
+    schedules = {
+        schedule.name: schedule
+        for schedule in definitions.schedules or []
+        if isinstance(schedule, dg.ScheduleDefinition)
+    }
 
     def look(schedule: str) -> tuple[bool, dict[str, Any], str]:
         context = dg.build_schedule_context(instance)

@@ -139,6 +139,12 @@ def own(server: OidcServer, header: dict[str, Any]) -> str:
     return jws.serialize_compact(whole, json.dumps(server.claims()), key, registry=registry)
 
 
+def rsa_key(server: OidcServer) -> jwk.RSAKey:
+    key = server.keys[0]
+    assert isinstance(key, jwk.RSAKey)
+    return key
+
+
 FORGERIES: dict[str, Callable[[OidcServer], str]] = {
     "alg none": lambda s: f"{encoded({'alg': 'none', 'kid': 'first'})}.{encoded(s.claims())}.",
     "alg None with a signature": lambda s: (
@@ -152,10 +158,10 @@ FORGERIES: dict[str, Callable[[OidcServer], str]] = {
         f"{encoded({'alg': 'ES256', 'kid': 'first'})}.{s.token().split('.', 1)[1]}"
     ),
     "HS256 with the public key as PEM": lambda s: forged(
-        s, {"alg": "HS256", "kid": "first"}, s.keys[0].as_pem(private=False)
+        s, {"alg": "HS256", "kid": "first"}, rsa_key(s).as_pem(private=False)
     ),
     "HS256 with the public key as DER": lambda s: forged(
-        s, {"alg": "HS256", "kid": "first"}, s.keys[0].as_der(private=False)
+        s, {"alg": "HS256", "kid": "first"}, rsa_key(s).as_der(private=False)
     ),
     "HS256 with the public key as JWK": lambda s: forged(
         s, {"alg": "HS256", "kid": "first"}, json.dumps(s.keys[0].as_dict(private=False)).encode()

@@ -60,7 +60,9 @@ class Bucket:
     @property
     def store(self) -> Any:
         """The place as obstore sees it, not through the faults."""
-        return from_url(self.url, config=self._direct())
+        if self.url.startswith("s3:"):
+            return from_url(self.url, config={"endpoint": self.server.endpoint})
+        return from_url(self.url)
 
     def put(self, path: str, content: bytes | Path) -> None:
         """Write one object."""
@@ -83,9 +85,6 @@ class Bucket:
         for path in sorted(folder.rglob("*")):
             if path.is_file():
                 self.put(f"{below}/{path.relative_to(folder).as_posix()}".lstrip("/"), path)
-
-    def _direct(self) -> dict[str, str]:
-        return {"aws_endpoint_url": self.server.endpoint} if self.url.startswith("s3:") else {}
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any
+from typing import Any, Unpack
 
 import uvicorn
 from joserfc import jwk, jwt
@@ -31,12 +31,15 @@ AUDIENCE = "mlops"
 
 @lru_cache
 def new_key(
-    key_id: str | None, kind: str = "RSA", size: int | str = 2048, **members: str
+    key_id: str | None,
+    kind: str = "RSA",
+    size: int | str = 2048,
+    **members: Unpack[jwk.KeyParameters],
 ) -> jwk.Key:
-    """Return a key pair, the same for the same arguments: making one takes long."""
-    return jwk.JWKRegistry.generate_key(
-        kind, size, {**({} if key_id is None else {"kid": key_id}), **members}
-    )
+    """Return a key pair, the same for the same arguments: generating one takes long."""
+    if key_id is not None:
+        members["kid"] = key_id
+    return jwk.JWKRegistry.generate_key(kind, size, members)
 
 
 @dataclass

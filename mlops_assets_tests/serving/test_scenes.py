@@ -118,7 +118,7 @@ def one_by_one(store: Store, model: str, scene: Path) -> NDArray[np.int64]:
     onnx = OnnxModel(
         store.workspace.local_path(f"{model_folder(row.model, row.version)}/model.onnx")
     )
-    values = np.array([entry["value"] for entry in row.signature["classes"]])
+    values: NDArray[np.int64] = np.array([entry["value"] for entry in row.signature["classes"]])
     with open_raster(scene) as raster:
         height, width, whole = raster.height, raster.width, raster.read().astype(np.float32)
     if model == "window":
@@ -135,7 +135,8 @@ def one_by_one(store: Store, model: str, scene: Path) -> NDArray[np.int64]:
         np.float32
     )
     X = X if model == "patch" else X[:, :, 0, 0]
-    return values[decide(onnx.predict(np.ascontiguousarray(X)))].reshape(height, width)
+    predicted: NDArray[np.int64] = decide(onnx.predict(np.ascontiguousarray(X)))
+    return values[predicted].reshape(height, width)
 
 
 @pytest.mark.parametrize(

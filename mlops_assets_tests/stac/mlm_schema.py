@@ -8,7 +8,6 @@ from typing import Any
 
 from jsonschema import Draft7Validator
 from referencing import Registry as Schemas
-from referencing import Resource
 from referencing.jsonschema import DRAFT7
 
 from mlops_assets_tests.conftest import require_shared_data
@@ -32,9 +31,8 @@ def mlm_validator(definition: str | None = None) -> Draft7Validator:
         stub: Any = {"type": "object"} if name.startswith("processing") else {}
         for part in reversed(place):
             stub = {part: stub}
-        stubs.append(
-            (f"https://stac-extensions.github.io/{name}/schema.json", Resource(stub, DRAFT7))
-        )
-    whole = (schema["$id"], Resource(schema, DRAFT7))
+        uri = f"https://stac-extensions.github.io/{name}/schema.json"
+        stubs.append((uri, DRAFT7.create_resource(stub)))
+    whole = (schema["$id"], DRAFT7.create_resource(schema))
     chosen = schema if definition is None else {"$ref": f"{schema['$id']}#/$defs/{definition}"}
     return Draft7Validator(chosen, registry=Schemas().with_resources([*stubs, whole]))

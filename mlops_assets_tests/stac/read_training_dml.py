@@ -15,9 +15,9 @@ import types
 from pathlib import Path
 
 package = types.ModuleType("pytdml")
-package.__path__ = list(  # type: ignore[union-attr,arg-type]
-    importlib.util.find_spec("pytdml").submodule_search_locations
-)
+found = importlib.util.find_spec("pytdml")
+assert found is not None
+package.__path__ = list(found.submodule_search_locations or [])
 sys.modules["pytdml"] = package
 
 from pytdml.type.extended_types import (  # type: ignore[import-not-found]  # noqa: E402

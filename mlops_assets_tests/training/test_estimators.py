@@ -44,10 +44,11 @@ def table(classes: int) -> pd.DataFrame:
     rng = np.random.default_rng(0)
     values = rng.normal(1.5, 0.8, (600, 6)).clip(0, 2.9).round(4)
     target = values[:, 0] + 0.5 * values[:, 1] + rng.normal(0, 0.2, 600)
-    edges = np.quantile(target, np.arange(1, classes) / classes) if classes else []
-    label = (
-        (target + 1).round(4) if classes == 0 else np.array(list("abc"))[np.digitize(target, edges)]
-    )
+    if classes == 0:
+        label = (target + 1).round(4)
+    else:
+        edges = np.quantile(target, np.arange(1, classes) / classes)
+        label = np.array(list("abc"))[np.digitize(target, edges)]
     return pd.DataFrame({f"f{i}": values[:, i] for i in range(6)} | {"crop": label})
 
 

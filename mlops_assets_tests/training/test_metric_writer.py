@@ -15,7 +15,6 @@ from mlops_assets.errors import StorageError
 from mlops_assets.registry import Registry
 from mlops_assets.registry.patience import patiently
 from mlops_assets.registry.runs import LoggedPoint
-from mlops_assets.training import metric_writer as points
 from mlops_assets.training.metric_writer import PointWriter
 
 
@@ -77,7 +76,7 @@ def test_time_does_not_run_backwards_if_the_clock_does(
     writer = PointWriter(registry, "a-run")
     for step in range(5):
         writer.add([("loss", 1.0)], step)
-        monkeypatch.setattr(points.time, "time", lambda: 0.0)
+        monkeypatch.setattr(time, "time", lambda: 0.0)
     writer.close()
     with registry.reading() as session:
         logged = (

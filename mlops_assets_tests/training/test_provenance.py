@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import socket
 import subprocess
 from collections.abc import Callable
@@ -14,7 +15,6 @@ from pathlib import Path
 
 import pytest
 
-from mlops_assets.training import provenance
 from mlops_assets.training.provenance import code_version, environment, hardware, process_alive
 
 SOURCE, COMMIT = re.compile(r"source\.[0-9a-f]{12}"), re.compile(r"[0-9a-f]{12}")
@@ -130,7 +130,7 @@ def test_without_git_the_source_is_the_code_version(
     trainer: Path, committed: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with_git = code_version(trainer)
-    monkeypatch.setattr(provenance.shutil, "which", lambda name: None)
+    monkeypatch.setattr(shutil, "which", lambda name: None)
     assert SOURCE.fullmatch(code_version(trainer)) and with_git == committed
 
 

@@ -6,7 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 from sklearn.pipeline import Pipeline
 
 from mlops_assets.datasets.commit.commit import Commit
@@ -186,9 +188,12 @@ def test_what_cannot_be_exported_is_found_before_training(
 ) -> None:
     fitted: list[int] = []
     own = Pipeline.fit
-    monkeypatch.setattr(
-        Pipeline, "fit", lambda self, X, y: (fitted.append(len(X)), own(self, X, y))[1]
-    )
+
+    def counted(self: Pipeline, X: NDArray[np.float32], y: NDArray[np.int64]) -> Pipeline:
+        fitted.append(len(X))
+        return own(self, X, y)
+
+    monkeypatch.setattr(Pipeline, "fit", counted)
     with pytest.raises(ExportError, match=f"{message}.*this was found before training"):
         fit(**params)
     assert len(fitted) == 1  # the rehearsal's

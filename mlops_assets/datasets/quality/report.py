@@ -78,7 +78,7 @@ def document(
     samples = committed.samples
     kind = committed.document.input.kind
     read = {split: len(chosen) for split, chosen in source.chosen.items()}
-    found = {
+    found: dict[str, object] = {
         "data_version": committed.reference,
         "digest": committed.row.digest,
         "samples": committed.row.counts,

@@ -25,7 +25,7 @@ def drawn(classes: int = 4, seed: int = 0) -> tuple[NDArray[np.float64], NDArray
 
 
 def tally_of(
-    scores: NDArray[np.float64],
+    scores: NDArray[np.floating],
     truth: NDArray[np.int64],
     batch: int = COUNT,
     given: Scores = "logits",

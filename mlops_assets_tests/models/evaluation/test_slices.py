@@ -173,9 +173,7 @@ def test_a_place_is_described_as_the_layout_has_it(
 
 
 @pytest.mark.parametrize("implementation", ALL, ids=str)
-def test_every_layout_has_a_place_for_each_sample(
-    store: Store, implementation: ReaderCase
-) -> None:
+def test_every_layout_has_a_place_for_each_sample(store: Store, implementation: ReaderCase) -> None:
     implementation.land(landing(store), MORE)
     method = next(iter(implementation.splits))
     commit(store.workspace, store.registry, implementation.specification(method))

@@ -54,7 +54,7 @@ from mlops_assets_tests.training.trainers import (
     training_request,
 )
 
-SKLEARN = {
+SKLEARN: dict[str, Any] = {
     "trainer": "mlops_assets.training.trainers.sklearn:train",
     "params": {"estimator": "sklearn.linear_model.LogisticRegression", "C": 0.1},
 }
@@ -234,7 +234,7 @@ def test_a_scaling_that_is_left_out_of_the_graph_is_caught(
 ) -> None:
     land_scenes()
     specification = model_specification(dataset="scenes", scaling="standardize", **SKLEARN)
-    row = train(store, training_request(specification, "v1", SKLEARN["params"]))  # type: ignore[arg-type]
+    row = train(store, training_request(specification, "v1", SKLEARN["params"]))
     monkeypatch.setattr(stages, "with_scaling", lambda proto, *rest: proto)
     with pytest.raises(ParityError, match="differs from the trained model"):
         export(store, specification, row)
@@ -245,12 +245,12 @@ def test_each_model_version_keeps_the_figures_of_its_data_version(
 ) -> None:
     specification = model_specification(scaling="standardize", **SKLEARN)
     land_table()
-    old = lifecycle(store, specification, "v1", **SKLEARN["params"])  # type: ignore[arg-type]
+    old = lifecycle(store, specification, "v1", **SKLEARN["params"])
     X = crops_table()[old.signature["features"]].to_numpy(np.float32)
     before = onnx_of(store, old).predict(X)["scores"]
     shifted = crops_table(310)
     land_table(shifted.assign(ndvi_01=shifted["ndvi_01"] * 7 + 100))
-    new = lifecycle(store, specification, "v2", **SKLEARN["params"])  # type: ignore[arg-type]
+    new = lifecycle(store, specification, "v2", **SKLEARN["params"])
     index = old.signature["features"].index("ndvi_01")
     means = [row.signature["scaling"][index]["mean"] for row in (old, new)]
     assert means[0] < 1 and means[1] > 100
@@ -270,7 +270,7 @@ def test_a_model_of_whole_images_is_scaled_too(store: Store) -> None:
     row = lifecycle(
         store,
         model_specification(**changes),
-        **SKLEARN["params"],  # type: ignore[arg-type]
+        **SKLEARN["params"],
     )
     assert (row.signature["view"], row.signature["shape"], row.metrics["accuracy"]) == (
         "image",

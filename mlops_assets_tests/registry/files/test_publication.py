@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -12,7 +13,7 @@ from mlops_assets.models.run_documents import run_documents
 from mlops_assets.paths import Owner
 from mlops_assets.registry.files.publication import publication
 from mlops_assets.registry.files.verified_read import read_published
-from mlops_assets.storage import Workspace
+from mlops_assets.storage import FileStat, Workspace
 from mlops_assets.store import Store
 from mlops_assets_tests.registry.log.test_chain import run
 
@@ -113,9 +114,12 @@ def test_publishing_again_repairs_a_file_that_was_changed(old: Store, content: b
 def test_a_file_that_is_new_is_written_once(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     written: list[str] = []
     original = Workspace.put
-    monkeypatch.setattr(
-        Workspace, "put", lambda self, key, *rest: written.append(key) or original(self, key, *rest)
-    )
+
+    def counted(self: Workspace, key: str, *rest: Any) -> FileStat:
+        written.append(key)
+        return original(self, key, *rest)
+
+    monkeypatch.setattr(Workspace, "put", counted)
     publish(store, b"new", *KEYS)
     assert written == [*KEYS, "log/0000000001.json"]
 

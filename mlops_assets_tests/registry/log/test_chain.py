@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Column, Connection, delete, select, update
+from sqlalchemy import Column, Connection, UniqueConstraint, delete, select, update
 
 from mlops_assets.paths import Owner
 from mlops_assets.principals import local
@@ -30,6 +30,8 @@ from mlops_assets.registry.schema import Base, LogEntry, Point
 from mlops_assets.registry.session import now
 from mlops_assets.storage import FileStat, Workspace
 
+LOG_TABLE = Base.metadata.tables[LogEntry.__tablename__]
+POINT_TABLE = Base.metadata.tables[Point.__tablename__]
 POINTS = [(seq, "loss", seq, 1 / (seq + 1), 1.7e9 + seq) for seq in range(20)]
 DOCUMENT = {"grün": [1, 1.0, 1e23, -0.0, None, True], "nested": {"10": "x", "9": 2**60}}
 
@@ -38,7 +40,7 @@ DOCUMENT = {"grün": [1, 1.0, 1e23, -0.0, None, True], "nested": {"10": "x", "9"
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """A database of each kind."""
     if request.param == "postgresql":
-        return request.getfixturevalue("new_database")()
+        return str(request.getfixturevalue("new_database")())
     return f"sqlite:///{tmp_path / 'registry.db'}"
 
 
@@ -309,6 +311,7 @@ def delete_row(connection: Connection, table: str) -> None:
     """Delete the first row of a table."""
     keys = list(AUDITED[table].primary_key.columns)
     row = connection.execute(select(*keys).order_by(*keys)).first()
+    assert row is not None
     connection.execute(
         delete(AUDITED[table]).where(*(key == value for key, value in zip(keys, row, strict=True)))
     )
@@ -322,9 +325,7 @@ def add_row(connection: Connection, table: str) -> None:
     )
     changed = {column.name for column in of.columns if column.primary_key or column.unique}
     unique = [
-        constraint
-        for constraint in of.constraints
-        if type(constraint).__name__ == "UniqueConstraint"
+        constraint for constraint in of.constraints if isinstance(constraint, UniqueConstraint)
     ]
     changed |= {column.name for constraint in unique for column in constraint.columns}
     connection.execute(
@@ -386,18 +387,23 @@ def test_an_added_row_is_found(connection: Connection, table: str) -> None:
     assert "added" in problem
 
 
-@pytest.mark.parametrize("column", [column.name for column in Point.__table__.columns])
+@pytest.mark.parametrize("column", [column.name for column in POINT_TABLE.columns])
 def test_a_changed_point_is_found(connection: Connection, column: str) -> None:
-    of = Point.__table__
     row = (
-        connection.execute(select(of).where(of.c.run_id == "run-1").order_by(of.c.seq.desc()))
+        connection.execute(
+            select(POINT_TABLE)
+            .where(POINT_TABLE.c.run_id == "run-1")
+            .order_by(POINT_TABLE.c.seq.desc())
+        )
         .mappings()
         .first()
     )
     assert row is not None
-    changed = {column: other_value(of.columns[column], row[column])}
+    changed = {column: other_value(POINT_TABLE.columns[column], row[column])}
     connection.execute(
-        update(of).where(of.c.run_id == "run-1", of.c.seq == row["seq"]).values(changed)
+        update(POINT_TABLE)
+        .where(POINT_TABLE.c.run_id == "run-1", POINT_TABLE.c.seq == row["seq"])
+        .values(changed)
     )
     assert any("points of run run-1" in problem for problem in found(connection))
 
@@ -410,13 +416,18 @@ def test_integers_that_are_the_same_as_float_are_told_apart(connection: Connecti
 
 
 def test_deleted_and_added_points_are_found(connection: Connection) -> None:
-    of = Point.__table__
-    connection.execute(delete(of).where(of.c.run_id == "run-1", of.c.seq == 3))
     connection.execute(
-        of.insert().values(run_id="run-2", seq=99, name="loss", step=0, value=0.1, logged=0.0)
+        delete(POINT_TABLE).where(POINT_TABLE.c.run_id == "run-1", POINT_TABLE.c.seq == 3)
     )
     connection.execute(
-        of.insert().values(run_id="nobody", seq=0, name="loss", step=0, value=0.1, logged=0.0)
+        POINT_TABLE.insert().values(
+            run_id="run-2", seq=99, name="loss", step=0, value=0.1, logged=0.0
+        )
+    )
+    connection.execute(
+        POINT_TABLE.insert().values(
+            run_id="nobody", seq=0, name="loss", step=0, value=0.1, logged=0.0
+        )
     )
     assert [problem.split(" was")[0].split(" were")[0] for problem in found(connection)] == [
         "the points of run run-1",
@@ -425,20 +436,19 @@ def test_deleted_and_added_points_are_found(connection: Connection) -> None:
     ]
 
 
-@pytest.mark.parametrize("column", [column.name for column in LogEntry.__table__.columns])
+@pytest.mark.parametrize("column", [column.name for column in LOG_TABLE.columns])
 def test_a_changed_entry_is_found(connection: Connection, column: str) -> None:
-    of = LogEntry.__table__
-    row = connection.execute(select(of).where(of.c.seq == 7)).mappings().one()
+    row = connection.execute(select(LOG_TABLE).where(LOG_TABLE.c.seq == 7)).mappings().one()
     connection.execute(
-        update(of)
-        .where(of.c.seq == 7)
-        .values({column: other_value(of.columns[column], row[column])})
+        update(LOG_TABLE)
+        .where(LOG_TABLE.c.seq == 7)
+        .values({column: other_value(LOG_TABLE.columns[column], row[column])})
     )
     assert any("of the log" in problem for problem in found(connection))
 
 
 def test_a_deleted_entry_is_found(connection: Connection) -> None:
-    connection.execute(delete(LogEntry.__table__).where(LogEntry.__table__.c.seq == 7))
+    connection.execute(delete(LOG_TABLE).where(LOG_TABLE.c.seq == 7))
     assert any("entry 7 of the log is missing" in problem for problem in found(connection))
 
 

@@ -152,7 +152,7 @@ STEPS = 1_000
 def empty_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """A database without tables."""
     if request.param == "postgresql":
-        return request.getfixturevalue("new_database")()
+        return str(request.getfixturevalue("new_database")())
     return f"sqlite:///{tmp_path / 'registry.db'}"
 
 

@@ -221,11 +221,10 @@ def test_weights_by_name_are_those_of_their_class(store: Store) -> None:
 
 def batches(data: Any, **given: Any) -> list[tuple[int, torch.Tensor, torch.Tensor]]:
     """Two epochs."""
-    turns = (
-        Turns("flips_and_rotations", *data.sample_shape[1:], "cpu")
-        if len(data.sample_shape) == 3
-        else None
-    )
+    turns = None
+    if len(data.sample_shape) == 3:
+        _, height, width = data.sample_shape
+        turns = Turns("flips_and_rotations", height, width, "cpu")
     feed = Feed(data, "train", FeedOptions(16, 5, "cpu", -1, **given), turns)
     return [
         (share.seed, share.samples, share.labels) for epoch in (0, 1) for share in feed.epoch(epoch)
