@@ -93,6 +93,9 @@ class GeoDataFrame(Protocol):
     def empty(self) -> bool:
         """Whether the table has no row."""
 
+    def __len__(self) -> int:
+        """Return the number of rows."""
+
     def __getitem__(self, column: str) -> pd.Series:
         """Return one column."""
 

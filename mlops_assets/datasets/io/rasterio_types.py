@@ -61,6 +61,7 @@ class Raster(Protocol):
         driver: GDAL's name of the format.
         width: columns.
         height: rows.
+        shape: rows and columns.
         count: bands.
         dtypes: NumPy's name of each band's type; `complex_int16` is GDAL's own.
         nodata: value of the first band that means 'no data', if it is declared.
@@ -75,12 +76,14 @@ class Raster(Protocol):
         files: what GDAL reads for this raster, its own file first.
         block_shapes: rows and columns of a tile or strip, for each band.
         mask_flag_enums: what masks each band (`rasterio.enums.MaskFlags`).
+        profile: options with which a raster like this is written.
     """
 
     name: str
     driver: str
     width: int
     height: int
+    shape: tuple[int, int]
     count: int
     dtypes: tuple[str, ...]
     nodata: float | None
@@ -95,6 +98,7 @@ class Raster(Protocol):
     files: list[str]
     block_shapes: list[tuple[int, int]]
     mask_flag_enums: tuple[list[IntEnum], ...]
+    profile: dict[str, object]
 
     def tags(self, *, ns: str | None = None) -> dict[str, str]:
         """Return the metadata of a namespace."""
@@ -113,6 +117,18 @@ class Raster(Protocol):
     ) -> NDArray[np.uint8]:
         """Return 0 where a pixel is masked, in the shape of `read`."""
 
+    def dataset_mask(self) -> NDArray[np.uint8]:
+        """Return 0 where a pixel is masked in all bands, shape (height, width)."""
+
+    def overviews(self, bidx: int) -> list[int]:
+        """Return the factors by which a band's overviews are smaller."""
+
+    def colormap(self, bidx: int) -> dict[int, tuple[int, int, int, int]]:
+        """Return the colours (red, green, blue, alpha; 0 … 255) of a band's values."""
+
+    def index(self, x: float, y: float) -> tuple[int, int]:
+        """Return row and column of coordinates."""
+
 
 class WritableRaster(Raster, Protocol):
     """A raster that is open for writing (`rasterio.io.DatasetWriter`)."""
@@ -125,6 +141,12 @@ class WritableRaster(Raster, Protocol):
         window: Window | None = None,
     ) -> None:
         """Write pixels: (height, width) of one band, (bands, height, width) of several or all."""
+
+    def write_mask(self, mask_array: NDArray[np.generic] | bool) -> None:
+        """Write the mask of all bands: 0 where a pixel is masked."""
+
+    def build_overviews(self, factors: Sequence[int]) -> None:
+        """Add overviews that are smaller by some factors."""
 
     def update_tags(self, **tags: str) -> None:
         """Set metadata."""
