@@ -246,7 +246,8 @@ def _filled(outline: Any, tensors: dict[str, torch.Tensor]) -> Any:
     """Return the value of an outline that was read back."""
     if not isinstance(outline, list):
         return outline
-    kind, content = outline[0], outline[1]
+    kind = outline[0]
+    content = outline[1]
     if kind == "map":
         return {_filled(key, tensors): _filled(value, tensors) for key, value in content}
     if kind in ("list", "tuple"):
@@ -256,5 +257,5 @@ def _filled(outline: Any, tensors: dict[str, torch.Tensor]) -> Any:
         return base64.b64decode(content)
     if kind == "tensor":
         return tensors[content]
-    dtype, shape = np.dtype(outline[2]), outline[3]
-    return np.frombuffer(tensors[content].numpy().tobytes(), dtype=dtype).reshape(shape).copy()
+    values = np.frombuffer(tensors[content].numpy().tobytes(), dtype=np.dtype(outline[2]))
+    return values.reshape(outline[3]).copy()

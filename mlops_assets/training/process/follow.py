@@ -51,7 +51,9 @@ def followed(
 
 class _Follower:
     def __init__(self, registry: Registry, run_id: str, step: progress.Step) -> None:
-        self._registry, self._run_id, self._step = registry, run_id, step
+        self._registry = registry
+        self._run_id = run_id
+        self._step = step
 
     def follow(self, ended: threading.Event) -> None:
         """Read new points until the run has ended, and then once more."""

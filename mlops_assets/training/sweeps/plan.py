@@ -92,7 +92,8 @@ class Plan:
             yield
 
     def _require_same(self, store: Store) -> None:
-        key, document = sweep_key(self.model, self.name), _document(self)
+        key = sweep_key(self.model, self.name)
+        document = _document(self)
         if not store.registry.files_at(key):
             file = store.workspace.put(key, json_bytes(document))
             store.registry.add_files(sweep_owner(self.model, self.name), [file])

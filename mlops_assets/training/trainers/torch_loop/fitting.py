@@ -89,7 +89,8 @@ def _loss(network: ScaledNetwork, data: TrainingData, params: LoopParams, device
     if data.task != "regression":
         return class_loss(data, params, device)
     labels = data.labels("train")
-    offset, spread = float(labels.mean()), float(labels.std()) or 1.0
+    offset = float(labels.mean())
+    spread = float(labels.std()) or 1.0
     network.offset.fill_(offset)
     network.spread.fill_(spread)
     return number_loss(data, params, spread)

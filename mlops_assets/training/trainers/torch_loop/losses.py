@@ -43,7 +43,8 @@ class ClassLoss:
     unknown: float = UNKNOWN
 
     def __init__(self, weights: Tensor | None, smoothing: float) -> None:
-        self.weights, self.smoothing = weights, smoothing
+        self.weights = weights
+        self.smoothing = smoothing
 
     def total(self, outputs: Tensor, labels: Tensor) -> Tensor:
         """See `Loss.total`."""
@@ -89,7 +90,8 @@ def class_loss(data: TrainingData, params: LoopParams, device: str) -> ClassLoss
     Raises:
         TrainerError: weights for classes that the data does not have.
     """
-    declared, names = params.class_weights, data.class_names
+    declared = params.class_weights
+    names = data.class_names
     weights = np.ones(len(names), dtype=np.float32)
     if declared == "none":
         return ClassLoss(None, params.label_smoothing)

@@ -61,7 +61,10 @@ class Residual(nn.Module):
 
     def __init__(self, inputs: int, outputs: int, stride: int = 1, dropout: float = 0.0) -> None:
         super().__init__()
-        self.inputs, self.outputs, self.stride, self.dropout = inputs, outputs, stride, dropout
+        self.inputs = inputs
+        self.outputs = outputs
+        self.stride = stride
+        self.dropout = dropout
         self.layers = nn.Sequential(
             group_norm(inputs),
             nn.ReLU(),

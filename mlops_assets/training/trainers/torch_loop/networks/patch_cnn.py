@@ -40,8 +40,13 @@ class PatchCNN(ScaledNetwork):
             dropout: share of features left out in training.
         """
         super().__init__(bands, classes)
-        self.bands, self.classes, self.width, self.blocks = bands, classes, width, blocks
-        self.halvings, self.centre, self.dropout = halvings, centre, dropout
+        self.bands = bands
+        self.classes = classes
+        self.width = width
+        self.blocks = blocks
+        self.halvings = halvings
+        self.centre = centre
+        self.dropout = dropout
         layers: list[nn.Module] = [nn.Conv2d(bands, width, 1)]
         channels = width
         for stage in range(halvings + 1):

@@ -17,7 +17,10 @@ class SeriesNetwork(ScaledNetwork):
 
     def __init__(self, steps: int, channels: int, classes: int, by_date: bool) -> None:
         super().__init__(steps * channels, classes)
-        self.steps, self.channels, self.classes, self.by_date = steps, channels, classes, by_date
+        self.steps = steps
+        self.channels = channels
+        self.classes = classes
+        self.by_date = by_date
 
     def series(self, rows: Tensor) -> Tensor:
         """Return (n, channels, steps) from rows (n, steps * channels)."""
@@ -56,7 +59,9 @@ class TemporalCNN(SeriesNetwork):
             dropout: share of features left out in training.
         """
         super().__init__(steps, channels, classes, by_date)
-        self.width, self.kernel, self.dropout = width, kernel, dropout
+        self.width = width
+        self.kernel = kernel
+        self.dropout = dropout
         layers: list[nn.Module] = []
         for inputs in (channels, width, width):
             convolution = nn.Conv1d(inputs, width, kernel, padding=kernel // 2)
@@ -113,13 +118,11 @@ class TemporalAttention(SeriesNetwork):
             dropout: share of features left out in training.
         """
         super().__init__(steps, channels, classes, by_date)
-        self.days, self.width, self.heads, self.keys, self.dropout = (
-            list(days),
-            width,
-            heads,
-            keys,
-            dropout,
-        )
+        self.days = list(days)
+        self.width = width
+        self.heads = heads
+        self.keys = keys
+        self.dropout = dropout
         self.embed = nn.Linear(channels, width)
         wavelengths = PERIOD ** (torch.arange(width // 2 + width % 2) / (width / 2))
         angles = torch.tensor(self.days, dtype=torch.float32)[:, None] / wavelengths

@@ -35,13 +35,11 @@ class UNet(ScaledNetwork):
             dropout: share of features left out in training, at the smallest size.
         """
         super().__init__(bands, classes)
-        self.bands, self.classes, self.width, self.depth, self.dropout = (
-            bands,
-            classes,
-            width,
-            depth,
-            dropout,
-        )
+        self.bands = bands
+        self.classes = classes
+        self.width = width
+        self.depth = depth
+        self.dropout = dropout
         widths = [width * 2**level for level in range(depth + 1)]
         self.stem = nn.Conv2d(bands, width, 3, padding=1)
         self.first = Residual(width, width)
@@ -55,7 +53,8 @@ class UNet(ScaledNetwork):
 
     def body(self, scaled: Tensor) -> Tensor:
         """Return scores (n, classes, height, width)."""
-        height, width = scaled.shape[2], scaled.shape[3]
+        height = scaled.shape[2]
+        width = scaled.shape[3]
         step = 2**self.depth
         features = self.stem(pad(scaled, (0, -width % step, 0, -height % step), mode="replicate"))
         levels = [self.first(features)]
