@@ -28,9 +28,11 @@ if TYPE_CHECKING:
     from mlops_assets.store import Store
 
 POLL_SECONDS = 0.2
-GRACE_SECONDS = 15.0  # for a child to record that it was stopped, before it is killed
+# for a child to record that it was stopped, before it is killed
+GRACE_SECONDS = 15.0
 _REQUEST = "request.json"
-_OUTCOME = "outcome.json"  # beside the request
+# beside the request
+_OUTCOME = "outcome.json"
 
 log = logging.getLogger(__name__)
 

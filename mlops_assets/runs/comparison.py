@@ -23,7 +23,8 @@ from mlops_assets.store import Store
 from mlops_assets.text.json_values import Json, JsonObject
 
 SECTIONS = ("run", "data", "code", "parameters", "environment", "hardware", "took")
-_NO_DIRECTION = {"bias"}  # best at zero, on either side
+# best at zero, on either side
+_NO_DIRECTION = {"bias"}
 
 
 @dataclass(frozen=True)

@@ -24,8 +24,10 @@ from mlops_assets.training.process.supervisor import train_supervised
 from mlops_assets.training.request import TrainingRequest
 from mlops_assets.training.trainers import load_trainer
 
-TAG = "reproduces"  # of the run that trains again: the model version
-NAMED = 5  # changes that a message lists
+# of the run that trains again: the model version
+TAG = "reproduces"
+# changes that a message lists
+NAMED = 5
 
 Value = TypeVar("Value", str, float)
 

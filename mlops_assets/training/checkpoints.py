@@ -27,8 +27,10 @@ from mlops_assets.training.seeding import torch_loaded
 if TYPE_CHECKING:
     import torch
 
-KEPT = 2  # the newest, and the one before it in case the newest is damaged
-_KEY = "mlops.state"  # of the safetensors metadata
+# the newest, and the one before it in case the newest is damaged
+KEPT = 2
+# of the safetensors metadata
+_KEY = "mlops.state"
 
 log = logging.getLogger(__name__)
 
@@ -205,7 +207,8 @@ def _outline(value: object, where: str, tensors: dict[str, torch.Tensor]) -> Jso
         return value
     if isinstance(value, np.generic):
         return _outline(value.item(), where, tensors)
-    if isinstance(value, int):  # a subclass too
+    # a subclass too
+    if isinstance(value, int):
         return int(value)
     if isinstance(value, float):
         return float(value)

@@ -15,8 +15,10 @@ from mlops_assets.errors import StorageError
 from mlops_assets.registry.patience import patiently
 from mlops_assets.registry.runs import LoggedPoint
 
-FLUSH_SECONDS = 1.0  # after which a point is visible to readers
-FLUSH_POINTS = 20_000  # that many are written earlier
+# after which a point is visible to readers
+FLUSH_SECONDS = 1.0
+# that many are written earlier
+FLUSH_POINTS = 20_000
 
 
 class PointLog(Protocol):
@@ -50,7 +52,8 @@ class PointWriter:
         self._run_id = run_id
         self._seq = first_seq
         self._waiting: list[LoggedPoint] = []
-        self._lock = threading.Lock()  # for `_waiting`; never held while writing
+        # for `_waiting`; never held while writing
+        self._lock = threading.Lock()
         self._writing = threading.Lock()
         self._wake = threading.Event()
         self._closed = False
@@ -116,4 +119,5 @@ class PointWriter:
             try:
                 self.flush()
             except StorageError:
-                time.sleep(FLUSH_SECONDS)  # they are kept, and tried again
+                # they are kept, and tried again
+                time.sleep(FLUSH_SECONDS)

@@ -19,7 +19,8 @@ from mlops_assets.training.trainers import load_trainer
 
 # two runs that are equal in these do the same work: one can continue from a checkpoint of the other
 WORK = ("model", "data_digest", "parameters", "seed", "trainer", "code_version")
-_LOCK = "runs that start"  # cannot be the name of a dataset, which has a lock of its own
+# cannot be the name of a dataset, which has a lock of its own
+_LOCK = "runs that start"
 
 
 def start_or_resume(store: Store, wanted: Run, scratch: Path) -> tuple[Run, int]:
@@ -39,7 +40,8 @@ def start_or_resume(store: Store, wanted: Run, scratch: Path) -> tuple[Run, int]
     """
 
     def start() -> tuple[Run, int]:
-        with store.registry.lock(_LOCK):  # two processes may want to start the same one at once
+        # two processes may want to start the same one at once
+        with store.registry.lock(_LOCK):
             return _start_or_resume(store, wanted, scratch)
 
     return patiently(start)

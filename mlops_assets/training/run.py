@@ -151,7 +151,8 @@ class TrainingRun:
             StorageError: the checkpoint cannot be written.
         """
         if self._points is not None:
-            patiently(self._points.flush)  # what was logged before a checkpoint belongs to it
+            # what was logged before a checkpoint belongs to it
+            patiently(self._points.flush)
             self._checkpoints.save(state, step, self._points.seq)
 
     def restore(self) -> RestoredCheckpoint | None:

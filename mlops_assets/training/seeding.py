@@ -7,7 +7,8 @@ import sys
 
 import numpy as np
 
-PYTORCH = "pytorch"  # name of its framework adapter
+# name of its framework adapter
+PYTORCH = "pytorch"
 
 
 def seed_everything(seed: int, framework: str | None = None) -> None:

@@ -203,7 +203,8 @@ def _fit(
             try:
                 with handle.phase("fit"), explained_memory(run.parameters, handle.device):
                     model = work.fit(handle)
-            finally:  # what was logged before a failure explains it best
+            finally:
+                # what was logged before a failure explains it best
                 points.close()
             if not torch_seeded:
                 _warn_of_unseeded_torch(model, specification.trainer)

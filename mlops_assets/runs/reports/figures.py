@@ -19,9 +19,12 @@ from mlops_assets.runs.reports.formatting import NOT_MEASURED, delta, number
 if TYPE_CHECKING:
     from matplotlib.lines import Line2D
 
-CURVES = 12  # panels at most, those of the metrics that most runs have
-POINTS = 2_000  # of a curve that are drawn
-CLASSES_WITH_COUNTS = 20  # with more, the counts in a matrix are not legible
+# panels at most, those of the metrics that most runs have
+CURVES = 12
+# of a curve that are drawn
+POINTS = 2_000
+# with more, the counts in a matrix are not legible
+CLASSES_WITH_COUNTS = 20
 TABLE_METRICS = 14
 _PANEL = (4.2, 2.7)
 _MATRIX = 4.0

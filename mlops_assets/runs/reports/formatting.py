@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 
-NOT_MEASURED = "not in the test split"  # classes without a metric
-MAX_LENGTH = 80  # characters of a value
+# classes without a metric
+NOT_MEASURED = "not in the test split"
+# characters of a value
+MAX_LENGTH = 80
 _BYTES = ("B", "KiB", "MiB", "GiB", "TiB")
 
 

@@ -10,7 +10,8 @@ from mlops_assets.runs.reports.formatting import NOT_MEASURED, delta, number, qu
 from mlops_assets.text.markup import code, table
 from mlops_assets.text.templates import template
 
-MAX_ROWS = 30  # of one table; a merge request is read, not searched
+# of one table; a merge request is read, not searched
+MAX_ROWS = 30
 TITLES = {"curves": "Learning curves", "confusion": "Confusion matrices on the test split"}
 
 

@@ -11,9 +11,12 @@ from mlops_assets.errors import StorageError
 from mlops_assets.registry import Registry
 from mlops_assets.registry.runs import LoggedPoint
 
-POLL_SECONDS = 1.0  # points are written about as often
-MAX_POINTS = 32  # read at each poll: more than are logged at one step
-MAX_METRICS = 3  # in a note
+# points are written about as often
+POLL_SECONDS = 1.0
+# read at each poll: more than are logged at one step
+MAX_POINTS = 32
+# in a note
+MAX_METRICS = 3
 
 
 @contextmanager
@@ -57,7 +60,8 @@ class _Follower:
 
     def follow(self, ended: threading.Event) -> None:
         """Read new points until the run has ended, and then once more."""
-        self._read()  # points of an earlier attempt do not count for the rate
+        # points of an earlier attempt do not count for the rate
+        self._read()
         while not ended.wait(POLL_SECONDS):
             self._read()
         self._read()
@@ -65,7 +69,8 @@ class _Follower:
     def _read(self) -> None:
         try:
             points = self._registry.newest_points(self._run_id, MAX_POINTS)
-        except StorageError:  # the next poll tries again
+        except StorageError:
+            # the next poll tries again
             return
         if points:
             self._step.reach(points[-1][2] + 1, newest_metrics(points))

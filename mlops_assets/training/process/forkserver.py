@@ -140,7 +140,8 @@ class ForkServer:
         Args:
             modules: their names; importing them must start no threads.
         """
-        with self._lock, suppress(OSError):  # `start` reports that it is gone
+        # `start` reports that it is gone
+        with self._lock, suppress(OSError):
             new = [name for name in modules if name not in self._loaded]
             if new:
                 self._socket.send(Message(modules=new).model_dump_json().encode())
@@ -188,7 +189,8 @@ class ForkServer:
         self._socket.close()
         if self._process.stdin is not None:
             self._process.stdin.close()
-        self._process.kill()  # it has no state, and an orderly exit takes a second
+        # it has no state, and an orderly exit takes a second
+        self._process.kill()
         self._process.wait()
 
 
@@ -236,10 +238,12 @@ def main(connection: int) -> int:
         importlib.import_module(name)
     from mlops_assets.training.provenance import environment
 
-    environment()  # takes half a second, is the same for all workers, and is cached
+    # takes half a second, is the same for all workers, and is cached
+    environment()
     # the process that started this one handles Ctrl-C
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the parents of workers are not waited for
+    # the parents of workers are not waited for
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     with socket.socket(fileno=connection) as messages:
         while True:
             content, descriptors, _, _ = socket.recv_fds(messages, MAX_MESSAGE_BYTES, 2)

@@ -122,7 +122,8 @@ def _energy(handles: list[Handle]) -> float | None:
     if handles:
         import pynvml
 
-        with suppress(pynvml.NVMLError):  # older GPUs do not count
+        # older GPUs do not count
+        with suppress(pynvml.NVMLError):
             counted += [
                 pynvml.nvmlDeviceGetTotalEnergyConsumption(handle) / 1e3 for handle in handles
             ]

@@ -56,7 +56,8 @@ def environment_for(compute: Compute, gpus: Sequence[str] = ()) -> dict[str, str
     threads = max(1, int(compute.cpus / compute.worker_processes))
     defaults = {"OMP_NUM_THREADS": str(threads), "TF_CPP_MIN_LOG_LEVEL": "3"}
     environment = child_environment(defaults, gpus)
-    if "OMP_WAIT_POLICY" not in environment:  # otherwise the user has set it
+    # otherwise the user has set it
+    if "OMP_WAIT_POLICY" not in environment:
         environment.setdefault("GOMP_SPINCOUNT", SPINS)
     return environment
 
@@ -72,7 +73,8 @@ def _forks(compute: Compute) -> bool:
 def _preloaded(specification: ModelSpecification) -> list[str]:
     try:
         return preloadable_modules(load_trainer(specification.trainer).framework)
-    except TrainerError:  # the trainer's own process reports it
+    except TrainerError:
+        # the trainer's own process reports it
         return []
 
 

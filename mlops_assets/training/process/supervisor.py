@@ -44,7 +44,8 @@ from mlops_assets.training.process.worker import STARTED, Stopped, WorkerRequest
 from mlops_assets.training.request import TrainingRequest
 
 MEMORY_POLL_SECONDS = 1.0
-LOG_BYTES = 10 << 20  # of a run's output that are kept: its end
+# of a run's output that are kept: its end
+LOG_BYTES = 10 << 20
 
 log = logging.getLogger(__name__)
 

@@ -20,7 +20,8 @@ from mlops_assets.child_process import ChildRequest, Outcome, read_request, writ
 from mlops_assets.errors import MlopsError
 from mlops_assets.training.request import TrainingRequest
 
-STARTED = "started"  # file beside the request: the worker has begun
+# file beside the request: the worker has begun
+STARTED = "started"
 
 
 class WorkerRequest(ChildRequest):
@@ -65,7 +66,8 @@ def _join() -> int:
     """Join the processes that torchrun has started; return this one's rank."""
     import torch.distributed as distributed
 
-    distributed.init_process_group()  # NCCL for tensors on GPUs, Gloo for others
+    # NCCL for tensors on GPUs, Gloo for others
+    distributed.init_process_group()
     return int(distributed.get_rank())
 
 

@@ -21,8 +21,10 @@ from mlops_assets.registry.patience import patiently
 from mlops_assets.training.request import Pruning
 from mlops_assets.training.sweeps.trials import Trial, trials_of
 
-REFRESH_SECONDS = 5.0  # how old the state of the other trials may be
-REDUCTION = 3  # of Hyperband: trials are compared at steps 1, 3, 9, …
+# how old the state of the other trials may be
+REFRESH_SECONDS = 5.0
+# of Hyperband: trials are compared at steps 1, 3, 9, …
+REDUCTION = 3
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 
@@ -68,7 +70,8 @@ class _Watched:
         """Return whether the trial may stop, given its value at a step."""
         if time.monotonic() - self._refreshed > REFRESH_SECONDS:
             self._refresh()
-        if step in self._own:  # logged twice, or by an earlier attempt
+        # logged twice, or by an earlier attempt
+        if step in self._own:
             return False
         self._own[step] = value
         if self._trial is None:
@@ -80,7 +83,8 @@ class _Watched:
         """Rebuild the study from what the trials have logged by now."""
         pruning = self._pruning
         trials = {trial.number: trial for trial in patiently(self._read)}
-        if self._refreshed < 0 and pruning.trial in trials:  # a trial that continues has a past
+        # a trial that continues has a past
+        if self._refreshed < 0 and pruning.trial in trials:
             self._own = dict(trials[pruning.trial].series)
         self._refreshed = time.monotonic()
         ended = [
@@ -88,7 +92,8 @@ class _Watched:
             for trial in trials.values()
             if trial.state == "succeeded" and trial.series
         ]
-        if not ended:  # nothing to be compared with
+        # nothing to be compared with
+        if not ended:
             self._trial = None
             return
         study = optuna.create_study(

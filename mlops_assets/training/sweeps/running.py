@@ -35,9 +35,11 @@ from mlops_assets.training.sweeps.results import SweepResult, failure_of, result
 from mlops_assets.training.sweeps.trials import ENDED, SWEEP, TRIAL, Trial, trials_of
 from mlops_assets.training.trainers import load_trainer
 
-MAX_FIRST_FAILURES = 3  # after that many failed trials, and no other, the sweep is given up
+# after that many failed trials, and no other, the sweep is given up
+MAX_FIRST_FAILURES = 3
 POLL_SECONDS = 1.0
-GONE_SECONDS = 20.0  # time for workers of a killed sweep to notice that it is gone
+# time for workers of a killed sweep to notice that it is gone
+GONE_SECONDS = 20.0
 
 Notify = Callable[[str], None]
 
@@ -140,7 +142,8 @@ class _Sweep:
         parameters: dict[str, object] = dict(trial.parameters)
         try:
             load_trainer(plan.specification.trainer).parameters(parameters)
-        except TrainerError as error:  # each value is accepted, these together are not
+        except TrainerError as error:
+            # each value is accepted, these together are not
             self._skip(trial, error)
             return
         request = TrainingRequest(
@@ -194,7 +197,8 @@ class _Sweep:
             if error is None:
                 continue
             recorded = patiently(partial(self.store.registry.runs, run_id=trial.run_id))
-            if not isinstance(error, MlopsError) or not recorded:  # not an error of the trial
+            # not an error of the trial
+            if not isinstance(error, MlopsError) or not recorded:
                 raise error
             self.notify(f"trial {trial.number}: {error}")
         if ended:

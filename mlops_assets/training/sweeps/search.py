@@ -90,10 +90,12 @@ class Search:
             return {}
         study = self._study(trials, objective, max(trial.number for trial in trials) + 1, None)
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of axes with one value, and of experimental parts
+            # of axes with one value, and of experimental parts
+            warnings.simplefilter("ignore")
             try:
                 found = optuna.importance.get_param_importances(study)
-            except (RuntimeError, ValueError):  # all values are equal, or all parameters
+            except (RuntimeError, ValueError):
+                # all values are equal, or all parameters
                 return {}
         return {name: float(value) for name, value in found.items()}
 

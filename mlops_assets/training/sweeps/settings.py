@@ -18,7 +18,8 @@ from mlops_assets.choices import Direction, Method, PrunerName
 from mlops_assets.errors import NotFound, SpecificationError
 from mlops_assets.strict import Strict
 
-DEFAULT_TRIALS = 20  # of a search that is not a grid
+# of a search that is not a grid
+DEFAULT_TRIALS = 20
 
 
 class Choices(Strict):

@@ -171,7 +171,8 @@ class _Probe:
         """
         try:
             taken = self._trainer.parameters({**self._common, name: value})
-        except TrainerError:  # it may be the absence of other parameters that are searched
+        except TrainerError:
+            # it may be the absence of other parameters that are searched
             try:
                 taken = self._trainer.parameters({**self._common, **self._first, name: value})
             except TrainerError as error:

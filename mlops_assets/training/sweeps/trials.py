@@ -12,9 +12,11 @@ from mlops_assets.registry import Registry, Run
 from mlops_assets.registry.schema import Point
 from mlops_assets.text.json_values import Json, JsonObject
 
-SWEEP, TRIAL = "sweep", "trial"  # tags of a run
+# tags of a run
+SWEEP, TRIAL = "sweep", "trial"
 State = Literal["running", "succeeded", "failed", "pruned", "canceled"]
-ENDED = ("succeeded", "failed", "pruned")  # trials that are not started again
+# trials that are not started again
+ENDED = ("succeeded", "failed", "pruned")
 
 
 @dataclass(frozen=True)

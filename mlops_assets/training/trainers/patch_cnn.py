@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from mlops_assets.training.trainers.torch_loop.networks.patch_cnn import PatchCNN
 
 FRAMEWORK = "pytorch"
-MIN_SIDE = 8  # pixels; larger samples are halved down to it
+# pixels; larger samples are halved down to it
+MIN_SIDE = 8
 
 
 class Params(ImageParams):

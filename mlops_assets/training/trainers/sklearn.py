@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
 
 FRAMEWORK = "scikit-learn"
-FEW = 8  # members of an ensemble in a rehearsal
+# members of an ensemble in a rehearsal
+FEW = 8
 
 
 class Params(BaseModel):
@@ -127,5 +128,6 @@ def _make(
             arguments = {**arguments, "random_state": seed % 2**32}
         return made(**arguments)
     except (ImportError, AttributeError, TypeError) as error:
-        reason = re.sub(r"^\S+\(\) ", "", str(error))  # the name of its constructor
+        # the name of its constructor
+        reason = re.sub(r"^\S+\(\) ", "", str(error))
         raise TrainerError(f"{step} cannot be made: {reason}") from error

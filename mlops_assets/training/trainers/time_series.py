@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from mlops_assets.training.trainers.torch_loop.networks.temporal import SeriesNetwork
 
 FRAMEWORK = "pytorch"
-HEADS = 16  # of the attention, as Garnot and Landrieu (2020) have it
+# of the attention, as Garnot and Landrieu (2020) have it
+HEADS = 16
 
 
 class Params(LoopParams):

@@ -69,7 +69,8 @@ def train(data: TrainingData, params: Params, run: TrainingRun) -> xgboost.Boost
         "learning_rate": params.learning_rate,
         "seed": run.seed % 2**31,
         "device": run.device,
-        "seed_per_iteration": True,  # so that a resumed run draws what an uninterrupted one does
+        # so that a resumed run draws what an uninterrupted one does
+        "seed_per_iteration": True,
         "validate_parameters": True,
         **given,
         **objective(data, given, OBJECTIVES),

@@ -24,7 +24,8 @@ from mlops_assets.training.trainers.torch_loop.augmentation import Turns
 if TYPE_CHECKING:
     from mlops_assets.datasets.loading.training_data import TrainingData
 
-RESIDENT_BYTES = 512 << 20  # of samples and labels; larger splits are read batch by batch
+# of samples and labels; larger splits are read batch by batch
+RESIDENT_BYTES = 512 << 20
 
 
 @dataclass(frozen=True)

@@ -27,8 +27,10 @@ from mlops_assets.training.trainers.torch_loop.precision import Precision
 if TYPE_CHECKING:
     from mlops_assets.training.trainers.torch_loop.validation import Validation
 
-LOSSES_AT_ONCE = 50  # steps whose losses are checked together
-CHECKPOINT_SHARE = 0.02  # of the time, if `checkpoint_every` is not set
+# steps whose losses are checked together
+LOSSES_AT_ONCE = 50
+# of the time, if `checkpoint_every` is not set
+CHECKPOINT_SHARE = 0.02
 
 
 class Loop:
@@ -135,7 +137,8 @@ class Loop:
         weight = self._loss.weight(share.labels)
         if self._run.world_size > 1:
             torch.distributed.all_reduce(weight)
-        weight = weight.clamp(min=torch.finfo(torch.float32).tiny)  # a batch without any label
+        # a batch without any label
+        weight = weight.clamp(min=torch.finfo(torch.float32).tiny)
         parts = min(self._params.accumulate, len(share.samples))
         samples = share.samples.tensor_split(parts)
         labels = share.labels.tensor_split(parts)
@@ -154,7 +157,8 @@ class Loop:
         self._scaler.step(self._optimizer)
         self._scaler.update()
         self._optimizer.zero_grad()
-        self._rate = float(self._schedule.get_last_lr()[0])  # of this step
+        # of this step
+        self._rate = float(self._schedule.get_last_lr()[0])
         self._schedule.step()
         return lost
 

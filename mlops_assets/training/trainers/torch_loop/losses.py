@@ -105,7 +105,8 @@ def class_loss(data: TrainingData, params: LoopParams, device: str) -> ClassLoss
         weights[:] = [declared.get(name, 1.0) for name in names]
     else:
         counts = _counts(data)
-        present = counts > 0  # classes without training labels weigh 1
+        # classes without training labels weigh 1
+        present = counts > 0
         weights[present] = counts.sum() / (present.sum() * counts[present])
     return ClassLoss(torch.from_numpy(weights).to(device), params.label_smoothing)
 

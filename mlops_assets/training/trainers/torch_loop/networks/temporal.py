@@ -9,7 +9,8 @@ from torch import Tensor, nn
 
 from mlops_assets.training.trainers.torch_loop.networks.layers import ScaledNetwork, group_norm
 
-PERIOD = 1000.0  # longest wavelength of the position of a date, in days; Garnot and Landrieu (2020)
+# longest wavelength of the position of a date, in days; Garnot and Landrieu (2020)
+PERIOD = 1000.0
 
 
 class SeriesNetwork(ScaledNetwork):
