@@ -12,9 +12,13 @@ from mlops_assets.storage import Workspace
 
 @dataclass(frozen=True)
 class Store:
-    """The storage of a project: its workspace and its registry, which knows who is acting.
+    """The storage of a project: its workspace and its registry, which knows the principal.
 
-    What the registry logs is mirrored in the workspace.
+    The log of the registry is mirrored in the workspace.
+
+    Attributes:
+        workspace: the files.
+        registry: the metadata.
     """
 
     workspace: Workspace
@@ -26,11 +30,11 @@ class Store:
 
     @property
     def user(self) -> str:
-        """The name of who is acting."""
+        """The name of the principal."""
         return self.registry.principal.name
 
     def acting(self, principal: Principal) -> Store:
-        """Return this store for somebody else."""
+        """Return this store for another principal."""
         return replace(self, registry=self.registry.acting(principal))
 
 

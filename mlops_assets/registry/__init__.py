@@ -1,6 +1,6 @@
 """Metadata registry: data versions, runs, metrics, model versions, aliases.
 
-The registry holds facts and relations in SQL; the bytes lie in the workspace.
+The registry has facts and relations in SQL; the workspace has the bytes.
 """
 
 from mlops_assets.registry.schema import (

@@ -71,7 +71,7 @@ def _parsed(url: str) -> URL:
     except (ArgumentError, ImportError, ValueError):
         raise SettingsError(
             "the URL of the registry cannot be read: write it as"
-            " postgresql+psycopg://USER:PASSWORD@HOST:PORT/DATABASE, with what is special in the"
+            " postgresql+psycopg://USER:PASSWORD@HOST:PORT/DATABASE, with special characters of the"
             " password encoded (%2F for /, %40 for @), or as sqlite:////PATH/registry.db; see"
             " MLOPS_REGISTRY"
         ) from None

@@ -72,7 +72,7 @@ class ModelVersions(RegistrySession):
             row: the model version.
             stage: one of `STAGES`.
             files: of the model version.
-            metrics: what was measured.
+            metrics: of the test split.
             seconds: how long the stage took; it becomes a phase of the run.
             records: owner → files of others that are published with it.
         """
@@ -135,10 +135,10 @@ class ModelVersions(RegistrySession):
     def promote(
         self, row: ModelVersion, gates: list[dict[str, object]], alias: str = "production"
     ) -> Promotion:
-        """Move an alias to a model version; what held `production` before becomes `previous`.
+        """Move an alias to a model version; the former `production` becomes `previous`.
 
-        One move of a model's aliases waits for another, so that each finds what the one before
-        left. A scientist may move `candidate` only, an approver all others.
+        Moves of a model's aliases wait for each other, so that each finds the result of the one
+        before. A scientist may move `candidate` only, an approver all others.
         """
         role = Role.SCIENTIST if alias == "candidate" else Role.APPROVER
         with self.transaction(f"move alias {alias}", role) as session:

@@ -1,4 +1,4 @@
-"""Training runs, what they log, and what they can be resumed from."""
+"""Training runs, their logged points, and their checkpoints."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ NO_FACTS = RunFacts()
 
 
 class Runs(RegistrySession):
-    """Training runs, what they log, and what they can be resumed from."""
+    """Training runs, their logged points, and their checkpoints."""
 
     def start_run(self, run: Run) -> None:
         """Record that a run has started.
@@ -76,7 +76,7 @@ class Runs(RegistrySession):
     def resume_run(self, run_id: str, first_seq: int, **changes: object) -> Run:
         """Record that an unfinished run continues.
 
-        What it logged after the checkpoint is forgotten.
+        Points logged after the checkpoint are forgotten.
 
         Args:
             run_id: the run.
@@ -117,7 +117,7 @@ class Runs(RegistrySession):
         Args:
             run_id: the run.
             status: how it ended.
-            error: what happened.
+            error: its message.
             finished: when; now if not given.
             files: its documents, as stored.
             facts: of this attempt, added to those of earlier ones.
@@ -150,11 +150,11 @@ class Runs(RegistrySession):
     ) -> None:
         """Record a run that ended elsewhere, with all its points.
 
-        Putting it again replaces what it said before.
+        Putting it again replaces the recorded run.
 
         Args:
             run: as it is there; a model version that was made of it here stays.
-            points: everything it has logged; None leaves what is recorded.
+            points: everything it has logged; None keeps the recorded points.
             files: its documents, as stored; those of before are published no more.
         """
         with self.transaction("put run", Role.SCIENTIST) as session:
@@ -189,7 +189,7 @@ class Runs(RegistrySession):
     def newest_points(self, run_id: str, limit: int) -> list[LoggedPoint]:
         """Return the last points of a run, at most so many, in the order logged.
 
-        For looking at it while it runs.
+        For display while it runs.
         """
         query = select(Point.seq, Point.name, Point.step, Point.value, Point.logged).where(
             Point.run_id == run_id
@@ -282,7 +282,7 @@ class Runs(RegistrySession):
 
 
 def owner_of_documents(run: Run) -> Owner:
-    """Return the owner of what is published of a run: its model version, if it has one."""
+    """Return the owner of the documents of a run: its model version, if it has one."""
     return (
         run_owner(run.run_id)
         if run.model_version is None

@@ -21,7 +21,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 SCHEMA_REVISION = "0005"  # the newest in `versions/`; a number of four digits
-LAST_META_VERSION = "3"  # what `meta` says from then on, so that older releases refuse the registry
+LAST_META_VERSION = "3"  # of `meta` from then on, so that older releases refuse the registry
 Document = JSON().with_variant(JSONB(), "postgresql")
 
 
@@ -105,8 +105,8 @@ class Run(Base):
             `mlflow` for imports.
         seconds: how long it took, by a clock that does not jump.
         phases: name → seconds of its parts.
-        usage: what it took: `peak_memory_bytes`, `cpu_seconds`, `peak_gpu_memory_bytes`,
-            `gpu_utilization`, `energy_joules`; what is not known is absent.
+        usage: resources used: `peak_memory_bytes`, `cpu_seconds`, `peak_gpu_memory_bytes`,
+            `gpu_utilization`, `energy_joules`; unknown ones are absent.
         code: `commit`, and of uncommitted changes `diff`, the sha256 of an object of the workspace.
         environment: sha256 of an object of the workspace that lists Python and the installed
             packages.
@@ -126,7 +126,7 @@ class Run(Base):
     code_version: Mapped[str]
     hardware: Mapped[dict[str, Any]]
     metrics: Mapped[dict[str, Any]]
-    started: Mapped[datetime] = mapped_column(index=True)  # newest first is how runs are looked at
+    started: Mapped[datetime] = mapped_column(index=True)  # runs are listed newest first
     finished: Mapped[datetime | None]
     error: Mapped[str | None] = mapped_column(Text)
     host: Mapped[str]
@@ -177,7 +177,7 @@ class Checkpoint(Base):
 class ModelVersion(Base):
     """The product of one successful run.
 
-    `stage` says how far its lifecycle has come; see `STAGES`.
+    `stage` is the last completed stage of its lifecycle; see `STAGES`.
     """
 
     __tablename__ = "model_versions"

@@ -38,8 +38,8 @@ class RegistrySession:
 
     Attributes:
         url: SQLAlchemy URL.
-        principal: who reads and changes it through this object; the local user unless `acting` says
-            otherwise.
+        principal: who reads and changes it through this object; the local user unless set with
+            `acting`.
     """
 
     def __init__(self, url: str) -> None:
@@ -104,8 +104,8 @@ class RegistrySession:
         A full disk or a locked database becomes a StorageError.
 
         Args:
-            action: what is done, as the log has it, e.g. `publish data version`.
-            role: what the principal needs for it.
+            action: performed by it, as logged, e.g. `publish data version`.
+            role: required of the principal.
 
         Raises:
             Forbidden: the principal does not have the role.
@@ -123,7 +123,7 @@ class RegistrySession:
             self._mirror.write(appended.seq, appended.entry, self.log_texts)
 
     def reading(self) -> AbstractContextManager[Session]:
-        """A transaction that only reads, and so waits for nobody.
+        """Open a transaction that only reads, and so never waits for a writer.
 
         Raises:
             Forbidden: the principal has no role.
@@ -134,7 +134,7 @@ class RegistrySession:
     def snapshot(self) -> Iterator[Connection]:
         """Open a transaction that reads everything as of one moment.
 
-        What is written meanwhile is not seen.
+        Concurrent writes are not seen.
         """
         options = (
             {} if self._engine.dialect.name == "sqlite" else {"isolation_level": "REPEATABLE READ"}
@@ -154,7 +154,7 @@ class RegistrySession:
 
     @contextmanager
     def explained(self) -> Iterator[None]:
-        """Turn an error of the database into a StorageError that says where, and what to do."""
+        """Turn an error of the database into a StorageError with the registry and a remedy."""
         try:
             yield
         except SqlIntegrityError:
@@ -171,7 +171,7 @@ class RegistrySession:
 
     @property
     def mirror(self) -> Mirror | None:
-        """Where the log is mirrored, if it is."""
+        """The mirror of the log, if there is one."""
         return self._mirror
 
     def newest_entry(self) -> tuple[int, str] | None:
@@ -210,7 +210,7 @@ class RegistrySession:
                 record_files(session, owner, own)
 
     def staged(self) -> dict[str, str]:
-        """Return path → where its content is, of published files that are not yet in place."""
+        """Return path → key of the content, of published files that are not yet in place."""
         with self.reading() as session:
             return {row.path: row.content for row in session.scalars(select(Staged))}
 
@@ -221,7 +221,7 @@ class RegistrySession:
                 session.execute(delete(Staged).where(Staged.path.in_(paths)))
 
     def files(self, *owners: Owner) -> list[FileStat]:
-        """Return the files of these owners as published, by path; of everybody if none is named."""
+        """Return the files of these owners as published, by path; of all if none is given."""
         query = select(File).order_by(File.path)
         with self.reading() as session:
             rows = session.scalars(query.where(File.owner.in_(owners)) if owners else query)
@@ -235,7 +235,7 @@ class RegistrySession:
 
 
 def _first_line(error: DBAPIError) -> str:
-    """Return what a driver says happened; the rest is the statement and advice of its own."""
+    """Return the first line of a driver's message; the rest is the statement and its advice."""
     return str(error.orig).strip().partition("\n")[0]
 
 
@@ -250,26 +250,26 @@ def record_files(session: Session, owner: Owner, files: Sequence[FileStat]) -> N
 
 
 def chosen(
-    what: str | None, versions: Sequence[str], labels: Callable[[], Mapping[str, str]]
+    name: str | None, versions: Sequence[str], labels: Callable[[], Mapping[str, str]]
 ) -> str | None:
-    """Return the version that `what` names: a version itself, else a label's, the newest for None.
+    """Return the version of a name: a version itself, else that of a label; the newest for None.
 
     Or None.
 
-    A version's own name wins over labels, which are only looked up where it is none.
+    A version's own name wins over labels, which are only read where it is none.
     """
-    if what is None:
+    if name is None:
         return versions[-1]
-    found = what if what in versions else labels().get(what)
+    found = name if name in versions else labels().get(name)
     return found if found in versions else None
 
 
-def existing(row: T | None, what: str) -> T:
+def existing(row: T | None, subject: str) -> T:
     """Return a row that must be there.
 
     Raises:
         NotFound: it is not.
     """
     if row is None:
-        raise NotFound(f"{what} is not in the registry")
+        raise NotFound(f"{subject} is not in the registry")
     return row

@@ -20,7 +20,7 @@ class Tokens(RegistrySession):
         """Record a token.
 
         Raises:
-            Forbidden: the token would have a role that whoever acts does not have.
+            Forbidden: the token would have a role that the principal does not have.
             NameRefused: the name cannot be used.
         """
         check_principal_name(row.name)

@@ -28,7 +28,7 @@ class Publication:
     """Files that the next transaction publishes.
 
     Attributes:
-        files: what was put, for the methods of the registry that record files.
+        files: the files put, for the methods of the registry that record files.
     """
 
     def __init__(self, workspace: Workspace, registry: Registry) -> None:
@@ -36,7 +36,7 @@ class Publication:
         self.files: list[FileStat] = []
 
     def put(self, key: str, content: bytes | Path) -> FileStat:
-        """Write one file; return what it is once it is published.
+        """Write one file; return its checksum and size, to be recorded.
 
         Raises:
             StorageError: it could not be written.
@@ -44,7 +44,7 @@ class Publication:
         return self.put_all({key: content})[0]
 
     def put_all(self, contents: Mapping[str, bytes | Path]) -> list[FileStat]:
-        """Write files, given as key → content; return what they are once they are published.
+        """Write files, given as key → content; return their checksums and sizes, to be recorded.
 
         Raises:
             StorageError: one could not be written.
@@ -72,9 +72,9 @@ def publication(workspace: Workspace, registry: Registry) -> Iterator[Publicatio
 
     Raises:
         Conflict: another process is publishing and does not end.
-        Forbidden: whoever acts may not publish; nothing was written.
-        IntegrityError: what is published now is not read back as it was written.
-        StorageError: what a killed process left cannot be moved to its place.
+        Forbidden: the principal may not publish; nothing was written.
+        IntegrityError: a file published here is not read back as it was written.
+        StorageError: files that a killed process left cannot be moved to their place.
     """
     registry.principal.require(Role.SCIENTIST, "publish files")
     with registry.lock(_LOCK):
@@ -87,7 +87,7 @@ def publication(workspace: Workspace, registry: Registry) -> Iterator[Publicatio
 
 
 def complete_publications(workspace: Workspace, registry: Registry) -> None:
-    """Move to its place what was published and is not there yet.
+    """Move published files to their place that are not there yet.
 
     This waits for the process that is just doing so.
 
@@ -101,11 +101,11 @@ def complete_publications(workspace: Workspace, registry: Registry) -> None:
 
 
 def _complete(workspace: Workspace, registry: Registry) -> dict[str, IntegrityError]:
-    """Return what could not be moved as its bytes have changed.
+    """Return the files that could not be moved, as their bytes have changed.
 
     The next one tries again, unless it replaces that.
 
-    What is published no more, as the documents of a run that goes on, is forgotten with its
+    A file that is no longer published, as a document of a run that is resumed, is dropped with its
     content.
     """
     staged, damaged = registry.staged(), {}

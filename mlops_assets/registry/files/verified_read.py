@@ -1,6 +1,6 @@
 """Reading published files.
 
-Bytes are compared with their published checksum before anybody uses them.
+Bytes are compared with their published checksum before they are used.
 """
 
 from __future__ import annotations
@@ -53,9 +53,9 @@ def _matching(workspace: Workspace, registry: Registry, key: str) -> bytes | Non
 def stat_published(
     workspace: Workspace, registry: Registry, file: FileStat
 ) -> tuple[FileStat, FileStat]:
-    """Read a published file again; return what was published at its path, and what is there.
+    """Read a published file again; return its published checksum and size, and the present ones.
 
-    Where they differ, publications that were interrupted are completed, and it is read once more.
+    If they differ, interrupted publications are completed, and it is read once more.
 
     Raises:
         StorageError: it is missing or cannot be read.

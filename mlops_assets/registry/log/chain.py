@@ -27,7 +27,7 @@ UNLOGGED = frozenset({"landed_files", "log", "meta", "points", "registry_version
 AUDITED: dict[str, Table] = {
     table.name: table for table in Base.metadata.sorted_tables if table.name not in UNLOGGED
 }
-ADOPTED = "adopted"  # the action that states what was found when the log began
+ADOPTED = "adopted"  # the action that states the rows found when the log began
 _ADOPTED_ROWS = 1_000  # in one entry
 _LOCK = 0x6D6C6F7074  # of PostgreSQL; one transaction at a time appends
 _POINTS = 10_000  # read at a time
@@ -88,7 +88,7 @@ def canonical(document: object) -> str:
 
 def sha256_of_entry(entry: str) -> str:
     """Return the checksum of an entry's text."""
-    return hashlib.sha256(str(entry).encode()).hexdigest()  # SQLite keeps what is not text, too
+    return hashlib.sha256(str(entry).encode()).hexdigest()  # SQLite may hold other than text
 
 
 def points_digest(points: Iterable[tuple[int, str, int, float, float]]) -> dict[str, int | str]:
@@ -144,8 +144,7 @@ def refuse_unseen(state: ORMExecuteState) -> None:
         table = getattr(state.statement, "table", None)
         if table is not None and table.name in AUDITED:
             raise TypeError(
-                f"change rows of {table.name} as objects of the session: what is logged is seen"
-                " there"
+                f"change rows of {table.name} as objects of the session, which logs their changes"
             )
 
 
@@ -184,7 +183,7 @@ def append(session: Session, author: Author, action: str) -> Appended | None:
     Args:
         session: the transaction.
         author: who writes the entry.
-        action: what is done, e.g. `publish data version`.
+        action: performed by the transaction, e.g. `publish data version`.
     """
     session.flush()
     changes = _changes(session)

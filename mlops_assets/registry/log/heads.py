@@ -105,7 +105,7 @@ def head_of(registry: Registry) -> Head:
     """
     newest = registry.newest_entry()
     if newest is None:
-        raise NotFound("the log has no entry yet; what is published first begins it")
+        raise NotFound("the log has no entry yet; the first publication begins it")
     seq, sha256 = newest
     return Head(seq=seq, sha256=sha256)
 
@@ -149,7 +149,7 @@ def verify_kept_head(url: str, cache: Path, log: Replayed) -> list[str]:
 
     Args:
         url: a folder or a bucket that those who can write the workspace and the registry cannot.
-        cache: folder of this machine for what is fetched.
+        cache: folder of this machine for fetched files.
         log: a log as it was replayed.
     """
 
@@ -167,5 +167,5 @@ def verify_kept_head(url: str, cache: Path, log: Replayed) -> list[str]:
                 f"{head.seq:010}.json", head.model_dump_json(exclude_none=True).encode()
             )
         except StorageError as error:
-            problems.append(f"the head of the log could not be left in {shown(url)}: {error}")
+            problems.append(f"the head of the log could not be written to {shown(url)}: {error}")
     return problems

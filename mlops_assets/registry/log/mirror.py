@@ -2,8 +2,8 @@
 
 Each entry is also an object of the workspace, as it is in the registry.
 
-Entries are written after their transaction, oldest first, so that what is missing is always the
-newest. Whoever appends or verifies writes what a killed process has left out.
+Entries are written after their transaction, oldest first, so that missing ones are always the
+newest. Appending and verifying write those that a killed process has left out.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ class Mirror:
 
 
 def mirrored(workspace: Workspace) -> list[str]:
-    """Return the keys of what lies where entries do, in their order.
+    """Return the keys below the folder of entries, in their order.
 
     Raises:
         StorageError: they cannot be listed.

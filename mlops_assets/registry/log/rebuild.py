@@ -2,7 +2,7 @@
 
 In one transaction, where there is none yet.
 
-Where the rows come from is the business of `reindex`.
+Collecting the rows is the business of `reindex`.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _ENTRY = ("seq", "sha256", "entry")
 
 @contextmanager
 def empty_registry(url: str, principal: str) -> Iterator[Connection]:
-    """Open a registry that has nothing yet; what is written within is recorded whole or not at all.
+    """Open a registry that has no rows yet, in one transaction around the block.
 
     Args:
         url: SQLAlchemy URL of the registry; its tables are made if they are missing.
@@ -50,7 +50,7 @@ def empty_registry(url: str, principal: str) -> Iterator[Connection]:
     except DatabaseError as error:
         raise StorageError(
             f"registry {shown(url)} could not be written: {error.orig}; nothing was recorded; check"
-            " the URL and the disk, and move a damaged file away first"
+            " the URL and the disk, and first move a damaged file elsewhere"
         ) from error
     finally:
         engine.dispose()
@@ -66,7 +66,7 @@ def _require_empty(connection: Connection, url: str) -> None:
     if full:
         raise Conflict(
             f"registry {shown(url)} has rows already ({', '.join(sorted(full))}), which are never"
-            " overwritten; move it away, or rebuild into another one with --into URL"
+            " overwritten; move it elsewhere, or rebuild into another one with --into URL"
         )
 
 

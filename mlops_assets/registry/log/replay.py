@@ -26,11 +26,11 @@ T = TypeVar("T", bound=Base)
 R = TypeVar("R")
 Key = tuple[object, ...]
 Columns = dict[str, object]
-_SHOWN = 60  # characters of a value in a message
-# what takes long to compare, and is not read again when nothing changed
+_MAX_VALUE = 60  # characters of a value in a message
+# tables that take long to compare, and are not read again when nothing changed
 _STATED = frozenset({"files", "points"})
 
-UNREADABLE = (ValueError, TypeError, RecursionError)  # what is raised for values of another kind
+UNREADABLE = (ValueError, TypeError, RecursionError)  # raised for values of another kind
 
 
 class Entry(BaseModel, strict=True, extra="forbid"):
@@ -52,7 +52,7 @@ class Replayed:
     Attributes:
         rows: table → key → columns, of every row that there should be.
         points: run → `count` and `sha256` of its points, of runs that have ended.
-        problems: what is wrong with the log itself.
+        problems: problems of the log itself.
         seq: number of the newest entry; 0 if there is none.
         sha256: its checksum: the head of the log.
         whole: number of the newest entry before the first that something is wrong with.
@@ -88,9 +88,10 @@ def entries_of(connection: Connection) -> Iterator[tuple[int, str, str]]:
 
 
 def replay(entries: Iterable[tuple[int, str, str]]) -> Replayed:
-    """Return what the entries of a log (number, checksum, text) leave.
+    """Return the rows that the entries of a log leave, and the problems of the log.
 
-    What is wrong with them is listed.
+    Args:
+        entries: number, checksum and text of each entry, oldest first.
     """
     found = Replayed()
     for seq, sha256, text in entries:
@@ -137,47 +138,47 @@ def _apply(found: Replayed, entry: Entry) -> None:
             found.points.pop(str(key[0]), None)
 
 
-def guarded(what: str, check: Callable[[], Iterable[str]]) -> list[str]:
-    """Return what a check finds.
+def guarded(subject: str, check: Callable[[], Iterable[str]]) -> list[str]:
+    """Return the problems that a check yields; a check that fails is a problem, too.
 
-    A check that fails, whatever was done to the rows it reads, has found that.
+    Args:
+        subject: of the check, for the message.
+        check: yields problems.
     """
     found: list[str] = []
     try:
         found.extend(check())
     # whatever was done to one row or file must not hide what was done to another
     except Exception as error:  # noqa: BLE001
-        found.append(_failed(what, error))
+        found.append(_failed(subject, error))
     return found
 
 
-def attempt(problems: list[str], what: str, read: Callable[[], list[R]]) -> list[R]:
-    """Return what is read, nothing if it cannot be.
-
-    A reading that fails, whatever was done to what it reads, is a problem.
+def attempt(problems: list[str], subject: str, read: Callable[[], list[R]]) -> list[R]:
+    """Return the result of a reading, or nothing if it fails, which is a problem.
 
     Args:
-        problems: what was found so far.
-        what: what is read.
-        read: reads it.
+        problems: found so far.
+        subject: of the reading, for the message.
+        read: reads.
     """
     try:
         return read()
     except Exception as error:  # noqa: BLE001
-        problems.append(_failed(what, error))
+        problems.append(_failed(subject, error))
         return []
 
 
-def _failed(what: str, error: Exception) -> str:
-    return f"{what} cannot be verified: {type(error).__name__}: {error}"
+def _failed(subject: str, error: Exception) -> str:
+    return f"{subject} cannot be verified: {type(error).__name__}: {error}"
 
 
 def differences(connection: Connection, expected: Replayed, since: int = 0) -> Iterator[str]:
-    """Yield what is in the tables and not in the log, or in the log and not in the tables.
+    """Yield the differences between the tables and the log.
 
     Args:
         connection: a transaction that reads everything as it was at one moment.
-        expected: what the log of the same moment says.
+        expected: the log of the same moment.
         since: points of runs are read that entries after this one state; all by default.
     """
     for name, table in AUDITED.items():
@@ -209,7 +210,7 @@ def table_differences(
             if not same(value, wanted):
                 yield (
                     f"{_row(table, key)} was changed in the registry without an entry of its log: "
-                    f"{name} is {_shown(value)}, was {_shown(wanted)}"
+                    f"{name} is {_abbreviated(value)}, was {_abbreviated(wanted)}"
                 )
     for gone in missing:
         yield f"{_row(table, gone)} was deleted from the registry without an entry of its log"
@@ -220,7 +221,7 @@ def _readable_rows(
 ) -> Iterator[tuple[list[object], Columns | str]]:
     """Yield key and columns of every row.
 
-    Columns that hold no value of their kind are replaced by what is wrong.
+    Columns that hold no value of their kind are replaced by a description of the problem.
     """
     try:
         found: list[tuple[list[object], Columns | str]] = list(rows_of(connection, table))
@@ -248,7 +249,7 @@ def _rows_one_by_one(
 
 
 def default_of(table: Table, name: str) -> object:
-    """Return what a row has in a column that is newer than its entries."""
+    """Return the value of a row in a column that is newer than its entries."""
     default = table.columns[name].server_default
     if not isinstance(default, DefaultClause):
         return None
@@ -260,7 +261,7 @@ def default_of(table: Table, name: str) -> object:
 
 
 def point_differences(connection: Connection, expected: Replayed, since: int) -> Iterator[str]:
-    """Yield of which runs the points differ from what the log states, in an entry after `since`."""
+    """Yield the runs whose points differ from those logged in entries after `since`."""
     runs = expected.rows.get("runs", {})
     for run_id, logged in expected.points.items():
         if expected.stated.get(("points", run_id), 0) <= since:
@@ -326,6 +327,6 @@ def _row(table: Table, key: Iterable[object]) -> str:
     return f"{table.name} {'/'.join(map(str, key))}"
 
 
-def _shown(value: object) -> str:
+def _abbreviated(value: object) -> str:
     text = repr(value)
-    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
+    return text if len(text) <= _MAX_VALUE else f"{text[:_MAX_VALUE]}…"

@@ -1,9 +1,9 @@
 """Verification of the registry.
 
-Its log is a whole chain, its tables are what the log leaves, and the mirror is the log.
+Its log is a whole chain, its tables have the rows that the log leaves, and the mirror is the log.
 
-What is wrong is returned as text, and never stops what comes after it. Files and documents are
-verified elsewhere.
+Problems are returned as text, and never stop the verification. Files and documents are verified
+elsewhere.
 """
 
 from __future__ import annotations
@@ -40,10 +40,10 @@ def verify_log(workspace: Workspace, registry: Registry, since: int = 0) -> Veri
     Entries that a killed process has not mirrored are mirrored.
 
     Args:
-        workspace: where the log is mirrored.
-        registry: what is verified.
+        workspace: has the mirror of the log.
+        registry: the registry to verify.
         since: entries up to this one were found mirrored, and the points that they state as logged,
-            when everything was verified last; their objects are looked for, but not read again.
+            when everything was verified last; their objects must exist, but are not read again.
     """
     found = VerifiedLog()
 
@@ -59,12 +59,12 @@ def verify_log(workspace: Workspace, registry: Registry, since: int = 0) -> Veri
     found.problems += guarded(
         "the mirror of the log", lambda: _mirror_problems(workspace, registry, found, keys, since)
     )
-    found.problems += guarded("what is staged", lambda: _staged_problems(workspace, registry))
+    found.problems += guarded("staged files", lambda: _staged_problems(workspace, registry))
     return found
 
 
 def _staged_problems(workspace: Workspace, registry: Registry) -> Iterator[str]:
-    """Yield what is to replace a published file, and is not what was published."""
+    """Yield staged files that differ from what was published at their path."""
     for path, content in registry.staged().items():
         published = registry.files_at(path)
         if (
@@ -74,7 +74,10 @@ def _staged_problems(workspace: Workspace, registry: Registry) -> Iterator[str]:
         ):
             continue
         if path in registry.staged():  # it has not been moved to its place meanwhile
-            yield f"{content} is staged for {path}, and is not what was published there; remove it"
+            yield (
+                f"{content} is staged for {path}, and differs from what was published there;"
+                " remove it"
+            )
 
 
 def _mirror_problems(

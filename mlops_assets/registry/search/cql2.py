@@ -1,7 +1,7 @@
 """Finding runs: filters and orders on anything a run has recorded.
 
-Filters are in CQL2 text, the OGC's filter language. The database does it all; only the runs that
-are shown are loaded. What can be named is in `fields`.
+Filters are in CQL2 text, the OGC's filter language. The database evaluates them; only the runs that
+are returned are loaded. Names are resolved in `fields`.
 """
 
 from __future__ import annotations
@@ -65,16 +65,16 @@ def search_runs(
     """Return runs that a filter holds for, in an order.
 
     Args:
-        registry: where they are recorded.
+        registry: has the runs.
         model: only runs of this model.
         where: a filter in CQL2 text, such as `macro_f1 > 0.8 AND params.learning_rate < 0.01`.
-        sort: what to sort by, from small to large, with `-` before it from large to small; runs
-            without it come last, and equal ones newest first.
+        sort: name to sort by, ascending, or descending with `-` before it; runs without it come
+            last, and equal ones newest first.
         limit: at most so many; all if None.
 
     Raises:
         SpecificationError: the filter or the order cannot be read.
-        NotFound: something is named that no run has.
+        NotFound: no run has a property in the filter.
     """
     with registry.reading() as session:
         dialect = session.get_bind().dialect.name
@@ -175,7 +175,7 @@ class _Translation:
             self.used.append((found, None, found.sql(None, self.dialect)))
         newest = [] if found.column == "started" else [Run.started.desc()]
         in_order = [key.desc() if descending else key.asc() for key in keys]
-        # an index is only used where it is not asked for what it need not know
+        # NULLS LAST would keep the database from using an index
         required = not found.keys and not Run.__table__.columns[found.column].nullable
         return [
             *(in_order if required else [key.nulls_last() for key in in_order]),
@@ -386,7 +386,7 @@ def _shown(node: _Node) -> str:
 def _pattern(text: str, many: str, one: str, plain: Callable[[str], str]) -> Iterator[str]:
     """Yield a pattern of CQL2 as another one.
 
-    Its wildcards are % and _, a backslash takes away their meaning.
+    Its wildcards are % and _; a backslash escapes them.
     """
     characters = iter(text)
     for character in characters:
