@@ -34,12 +34,19 @@ class Store:
         return self.registry.principal.name
 
     def acting(self, principal: Principal) -> Store:
-        """Return this store for another principal."""
+        """Return this store for another principal.
+
+        Args:
+            principal: whose roles decide what is allowed, and whom the log names.
+        """
         return replace(self, registry=self.registry.acting(principal))
 
 
 def open_store(settings: Settings) -> Store:
-    """Open the workspace and the registry that the settings name.
+    """Open the workspace and the registry of a project.
+
+    Args:
+        settings: name both, and the principal.
 
     Raises:
         StorageError: one of them cannot be opened.

@@ -22,6 +22,10 @@ class DataVersions(RegistrySession):
     def publish_data_version(self, row: DataVersion, files: Sequence[FileStat]) -> None:
         """Publish a data version.
 
+        Args:
+            row: the data version.
+            files: its files, as stored in the workspace.
+
         Raises:
             Conflict: the version or the digest exists already.
         """
@@ -36,7 +40,14 @@ class DataVersions(RegistrySession):
             ) from error
 
     def data_versions(self, dataset: str | None = None) -> list[DataVersion]:
-        """Return data versions, oldest first."""
+        """Return data versions, oldest first.
+
+        Args:
+            dataset: name of the dataset; all datasets if None.
+
+        Returns:
+            Rows by dataset and number.
+        """
         query = select(DataVersion).order_by(DataVersion.dataset, DataVersion.number)
         with self.reading() as session:
             return list(
@@ -47,6 +58,12 @@ class DataVersions(RegistrySession):
 
     def data_version(self, reference: Reference) -> DataVersion:
         """Resolve `dataset@version`, `dataset@tag`, or `dataset` (the newest).
+
+        Args:
+            reference: to the data version.
+
+        Returns:
+            Its row.
 
         Raises:
             NotFound: there is no such dataset, version or tag.
@@ -63,12 +80,27 @@ class DataVersions(RegistrySession):
         return versions[version]
 
     def data_version_with(self, dataset: str, digest: str) -> DataVersion | None:
-        """Return the data version with this digest, if there is one."""
+        """Return the data version with a digest.
+
+        Args:
+            dataset: name of the dataset.
+            digest: of the content, 64 hex digits.
+
+        Returns:
+            Its row; None if there is none.
+        """
         with self.reading() as session:
             return session.scalar(select(DataVersion).filter_by(dataset=dataset, digest=digest))
 
     def tags(self, dataset: str) -> dict[str, str]:
-        """Return tag → version of a dataset."""
+        """Return the tags of a dataset.
+
+        Args:
+            dataset: its name.
+
+        Returns:
+            Tag → version.
+        """
         with self.reading() as session:
             return {
                 row.tag: row.version
@@ -77,6 +109,11 @@ class DataVersions(RegistrySession):
 
     def tag(self, dataset: str, version: str, tag: str) -> None:
         """Give a data version a tag; the same tag on the same version is no change.
+
+        Args:
+            dataset: name of the dataset.
+            version: its version, e.g. `v2`.
+            tag: the tag, which never moves.
 
         Raises:
             Conflict: the tag names another version already.

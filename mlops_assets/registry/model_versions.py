@@ -66,7 +66,7 @@ class ModelVersions(RegistrySession):
     ) -> ModelVersion:
         """Publish the next stage of a model version with its files.
 
-        Doing a stage again replaces its files.
+        Publishing a stage again replaces its files.
 
         Args:
             row: the model version.
@@ -74,7 +74,13 @@ class ModelVersions(RegistrySession):
             files: of the model version.
             metrics: of the test split.
             seconds: how long the stage took; it becomes a phase of the run.
-            records: owner → files of others that are published with it.
+            records: owner → files of other owners that are published with it.
+
+        Returns:
+            Its row with the new stage.
+
+        Raises:
+            NotFound: there is no such model version.
         """
         with self.transaction(f"publish stage {stage}", Role.SCIENTIST) as session:
             found = existing(
@@ -95,7 +101,15 @@ class ModelVersions(RegistrySession):
             return found
 
     def model_versions(self, model: str | None = None, **where: object) -> list[ModelVersion]:
-        """Return model versions, oldest first, optionally of one model and with columns `where`."""
+        """Return model versions, oldest first within each model.
+
+        Args:
+            model: name of the model; all models if None.
+            where: column → value, of those wanted.
+
+        Returns:
+            Their rows.
+        """
         query = (
             select(ModelVersion)
             .filter_by(**where)
@@ -111,6 +125,12 @@ class ModelVersions(RegistrySession):
     def model_version(self, reference: Reference) -> ModelVersion:
         """Resolve `model@version`, `model@alias`, or `model` (the newest).
 
+        Args:
+            reference: to the model version.
+
+        Returns:
+            Its row.
+
         Raises:
             NotFound: there is no such model, version or alias.
         """
@@ -125,7 +145,14 @@ class ModelVersions(RegistrySession):
         return versions[version]
 
     def aliases(self, model: str) -> dict[str, str]:
-        """Return alias → version of a model."""
+        """Return the aliases of a model.
+
+        Args:
+            model: its name.
+
+        Returns:
+            Alias → version.
+        """
         with self.reading() as session:
             return {
                 row.alias: row.version
@@ -139,6 +166,17 @@ class ModelVersions(RegistrySession):
 
         Moves of a model's aliases wait for each other, so that each finds the result of the one
         before. A scientist may move `candidate` only, an approver all others.
+
+        Args:
+            row: the model version.
+            gates: outcomes of the gates it has passed, as JSON values, for the history.
+            alias: the alias to move.
+
+        Returns:
+            The entry of the history, which names the principal.
+
+        Raises:
+            Forbidden: the principal may not move this alias.
         """
         role = Role.SCIENTIST if alias == "candidate" else Role.APPROVER
         with self.transaction(f"move alias {alias}", role) as session:
@@ -172,7 +210,14 @@ class ModelVersions(RegistrySession):
         return promotion
 
     def promotions(self, model: str) -> list[Promotion]:
-        """Return the history of a model's aliases, oldest first."""
+        """Return the history of a model's aliases.
+
+        Args:
+            model: its name.
+
+        Returns:
+            Every promotion and rollback, oldest first.
+        """
         with self.reading() as session:
             return list(
                 session.scalars(select(Promotion).filter_by(model=model).order_by(Promotion.id))

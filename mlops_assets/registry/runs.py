@@ -52,9 +52,11 @@ class Runs(RegistrySession):
     def start_run(self, run: Run) -> None:
         """Record that a run has started.
 
-        An earlier unfinished attempt under the same id is replaced.
+        An earlier unfinished attempt under the same id is replaced. Its documents are no longer
+        published, as those of a run that is resumed.
 
-        The documents of that attempt are published no more, nor those of a run that is resumed.
+        Args:
+            run: the run.
 
         Raises:
             Conflict: a run of this id succeeded already.
@@ -83,7 +85,11 @@ class Runs(RegistrySession):
             first_seq: number of the first point after the checkpoint.
             changes: columns that have other values now, such as `host` and `pid`.
 
+        Returns:
+            The run, with one attempt more.
+
         Raises:
+            NotFound: there is no such run.
             Conflict: the run has succeeded.
         """
         with self.transaction("resume run", Role.SCIENTIST) as session:
@@ -133,7 +139,10 @@ class Runs(RegistrySession):
     def log(self, run_id: str, points: Sequence[LoggedPoint]) -> None:
         """Append points to the series of a run, in one transaction.
 
-        Points that are there already are left.
+        Args:
+            run_id: the run.
+            points: (seq, name, step, value, logged), `logged` in seconds since the epoch; those
+                whose `seq` the run has already are ignored.
         """
         if points:
             with self.transaction("log points", Role.SCIENTIST) as session:
@@ -178,7 +187,14 @@ class Runs(RegistrySession):
             record_files(session, owner_of_documents(run), files)
 
     def points(self, run_id: str) -> list[LoggedPoint]:
-        """Return every point of a run, in the order logged."""
+        """Return every point of a run.
+
+        Args:
+            run_id: the run.
+
+        Returns:
+            (seq, name, step, value, logged), in the order logged.
+        """
         query = select(Point.seq, Point.name, Point.step, Point.value, Point.logged).where(
             Point.run_id == run_id
         )
@@ -187,9 +203,14 @@ class Runs(RegistrySession):
             return [(seq, name, step, value, logged) for seq, name, step, value, logged in rows]
 
     def newest_points(self, run_id: str, limit: int) -> list[LoggedPoint]:
-        """Return the last points of a run, at most so many, in the order logged.
+        """Return the last points of a run, for display while it runs.
 
-        For display while it runs.
+        Args:
+            run_id: the run.
+            limit: number of points, at most.
+
+        Returns:
+            (seq, name, step, value, logged), in the order logged.
         """
         query = select(Point.seq, Point.name, Point.step, Point.value, Point.logged).where(
             Point.run_id == run_id
@@ -201,7 +222,14 @@ class Runs(RegistrySession):
         ]
 
     def series(self, run_id: str) -> dict[str, list[tuple[int, float]]]:
-        """Return name → [(step, value), …] of a run, in the order logged."""
+        """Return the metrics of a run as series.
+
+        Args:
+            run_id: the run.
+
+        Returns:
+            Name → [(step, value), …], in the order logged.
+        """
         found: dict[str, list[tuple[int, float]]] = {}
         table = Point.__table__.c
         query = (
@@ -215,18 +243,36 @@ class Runs(RegistrySession):
         return found
 
     def next_seq(self, run_id: str) -> int:
-        """Return the number that the next point of a run gets."""
+        """Return the number of the next point of a run.
+
+        Args:
+            run_id: the run.
+
+        Returns:
+            0 if it has logged nothing.
+        """
         with self.reading() as session:
             last = session.scalar(select(func.max(Point.seq)).where(Point.run_id == run_id))
         return 0 if last is None else last + 1
 
     def add_checkpoint(self, row: Checkpoint) -> None:
-        """Record a checkpoint whose bytes are stored."""
+        """Record a checkpoint.
+
+        Args:
+            row: the checkpoint, whose bytes are stored.
+        """
         with self.transaction("keep checkpoint", Role.SCIENTIST) as session:
             session.merge(row)
 
     def checkpoints(self, run_id: str) -> list[Checkpoint]:
-        """Return the checkpoints of a run, newest first."""
+        """Return the checkpoints of a run.
+
+        Args:
+            run_id: the run.
+
+        Returns:
+            Its checkpoints, newest first.
+        """
         with self.reading() as session:
             query = (
                 select(Checkpoint)
@@ -236,14 +282,27 @@ class Runs(RegistrySession):
             return list(session.scalars(query))
 
     def forget_checkpoints(self, run_id: str, steps: Sequence[int]) -> None:
-        """Forget checkpoints; their bytes are the caller's to remove, afterwards."""
+        """Remove checkpoints from the registry; the caller removes their bytes afterwards.
+
+        Args:
+            run_id: the run.
+            steps: of the checkpoints.
+        """
         query = select(Checkpoint).where(Checkpoint.run_id == run_id, Checkpoint.step.in_(steps))
         with self.transaction("forget checkpoints", Role.SCIENTIST) as session:
             for checkpoint in session.scalars(query):
                 session.delete(checkpoint)
 
     def runs(self, model: str | None = None, **where: object) -> list[Run]:
-        """Return runs, oldest first, optionally of one model and with equal columns `where`."""
+        """Return runs; see `search_runs` for filters.
+
+        Args:
+            model: name of the model; all models if None.
+            where: column → value, of the runs wanted.
+
+        Returns:
+            Their rows, oldest first.
+        """
         query = select(Run).filter_by(**where).order_by(Run.started)
         with self.reading() as session:
             return list(
@@ -251,9 +310,15 @@ class Runs(RegistrySession):
             )
 
     def trained_versions(self, model: str) -> set[str]:
-        """Return the data versions that a model was ever trained on, whatever came of it.
+        """Return the data versions that a model was ever trained on, with or without success.
 
         No run is loaded.
+
+        Args:
+            model: its name.
+
+        Returns:
+            Names of data versions of its dataset, e.g. `v2`.
         """
         with self.reading() as session:
             return set(
@@ -261,7 +326,13 @@ class Runs(RegistrySession):
             )
 
     def run(self, run_id: str) -> Run:
-        """Return one run by its id or by the unique beginning of it.
+        """Return one run.
+
+        Args:
+            run_id: its id, or an unambiguous beginning of it.
+
+        Returns:
+            Its row.
 
         Raises:
             NotFound: no run, or more than one, begins so.

@@ -45,6 +45,9 @@ class RegistrySession:
     def __init__(self, url: str) -> None:
         """Open the registry, making its tables if they are missing.
 
+        Args:
+            url: SQLAlchemy URL, `sqlite:////PATH/registry.db` or `postgresql+psycopg://…`.
+
         Raises:
             SettingsError: the URL cannot be read.
             StorageError: the database cannot be opened, or was written by a newer release.
@@ -83,14 +86,19 @@ class RegistrySession:
     def acting(self, principal: Principal) -> Self:
         """Return the same registry for another principal.
 
-        The roles of the principal decide what is allowed, and the log names the principal.
+        Args:
+            principal: whose roles decide what is allowed, and whom the log names.
         """
         acting = copy(self)
         acting.principal = principal
         return acting
 
     def mirrored(self, workspace: Workspace) -> Self:
-        """Return the same registry, which mirrors its log in a workspace."""
+        """Return the same registry, which mirrors its log in a workspace.
+
+        Args:
+            workspace: receives the entries.
+        """
         if self._mirror is not None and self._mirror.workspace is workspace:
             return self
         mirrored = copy(self)
@@ -175,7 +183,11 @@ class RegistrySession:
         return self._mirror
 
     def newest_entry(self) -> tuple[int, str] | None:
-        """Return number and sha256 of the log's newest entry, if there is one."""
+        """Return the newest entry of the log.
+
+        Returns:
+            Its number and its sha256; None if there is none.
+        """
         query = select(LogEntry).order_by(LogEntry.seq.desc()).limit(1)
         with self.reading() as session:
             newest = session.scalar(query)
@@ -191,7 +203,15 @@ class RegistrySession:
             self._mirror.require_known(lambda: (self.newest_entry() or (0, ""))[0])
 
     def log_texts(self, first: int, last: int) -> list[str]:
-        """Return the texts of the log's entries from `first` to `last`."""
+        """Return entries of the log.
+
+        Args:
+            first: number of the first one.
+            last: number of the last one.
+
+        Returns:
+            Their texts, oldest first.
+        """
         query = (
             select(LogEntry.entry).where(LogEntry.seq.between(first, last)).order_by(LogEntry.seq)
         )
@@ -199,36 +219,67 @@ class RegistrySession:
             return list(session.scalars(query))
 
     def add_files(self, owner: Owner, files: Sequence[FileStat]) -> None:
-        """Record the checksums of published files under an owner."""
+        """Record the checksums of published files.
+
+        Args:
+            owner: of the files.
+            files: as stored in the workspace.
+        """
         with self.transaction("publish files", Role.SCIENTIST) as session:
             record_files(session, owner, files)
 
     def add_records(self, files: Mapping[Owner, Sequence[FileStat]]) -> None:
-        """Record the checksums of published files of several owners at once."""
+        """Record the checksums of published records of several owners at once.
+
+        Args:
+            files: owner → its files, as stored in the workspace.
+        """
         with self.transaction("publish records", Role.SCIENTIST) as session:
             for owner, own in files.items():
                 record_files(session, owner, own)
 
     def staged(self) -> dict[str, str]:
-        """Return path → key of the content, of published files that are not yet in place."""
+        """Return the published files that are not yet in place.
+
+        Returns:
+            Path → key of its content.
+        """
         with self.reading() as session:
             return {row.path: row.content for row in session.scalars(select(Staged))}
 
     def forget_staged(self, paths: Iterable[str]) -> None:
-        """Record that files are at their place."""
+        """Record that files are in place.
+
+        Args:
+            paths: of the files.
+        """
         if paths := list(paths):
             with self.transaction("complete publication", Role.VIEWER) as session:
                 session.execute(delete(Staged).where(Staged.path.in_(paths)))
 
     def files(self, *owners: Owner) -> list[FileStat]:
-        """Return the files of these owners as published, by path; of all if none is given."""
+        """Return the published files of owners.
+
+        Args:
+            owners: of the files; all if none is given.
+
+        Returns:
+            Their checksums and sizes, by path.
+        """
         query = select(File).order_by(File.path)
         with self.reading() as session:
             rows = session.scalars(query.where(File.owner.in_(owners)) if owners else query)
             return [FileStat(row.path, row.sha256, row.size) for row in rows]
 
     def files_at(self, *paths: str) -> list[FileStat]:
-        """Return the files at these paths as published."""
+        """Return published files.
+
+        Args:
+            paths: their keys in the workspace.
+
+        Returns:
+            Their checksums and sizes; none for a path that was never published.
+        """
         with self.reading() as session:
             rows = session.scalars(select(File).where(File.path.in_(paths)))
             return [FileStat(row.path, row.sha256, row.size) for row in rows]

@@ -16,10 +16,27 @@ __all__ = ["Registry", "now", "open_registry"]
 
 
 class Registry(DataVersions, Runs, ModelVersions, LandedFiles, Tokens, Locks):
-    """The registry at one SQLAlchemy URL."""
+    """The registry at one SQLAlchemy URL: versions, runs, files, tokens and locks.
+
+    A change is one transaction with one entry in the log, published whole or not at all. Every
+    method may raise Forbidden if the principal does not have the role it needs, and StorageError if
+    the database cannot be read or written.
+
+    Attributes:
+        url: SQLAlchemy URL.
+        principal: reads and changes the registry through this object.
+    """
 
 
 @lru_cache(maxsize=8)
 def open_registry(url: str) -> Registry:
-    """Return the registry at `url`, opened once a process."""
+    """Return a registry, opened once a process.
+
+    Args:
+        url: SQLAlchemy URL.
+
+    Raises:
+        SettingsError: the URL is not valid.
+        StorageError: the database cannot be opened, or was written by a newer release.
+    """
     return Registry(url)

@@ -19,6 +19,9 @@ class Tokens(RegistrySession):
     def add_token(self, row: Token) -> None:
         """Record a token.
 
+        Args:
+            row: the token, with the sha256 of its secret.
+
         Raises:
             Forbidden: the token would have a role that the principal does not have.
             NameRefused: the name cannot be used.
@@ -30,7 +33,14 @@ class Tokens(RegistrySession):
             session.add(row)
 
     def token(self, token_id: str) -> Token | None:
-        """Return a token, if there is one of this id."""
+        """Return a token.
+
+        Args:
+            token_id: its id.
+
+        Returns:
+            Its row; None if there is none.
+        """
         with self.reading() as session:
             return session.get(Token, token_id)
 
@@ -49,7 +59,11 @@ class Tokens(RegistrySession):
     def revoke_tokens(self, which: str) -> list[Token]:
         """Revoke the token of an id, or all tokens of a name.
 
-        Return those that were valid until now.
+        Args:
+            which: id of a token, or name of a principal.
+
+        Returns:
+            The tokens that were valid until now.
 
         Raises:
             NotFound: there is no such token.
