@@ -1,6 +1,6 @@
 """The contract of a reader, for one layout of training data in a landing.
 
-It lands a few files, commits them, and compares what the platform then has with what was landed.
+It lands a few files, commits them, and compares the data version with the landed data.
 """
 
 from __future__ import annotations
@@ -75,8 +75,8 @@ class ReaderCase:
         name: its name in the names of tests.
         source: options of the source, without its `url`; `layout` is the reader's.
         land: `land(folder, count)` writes the first `count` units (files, rows or scenes) into an
-            existing folder and returns what they hold. It is called with 1, 3 and 4; what lands
-            with 3 is unchanged or extended with 4.
+            existing folder and returns their content. It is called with 1, 3 and 4; files that
+            land with 3 are unchanged or extended with 4.
         kind: the shape of a sample: `row`, `patch`, `window` or `image`.
         splits: split method → its options, for methods that keep a sample in its split when the
             dataset grows; `random` is one of them.
@@ -135,7 +135,7 @@ class Committed:
 
 
 class ReaderContract:
-    """What the platform relies on of a reader.
+    """The guarantees of a reader that the platform relies on.
 
     Subclass it, and override the fixture `case`; for a reader that is not one of the platform's,
     override `reader` too.
@@ -217,7 +217,7 @@ class ReaderContract:
         for row in manifest.to_dict("records"):
             local = committed.folder / row["path"]
             referenced = case.referenced
-            # the Items that are used, and where their assets lie among the files
+            # the Items that are used, and the paths of their assets among the files
             if row["role"] == "catalog":
                 local = committed.dataset.local_path(row["path"])
                 items = json.loads(local.read_text())["features"]
@@ -271,13 +271,11 @@ class ReaderContract:
     def test_recalled_files_commit_to_the_same_version_elsewhere(
         self, committed: Committed, tmp_path: Path
     ) -> None:
-        elsewhere = new_store(tmp_path)
-        recall(committed.dataset, landing(elsewhere), copy=True)
-        again = commit_as(elsewhere, committed.case)
+        other = new_store(tmp_path)
+        recall(committed.dataset, landing(other), copy=True)
+        again = commit_as(other, committed.case)
         assert again.version.digest == committed.commit.version.digest
-        found = CommittedDataset.open(
-            elsewhere.workspace, elsewhere.registry, Reference("data", "v1")
-        )
+        found = CommittedDataset.open(other.workspace, other.registry, Reference("data", "v1"))
         kept = [column for column in COLUMNS if column not in ("href", "source")]
         pd.testing.assert_frame_equal(found.manifest[kept], committed.dataset.manifest[kept])
         pd.testing.assert_frame_equal(found.samples, committed.dataset.samples)

@@ -42,7 +42,7 @@ class LandingPlace(Protocol):
 
 
 class SourceContract:
-    """What the platform relies on of a source.
+    """The guarantees of a source that the platform relies on.
 
     Subclass it, and override the fixture `place`.
     """
@@ -101,7 +101,7 @@ class SourceContract:
 
 
 class ListingSourceContract(SourceContract):
-    """What the platform relies on of a source that finds its files, rather than being given names.
+    """The guarantees of a source that finds its files, rather than being given their names.
 
     Subclass it, and override the fixture `place`.
     """

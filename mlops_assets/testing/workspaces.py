@@ -27,7 +27,7 @@ LARGE = bytes(range(256)) * (AT_ONCE // 256 + 1)
 
 
 class WorkspaceContract:
-    """What the platform relies on of the store under a workspace.
+    """The guarantees of the store under a workspace that the platform relies on.
 
     Subclass it, and override the fixture `workspace`.
     """

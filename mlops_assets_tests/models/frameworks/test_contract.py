@@ -11,22 +11,15 @@ import re
 import subprocess
 import sys
 import zipfile
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import onnx
 import pytest
-from numpy.typing import NDArray
 
 from mlops_assets.errors import ExportError, MissingExtra
-from mlops_assets.models.export.parity import compare_outputs
-from mlops_assets.models.frameworks import Framework, framework_named, framework_of
+from mlops_assets.models.frameworks import framework_named, framework_of
 from mlops_assets.models.frameworks.architectures import THIS_PROCESS, Trust
-from mlops_assets.models.onnx.graph import facts, kind_of_scores
-from mlops_assets.models.onnx.session import OnnxModel
-from mlops_assets.models.specification import Parity
+from mlops_assets.testing.frameworks import FrameworkContract, ModelCase, SavedModel
 from mlops_assets_tests.models.frameworks.models import (
     CASES,
     FRAMEWORKS,
@@ -36,12 +29,12 @@ from mlops_assets_tests.models.frameworks.models import (
 )
 
 NATIVE = {
-    "pytorch": {"architecture.json", "model.safetensors"},
-    "scikit-learn": {"model.skops"},
-    "xgboost": {"model.ubj", "sha256.txt"},
-    "lightgbm": {"model.txt", "sha256.txt"},
-    "keras": {"model.keras", "classes.json"},
-    "flax": {"architecture.json", "model.safetensors"},
+    "pytorch": frozenset({"architecture.json", "model.safetensors"}),
+    "scikit-learn": frozenset({"model.skops"}),
+    "xgboost": frozenset({"model.ubj", "sha256.txt"}),
+    "lightgbm": frozenset({"model.txt", "sha256.txt"}),
+    "keras": frozenset({"model.keras", "classes.json"}),
+    "flax": frozenset({"architecture.json", "model.safetensors"}),
 }
 
 each_framework = pytest.mark.parametrize(
@@ -49,124 +42,35 @@ each_framework = pytest.mark.parametrize(
 )
 
 
-@dataclass(frozen=True)
-class Made:
-    """A trained model with its native folder, what came back from there, and its ONNX file."""
-
-    case: Case
-    framework: Framework
-    model: Any
-    X: NDArray[np.float32]
-    outputs: dict[str, NDArray[Any]]
-    native: Path
-    reloaded: Any
-    onnx: Path
-
-
-@pytest.fixture(
-    scope="module",
-    params=[
-        pytest.param(
-            case,
-            marks=marks_of(case.framework),
-            id=f"{case.framework}-{case.builder}-{len(case.shape)}d",
+class TestFramework(FrameworkContract):
+    @pytest.fixture(
+        scope="class",
+        params=[
+            pytest.param(
+                case,
+                marks=marks_of(case.framework),
+                id=f"{case.framework}-{case.builder}-{len(case.shape)}d",
+            )
+            for case in CASES
+        ],
+    )
+    @classmethod
+    def case(cls, request: pytest.FixtureRequest) -> ModelCase:
+        case: Case = request.param
+        return ModelCase(
+            framework_named(case.framework),
+            case.build,
+            NATIVE[case.framework],
+            case.task,
+            case.shape,
+            case.outputs,
+            describes_reloaded=case.framework not in ("xgboost", "lightgbm"),
         )
-        for case in CASES
-    ],
-)
-def made(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Made:
-    case: Case = request.param
-    model, X = case.build()
-    framework = framework_of(model, "a:trainer")
-    native, path = tmp_path_factory.mktemp("native"), tmp_path_factory.mktemp("onnx") / "model.onnx"
-    framework.save(model, native)
-    reloaded = framework.load(native)
-    framework.export(reloaded, case.shape, case.task, path)
-    return Made(
-        case, framework, model, X, framework.predict(model, X, case.task), native, reloaded, path
-    )
 
-
-def test_the_native_form_is_safe_and_gives_the_model_back(made: Made, tmp_path: Path) -> None:
-    case, framework = made.case, made.framework
-    # the returned model decides the adapter
-    assert framework.name == case.framework
-    assert type(framework_named(framework.name)) is type(framework)
-
-    # no pickle, and equal models are equal bytes
-    framework.save(case.build()[0], tmp_path)
-    native = {path.name: path.read_bytes() for path in made.native.iterdir()}
-    assert native.keys() == NATIVE[framework.name]
-    assert [name for name, content in native.items() if b"pickle" in content.lower()] == []
-    assert [name for name, content in native.items() if content.startswith(b"\x80")] == []
-    assert [
-        name for name, content in native.items() if (tmp_path / name).read_bytes() != content
-    ] == []
-
-    # the model that comes back gives exactly the same
-    again = framework.predict(made.reloaded, made.X, case.task)
-    assert again.keys() == made.outputs.keys() == case.outputs
-    for name, expected in made.outputs.items():
-        np.testing.assert_array_equal(again[name], expected, err_msg=name)
-
-    described = framework.describe(made.model)
-    assert described == framework.describe(made.reloaded) or framework.name in (
-        "xgboost",
-        "lightgbm",
-    )
-    assert described.architecture
-    assert described.parameters is None or described.parameters > 0
-
-
-def test_the_onnx_file_keeps_the_contract_and_gives_what_the_model_gives(
-    made: Made, subtests: pytest.Subtests
-) -> None:
-    # one file with a free batch axis and our names
-    assert [path.name for path in made.onnx.parent.iterdir()] == ["model.onnx"]
-    proto = onnx.load(made.onnx, load_external_data=False)
-    assert not any(
-        tensor.data_location == onnx.TensorProto.EXTERNAL for tensor in proto.graph.initializer
-    )
-    (entry,) = proto.graph.input
-    batch, *rest = entry.type.tensor_type.shape.dim
-    assert (entry.name, entry.type.tensor_type.elem_type) == ("input", onnx.TensorProto.FLOAT)
-    assert batch.dim_param == "batch"
-    assert tuple(dim.dim_value for dim in rest) == made.case.shape
-    assert {output.name for output in proto.graph.output} == made.case.outputs
-    assert {output.type.tensor_type.shape.dim[0].dim_param for output in proto.graph.output} == {
-        "batch"
-    }
-
-    # it records what it is and what wrote it
-    found = facts(proto)
-    assert found["ir_version"] >= 4
-    assert found["opset"]["ai.onnx"] >= 8
-    assert any(character.isdigit() for character in found["producer"])
-
-    # what its scores are is known without looking at them
-    if "scores" in made.outputs:
-        sums = made.outputs["scores"].sum(axis=1)
-        kind = "probabilities" if np.allclose(sums, 1, atol=1e-3) else "logits"
-        assert kind_of_scores(proto, made.framework.name) == kind
-
-    model = OnnxModel(made.onnx)
-    for size in (1, 7, 1000):
-        with subtests.test(batch=size):
-            predicted = model.predict(made.X, size)
-            assert predicted.keys() == made.outputs.keys()
-            for name, expected in made.outputs.items():
-                assert predicted[name].shape == expected.shape, name
-                np.testing.assert_allclose(
-                    predicted[name], expected, rtol=1e-4, atol=1e-4, err_msg=name
-                )
-    native = made.framework.predict(made.reloaded, made.X, made.case.task)
-    report = compare_outputs(native, model, made.X, made.case.task, Parity())
-    assert report.passed, report.description
-
-    if made.outputs.keys() >= {"label", "scores"}:
-        np.testing.assert_array_equal(made.outputs["scores"].argmax(axis=1), made.outputs["label"])
-    if made.case.task == "semantic-segmentation":
-        assert made.outputs["scores"].shape == (len(made.X), 3, *made.case.shape[1:])
+    def test_the_class_of_a_model_decides_its_adapter(self, saved: SavedModel) -> None:
+        adapter = framework_of(saved.model, "a:trainer")
+        assert type(adapter) is type(saved.case.adapter)
+        assert adapter.name == saved.case.adapter.name
 
 
 @each_framework
@@ -180,30 +84,6 @@ def test_what_is_not_safe_or_onnx_cannot_express_is_refused(framework: str, tmp_
     native.mkdir()
     with pytest.raises(ExportError, match=message):
         adapter.save(unsafe, native)
-
-
-@each_framework
-def test_damaged_files_are_refused(
-    framework: str, tmp_path: Path, subtests: pytest.Subtests
-) -> None:
-    case = next(case for case in CASES if case.framework == framework)
-    adapter = framework_named(framework)
-    adapter.save(case.build()[0], tmp_path)
-    file = max(tmp_path.iterdir(), key=lambda path: path.stat().st_size)
-    content = file.read_bytes()
-    for damage, left in (
-        ("cut", content[: len(content) // 2]),
-        ("emptied", b""),
-        ("another file", b"garbage"),
-    ):
-        file.write_bytes(left)
-        with subtests.test(damage=damage), pytest.raises(ExportError):
-            adapter.load(tmp_path)
-    file.unlink()
-    with subtests.test(damage="removed"), pytest.raises(ExportError):
-        adapter.load(tmp_path)
-    file.write_bytes(content)
-    adapter.load(tmp_path)  # nothing but the damage was refused
 
 
 READ_ELSEWHERE = """
