@@ -185,7 +185,7 @@ attributes:
             DATASET + "  classes: {1: wheat, '1': rye}\n",
             3,
             "attributes",
-            "1 is there as a number and as a text",
+            "1 is declared both as a number and as text",
         ),
         (
             DATASET.replace("label: crop", "label: no"),

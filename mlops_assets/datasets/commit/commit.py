@@ -1,4 +1,4 @@
-"""Committing a landing into an immutable data version.
+"""Commit a landing into an immutable data version.
 
 Order of writing: objects, then the manifest, then the registry row, which is the moment of
 publication. A crash before that leaves at most objects that the next commit finds and uses.
@@ -47,7 +47,7 @@ from mlops_assets.storage import Workspace
 from mlops_assets.storage.scratch import scratch_folder
 from mlops_assets.text.json_values import Json, JsonObject
 
-# where the files are found; no part of what they mean, and so none of the digest
+# options that locate the files; they do not change the content and are not part of the digest
 _WHERE = {"url", "notifications", "files", "catalog", "collections", "bbox", "datetime", "query"}
 _ROWS_AT_ONCE = 50_000  # rows that are text in memory at once
 ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".zst", ".7z", ".rar")
@@ -73,7 +73,7 @@ def commit(
     specification: DatasetSpecification,
     rehash: bool = False,
 ) -> Commit:
-    """Commit what lies in a dataset's landing.
+    """Commit the files in a dataset's landing.
 
     Unchanged content returns the existing version.
 
@@ -81,14 +81,14 @@ def commit(
         workspace: where the bytes go.
         registry: where the version is published, by its principal.
         specification: the dataset as declared.
-        rehash: read and store every file anew, also those known by path, size and time; repairs
+        rehash: read and store every file again, also those known by path, size and time; repairs
             damaged objects.
 
     Raises:
         EmptyLanding: nothing has landed.
         DataProblems: the data cannot be used; all problems found are listed.
-        SpecificationError: the split cannot work with this data, or `units` names a feature that is
-            not there.
+        SpecificationError: the split cannot work with this data, or `units` names an unknown
+            feature.
         StorageError: the landing or the workspace could not be read or written, or a file changed
             meanwhile.
         Conflict: another process is committing the same dataset and does not end.
@@ -103,16 +103,16 @@ def commit(
             used = [file for file in source.files if file.path in belonging]
             unread = [file.path for file in source.files if file.path not in belonging]
             del belonging  # texts of hundreds of thousands of paths
-            stored = store_files(registry, source, used, listed, anew=rehash)
+            stored = store_files(registry, source, used, listed, again=rehash)
             require_same_from_stored(
                 source, contents.files.merge(stored, on="path"), specification.name
             )
-        # what is known and was not read again is what was listed, whatever becomes of it now
+        # files that were not read again are as they were listed, even if they change now
         read = [
             file for file in used if file.path not in source.known or file.path in source.read_again
         ]
         _require_settled(source.landing, read)
-        # so a copy goes where its original is, and a new name moves nothing
+        # a copy gets the split of its original, and a new name changes no split
         if contents.input.kind == "image":
             contents.samples["content"] = contents.samples["path"].map(
                 stored.set_index("path")["sha256"]
@@ -135,10 +135,10 @@ def commit(
 
 
 def _require_features(units: Mapping[str, str], features: list[str]) -> None:
-    """Check that units are declared of features that there are.
+    """Check that units are declared of existing features.
 
     Raises:
-        SpecificationError: one is not there.
+        SpecificationError: a feature does not exist.
     """
     unknown = [name for name in units if name not in features]
     if unknown:
@@ -206,7 +206,7 @@ def digest_of_documents(
         "labels": document.labels,
     }
     chosen = files.reindex(columns=["path", "bands"]).dropna().sort_values("path")
-    if len(chosen):  # versions that read all bands as they lie keep their digest
+    if len(chosen):  # versions that read all bands in file order keep their digest
         header["bands"] = {
             path: list(map(int, bands)) for path, bands in chosen.itertuples(index=False)
         }
@@ -240,9 +240,9 @@ def _facts(
     specification: DatasetSpecification,
     known: dict[str, str],
 ) -> pd.DataFrame:
-    """Return what the newest version says of files whose bytes are known, indexed by path.
+    """Return facts of files whose bytes are known, from the newest version, indexed by path.
 
-    Only where it was read in the same way: then what a layout once found in a file is still so.
+    They are reused only if the files were read in the same way.
     """
     versions = registry.data_versions(specification.name)
     if not known or not versions:

@@ -1,8 +1,6 @@
-"""Bringing the bytes of landed files into the workspace.
+"""Store the bytes of landed files in the workspace, in parallel and each once.
 
-They are brought in parallel, once, and remembered for the next time.
-
-What is remembered as it goes makes an interrupted commit resume where it was.
+The registry remembers stored files as they are stored, so that an interrupted commit resumes.
 """
 
 from __future__ import annotations
@@ -50,7 +48,7 @@ def store_files(
     landed: Landed,
     files: Sequence[LandedFile],
     listed: float,
-    anew: bool = False,
+    again: bool = False,
 ) -> pd.DataFrame:
     """Store every file that is not known yet; files kept by reference are hashed only.
 
@@ -59,7 +57,7 @@ def store_files(
         landed: the landing, with local copies.
         files: those that belong to the data version.
         listed: when the landing was listed, seconds since the epoch.
-        anew: write objects also where they are there already.
+        again: write objects again that exist already.
 
     Returns:
         Columns path, sha256, size and href of all files, in the order given.
@@ -80,7 +78,7 @@ def store_files(
         def store(batch: Sequence[int]) -> list[str]:
             digests = []
             for index in batch:
-                digests.append(_store(landed, files[index], anew))
+                digests.append(_store(landed, files[index], again))
                 done.advance(size=files[index].size)
             return digests
 
@@ -101,9 +99,9 @@ def store_files(
     )
 
 
-def _store(landed: Landed, file: LandedFile, anew: bool) -> str:
+def _store(landed: Landed, file: LandedFile, again: bool) -> str:
     local = landed.local(file)
-    return sha256_of(local) if file.href else landed.workspace.put_object(local, anew).sha256
+    return sha256_of(local) if file.href else landed.workspace.put_object(local, again).sha256
 
 
 def _identity(file: LandedFile, sha256: str | None) -> Identity:

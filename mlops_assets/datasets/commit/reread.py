@@ -1,7 +1,6 @@
-"""Reading rasters once more, from their stored bytes alone, before a version is published.
+"""Check before publication that rasters read the same from their stored bytes alone.
 
-What reads the same under any name and needs no other file is what was read already, and is not read
-again.
+Self-contained rasters, which read the same under any name, are not read again.
 """
 
 from __future__ import annotations
@@ -10,7 +9,6 @@ import hashlib
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
@@ -24,7 +22,7 @@ from mlops_assets.progress import each
 
 
 def require_same_from_stored(landed: Landed, files: pd.DataFrame, dataset: str) -> None:
-    """Check that rasters read from the stored bytes give what the landing gave.
+    """Check that rasters read the same from the stored bytes as from the landing.
 
     The stored bytes of the files beside a raster are read with it.
 
@@ -62,8 +60,9 @@ def require_same_from_stored(landed: Landed, files: pd.DataFrame, dataset: str) 
         raise DataProblems(f"landing of {dataset}", problems)
 
 
-def _stored(landed: Landed, path: str, sha256: str, href: Any) -> Path:
-    if isinstance(href, str):  # it stays where it is; what was fetched is what was hashed
+def _stored(landed: Landed, path: str, sha256: str, href: object) -> Path:
+    # a file kept by reference was hashed as it was fetched
+    if isinstance(href, str):
         return landed.local(landed.by_path[path])
     return landed.workspace.local_path(object_key(sha256), sha256)
 
@@ -77,8 +76,8 @@ def _difference(landed: Path, stored: Path, folder: Path) -> str | None:
     return f"has another {' and '.join(different)}" if different else None
 
 
-def _content(local: Path, within: Path | None = None) -> Mapping[str, Any]:
-    """Everything that a raster says, its pixels and masks as a digest."""
+def _content(local: Path, within: Path | None = None) -> Mapping[str, object]:
+    """Return all facts of a raster, and a digest of its pixels and masks."""
     with open_raster(local) as raster:
         outside = [
             own

@@ -51,7 +51,7 @@ class ClassBalance:
 class NumberShift:
     """Number labels of one split.
 
-    Each version has their mean and standard deviation, null where there is no sample.
+    Mean and standard deviation in each version are None without samples.
     """
 
     split: str

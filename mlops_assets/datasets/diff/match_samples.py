@@ -1,6 +1,6 @@
 """Matching the samples of one data version with those of another.
 
-Positions are arrays; there is no loop over samples.
+Positions are arrays; samples are never looped over.
 """
 
 from __future__ import annotations
@@ -101,7 +101,7 @@ def _content(
             .read(committed, str(path), places, "row")[:, columns]
             .astype(np.float64)
         )
-        block[block == 0] = 0  # there is a negative zero
+        block[block == 0] = 0  # negative zero equals zero
         hashes[rows] = pd.util.hash_pandas_object(pd.DataFrame(block), index=False).to_numpy()
     return pd.DataFrame({"content": hashes, "label": samples["label"].astype(str).to_numpy()})
 

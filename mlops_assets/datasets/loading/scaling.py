@@ -93,7 +93,7 @@ class Scaling:
 
     @cached_property
     def offset(self) -> NDArray[np.float32]:
-        """The offset taken away from each feature; shape (features,)."""
+        """The offset subtracted from each feature; shape (features,)."""
         import numpy as np
 
         return np.array(

@@ -2,8 +2,8 @@
 
 It covers statistics on train only, the content of each split, and checks that block training.
 
-One module a subject; `assessment` puts them together, `report` writes them down. Only the list of
-checks is imported here, since definitions load with it.
+Each subject has a module; `assessment` combines them, `report` formats them. This package imports
+only the list of checks, as definitions load with it.
 """
 
 from mlops_assets.datasets.quality.checks import CHECKS, Check

@@ -92,14 +92,13 @@ def assess(
 
     The same version and thresholds give the same files.
 
-    Files are re-hashed every time. What was measured is taken from the report of this version, if
-    it is as it was published and in the same format; it is judged anew every time.
+    Files are re-hashed every time. Measurements are reused from the report of this version, if it
+    is as it was published and in the same format; they are judged again every time.
 
     Args:
         registry: where files are recorded.
         committed: the data version.
-        thresholds: what to judge by, as declared now; as declared when the version was committed if
-            not given.
+        thresholds: to judge by; by default as declared when the version was committed.
     """
     thresholds = thresholds or committed.specification.quality
     readable = check_readable(committed)
@@ -110,9 +109,8 @@ def assess(
             if name != "readable"
         ]
         return QualityAssessment({}, class_counts(committed, {}), [readable, *rest], [])
-    complete_publications(
-        committed.workspace, registry
-    )  # also where nothing is to be published below
+    # also where nothing is to be published below
+    complete_publications(committed.workspace, registry)
     report = _published(registry, committed, thresholds)
     if report is None:
         with step(f"assessing {committed.reference}"):
@@ -127,7 +125,7 @@ def _published(
 
     It is None if it is of another format, is missing or was changed.
 
-    `min_distance` is drawn in a figure, so that with another one all is measured anew.
+    `min_distance` is drawn in a figure, so that another value requires new measurements.
     """
     folder = version_folder(committed.row.dataset, committed.row.version)
 

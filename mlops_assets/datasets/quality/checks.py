@@ -63,7 +63,7 @@ CHECKS: Mapping[str, CheckKind] = {
     "distance_between_splits": CheckKind(
         "Test samples are not next door to training samples.", False
     ),
-    "label_noise": CheckKind("Few labels contradict what the other samples say.", False),
+    "label_noise": CheckKind("Few labels contradict the other samples.", False),
     "shift": CheckKind(
         "Classes, features and bands are distributed as in the version before.", False
     ),

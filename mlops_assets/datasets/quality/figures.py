@@ -31,7 +31,7 @@ COLOURS = {
     "validation": "#ccbb44",
     "test": "#ee6677",
 }
-MAX_PANELS = 16  # histograms; of more bands an even choice is shown
+MAX_PANELS = 16  # histograms; of more bands, an even selection is drawn
 MAX_CLASSES = 40
 MAX_POINTS = 20_000
 MAX_SCENES = 6
@@ -41,21 +41,24 @@ WIDE = 50  # times the limit, from which on distances are drawn on a logarithmic
 
 def class_counts(counts: pd.DataFrame, unit: str, title: str) -> bytes:
     """Return a PNG of counts by class and split, on a logarithmic axis."""
-    shown = counts.loc[
+    largest = counts.loc[
         counts.sum(axis=1).sort_values(ascending=False, kind="stable").index[:MAX_CLASSES]
     ][::-1]
-    figure = Figure(figsize=(7, 1.4 + 0.34 * len(shown)), layout="constrained")
+    figure = Figure(figsize=(7, 1.4 + 0.34 * len(largest)), layout="constrained")
     axes = figure.subplots()
     splits = [split for split in SPLITS if counts[split].sum()]
     for number, split in enumerate(splits):
         offset = (0.5 * (len(splits) - 1) - number) * 0.8 / len(splits)
         axes.barh(
-            np.arange(len(shown)) + offset, shown[split], 0.8 / len(splits), color=COLOURS[split]
+            np.arange(len(largest)) + offset,
+            largest[split],
+            0.8 / len(splits),
+            color=COLOURS[split],
         )
     axes.set_xscale("symlog", linthresh=1)
-    axes.set_yticks(range(len(shown)), [_short(str(name)) for name in shown.index], fontsize=8)
-    title += "" if len(shown) == len(counts) else f", the {len(shown)} largest of {len(counts)}"
-    axes.set(xlabel=f"{unit} (logarithmic)", title=title, ylim=(-0.6, len(shown) - 0.4))
+    axes.set_yticks(range(len(largest)), [_short(str(name)) for name in largest.index], fontsize=8)
+    title += "" if len(largest) == len(counts) else f", the {len(largest)} largest of {len(counts)}"
+    axes.set(xlabel=f"{unit} (logarithmic)", title=title, ylim=(-0.6, len(largest) - 0.4))
     axes.grid(axis="x", alpha=0.3)
     _legend(figure, splits)
     return png(figure)
@@ -64,7 +67,7 @@ def class_counts(counts: pd.DataFrame, unit: str, title: str) -> bytes:
 def band_histograms(found: BandValues, title: str) -> bytes:
     """Return a PNG with a histogram of each band on training samples.
 
-    Of more bands than there are panels, an even choice is drawn.
+    Of more bands than panels, an even selection is drawn.
     """
     bands = np.unique(
         np.linspace(0, len(found.features) - 1, min(len(found.features), MAX_PANELS)).astype(int)
@@ -121,7 +124,7 @@ def sample_map(
     """Return a PNG of where the samples of each split are, or None if unknown.
 
     Args:
-        places: where samples lie.
+        places: of the samples.
         splits: the split of each sample.
         names: name of each scene, for maps by scene.
         title: of the figure.
@@ -136,7 +139,7 @@ def sample_map(
         axes.set_aspect(1 / max(np.cos(np.radians(float(np.mean(y)))), 0.05), adjustable="box")
         axes.ticklabel_format(useOffset=False)
         axes.tick_params(labelsize=7)
-        shown = 1
+        panel_count = 1
     elif places.in_scenes:
         scene = places.scene[places.file[some]]
         largest = (
@@ -146,16 +149,16 @@ def sample_map(
             .sort_values(ascending=False, kind="stable")
         )
         chosen = largest.index[:MAX_SCENES].tolist()
-        shown = len(chosen)
-        across = min(3, shown)
+        panel_count = len(chosen)
+        across = min(3, panel_count)
         figure = Figure(
             figsize=(
                 1.5 + 4.5 * across / min(across, 2),
-                0.9 + 4.4 * -(-shown // across) / min(across, 2),
+                0.9 + 4.4 * -(-panel_count // across) / min(across, 2),
             ),
             layout="constrained",
         )
-        panels = figure.subplots(-(-shown // across), across, squeeze=False).ravel()
+        panels = figure.subplots(-(-panel_count // across), across, squeeze=False).ravel()
         for axes, number in zip(panels, chosen, strict=False):
             inside = some[scene == number]
             row, column = places.centres[inside].T
@@ -164,11 +167,11 @@ def sample_map(
             axes.set_aspect("equal", adjustable="box")
             axes.invert_yaxis()
             axes.tick_params(labelsize=6)
-        for axes in panels[shown:]:
+        for axes in panels[panel_count:]:
             axes.set_axis_off()
         panels[0].set_xlabel("column, pixels", fontsize=7)
         panels[0].set_ylabel("row, pixels", fontsize=7)
-        title += "" if shown == len(largest) else f", {shown} of {len(largest)} scenes"
+        title += "" if panel_count == len(largest) else f", {panel_count} of {len(largest)} scenes"
     else:
         return None
     _legend(figure, SPLITS)

@@ -43,7 +43,7 @@ class Findings:
         counts: one row per class, one column per split; see `findings.balance`.
         values: of each band in training.
         exact: samples with identical values.
-        near: samples that are nearly the same; None if there are too few.
+        near: samples that are nearly the same; None if too few to compare.
         leakage: validation and test samples seen in training.
         apart: distances of test samples to training; None where unknown.
         suspects: labels that are probably wrong; None if it cannot be estimated.

@@ -82,7 +82,7 @@ class NearCopyFigures(_Figures):
 
 
 class DuplicateFigures(_Figures):
-    """Copies; `near` is None if there are too few samples."""
+    """Copies; `near` is None with too few samples."""
 
     exact: ExactCopyFigures
     near: NearCopyFigures | None

@@ -13,9 +13,9 @@ import shutil
 import stat
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Literal, Protocol
 from urllib.parse import urlsplit
 
 import obstore
@@ -27,26 +27,25 @@ from mlops_assets.storage import Workspace
 from mlops_assets.storage.stores import BUCKETS, explained, join, local_folder, open_object_store
 from mlops_assets.storage.workspace import AT_ONCE
 
-# `blocked`: something lies there that no recall replaces, such as a folder or a link that leads
-# elsewhere
+# `blocked`: occupied by something that is never replaced, such as a folder, or a link out of the
+# target
 Standing = Literal["absent", "same", "different", "blocked"]
 How = Literal["cloned", "linked", "copied"]
 STAGING = ".mlops-recalling"  # hidden, so that no landing takes it for data
 _REMEDY = "free space or fix permissions and recall again"
 _FICLONE = 0x40049409  # Linux, ioctl_ficlone(2)
-# what a file system says that cannot link: other device, not allowed, not there; too many links is
-# one file's trouble
+# errors of a file system that cannot link; too many links concern one file only
 _NO_LINKS = (errno.EXDEV, errno.EPERM, errno.EACCES, errno.EOPNOTSUPP, errno.ENOSYS)
 
 
 class Target(Protocol):
-    """A place that files are written to. `threads`: how many at once."""
+    """A target that files are written to. `threads`: number of files at once."""
 
     where: str
     threads: int
 
     def open(self, files: Sequence[StoredFile]) -> None:
-        """Look at what is there; nothing is written.
+        """Read the state of the target; nothing is written.
 
         Raises:
             StorageError: it cannot be read, or is not a place to write to.
@@ -54,7 +53,7 @@ class Target(Protocol):
         ...
 
     def standing(self, file: StoredFile) -> Standing:
-        """Return what lies where the file goes."""
+        """Return the state of the path that the file is written to."""
         ...
 
     def write(self, file: StoredFile) -> How:
@@ -66,11 +65,11 @@ class Target(Protocol):
         """
         ...
 
-    def writing(self) -> Any:
-        """Hold the place while files are written.
+    def writing(self) -> AbstractContextManager[None]:
+        """Lock the target while files are written.
 
         Raises:
-            Conflict: another recall is writing here.
+            Conflict: another recall is writing to this target.
         """
         ...
 
@@ -139,7 +138,7 @@ class FolderTarget:
             return "blocked"
         except OSError as error:
             raise StorageError(
-                f"{path} could not be looked at: {error.strerror}; {_REMEDY}"
+                f"{path} could not be inspected: {error.strerror}; {_REMEDY}"
             ) from error
         if stat.S_ISDIR(found.st_mode):
             return "blocked"
@@ -216,7 +215,7 @@ class FolderTarget:
         parent = os.path.dirname(path)  # noqa: PTH120
         if parent not in self._made:
             os.makedirs(parent, exist_ok=True)  # noqa: PTH103
-            if os.path.realpath(parent) != parent:  # a link that was put there after we looked
+            if os.path.realpath(parent) != parent:  # a link that was made since it was inspected
                 raise StorageError(
                     f"{parent} leads out of {self.where}; nothing is written through links"
                 )
@@ -245,11 +244,11 @@ class FolderTarget:
 
 
 class BucketTarget:
-    """A place in an object store."""
+    """A prefix of an object store."""
 
     def __init__(self, url: str, content: StoredBytes) -> None:
         self.where, self.threads, self._content = url, REQUESTS, content
-        self._store: Any = open_object_store(url)
+        self._store = open_object_store(url)
         self._sizes: dict[str, int] = {}
 
     def open(self, files: Sequence[StoredFile]) -> None:
@@ -294,7 +293,7 @@ class BucketTarget:
 def _clone(source: str, target: str) -> bool:
     """Make a file that shares its bytes with another until one is written to.
 
-    Say whether that could be done.
+    Return whether the file system can do so.
     """
     import fcntl
 
@@ -314,7 +313,7 @@ def _clone(source: str, target: str) -> bool:
 
 
 def _link(source: str, target: str) -> None:
-    """Make a hard link; as its bytes are the workspace's, nobody may write to them."""
+    """Make a hard link; as its bytes are the workspace's, it must not be written to."""
     mode = stat.S_IMODE(os.stat(source).st_mode)  # noqa: PTH116
     if mode & 0o222:
         os.chmod(source, mode & ~0o222)  # noqa: PTH101
@@ -323,5 +322,6 @@ def _link(source: str, target: str) -> None:
 
 def _inside(target: str) -> StorageError:
     return StorageError(
-        f"{target} is inside the workspace, which nobody else writes to; choose another place"
+        f"{target} is inside the workspace, which only mlops_assets writes to; choose another"
+        " target"
     )

@@ -1,6 +1,7 @@
 """The bytes of a data version's files as a stream that is hashed while it is read.
 
-Files may lie in the workspace or elsewhere. `recall` writes the bytes back, `verify` checks them.
+Files are in the workspace or kept by reference. `recall` writes the bytes back, `verify` checks
+them.
 """
 
 from __future__ import annotations
@@ -67,27 +68,27 @@ class StoredBytes:
 
     @property
     def threads(self) -> int:
-        """How many files to read at once."""
+        """Number of files to read at once."""
         return THREADS if self._store is None else REQUESTS
 
     def local_path(self, file: StoredFile) -> str | None:
-        """Return where the object lies, if that is a folder of this machine.
+        """Return the path of the object, if the workspace is a local folder.
 
-        It need not be there.
+        The object may be missing.
         """
         return (
             None if self._objects is None or file.href else self._objects + object_key(file.sha256)
         )
 
     def where(self, file: StoredFile) -> str:
-        """Return where people find the bytes of a file."""
+        """Return the location of the bytes of a file, for people."""
         return file.href or self._workspace.where(object_key(file.sha256))
 
     def chunks(self, file: StoredFile) -> Iterator[bytes]:
         """Yield the bytes of a file as they are now.
 
         Raises:
-            StorageError: they are not there or cannot be read.
+            StorageError: they are missing or cannot be read.
         """
         local = self.local_path(file)
         with explained(self.where(file), "read", "restore it from a backup or land it again"):
@@ -102,10 +103,7 @@ class StoredBytes:
                     yield bytes(chunk)
 
     def _referenced_chunks(self, path: str, href: str) -> Iterator[bytes]:
-        """Fetch a file kept by reference anew.
-
-        What the cache has says nothing about what lies there now.
-        """
+        """Fetch a file kept by reference again, as its bytes may differ from the cache by now."""
         with scratch_folder("fetching", self._workspace.cache) as folder:
             local = folder / "asset"
             fetch_reference(path, href, local)
@@ -114,10 +112,10 @@ class StoredBytes:
     def checked(self, file: StoredFile) -> Iterator[bytes]:
         """Yield the bytes of a file.
 
-        Whoever has taken the last of them knows that they are those that were committed.
+        They are known to be the committed bytes when the last chunk has been yielded.
 
         Raises:
-            StorageError: they are not there or cannot be read.
+            StorageError: they are missing or cannot be read.
             IntegrityError: they are other bytes.
         """
         digest = hashlib.sha256()

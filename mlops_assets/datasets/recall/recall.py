@@ -38,7 +38,7 @@ class Recall:
         samples: samples in them that were asked for.
         written: how many were written in which way: `cloned` (bytes shared until one side is
             written to), `linked` (hard link, read-only) or `copied`.
-        kept: how many were there already with these bytes.
+        kept: how many existed already with these bytes.
     """
 
     reference: str
@@ -74,10 +74,10 @@ def recall(
         force: replace files of the same names that have other bytes.
 
     Raises:
-        Conflict: the target has other files of the same names, or another recall is writing there.
+        Conflict: the target has other files of the same names, or another recall is writing to it.
         IntegrityError: bytes in the workspace are missing or not those that were committed.
         NotFound: no sample is of these splits and classes.
-        SpecificationError: there is no such split or class.
+        SpecificationError: no such split or class.
         StorageError: the target cannot be written, or is in the workspace.
     """
     rows, samples = selected_files(committed, splits, classes)
@@ -134,8 +134,8 @@ def selected_files(
         The rows, and how many samples were asked for.
 
     Raises:
-        NotFound: there is no such sample.
-        SpecificationError: there is no such split or class.
+        NotFound: no such sample.
+        SpecificationError: no such split or class.
     """
     manifest, samples = committed.manifest, committed.samples
     if not splits and not classes:
@@ -166,7 +166,7 @@ def _class_values(committed: CommittedDataset, names: Sequence[str]) -> set[str]
     """Return the values, as text, of classes given by name or value."""
     if committed.classes is None:
         raise SpecificationError(
-            f"the label of {committed.reference} is a number; there are no classes to choose"
+            f"the label of {committed.reference} is a number; it has no classes to choose"
         )
     if committed.samples["label"].isna().all():
         raise SpecificationError(
@@ -202,9 +202,9 @@ def _refuse_names(committed: CommittedDataset, files: Sequence[StoredFile]) -> N
 def _require_objects(
     committed: CommittedDataset, content: StoredBytes, files: Sequence[StoredFile]
 ) -> None:
-    """Check that objects on this machine are there and have their size.
+    """Check that local objects exist and have their size.
 
-    Elsewhere that shows when they are read.
+    Objects in a bucket are checked when they are read.
     """
     problems = []
     for file in files:

@@ -1,6 +1,6 @@
-"""Reading every byte behind a data version again, and saying what is not as it was published.
+"""Verify every byte behind a data version against its publication.
 
-Nothing is repaired here; `commit` with `rehash` stores landed files anew.
+Nothing is repaired; `commit` with `rehash` stores landed files again.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ from mlops_assets.registry.log.replay import UNREADABLE, guarded, same
 from mlops_assets.registry.log.verify import verify_log
 from mlops_assets.storage import Workspace
 
-# missing: not there; size: of another length; changed: of that length, but other bytes; unreadable:
-# the store refuses; digest: the manifest is whole, but is not what the registry says of the version
+# missing: does not exist; size: of another length; changed: of that length, but other bytes;
+# unreadable: the store refuses; digest: the manifest is whole, but does not match the registry;
 # registry: a row or an entry of the log was changed, added or deleted
 Fault = Literal["missing", "size", "changed", "unreadable", "digest", "registry"]
 
@@ -44,7 +44,7 @@ class Damage:
     Attributes:
         path: the landed file, or the document in the workspace.
         fault: what is wrong with it.
-        detail: the same in words, with where its bytes should lie.
+        detail: description, with the expected location of the bytes.
     """
 
     path: str
@@ -64,7 +64,7 @@ class DataVerification:
 
     @property
     def passed(self) -> bool:
-        """Whether everything is as it was published."""
+        """True if everything is as it was published."""
         return not self.damages
 
 
@@ -80,7 +80,7 @@ def verify(workspace: Workspace, registry: Registry, reference: Reference) -> Da
         reference: the data version.
 
     Raises:
-        NotFound: there is no such data version.
+        NotFound: no such data version.
     """
     log = verify_log(workspace, registry)
     damages = [Damage("registry", "registry", problem) for problem in log.problems]
@@ -126,7 +126,7 @@ def _content_problems(
     """
     try:
         committed = CommittedDataset.open(workspace, registry, Reference(row.dataset, row.version))
-    except (StorageError, IntegrityError):  # told already, as it is one of the documents
+    except (StorageError, IntegrityError):  # reported already, as it is one of the documents
         return
     files = stored_files(committed.manifest)
     damages, size = damaged_files(workspace, files, f"reading {read.reference}")
@@ -154,8 +154,8 @@ def row_problems(
         found = kept(getattr(row, name))
         if not same(found, value):
             yield (
-                f"{row.dataset}@{row.version}: the registry says {name} is {found!r}, its documents"
-                f" say {value!r}"
+                f"{row.dataset}@{row.version}: the registry has {name} {found!r}, its documents"
+                f" have {value!r}"
             )
 
 
@@ -172,10 +172,10 @@ def damaged_files(
     faults: dict[tuple[str, str | None], tuple[Fault, str]] = {}
     read = 0
 
-    def look(file: StoredFile) -> tuple[StoredFile, tuple[Fault, str] | None, int]:
+    def check(file: StoredFile) -> tuple[StoredFile, tuple[Fault, str] | None, int]:
         return file, *_fault(content, file)
 
-    for file, fault, size in in_parallel(what, look, once, content.threads):
+    for file, fault, size in in_parallel(what, check, once, content.threads):
         read += size
         if fault is not None:
             faults[file.sha256, file.href] = fault
@@ -214,7 +214,7 @@ def _fault(content: StoredBytes, file: StoredFile) -> tuple[tuple[Fault, str] | 
         try:
             size = os.stat(local).st_size  # noqa: PTH116  a Path costs more than the call
         except FileNotFoundError:
-            return ("missing", f"{where} is not there"), 0
+            return ("missing", f"{where} is missing"), 0
         except OSError as error:
             return ("unreadable", f"{where}: {error.strerror}"), 0
         if size != file.size:
@@ -246,5 +246,5 @@ def _digest_damages(committed: CommittedDataset, row: DataVersion) -> list[Damag
     digest = digest_of_documents(committed.manifest, committed.samples, document)
     if digest == row.digest == document.digest:
         return []
-    told = f"the registry says digest {row.digest[:12]}…, the manifest has {digest[:12]}…"
-    return [Damage(committed.reference, "digest", told)]
+    detail = f"the registry has digest {row.digest[:12]}…, the manifest {digest[:12]}…"
+    return [Damage(committed.reference, "digest", detail)]

@@ -28,7 +28,7 @@ class Split(Strict):
     method: SplitMethod = Field(
         default="random",
         description=(
-            "'random' by content, 'group' by a column, 'column' as the data says, 'spatial_block'"
+            "'random' by content, 'group' by a column, 'column' as a column states, 'spatial_block'"
             " by place, 'temporal' by date. All but 'temporal' keep a sample in its split when the"
             " dataset grows."
         ),
@@ -172,7 +172,7 @@ class QualityThresholds(Strict):
         le=1,
         description=(
             "Share of a band's values at its upper end. A hundredth is what a usual contrast"
-            " stretch clips and nobody misses; more is a sensor or a scaling at its end."
+            " stretch clips unnoticed; more is a sensor or a scaling at its limit."
         ),
     )
     max_imbalance: float = Field(
@@ -209,7 +209,7 @@ class QualityThresholds(Strict):
             "Least distance of test samples to training samples: metres where georeferenced, else"
             " pixels. If not given, a sample's own side, so that none share ground, and at least 2"
             " pixels, as a sensor's point spread function mixes neighbours; for table rows 10 m, as"
-            " satellite navigation tells no nearer places apart."
+            " satellite navigation cannot separate nearer places."
         ),
     )
     max_label_noise: float = Field(
@@ -255,7 +255,7 @@ class DatasetSpecification(Strict):
         default={}, description="Feature or band → its unit, as in UCUM: °C, m/s, 1."
     )
     extent: Extent | None = Field(
-        default=None, description="Where and when, if the files do not say."
+        default=None, description="Place and time, if the files do not state them."
     )
     split: Split = Field(default=Split(), description="How samples are divided.")
     quality: QualityThresholds = Field(
@@ -284,8 +284,8 @@ class DatasetSpecification(Strict):
             for written in entry:
                 if not isinstance(written, int | str) or isinstance(written, bool):
                     raise ValueError(
-                        f"classes: {written!r} is what YAML reads there, which is not text; quote"
-                        ' it as it was meant, such as "NO" or "1e2"'
+                        f"classes: {written!r} is how YAML parsed an unquoted value; quote it"
+                        ' as it was meant, such as "NO" or "1e2"'
                     )
         return classes
 
@@ -297,8 +297,7 @@ class DatasetSpecification(Strict):
         )
         if twice:
             raise ValueError(
-                f"classes: {', '.join(twice)} is there as a number and as a text, one value;"
-                " remove one"
+                f"classes: {', '.join(twice)} is declared both as a number and as text; remove one"
             )
         ambiguous = {
             name
@@ -339,7 +338,7 @@ class DatasetSpecification(Strict):
             )
         if str(unlabelled) in map(str, self.classes):
             raise ValueError(
-                f"classes: {unlabelled} is the value that 'unlabelled' says is unknown; set"
+                f"classes: {unlabelled} is the value that 'unlabelled' marks as unknown; set"
                 " 'unlabelled' to another value, or to null if every pixel of the label rasters is"
                 " labelled"
             )

@@ -130,8 +130,8 @@ class ImageFolderLayout(Strict):
     pattern: str = Field(
         default="{label}/*",
         description=(
-            "Path of the images: '{label}' is the class, '{split}' and '{group}' what they say, '*'"
-            " anything but '/'."
+            "Path of the images: '{label}' is the class, '{split}' the split, '{group}' the group,"
+            " '*' anything but '/'."
         ),
     )
     size: int | None = Field(
@@ -153,8 +153,7 @@ class ImageFolderLayout(Strict):
         default=False,
         exclude_if=lambda applied: not applied,  # versions without it keep their digest
         description=(
-            "Give physical values, by scale and offset of each file, instead of the numbers that"
-            " lie in it."
+            "Give physical values, by scale and offset of each file, instead of the stored numbers."
         ),
     )
 
@@ -168,8 +167,8 @@ class ImageFolderLayout(Strict):
             or len(set(parts)) < len(parts)
         ):
             raise ValueError(
-                f"pattern {pattern!r} needs '{{label}}' once; '{{split}}' and '{{group}}' may be"
-                " there once"
+                f"pattern {pattern!r} needs '{{label}}' once; '{{split}}' and '{{group}}' may"
+                " occur once"
             )
         return pattern
 
@@ -205,8 +204,7 @@ class Sampling(Strict):
         default=False,
         exclude_if=lambda applied: not applied,  # versions without it keep their digest
         description=(
-            "Give physical values, by scale and offset of each file, instead of the numbers that"
-            " lie in it."
+            "Give physical values, by scale and offset of each file, instead of the stored numbers."
         ),
     )
 
@@ -362,7 +360,7 @@ class Source(Strict):
 
     @property
     def table_layout(self) -> TableLayout:
-        """Options of layout `table`, which the checks below make sure are there."""
+        """Options of layout `table`, which the validators below require."""
         if self.table is None:
             raise ValueError(f"layout {self.layout!r} has no table options")
         return self.table
@@ -384,19 +382,19 @@ class Source(Strict):
 
     @property
     def sampling(self) -> Sampling | None:
-        """How samples are taken from scenes, or None where a file or a row is a sample."""
+        """Sampling of scenes, or None where a file or a row is a sample."""
         if self.layout == "scenes":
             return self.scenes_layout
         return self.stac_layout if self.layout == "stac" and self.stac_layout.labels else None
 
     @property
     def apply_scale(self) -> bool:
-        """Whether values are given by scale and offset of their files."""
+        """True if scale and offset of the files are applied to values."""
         options = self.scenes or self.stac or self.image_folder
         return options is not None and options.apply_scale
 
     def missing_for(self, method: str) -> str | None:
-        """Return what a split method needs and this source does not say, or None."""
+        """Return what a split method needs and this source does not declare, or None."""
         table = self.table_layout if self.layout == "table" else None
         pattern = self.image_folder_layout.pattern
         needs: dict[str, dict[str, tuple[bool, str]]] = {
@@ -435,7 +433,7 @@ class Source(Strict):
                 " COLUMN}}'"
             )
         if self.sampling is None:
-            return "needs vector labels of scenes; here a whole image has one label"
+            return "needs vector labels of scenes; this layout has one label per image"
         if self.sampling.read == "windows":
             return "needs 'read: patches'; a window may hold several features"
         if self.layout == "stac" and self.stac_layout.group:
@@ -473,5 +471,5 @@ class Source(Strict):
         if self.files is not None and not self.url.startswith(("http://", "https://")):
             raise ValueError("files: only a landing on a web server needs its files named")
         if self.notifications is not None and not self.url.startswith("s3://"):
-            raise ValueError("notifications: only buckets on s3:// tell of new files")
+            raise ValueError("notifications: only buckets on s3:// send notifications of new files")
         return self

@@ -1,4 +1,4 @@
-"""Dividing samples into train, validation and test, stably and without leaks.
+"""Division of samples into train, validation and test, stable and without leaks.
 
 A sample's place is decided by a hash of what it is (its content, group or block), never by chance
 or by order: when a dataset grows, no test sample moves into training. `temporal` is the exception,
@@ -139,8 +139,8 @@ def _by_column(samples: pd.DataFrame, split: Split, contents: Contents) -> pd.Se
     if found.isna().any():
         unknown = sorted(samples.loc[found.isna(), "declared_split"].unique())[:10]
         raise SpecificationError(
-            f"the split column has {', '.join(map(repr, unknown))}; it may say {', '.join(SPLITS)} "
-            f"(or {', '.join(ALIASES)})"
+            f"the split column has {', '.join(map(repr, unknown))}; allowed are"
+            f" {', '.join(SPLITS)} (or {', '.join(ALIASES)})"
         )
     return found
 
@@ -150,15 +150,14 @@ def _by_time(samples: pd.DataFrame, split: Split, contents: Contents) -> pd.Seri
     if times.isna().any():
         unknown = sorted(set(samples.loc[times.isna(), "path"]))
         raise SpecificationError(
-            "split method 'temporal' needs every sample's time; nothing tells it for"
+            "split method 'temporal' needs every sample's time; it is unknown for"
             f" {', '.join(unknown[:5])}; add it to the files, or 'date' to the source"
         )
     edges = np.cumsum(
         [split.fractions.get(name, 0.0) for name in SPLITS]  # type: ignore[call-overload]
     )[:2]
     shares = times.value_counts(normalize=True).sort_index()
-    # where the middle of each moment's samples lies among all, so that of two dates the second is
-    # always tested
+    # rank of the middle of each moment's samples, so that of two dates the second is always tested
     middle = times.map(shares.cumsum() - shares / 2)
     placed = np.where(middle < edges[0], "train", np.where(middle < edges[1], "validation", "test"))
     return pd.Series(placed, samples.index, dtype=object)

@@ -55,7 +55,7 @@ class SplitTable:
 
     @property
     def is_complete(self) -> bool:
-        """Whether every class is in every split."""
+        """True if every class is in every split."""
         return not self.absent and not self.empty
 
 
@@ -68,7 +68,7 @@ class Preview:
         method: how it is split.
         of: what is counted, `samples` or `labelled pixels`.
         tables: one a seed; a single one where the method has no use for a seed.
-        notes: what a person should know of the landing.
+        notes: remarks on the landing, for people.
     """
 
     dataset: str
@@ -84,11 +84,11 @@ def preview(
     specification: DatasetSpecification,
     seeds: Sequence[int],
 ) -> Preview:
-    """Divide what lies in a landing by each of several seeds.
+    """Divide the samples of a landing by each of several seeds.
 
     Args:
-        workspace: where the landing is looked for.
-        registry: what is known of its files.
+        workspace: of the landing.
+        registry: with the files that are known already.
         specification: the dataset as declared.
         seeds: the seeds; the declared one is taken where the method has no use for any.
 

@@ -1,10 +1,8 @@
-"""Spatial blocks: on the ground, in metres, where the data says where it is.
+"""Spatial blocks: in metres on the ground where the data is georeferenced, else in pixels.
 
-Else in pixels of each scene.
-
-Ground blocks lie on the equal-area grid EPSG:6933, the same for every scene: the same place at
-another date, or in an overlapping scene, is in the same block. Nothing here knows which split a
-block belongs to.
+Ground blocks are on the equal-area grid EPSG:6933, the same for every scene: the same place at
+another date, or in an overlapping scene, is in the same block. `assign` gives
+blocks to splits.
 """
 
 from __future__ import annotations
@@ -37,8 +35,8 @@ class Blocks:
         low, high: float64 of shape (n, 2): first and last position a sample covers, in sides of a
             block.
         reach: float64 of shape (n, 2): the buffer, in sides of a block.
-        last: float64 of shape (n, 2): last block of the image that each sample is in, as there is
-            nothing beyond to be trained on; None on the ground, where more may land.
+        last: float64 of shape (n, 2): last block of the image that each sample is in, as nothing
+            beyond it is trained on; None on the ground, where more may land.
     """
 
     scope: NDArray[np.generic]
@@ -49,11 +47,11 @@ class Blocks:
 
     @property
     def index(self) -> NDArray[np.int64]:
-        """The block that the middle of each sample lies in, (n, 2)."""
+        """The block of the middle of each sample, (n, 2)."""
         return np.asarray(np.floor((self.low + self.high) / 2), dtype=np.int64)
 
     def near(self, is_train: Callable[[str, int, int], bool]) -> NDArray[np.bool_]:
-        """Return for each sample whether a training block lies within its reach."""
+        """Return for each sample whether a training block is within its reach."""
         first = np.floor(self.low - self.reach + _ROUNDING)
         last = np.floor(self.high + self.reach + _ROUNDING)
         if self.last is not None:
@@ -89,7 +87,7 @@ def blocks_of(samples: pd.DataFrame, contents: Contents, split: Split) -> Blocks
     """Lay samples on the grid.
 
     Raises:
-        SpecificationError: there is neither a place on the ground nor one in a scene, or a block is
+        SpecificationError: samples have no place on the ground and none in a scene, or a block is
             no larger than a pixel.
     """
     if on_the_ground(samples):

@@ -42,10 +42,10 @@ class CheckedArray(Generic[Scalar]):
     """
 
     def __init__(self, path: Path, digests: list[str]) -> None:
-        """Open a file; its header, which says how the rest is read, is checked now.
+        """Open a file; its header, which defines how the rest is read, is checked now.
 
         Raises:
-            OSError: it is not there.
+            OSError: it does not exist.
             IntegrityError: its first block has changed, or it has not as many blocks as digests.
         """
         self.path, self._digests = path, digests
@@ -91,7 +91,7 @@ class CheckedArray(Generic[Scalar]):
         return self._map
 
     def _blocks(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Return the blocks in which rows lie, each once."""
+        """Return the blocks that hold rows, each once."""
         width = self.nbytes // max(len(self), 1)
         starts = len(self._bytes) - self.nbytes + rows % max(len(self), 1) * width
         firsts, lasts = starts // BLOCK_BYTES, np.maximum(starts + width - 1, starts) // BLOCK_BYTES
@@ -111,5 +111,5 @@ class CheckedArray(Generic[Scalar]):
             self.path.unlink()
         return IntegrityError(
             f"{self.path} is not as it was decoded: its {BLOCK_BYTES >> 20} MiB block {block} has"
-            " changed; it was taken out of the cache, run it again and it is decoded anew"
+            " changed; it was removed from the cache; run again to decode it"
         )

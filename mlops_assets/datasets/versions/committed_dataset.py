@@ -1,6 +1,6 @@
-"""Reading a data version: its manifest, samples and arrays, always from the committed bytes.
+"""A data version, opened: its manifest, samples and files, always from the committed bytes.
 
-Nothing here looks at the landing.
+The landing is never read.
 """
 
 from __future__ import annotations
@@ -32,8 +32,7 @@ from mlops_assets.registry import DataVersion, Registry
 from mlops_assets.storage import Workspace, sha256_of
 
 SplitName = Literal["train", "validation", "test"]
-# What is declared about a dataset for people and catalogues. It is not part of what a version
-# holds, nor of its digest.
+# The description of a dataset for people and catalogues; not part of the content or the digest.
 DESCRIPTION = ("title", "description", "license", "providers", "doi", "citation", "extent", "units")
 
 
@@ -57,7 +56,7 @@ class CommittedDataset:
         """Open `dataset@version`.
 
         Raises:
-            NotFound: there is no such version.
+            NotFound: no such version.
             IntegrityError: a document is not as it was published.
         """
         row = registry.data_version(reference)
@@ -104,7 +103,7 @@ class CommittedDataset:
 
     @property
     def layout(self) -> str:
-        """How the files are read."""
+        """Layout of the source, which defines how files are read."""
         return self.specification.source.layout
 
     @cached_property
@@ -122,7 +121,7 @@ class CommittedDataset:
 
         Raises:
             IntegrityError: the bytes are not those that were committed.
-            StorageError: they are not there any more.
+            StorageError: they are missing.
         """
         sha256, href = self._files[path]
         key = object_key(sha256)
@@ -148,7 +147,7 @@ class CommittedDataset:
 
         Raises:
             IntegrityError: the bytes are not those that were committed.
-            StorageError: they are not there any more.
+            StorageError: they are missing.
         """
         others = self._together.get(path, [])
         if is_self_contained(path) and not others:
@@ -173,10 +172,7 @@ class CommittedDataset:
 
     @cached_property
     def masked(self) -> bool:
-        """Whether pixels of some image are hidden by what their values do not tell.
-
-        Alpha, or a mask.
-        """
+        """True if alpha or a mask hides pixels of some image."""
         return bool(
             self.manifest["masked"].eq(True).any()
             or (self.is_scaled and self.manifest["nodata"].notna().any())
@@ -184,12 +180,12 @@ class CommittedDataset:
 
     @property
     def is_scaled(self) -> bool:
-        """Whether values are given by scale and offset of their files."""
+        """True if scale and offset of the files are applied to values."""
         return self.specification.source.apply_scale
 
     @property
     def reading(self) -> Reading:
-        """How values of rasters are read."""
+        """The reading of raster values: `physical` or `raw`."""
         return "physical" if self.is_scaled else "raw"
 
     @cached_property

@@ -1,7 +1,6 @@
 """The contents of landed files: samples, files with their facts, classes and features.
 
-The tables here are the exchange between layouts, splits, committing, records and reading for
-training.
+Its tables pass between layouts, splits, commits, records and training data.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
 # One row a sample. `path`: file below the landing (of stacked files the first); `row`, `column`:
 # row of a table (column -1), centre pixel of a patch, upper left pixel of a window, 0 and 0 of a
 # whole image; `label`: class value as text, or a number, or null for windows; `group`: what must
-# stay together, or null; `split`: null when left out, then `reason` says why; `longitude`,
+# stay together, or null; `split`: null when left out, then `reason` states why; `longitude`,
 # `latitude`: degrees, of the sample's centre; `time`: UTC. Null is unknown.
 SAMPLE_COLUMNS = [
     "path",
@@ -38,13 +37,13 @@ SAMPLE_COLUMNS = [
     "time",
 ]
 
-# One row a file, as the files themselves say. `role`: image, labels, table, sidecar, or catalog
+# One row a file, with facts of the file itself. `role`: image, labels, table, sidecar, or catalog
 # (STAC Items); `scene`: what it belongs to; `part`: its place in a stack; `transform`: six numbers;
 # `bbox`: west, south, east, north in degrees; `source`: URL of the STAC Item that describes it;
 # `band_names`: what the file calls its bands, if it does; `bands`: which are read, counted from 1,
-# in the order of the features; null where all are, as they lie; `masked`: true where alpha or a
+# in the order of the features; null where all are, in file order; `masked`: true where alpha or a
 # mask hides pixels; `scales`, `offsets`: by which each band that is read becomes a physical value,
-# in file order, null where values are as they lie; `remarks`: what a person should know of it.
+# in file order, null without scaling; `remarks`: for people.
 # Elsewhere null is unknown.
 FILE_COLUMNS = [
     "path",
@@ -151,9 +150,9 @@ class Contents:
         classes: in the order of class indices; None when the label is a number.
         features: names of the features or bands, in order.
         input: shape of one sample.
-        notes: what a person should know, such as columns that were left out.
-        labels: first image of a scene → its label file, where the manifest cannot tell: it says of
-            a file that labels several scenes only that it is of none.
+        notes: remarks for people, such as columns that were left out.
+        labels: first image of a scene → its label file, where several scenes share it and the
+            manifest has no scene for it.
         described: platform and bands by STAC Items, each with the scenes that it describes.
     """
 
@@ -197,7 +196,7 @@ def sidecar_rows(sidecars: Sequence[FileRow], others: Sequence[FileRow] = ()) ->
 
 
 def file_rows(rows: Sequence[FileRow]) -> pd.DataFrame:
-    """Return rows of facts as a table with all `FILE_COLUMNS`; what a row does not say is null."""
+    """Return rows of facts as a table with all `FILE_COLUMNS`; missing facts are null."""
     import pandas as pd
 
     return pd.DataFrame(list(rows), columns=pd.Index(FILE_COLUMNS))

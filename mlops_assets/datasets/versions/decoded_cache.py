@@ -1,9 +1,7 @@
-"""The decoded cache.
+"""The decoded cache: each split as one memory-mapped array, so that files are decoded only once.
 
-It has the samples of a split as one memory-mapped array, so that a machine decodes files only once.
-
-Nothing here knows tasks, bands or scaling. All of it can be deleted at any time and is made again
-when it is needed.
+It does not depend on task, bands or scaling. It can be deleted at any time and is made again when
+needed.
 """
 
 from __future__ import annotations
@@ -36,7 +34,7 @@ FORMAT = 2  # of the files below; another number leaves the old ones unread
 # decoded at once, however large the dataset; a strip of a scene may be read once a chunk
 CHUNK_BYTES = 64 << 20
 THREADS = 8  # for images of a file each, which are small; scenes are read one by one
-ATTEMPTS = 3  # if somebody deletes the cache while it is written
+ATTEMPTS = 3  # if the cache is deleted while it is written
 SAMPLES, LABELS, SHOWN, MARKER = "X.npy", "y.npy", "shown.npy", "whole.json"
 
 
@@ -63,7 +61,7 @@ class Decoded:
     def shown(self) -> CheckedArray[np.bool_] | None:
         """Values that alpha and masks leave, memory-mapped and read-only: as `samples`.
 
-        None if there are none.
+        None without alpha and masks.
         """
         return self._open(SHOWN) if (self.folder / SHOWN).is_file() else None
 
@@ -107,7 +105,7 @@ def decoded(
         except FileNotFoundError as error:
             if attempt == ATTEMPTS - 1:
                 raise StorageError(
-                    f"{folder} is deleted again and again while it is written; let it be"
+                    f"{folder} was deleted repeatedly while it was written; leave it and run again"
                 ) from error
         except OSError as error:
             raise StorageError(
@@ -140,11 +138,11 @@ def is_decoded(
 def damaged_splits(committed: CommittedDataset) -> list[Path]:
     """Return the array files of a data version in the cache that do not hold what its files hold.
 
-    Everything is decoded anew, as who changes an array can change its digests, too.
+    Everything is decoded again, as whoever changes an array can change its digests, too.
 
     Raises:
         IntegrityError: a file of the data version is not as it was committed.
-        StorageError: it is not there any more.
+        StorageError: it is missing.
     """
     damaged = []
     for view in get_args(View):
@@ -190,7 +188,7 @@ def _different(
 def _holds(
     array: NDArray[np.generic], positions: NDArray[np.int64], rows: NDArray[np.generic]
 ) -> bool:
-    """Return whether rows lie in an array, to the bit, as NaN equals nothing."""
+    """Return whether an array has these rows, to the bit, as NaN equals nothing."""
     if array.shape[1:] != rows.shape[1:]:
         return False
     return array[positions].tobytes() == rows.astype(array.dtype).tobytes()
@@ -316,7 +314,7 @@ class _Writer:
     def finish(self) -> int:
         """Bring the file to disk and return its size.
 
-        A power cut must not leave one that only looks whole.
+        A power cut must not leave an incomplete file of full size.
         """
         self._begin(np.dtype(np.float32))
         self._stream.flush()
@@ -325,7 +323,7 @@ class _Writer:
         return os.fstat(self._stream.fileno()).st_size
 
     def _begin(self, dtype: np.dtype[np.generic]) -> np.dtype[np.generic]:
-        """Write the header if there is none yet; return the file's type."""
+        """Write the header if it is missing; return the file's type."""
         self._dtype = self._dtype or dtype
         if not self._start:
             descr = np.lib.format.dtype_to_descr(self._dtype)
@@ -430,10 +428,7 @@ def _chunk_samples(committed: CommittedDataset, shape: tuple[int, ...]) -> int:
 
 
 def _itemsize(committed: CommittedDataset) -> int:
-    """Return the bytes of the widest value that the files say they hold.
-
-    8 where they do not say.
-    """
+    """Return the size of the widest data type of the files, bytes; 8 where unknown."""
     dtypes = (
         committed.manifest.loc[committed.manifest["role"] == "image", "dtype"].dropna().unique()
     )

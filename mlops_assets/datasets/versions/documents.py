@@ -1,6 +1,6 @@
-"""Documents of a data version: their places, and how they are written.
+"""Documents of a data version, read and written as bytes.
 
-What is in them is the business of those who write them.
+Their content is defined in `version_document`, `manifest` and `contents`.
 """
 
 from __future__ import annotations

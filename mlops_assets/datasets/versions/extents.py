@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from mlops_assets.datasets.specification.dataset import DatasetSpecification
 
-CELL = 2.0  # degrees that the edge of a coarse grid may lie beyond the globe
+CELL = 2.0  # degrees that the edge of a coarse grid may exceed the globe
 Interval = tuple[datetime | None, datetime | None]
 
 
@@ -27,7 +27,7 @@ def enclosing(boxes: Sequence[Sequence[float]] | NDArray[np.float64]) -> list[fl
     starts, reach = starts[order], np.maximum.accumulate(ends[order])
     gaps = starts[1:] - reach[:-1]
     first, last = starts[0], reach[-1]
-    # what is left out there is more than over the antimeridian
+    # the gap there is wider than over the antimeridian
     if len(gaps) and gaps.max() > first + 360 - last:
         first, last = starts[gaps.argmax() + 1], reach[gaps.argmax()]
     return [float(first), float(south.min()), float(last), float(north.max())]

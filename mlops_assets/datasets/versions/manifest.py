@@ -5,7 +5,7 @@ It has one row a file, as a Parquet file that is stac-geoparquet at the same tim
 Only the table and its encoding; which files belong to a version is decided in `commit`.
 
 Every row is a STAC Item for one file (https://radiantearth.github.io/stac-geoparquet-spec/), so
-DuckDB, GeoPandas and rustac open the manifest as it lies. What STAC has a word for has that word:
+DuckDB, GeoPandas and rustac open the manifest directly. Columns have STAC's names where it has one:
 `path` is the asset's `file:local_path`, `sha256` its `file:checksum`, `crs` is `proj:code` (or
 `proj:wkt2`), and so on; the rest is called `mlops:…`.
 """
@@ -102,7 +102,7 @@ def write_manifest(
 
     Args:
         rows: one row a file, with the columns `COLUMNS`; all but `path`, `sha256` and `size` may be
-            missing or null. `href` is null when the bytes lie in the object store, else the URL the
+            missing or null. `href` is null when the bytes are in the object store, else the URL the
             file is kept by reference at. `bbox` is west, south, east, north in degrees; west > east
             across the antimeridian. `source` is the URL of the STAC Item that the file was
             described by.
@@ -228,7 +228,7 @@ def footprints(boxes: NDArray[np.float64]) -> NDArray[np.object_]:
 
     Args:
         boxes: west, south, east, north, degrees, of shape (n, 4). West > east means across the
-            antimeridian; such a box becomes two polygons that meet there (RFC 7946, 3.1.9), not one
+            antimeridian; such a box becomes two polygons that meet at it (RFC 7946, 3.1.9), not one
             around the world.
     """
     import shapely

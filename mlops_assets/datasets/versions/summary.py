@@ -1,9 +1,7 @@
-"""A data version at a glance.
+"""A data version at a glance: place, time, and samples of each class in each split.
 
-It has place and time, and the number of samples of each class in each split.
-
-Light to load: commands that only show a version read it. What it says was found in `summarise`,
-when the version was committed; samples and files are read by `versions`.
+Light to import, for commands that only show a version. `summarise` computed it when
+the version was committed.
 """
 
 from __future__ import annotations
@@ -41,7 +39,7 @@ class Summary:
         """Open `dataset@version`.
 
         Raises:
-            NotFound: there is no such version.
+            NotFound: no such version.
             IntegrityError: its document is not as it was published.
         """
         row = registry.data_version(reference)

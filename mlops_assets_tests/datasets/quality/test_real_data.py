@@ -162,7 +162,7 @@ def test_a_folder_of_images_with_copies_across_splits(store: Store) -> None:
 def test_copies_among_images_too_many_to_read_are_told_by_their_checksums(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sample_values, "READ_AT_MOST", 10)
+    monkeypatch.setattr(sample_values, "MAX_READ_BYTES", 10)
     monkeypatch.setattr(sample_values, "MIN_READ", 2)
     content = images() | {f"test/wheat/copy{n}.npy": image(n) for n in range(4)}
     committed = land_images(store, content, images_specification())

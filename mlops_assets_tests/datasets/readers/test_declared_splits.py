@@ -71,7 +71,7 @@ def test_without_any_time_nothing_is_divided_by_it(
     store: Store, implementation: ReaderCase
 ) -> None:
     implementation.land(landing(store), 3)
-    with pytest.raises(SpecificationError, match="needs every sample's time; nothing tells it for"):
+    with pytest.raises(SpecificationError, match="needs every sample's time; it is unknown for"):
         samples_of(store, temporal(implementation))
     assert store.registry.data_versions() == []
 
@@ -144,7 +144,7 @@ def test_a_split_that_nobody_knows_is_refused(store: Store) -> None:
         landing(store) / "a.csv", index=False
     )
     with pytest.raises(
-        SpecificationError, match="the split column has 'holdout'; it may say train"
+        SpecificationError, match="the split column has 'holdout'; allowed are train"
     ):
         samples_of(
             store, declared({"layout": "table", "table": {"label": "crop", "split": "fold"}})

@@ -327,7 +327,7 @@ def test_windows_and_numbers_have_no_class_to_choose(
         "table": {"label": "ndvi_01", "features": ["ndvi_02"]},
     }
     land_table(specification=table_specification(source=numbers))
-    with pytest.raises(SpecificationError, match="is a number; there are no classes"):
+    with pytest.raises(SpecificationError, match="is a number; it has no classes"):
         selected_files(
             CommittedDataset.open(store.workspace, store.registry, Reference("fields")),
             classes=["1"],

@@ -100,11 +100,11 @@ def scenes(**options: Any) -> dict[str, Any]:
         ),
         (
             {"classes": {False: "Norway"}},
-            r"classes: False is what YAML reads there, .*; quote it .* \"NO\"",
+            r"classes: False is how YAML parsed an unquoted value; quote it .* \"NO\"",
         ),
-        ({"classes": {0: False, 1: True}}, "classes: False is what YAML reads there"),
-        ({"classes": {1.5: "wheat"}}, r"classes: 1\.5 is what YAML reads there"),
-        ({"classes": {datetime.date(2024, 1, 1): "wheat"}}, "is what YAML reads there"),
+        ({"classes": {0: False, 1: True}}, "classes: False is how YAML parsed an unquoted value"),
+        ({"classes": {1.5: "wheat"}}, r"classes: 1\.5 is how YAML parsed an unquoted value"),
+        ({"classes": {datetime.date(2024, 1, 1): "wheat"}}, "is how YAML parsed an unquoted value"),
         (
             {"classes": {1: "2", 2: "1"}},
             "classes: 1, 2 is both a value and another class's name; rename it",
@@ -164,9 +164,9 @@ def test_a_table_that_cannot_be_meant_is_refused_with_the_reason(
         ),
         (
             {"classes": {0: "water", 1: "land"}},
-            "classes: 0 is the value that 'unlabelled' says is unknown",
+            "classes: 0 is the value that 'unlabelled' marks as unknown",
         ),
-        (scenes(unlabelled=2), "classes: 2 is the value that 'unlabelled' says is unknown"),
+        (scenes(unlabelled=2), "classes: 2 is the value that 'unlabelled' marks as unknown"),
         ({"split": {"method": "column"}}, "'column' does not go with layout 'scenes'"),
     ],
 )

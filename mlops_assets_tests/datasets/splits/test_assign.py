@@ -268,7 +268,7 @@ def test_the_split_column_may_use_common_names(written: str, meant: str) -> None
 
 
 def test_an_unknown_split_in_the_column_is_refused_with_its_name() -> None:
-    with pytest.raises(SpecificationError, match=r"has 'holdout', 'nan'; it may say train"):
+    with pytest.raises(SpecificationError, match=r"has 'holdout', 'nan'; allowed are train"):
         assign_splits(table([1, 2, 3], declared_split=["train", "holdout", "nan"]), split("column"))
 
 
@@ -320,7 +320,7 @@ def test_samples_without_a_time_are_named() -> None:
     contents.samples["path"] = ["a.tif", "b.tif", "c.tif"]
     with pytest.raises(
         SpecificationError,
-        match=r"needs every sample's time; nothing tells it for b\.tif, c\.tif; add",
+        match=r"needs every sample's time; it is unknown for b\.tif, c\.tif; add",
     ):
         assign_splits(contents, split("temporal"))
 

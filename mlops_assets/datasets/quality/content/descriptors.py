@@ -1,6 +1,6 @@
-"""A short vector for each sample, in which samples that look alike lie near each other.
+"""A short vector for each sample; vectors of similar samples are near each other.
 
-Only the vectors; what nearness means is decided by who uses them.
+Callers decide which distance counts as near.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class Descriptor:
     """
 
     def __init__(self, found: NDArray[np.float64]) -> None:
-        """Fit to the `cells` of at least one sample, shape (n, values), NaN where there is none."""
+        """Fit to the `cells` of at least one sample, shape (n, values), NaN where unknown."""
         from sklearn.decomposition import PCA
 
         known = ~np.isnan(found)

@@ -72,12 +72,12 @@ class Places:
 
     @property
     def on_ground(self) -> NDArray[np.bool_]:
-        """Which samples are known to lie somewhere on the Earth, (n,)."""
+        """Mask of the samples whose place on the Earth is known, (n,)."""
         return ~(np.isnan(self.longitude) | np.isnan(self.latitude))
 
     @property
     def in_scenes(self) -> bool:
-        """Whether samples are parts of scenes."""
+        """True if samples are parts of scenes."""
         return self.kind in ("patch", "window")
 
     @cached_property
@@ -99,8 +99,8 @@ class Places:
             corner = np.array([a * column + b * row + c, d * column + e * row + f])
             x, y = (corner[:, None] + [[0, a, b], [0, d, e]]).tolist()
             with suppress(CPLE_BaseError):  # as of a building site, whose distances are its own
-                here = earth_centred(*np.array(transform(self.crs[file], "EPSG:4326", x, y)))
-                found.append(np.linalg.norm(here[1:] - here[0], axis=1))
+                corners = earth_centred(*np.array(transform(self.crs[file], "EPSG:4326", x, y)))
+                found.append(np.linalg.norm(corners[1:] - corners[0], axis=1))
         return np.array(found, dtype=np.float64).reshape(-1, 2)
 
     def points(self, chosen: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -111,7 +111,7 @@ class Places:
         """Return the corners of boxes of this size (pixels) around the chosen samples' centres.
 
         They are x and y, of shape (m, 4, 2), in coordinates of each sample's own CRS; where it has
-        none, in pixels, with scenes far away from each other.
+        none, in pixels, with scenes far apart.
         """
         row, column = np.moveaxis(self.centres[chosen][:, None] + _CORNERS * size, -1, 0)
         a, b, c, d, e, f = self.transforms[self.file[chosen]].T[..., None]
@@ -122,7 +122,7 @@ class Places:
 
 
 def places_of(samples: pd.DataFrame, manifest: pd.DataFrame, shape: SampleShape) -> Places:
-    """Return where samples lie.
+    """Return the places of samples.
 
     Args:
         samples: of a data version.

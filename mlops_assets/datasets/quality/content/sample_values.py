@@ -28,8 +28,8 @@ from mlops_assets.datasets.versions.decoded_cache import (
     read_window_indices,
 )
 
-# bytes of decoded values, about a minute's work; of a larger version samples are drawn
-READ_AT_MOST = 2 << 30
+# of decoded values, about a minute of reading; of a larger version a subsample is read
+MAX_READ_BYTES = 2 << 30
 MIN_READ = 1000  # samples of each split, however large they are
 BLOCK_BYTES = 8 << 20  # values at once; larger blocks fall out of the processor's cache
 
@@ -66,7 +66,7 @@ class SampleValues:
 
         Args:
             committed: the data version.
-            most: bytes of decoded values to read at most, about; `READ_AT_MOST` if not given.
+            most: approximate limit of decoded values, bytes; `MAX_READ_BYTES` by default.
         """
         self._committed = committed
         shape = committed.document.input
@@ -75,17 +75,17 @@ class SampleValues:
         self.bands, self.classes = self._shape[0], len(committed.classes or [])
         splits = committed.samples["split"].to_numpy(dtype=object)
         self._split = {split: np.flatnonzero(splits == split) for split in SPLITS}
-        self.chosen = self._choice(READ_AT_MOST if most is None else most)
+        self.chosen = self._choice(MAX_READ_BYTES if most is None else most)
         self._file, paths = pd.factorize(committed.samples["path"])
         self._nodata = _nodata(committed, paths)
 
     @property
     def is_whole(self) -> bool:
-        """Whether all samples are read."""
+        """True if all samples are read."""
         return all(len(self.chosen[split]) == len(own) for split, own in self._split.items())
 
     def nodata(self, positions: NDArray[np.int64]) -> NDArray[np.float64]:
-        """Return the nodata values of samples, (n, bands), NaN where there is none."""
+        """Return the nodata values of samples, (n, bands), NaN where not declared."""
         return np.broadcast_to(self._nodata[self._file[positions]], (len(positions), self.bands))
 
     def blocks(self, split: str, chosen: NDArray[np.int64]) -> Iterator[Block]:

@@ -1,9 +1,6 @@
-"""One pass over the values of all samples, from which everything about content is made.
+"""One pass over the values of all samples, in bounded memory and time.
 
-In bounded memory and time.
-
-What is found in them is decided elsewhere; here values become digests, descriptors and drawn
-pixels.
+It yields digests, descriptors, statistics and drawn pixels; `findings` evaluates them.
 """
 
 from __future__ import annotations
@@ -22,7 +19,7 @@ from mlops_assets.datasets.specification.dataset import SPLITS
 
 FITTED = 2000  # training samples that descriptors are fitted to
 DRAWN = 50_000  # pixels or rows of training that percentiles and histograms are made of
-ASKED = 10_000  # labelled pixels or samples of training that label noise is looked for in
+ASKED = 10_000  # labelled pixels or samples of training that are checked for label noise
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
-"""Drawing some of many, the same ones every time: how time and memory stay bounded.
+"""A reproducible subsample of many items, which bounds time and memory.
 
-Who draws says in the report how many of how many.
+The report states the size of each subsample.
 """
 
 from __future__ import annotations

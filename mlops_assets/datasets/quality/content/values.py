@@ -1,8 +1,7 @@
 """The values of each band or feature.
 
-Here are statistics, percentiles, histograms, and counts of values that cannot be used.
-
-Works on blocks of samples as they come; which samples these are is decided in `scan`.
+They are statistics, percentiles, histograms, and counts of unusable values, of blocks of samples
+that `scan` chooses.
 """
 
 from __future__ import annotations
@@ -21,9 +20,8 @@ from mlops_assets.datasets.specification.dataset import QualityThresholds
 PERCENTILES = (1, 5, 25, 50, 75, 95, 99)
 BINS = 32
 BODY = (0.5, 99.5)  # percentiles that a histogram spans, so that one outlier does not flatten it
-MIN_DISTINCT = (
-    32  # a band with fewer values is a flag or a code, and has no upper end to saturate at
-)
+# a band with fewer values is a flag or a code, and cannot saturate
+MIN_DISTINCT = 32
 MIN_AT_END = 10
 PILE = 2  # so many times as many values at the upper end as at the next lower value are a pile-up
 SATURATED = (
@@ -41,8 +39,9 @@ def unusable(
 
     Args:
         block: shape (n, bands, ...).
-        nodata: the nodata value of each sample and band, shape (n, bands), NaN where there is none.
-        shown: which values alpha and masks leave, of the shape of the block, if there are any.
+        nodata: the nodata value of each sample and band, shape (n, bands), NaN where not declared.
+        shown: mask of the values that alpha and masks leave visible, of the shape of the block;
+            None without alpha and masks.
     """
     bad: NDArray[np.bool_] = (
         ~np.isfinite(block) if block.dtype.kind == "f" else np.zeros(block.shape, dtype=bool)
@@ -125,7 +124,7 @@ class BandValues:
         saturated: share of usable values at the upper end, of each band; see `SATURATED`.
         percentiles: of usable values, shape (bands, len(PERCENTILES)); NaN for a band without any.
         edges: lowest and highest edge of each band's histogram, shape (bands, 2).
-        histograms: counts, shape (bands, BINS); what lies outside the edges is in none.
+        histograms: counts, shape (bands, BINS); values outside the edges are not counted.
     """
 
     features: list[str]

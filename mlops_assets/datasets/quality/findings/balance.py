@@ -16,7 +16,7 @@ from mlops_assets.datasets.quality.checks import Check, outcome
 from mlops_assets.datasets.specification.dataset import SPLITS, QualityThresholds
 from mlops_assets.datasets.versions.contents import ClassName
 
-# times the distance that chance alone gives a split of its size, below which nothing is said of it
+# multiple of the distance by chance for a split of its size, below which it is not reported
 CHANCE = 2
 
 
@@ -53,7 +53,7 @@ def no_counts() -> pd.DataFrame:
 
 
 def imbalance(counts: pd.DataFrame) -> float | None:
-    """Return the ratio of the largest class in training to the smallest that occurs there."""
+    """Return the ratio of the largest class in training to the smallest that occurs."""
     trained = counts["train"][counts["train"] > 0]
     return float(trained.max() / trained.min()) if len(trained) else None
 
@@ -161,9 +161,9 @@ def labels_check(labels: pd.Series, classes: list[ClassName] | None, counts: pd.
     unknown = sorted(set(map(str, known.unique())) - {str(entry["value"]) for entry in classes})
     untrained = counts.index[(counts.sum(axis=1) > 0) & (counts["train"] == 0)].tolist()
     if unknown or untrained:
-        said = [f"labels {', '.join(unknown[:10])} are no class"] if unknown else []
-        said += [f"classes {', '.join(untrained)} have no training sample"] if untrained else []
-        return outcome("labels", False, f"{'; '.join(said)}; correct the data or the split")
+        problems = [f"labels {', '.join(unknown[:10])} are no class"] if unknown else []
+        problems += [f"classes {', '.join(untrained)} have no training sample"] if untrained else []
+        return outcome("labels", False, f"{'; '.join(problems)}; correct the data or the split")
     total, what = (
         (counts.to_numpy().sum(), "labelled pixels") if known.empty else (len(known), "labels")
     )

@@ -27,8 +27,8 @@ MEMBERS = 4  # of a group of copies that are named
 # sampled scene for copies.
 NEAR = 0.13
 MIN_DIMENSIONS = 3  # in fewer, near values are nothing special
-MAX_COMPARED = 10_000  # samples of each split that are looked up
-MAX_KNOWN = 100_000  # training samples they are looked up among
+MAX_COMPARED = 10_000  # samples of each split that are compared
+MAX_KNOWN = 100_000  # training samples they are compared with
 FOR_MEDIAN = 500
 
 
@@ -61,11 +61,11 @@ class NearCopies:
 
     Attributes:
         threshold: distance below which they are.
-        within: for each split, share of the looked up samples that have a near copy in it.
-        across: for validation and test, share of the looked up samples that have a near copy in
+        within: for each split, share of the compared samples that have a near copy in it.
+        across: for validation and test, share of the compared samples that have a near copy in
             training.
-        compared: for each split, number of samples looked up.
-        known: number of training samples they were looked up among.
+        compared: for each split, number of compared samples.
+        known: number of training samples they were compared with.
         pairs: the nearest pairs across splits: positions, and distance.
     """
 
@@ -125,7 +125,7 @@ def near_copies(
         splits: the split of each sample, shape (n,).
 
     Returns:
-        None if there is no telling: too few dimensions, or too few different training samples.
+        None if it cannot be decided: too few dimensions, or too few different training samples.
     """
     from scipy.spatial import cKDTree
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
 from mlops_assets.datasets.quality.checks import Check, outcome
 from mlops_assets.datasets.versions.committed_dataset import CommittedDataset
@@ -24,12 +23,14 @@ def check_readable(committed: CommittedDataset) -> Check:
         ThreadPoolExecutor(THREADS) as pool,
     ):
 
-        def check(row: Any) -> bool:
-            published = _is_published(committed, row)
-            done.advance(size=row.size)
+        def check(file: tuple[str, str, object, int]) -> bool:
+            path, sha256, href, size = file
+            published = _is_published(committed, path, sha256, by_reference=isinstance(href, str))
+            done.advance(size=size)
             return published
 
-        good = list(pool.map(check, files.itertuples()))
+        columns = [files[name].tolist() for name in ("path", "sha256", "href", "size")]
+        good = list(pool.map(check, zip(*columns, strict=True)))
     damaged = set(files["sha256"][[not one for one in good]])
     wrong = committed.manifest["path"][committed.manifest["sha256"].isin(damaged)].tolist()
     text = f"{len(committed.manifest)} file(s) have their published checksum"
@@ -41,17 +42,17 @@ def check_readable(committed: CommittedDataset) -> Check:
     return outcome("readable", not wrong, text, files=len(committed.manifest), wrong=len(wrong))
 
 
-def _is_published(committed: CommittedDataset, row: Any) -> bool:
-    if isinstance(row.href, str):
+def _is_published(committed: CommittedDataset, path: str, sha256: str, by_reference: bool) -> bool:
+    if by_reference:
         try:
-            committed.local_path(row.path)
+            committed.local_path(path)
         except (IntegrityError, StorageError):
             return False
         return True
-    key = object_key(row.sha256)
+    key = object_key(sha256)
     try:
-        return committed.workspace.stat(key).sha256 == str(row.sha256)
+        return committed.workspace.stat(key).sha256 == sha256
     except StorageError:
         if committed.workspace.exists(key):
-            raise  # it is there and cannot be read just now, which says nothing about it
+            raise  # it exists but cannot be read now, which is no sign of damage
         return False

@@ -1,6 +1,6 @@
-"""Label noise: training samples whose label contradicts what a model of the other samples says.
+"""Label noise: training samples whose label contradicts a model of the other samples.
 
-Suspects are for a person to look at. Nothing is corrected or left out.
+Suspects are for a person to review. No label is corrected or left out.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from mlops_assets.datasets.specification.dataset import QualityThresholds
 
 FOLDS = 5
 TREES = 100
-MIN_FOR_FOLDS = 2 * FOLDS  # samples, or samples of a class, below which there is no telling
+MIN_FOR_FOLDS = 2 * FOLDS  # samples, or samples of a class, below which labels cannot be judged
 # Confident learning alone takes hard samples of like classes for wrong labels: 15 % of Indian Pines
 # as it is. Where another label must be ten times as probable, from which on evidence counts as
 # strong (Jeffreys 1961, Theory of Probability, appendix B), it is 1.9 %, and 5.0 % after 5 % of the
@@ -47,7 +47,7 @@ class Suspects:
     Attributes:
         method: how they were found, with its source.
         asked: number of samples (of windows: pixels) that were asked about.
-        left_out: number of those of classes too rare, or in too few places, for any telling.
+        left_out: number of those of classes too rare, or in too few places, to judge.
         agreement: how well the model predicts labels out of fold: accuracy, or the coefficient of
             determination. Where it is poor, suspects may be hard samples.
         positions: positions of the suspects, worst first.
@@ -80,37 +80,37 @@ def suspect_classes(
             other, shape (n,).
 
     Returns:
-        None if there are too few samples, groups or classes for any telling.
+        None if there are too few samples, groups or classes to judge.
     """
     from cleanlab.filter import find_label_issues
     from sklearn.ensemble import ExtraTreesClassifier
 
-    chosen = np.flatnonzero(_tellable(y, groups))
+    chosen = np.flatnonzero(_judgeable(y, groups))
     classes, codes = np.unique(y[chosen], return_inverse=True)
     if len(classes) < 2:
         return None
-    probabilities, told = np.zeros((len(chosen), len(classes))), np.ones(len(chosen), dtype=bool)
+    probabilities, judged = np.zeros((len(chosen), len(classes))), np.ones(len(chosen), dtype=bool)
     for fitted, asked in _folds(codes, None if groups is None else groups[chosen], stratified=True):
         model = ExtraTreesClassifier(TREES, min_samples_leaf=2, random_state=SEED, n_jobs=-1)
         model.fit(X[chosen[fitted]], codes[fitted])
         # what several threads add up differs in the last digits from run to run
         model.set_params(n_jobs=1)
         probabilities[np.ix_(asked, model.classes_)] = model.predict_proba(X[chosen[asked]])
-        told[asked] = np.isin(codes[asked], model.classes_)
+        judged[asked] = np.isin(codes[asked], model.classes_)
     own = probabilities[np.arange(len(codes)), codes]
-    if len(np.unique(codes[told])) < len(classes):
+    if len(np.unique(codes[judged])) < len(classes):
         return None
     issues = find_label_issues(
-        codes[told], probabilities[told], return_indices_ranked_by="self_confidence", n_jobs=1
+        codes[judged], probabilities[judged], return_indices_ranked_by="self_confidence", n_jobs=1
     )
-    worst = np.flatnonzero(told)[issues]
+    worst = np.flatnonzero(judged)[issues]
     worst = worst[probabilities[worst].max(axis=1) >= EVIDENCE * own[worst]]
     likely = probabilities.argmax(axis=1)
     return Suspects(
         CLASS_METHOD,
-        int(told.sum()),
-        len(y) - int(told.sum()),
-        float((likely == codes)[told].mean()),
+        int(judged.sum()),
+        len(y) - int(judged.sum()),
+        float((likely == codes)[judged].mean()),
         chosen[worst],
         classes[codes[worst]],
         classes[likely[worst]],
@@ -120,7 +120,7 @@ def suspect_classes(
 def suspect_numbers(
     X: NDArray[np.float32], y: NDArray[np.float64], groups: NDArray[np.int64] | None
 ) -> Suspects | None:
-    """Find numbers that are far from what the other samples say; arguments as for classes."""
+    """Find numbers far from the predictions of the other samples; arguments as for classes."""
     from sklearn.ensemble import ExtraTreesRegressor
 
     if len(y) < MIN_FOR_FOLDS:
@@ -167,7 +167,7 @@ def noise_check(found: Suspects | None, thresholds: QualityThresholds) -> Check:
     )
 
 
-def _tellable(y: NDArray[np.int64], groups: NDArray[np.int64] | None) -> NDArray[np.bool_]:
+def _judgeable(y: NDArray[np.int64], groups: NDArray[np.int64] | None) -> NDArray[np.bool_]:
     """Return which samples are of classes with enough samples, in more than one group."""
     classes, codes, counts = np.unique(y, return_inverse=True, return_counts=True)
     enough = counts >= MIN_FOR_FOLDS

@@ -1,6 +1,6 @@
 """Leakage: test and validation samples that training has seen, by group, by place or by content.
 
-Exact: no sample is left out. Copies that only look alike are warnings, in `duplicates`.
+Exact: no sample is left out. Near copies are warnings, in `duplicates`.
 """
 
 from __future__ import annotations
@@ -108,16 +108,16 @@ def find_leakage(
 ) -> Leakage:
     """Find groups on both sides, and held-out samples that show what is trained on.
 
-    A patch is seen if the labelled pixel of a training patch lies in it; that the margins of two
+    A patch is seen if the labelled pixel of a training patch is in it; that the margins of two
     patches overlap is counted in `sharing`. A window or image is seen if it overlaps a training
     one. Places are compared with each other in pixels within a scene, and on the ground also across
     scenes: two dates or two overlapping scenes of one place. A temporal split has the same places
-    on both sides by intent, so that there only a place at the same time counts.
+    on both sides by intent, so only a place at the same time counts.
 
     Args:
         splits: the split of each sample of a data version.
         groups: the group of each, see `declared_groups`.
-        places: where they lie.
+        places: of the samples.
         method: how they were split.
     """
     train, held = np.flatnonzero(splits == "train"), np.flatnonzero(np.isin(splits, HELD_OUT))
@@ -154,7 +154,7 @@ def overlapping(
     """Return whether each held-out sample's footprint shares ground with a training sample's.
 
     Args:
-        places: where samples lie.
+        places: of the samples.
         train: positions of training samples.
         held: positions of held-out samples.
         train_size: height and width of what counts of a training sample, pixels around its centre.
@@ -182,7 +182,7 @@ def overlapping(
 def leakage_check(
     found: LeakageFigures, copies: ExactCopies, thresholds: QualityThresholds
 ) -> Check:
-    """Stop training on a split that leaks, and say how to fix it.
+    """Stop training on a split that leaks, and describe the fix.
 
     Args:
         found: what has been seen in training.

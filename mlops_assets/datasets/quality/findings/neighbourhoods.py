@@ -48,7 +48,7 @@ def suspects_in(
     Args:
         committed: the data version.
         scanned: its values.
-        places: where its samples lie.
+        places: of its samples.
         declared: the group of each sample, null where none is declared.
     """
     samples = committed.samples

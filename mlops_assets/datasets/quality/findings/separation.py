@@ -18,7 +18,7 @@ from mlops_assets.datasets.quality.content.subsample import draw
 from mlops_assets.datasets.specification.dataset import QualityThresholds
 
 PERCENTILES = (5, 25, 50, 75, 95)
-MAX_ASKED = 200_000  # test samples; training samples are all there
+MAX_ASKED = 200_000  # test samples; of training all samples are used
 # A sensor's point spread function mixes the light of neighbouring pixels: Huang et al. (2002),
 # Impact of sensor's point spread function on land cover characterization, Remote Sensing of
 # Environment 80, 203-212.

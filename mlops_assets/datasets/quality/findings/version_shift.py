@@ -1,8 +1,7 @@
 """Shift from the data version before: class shares, number labels, features and bands.
 
-How distributions are compared is in
-`datasets.diff.distribution_shift`. A warning says that they differ, not which
-version is right.
+Distributions are compared in `datasets.diff.distribution_shift`. A warning reports a difference,
+not which version is right.
 """
 
 from __future__ import annotations
