@@ -147,7 +147,7 @@ def test_a_table_is_where_and_when_its_rows_are(store: Store, tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("name", ["bare", "photos"])
-def test_what_nobody_knows_is_null_and_said_to_be_unknown(name: str, store: Store) -> None:
+def test_unknown_values_are_null_and_stated_to_be_unknown(name: str, store: Store) -> None:
     row = store.registry.data_version(Reference(name))
     for found in items(store, name):
         assert found["geometry"] is None and "bbox" not in found
@@ -207,7 +207,7 @@ def test_what_is_not_known_is_left_out(name: str, store: Store) -> None:
     assert not nulls([collection(store, name), *items(store, name)])
 
 
-def test_an_assessed_version_has_figures_and_says_what_failed_by_which_thresholds(
+def test_an_assessed_version_has_figures_failed_checks_and_thresholds(
     tmp_path: Path,
 ) -> None:
     store = Store(
@@ -395,12 +395,12 @@ def test_an_item_of_a_catalogue_keeps_its_name_and_names_its_source(store: Store
     )
 
 
-def test_what_all_items_say_of_a_band_is_in_the_collection(store: Store) -> None:
+def test_band_fields_on_which_all_items_agree_are_in_the_collection(store: Store) -> None:
     shared = collection(store, "found")["item_assets"]["image"]["bands"]
     assert [band.get("eo:common_name") for band in shared] == ["blue", "green", "red", "nir"]
 
 
-def test_what_an_item_says_of_platform_and_bands_is_kept(store: Store) -> None:
+def test_platform_and_bands_of_an_item_are_kept(store: Store) -> None:
     for item in items(store, "found"):
         assert PLATFORM.items() <= item["properties"].items()
         assert "mission" not in item["properties"]  # a number is no name of one
@@ -423,7 +423,7 @@ def test_what_an_item_says_of_platform_and_bands_is_kept(store: Store) -> None:
     }
 
 
-def test_a_declared_extent_is_for_what_the_files_do_not_say(tmp_path: Path) -> None:
+def test_a_declared_extent_fills_in_for_the_files(tmp_path: Path) -> None:
     root = tmp_path / "workspace"
     store = Store(
         Workspace(root.as_uri()),
@@ -457,7 +457,7 @@ def test_a_declared_extent_is_for_what_the_files_do_not_say(tmp_path: Path) -> N
     assert found["mlops:extent"] == "approximate; as declared"
 
 
-def test_the_collection_says_what_was_declared(store: Store) -> None:
+def test_the_collection_has_the_declaration(store: Store) -> None:
     found = collection(store, "stacked")
     assert (found["license"], found["title"]) == ("CC-BY-4.0", "Two scenes, v1")
     assert found["providers"] == [

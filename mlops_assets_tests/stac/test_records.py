@@ -252,7 +252,7 @@ def test_a_table_without_extent_is_nowhere_and_of_an_unknown_time(store: Store) 
     assert document(store, key)["extent"]["spatial"]["bbox"] == [WHOLE_WORLD]
 
 
-def test_a_georeferenced_scene_says_where_it_is(store: Store) -> None:
+def test_a_georeferenced_scene_has_a_geometry(store: Store) -> None:
     items = [
         document(store, item)
         for _, item in hrefs(store, dataset_collection_key("scenes", "v1"), "item")
@@ -318,7 +318,7 @@ def test_a_model_names_its_data_by_split(model: str, store: Store) -> None:
 
 
 @pytest.mark.parametrize("model", ["crops", "cover"])
-def test_a_model_record_says_what_the_registry_says(model: str, store: Store) -> None:
+def test_a_model_record_agrees_with_the_registry(model: str, store: Store) -> None:
     row = latest_model(store, model)
     run, properties = (
         store.registry.run(row.run_id),
@@ -426,7 +426,7 @@ def test_a_model_record_is_valid_by_the_mlm_schema(
 
 
 @pytest.mark.parametrize("gone", ["mlm:input", "mlm:output", "mlm:architecture", "mlm:tasks"])
-def test_the_mlm_schema_misses_what_must_be_there(
+def test_the_mlm_schema_misses_required_fields(
     gone: str, store: Store, mlm: Draft7Validator
 ) -> None:
     found = document(store, model_item_key("cover", latest_model(store, "cover").version))

@@ -98,7 +98,7 @@ def test_files_that_the_layout_does_not_read_are_noted_and_change_nothing(
 
 
 @pytest.mark.parametrize("name", ["more.zip", "sub/more.TAR.GZ", "more.7z"])
-def test_an_archive_is_not_unpacked_and_says_so(store: Store, land_table: Land, name: str) -> None:
+def test_an_archive_is_reported_and_not_unpacked(store: Store, land_table: Land, name: str) -> None:
     (landing(store) / name).parent.mkdir(exist_ok=True)
     (landing(store) / name).write_bytes(b"PK")
     for number in range(30):
@@ -108,7 +108,7 @@ def test_an_archive_is_not_unpacked_and_says_so(store: Store, land_table: Land, 
     assert notes[-1] == "10 more files are not read by this layout"
 
 
-def test_a_landing_of_nothing_but_an_archive_is_empty_and_says_why(store: Store) -> None:
+def test_a_landing_with_only_an_archive_is_reported_as_empty(store: Store) -> None:
     (landing(store) / "fields.zip").write_bytes(b"PK")
     with pytest.raises(
         EmptyLanding,
@@ -215,7 +215,7 @@ def digest_of(files: pd.DataFrame, samples: pd.DataFrame, source: dict[str, Any]
     return digest_of_documents(files, samples, document)
 
 
-def test_the_digest_of_a_catalogue_does_not_depend_on_where_it_lies_or_how_it_is_searched() -> None:
+def test_the_digest_of_a_catalogue_does_not_depend_on_its_location_or_the_search() -> None:
     samples = pd.DataFrame(
         {"path": ["a"], "row": [0], "column": [0], "label": ["x"], "group": None, "split": "train"}
     )
@@ -290,7 +290,7 @@ def test_the_digest_depends_on_every_fact_of_a_sample() -> None:
     assert len(set(digests)) == 1 + len(changes)
 
 
-def test_the_digest_depends_on_how_the_source_is_read_but_not_on_where_it_lies() -> None:
+def test_the_digest_depends_on_reading_options_but_not_on_the_location() -> None:
     samples = pd.DataFrame(
         {"path": ["a"], "row": [0], "column": [-1], "label": ["x"], "group": None, "split": "train"}
     )
@@ -314,7 +314,7 @@ def test_the_digest_depends_on_how_the_source_is_read_but_not_on_where_it_lies()
 # what is published
 
 
-def test_the_row_tells_what_was_committed_by_whom(land_table: Land) -> None:
+def test_the_row_records_content_and_principal(land_table: Land) -> None:
     row = land_table(crops_table(300)).version
     assert (row.dataset, row.version, row.created_by, row.files, row.samples) == (
         "fields",
@@ -328,7 +328,7 @@ def test_the_row_tells_what_was_committed_by_whom(land_table: Land) -> None:
     assert row.size == len(crops_table(300).to_csv(index=False))
 
 
-def test_only_registered_files_lie_under_the_datasets(
+def test_only_registered_files_are_stored_under_the_datasets(
     store: Store, land_table: Land, land_scenes: Land
 ) -> None:
     land_table()

@@ -248,7 +248,7 @@ def test_a_file_that_went_and_came_back_gives_the_first_version_again(
 
 
 @pytest.mark.usefixtures("settled")
-def test_other_options_of_reading_make_every_file_be_looked_at_again(
+def test_other_reading_options_make_every_file_be_read_again(
     store: Store, landing: Path, opened: list[str]
 ) -> None:
     again(store)
@@ -290,7 +290,7 @@ def test_an_object_that_is_gone_or_cut_is_stored_again(store: Store, landing: Pa
 
 
 @pytest.mark.usefixtures("settled")
-def test_a_damaged_object_of_the_right_size_is_mended_by_hashing_all_again(
+def test_a_damaged_object_of_the_right_size_is_repaired_by_rehash(
     store: Store, landing: Path
 ) -> None:
     again(store)

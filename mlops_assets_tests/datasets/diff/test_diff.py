@@ -81,7 +81,7 @@ def manifest(files: dict[str, str]) -> pd.DataFrame:
     )
 
 
-def test_files_are_told_apart_by_path_and_checksum() -> None:
+def test_files_are_matched_by_path_and_checksum() -> None:
     before = manifest({"a": "1", "b": "22", "c": "333", "old/d": "4444"})
     after = manifest({"a": "1", "b": "XX!", "e": "55555", "new/d": "4444"})
     found = file_changes(before, after)
@@ -173,7 +173,9 @@ def test_samples_of_a_renamed_file_are_followed(store: Store) -> None:
     assert found.samples.unchanged == 10
 
 
-def test_pixels_that_are_relabelled_or_left_out_are_told(store: Store, land_scenes: Land) -> None:
+def test_pixels_that_are_relabelled_or_left_out_are_reported(
+    store: Store, land_scenes: Land
+) -> None:
     before = land_scenes()
     after = land_scenes(
         scenes_specification(
@@ -306,7 +308,9 @@ def test_a_table_with_a_column_more_keeps_its_rows(store: Store, land_table: Lan
     )
 
 
-def test_rows_moved_between_splits_by_another_seed_are_told(store: Store, land_table: Land) -> None:
+def test_rows_moved_between_splits_by_another_seed_are_reported(
+    store: Store, land_table: Land
+) -> None:
     table = crops_table(300)
     found = rows(
         store, land_table, table, table, split={"seed": 7, "fractions": {"train": 0.6, "test": 0.4}}
@@ -412,7 +416,7 @@ def test_numbers_are_compared_by_mean_and_deviation(store: Store, land_table: La
     assert len(found.samples.relabelled) == 300
 
 
-def test_bands_that_have_shifted_are_told_by_how_much(store: Store) -> None:
+def test_shifts_of_bands_are_measured(store: Store) -> None:
     rng = np.random.default_rng(0)
 
     def landed(mean: float, std: float) -> dict[str, bytes]:
@@ -481,7 +485,7 @@ def test_statistics_are_computed_as_the_quality_report_publishes_them(
     assert [shift.std_after for shift in shifts] == report["std"]
 
 
-def test_everything_can_be_said_in_json(store: Store, land_scenes: Land) -> None:
+def test_all_differences_are_in_the_json_document(store: Store, land_scenes: Land) -> None:
     before = land_scenes()
     write_scene(store.workspace.root / scenes_specification().source.url, "b", seed=3)
     document = between(store, before, land_scenes()).document()

@@ -139,7 +139,7 @@ def test_a_transform_draws_anew_for_each_sample_and_leaves_the_trainers_draws_al
     assert len(set(seen)) == len(seen) > 50
 
 
-def test_a_run_that_was_broken_off_goes_on_with_the_epoch_it_was_in(store: Store) -> None:
+def test_an_interrupted_run_resumes_in_the_same_epoch(store: Store) -> None:
     data = training_data(store, "row")
     loader = data.loader("train", 16, seed=1)
     epochs = [epoch(loader) for _ in range(3)]

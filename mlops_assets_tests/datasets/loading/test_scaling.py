@@ -221,12 +221,12 @@ def test_a_feature_without_a_value_is_named() -> None:
     ],
     ids=str,
 )
-def test_a_scaling_that_says_nothing_clear_is_refused(value: Any, message: str) -> None:
+def test_an_ambiguous_scaling_is_refused(value: Any, message: str) -> None:
     with pytest.raises(ValidationError, match=message):
         declared(value)
 
 
-def test_unknown_bands_are_named_with_those_there_are(store: Store) -> None:
+def test_unknown_bands_are_named_with_the_existing_ones(store: Store) -> None:
     dataset = committed(store, "patch")
     with pytest.raises(
         SpecificationError, match="scenes@v1 has no B04, B08; it has B001, B002, B003, B004"

@@ -198,7 +198,7 @@ def test_a_frame_of_pixels_has_the_bands_as_columns(land_scenes: Land, opened: O
     assert set(frame["label"]) == {"water", "land"}
 
 
-def test_there_is_no_frame_of_patches(land_scenes: Land, opened: Open) -> None:
+def test_patches_have_no_frame(land_scenes: Land, opened: Open) -> None:
     land_scenes()
     with pytest.raises(SpecificationError, match="read as patch; a frame needs 'inputs: pixel'"):
         TrainingData(opened("scenes"), "classification").frame("train")

@@ -135,7 +135,7 @@ def test_a_published_report_is_taken_up_again(
 
 @pytest.mark.usefixtures("undrawn")
 @pytest.mark.parametrize("harm", ["change", "remove"])
-def test_a_changed_report_is_made_anew_and_mended(
+def test_a_changed_report_is_measured_again_and_repaired(
     store: Store, land_table: Land, assessed: Assess, scans: list[Any], harm: str
 ) -> None:
     land_table()
@@ -234,7 +234,7 @@ def test_statistics_of_scenes_are_those_of_training_pixels(
     assert quality.statistics["features"] == ["B001", "B002", "B003", "B004"]
 
 
-def test_a_band_without_any_value_is_told(store: Store, assessed: Assess) -> None:
+def test_a_band_without_any_value_is_reported(store: Store, assessed: Assess) -> None:
     source = {"url": "landing/scenes", "layout": "scenes", "scenes": {"read": "windows", "size": 8}}
     path = store.workspace.root / "landing/scenes/images/z.tif"
     write_scene(path.parents[1], "z")
@@ -432,7 +432,7 @@ def test_a_damaged_object_blocks_and_nothing_is_computed_from_it(
 
 
 @pytest.mark.usefixtures("undrawn")
-def test_landing_a_file_again_mends_its_damaged_object(
+def test_landing_a_file_again_repairs_its_damaged_object(
     store: Store, land_table: Land, assessed: Assess
 ) -> None:
     land_table()

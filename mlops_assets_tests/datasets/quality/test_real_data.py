@@ -159,7 +159,7 @@ def test_a_folder_of_images_with_copies_across_splits(store: Store) -> None:
 
 
 @pytest.mark.usefixtures("few_trees", "undrawn")
-def test_copies_among_images_too_many_to_read_are_told_by_their_checksums(
+def test_copies_among_images_too_many_to_read_are_found_by_checksum(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sample_values, "MAX_READ_BYTES", 10)

@@ -87,7 +87,7 @@ def test_the_files_come_back_byte_for_byte_and_nothing_else(
     assert {path.name for path in target.iterdir()} == {"train", "validation", "test"}
 
 
-def test_a_recalled_folder_committed_elsewhere_has_the_same_digest(
+def test_a_recalled_folder_has_the_same_digest_in_another_workspace(
     store: Store,
     tmp_path: Path,
     target: Path,
@@ -278,7 +278,7 @@ def test_a_table_comes_back_whole(
         ),
     ],
 )
-def test_what_there_is_not_cannot_be_recalled(
+def test_unknown_versions_splits_and_classes_cannot_be_recalled(
     committed: CommittedDataset,
     target: Path,
     splits: list[str] | None,
@@ -356,7 +356,7 @@ def test_a_full_folder_keeps_its_own_files(committed: CommittedDataset, target: 
     assert tree(target) == images() | mine
 
 
-def test_other_files_of_the_same_name_are_all_told_and_nothing_is_written(
+def test_other_files_of_the_same_name_are_all_reported_and_nothing_is_written(
     committed: CommittedDataset, target: Path
 ) -> None:
     for path in (WHEAT, "train/maize/1.npy"):
@@ -402,7 +402,7 @@ def test_a_link_on_the_way_is_not_followed(
     assert [path.name for path in target.iterdir()] == ["test"]
 
 
-def test_a_link_put_there_after_we_looked_is_not_followed(
+def test_a_link_made_after_the_inspection_is_not_followed(
     committed: CommittedDataset, target: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     elsewhere = tmp_path / "elsewhere"
@@ -492,7 +492,7 @@ def test_a_folder_above_the_workspace_does_not_let_files_into_it(store: Store) -
         ),
     ],
 )
-def test_where_nothing_can_be_written_it_is_said(
+def test_an_unwritable_target_is_reported(
     committed: CommittedDataset, target: str, said: str
 ) -> None:
     with pytest.raises(StorageError, match=said):
@@ -514,7 +514,7 @@ def test_names_that_lead_elsewhere_are_refused_whoever_wrote_the_manifest(
 # damage and interruption
 
 
-def test_objects_that_are_gone_or_cut_short_are_all_told_and_nothing_is_written(
+def test_missing_and_truncated_objects_are_all_reported_and_nothing_is_written(
     store: Store, committed: CommittedDataset, target: Path
 ) -> None:
     object_path(store, committed, WHEAT).unlink()
@@ -531,7 +531,7 @@ def test_objects_that_are_gone_or_cut_short_are_all_told_and_nothing_is_written(
     assert not target.exists()
 
 
-def test_a_tampered_object_is_told_when_it_is_copied_and_the_rest_is_there(
+def test_a_tampered_object_is_reported_when_it_is_copied_and_the_rest_is_written(
     store: Store, committed: CommittedDataset, target: Path
 ) -> None:
     for path in (WHEAT, "train/maize/1.npy"):
@@ -583,7 +583,7 @@ def test_an_interrupted_recall_is_carried_on(
     assert tree(target) == images()
 
 
-def test_what_a_killed_recall_left_is_cleared_away(
+def test_the_remains_of_a_killed_recall_are_removed(
     committed: CommittedDataset, target: Path
 ) -> None:
     (target / STAGING).mkdir(parents=True)
@@ -615,7 +615,7 @@ def test_two_recalls_to_one_folder_do_not_mix(committed: CommittedDataset, targe
     assert tree(target) == images()
 
 
-def test_a_full_disk_is_said_and_leaves_no_half_file(
+def test_a_full_disk_is_reported_and_leaves_no_partial_file(
     committed: CommittedDataset, target: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(*_: object) -> None:

@@ -59,7 +59,7 @@ def test_a_version_as_published_passes(store: Store, committed: CommittedDataset
     assert result.size == sum(map(len, images().values())) + sum(file.size for file in documents)
 
 
-def test_every_kind_of_damage_is_told(store: Store, committed: CommittedDataset) -> None:
+def test_every_kind_of_damage_is_reported(store: Store, committed: CommittedDataset) -> None:
     paths = sorted(images())
     damage(object_path(store, committed, paths[0]))
     damage(object_path(store, committed, paths[1]), b"short")
@@ -77,7 +77,7 @@ def test_every_kind_of_damage_is_told(store: Store, committed: CommittedDataset)
     assert "has 5 bytes, not" in result.damages[1].detail
 
 
-def test_one_object_behind_several_files_is_told_of_each(store: Store) -> None:
+def test_one_object_behind_several_files_is_reported_for_each(store: Store) -> None:
     committed = land_images(
         store, {**images(), "test/wheat/copy.npy": images()["test/wheat/1.npy"]}
     )
@@ -86,7 +86,7 @@ def test_one_object_behind_several_files_is_told_of_each(store: Store) -> None:
 
 
 @pytest.mark.parametrize("name", ["manifest.parquet", "samples.parquet", "version.json"])
-def test_a_damaged_document_is_told_and_the_others_are_read(
+def test_a_damaged_document_is_reported_and_the_others_are_read(
     store: Store, committed: CommittedDataset, name: str
 ) -> None:
     path = f"datasets/tiles/v1/{name}"
@@ -98,7 +98,7 @@ def test_a_damaged_document_is_told_and_the_others_are_read(
     assert found(store) == {path: "missing"}
 
 
-def test_a_digest_that_is_not_the_manifests_is_told(
+def test_a_digest_that_does_not_match_the_manifest_is_reported(
     store: Store, committed: CommittedDataset
 ) -> None:
     with store.registry.transaction("change") as session:
@@ -117,7 +117,7 @@ def test_only_the_version_that_is_named_is_verified(
     assert found(store) == {"test/wheat/3.npy": "changed"}
 
 
-def test_a_version_that_does_not_exist_is_said_so(
+def test_a_version_that_does_not_exist_is_reported(
     store: Store, committed: CommittedDataset
 ) -> None:
     with pytest.raises(NotFound, match="tiles@v9 is not known; tiles has v1"):
@@ -158,7 +158,7 @@ def test_a_workspace_in_a_bucket_is_verified(s3: Bucket, tmp_path: Path) -> None
     assert found(store) == {paths[0]: "changed", paths[1]: "size", paths[2]: "missing"}
 
 
-def test_a_server_that_refuses_is_told_of_each_file(
+def test_a_server_that_refuses_is_reported_for_each_file(
     faulty_s3: FaultyBucket, tmp_path: Path
 ) -> None:
     store = Store(

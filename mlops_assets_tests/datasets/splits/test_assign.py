@@ -349,7 +349,7 @@ def test_a_block_without_a_size_has_32_pixels() -> None:
 
 
 @pytest.mark.parametrize("known", [None, [0.5, None, 0.5]])
-def test_rows_and_images_that_do_not_say_where_they_are_have_no_blocks(known: Any) -> None:
+def test_rows_and_images_without_a_place_have_no_blocks(known: Any) -> None:
     places = {} if known is None else {"longitude": known, "latitude": known}
     with pytest.raises(
         SpecificationError, match=r"needs to know where samples are, and \d of 3 have no longitude"

@@ -146,14 +146,14 @@ def test_classes_that_a_split_lacks_are_named_before_and_at_the_commit(store: St
     )
 
 
-def test_an_empty_split_is_shown_and_not_an_error(store: Store) -> None:
+def test_an_empty_split_is_listed_and_not_an_error(store: Store) -> None:
     land(store, crops_table(90).assign(farm="one"))
     found = preview(store.workspace, store.registry, table({"method": "group"}, group="farm"), [0])
     assert found.tables[0].refused is not None
     assert "test" in found.tables[0].empty or "train" in found.tables[0].empty
 
 
-def test_what_no_seed_can_mend_is_an_error(store: Store) -> None:
+def test_a_split_that_no_seed_can_fix_is_an_error(store: Store) -> None:
     land(store, crops_table(90).assign(fold="other"))
     with pytest.raises(SpecificationError, match="the split column has 'other'"):
         preview(store.workspace, store.registry, table({"method": "column"}, split="fold"), [0])

@@ -354,7 +354,7 @@ def test_a_cache_that_is_deleted_while_it_is_written_is_written_again(
     np.testing.assert_array_equal(X, read_anew(data, "train")[0])
 
 
-def test_deleting_the_cache_while_it_is_read_harms_nobody(store: Store) -> None:
+def test_deleting_the_cache_while_it_is_read_does_no_harm(store: Store) -> None:
     data = training_data(store, "patch")
     X, _ = data.memmap("train")
     expected = np.array(X)

@@ -303,7 +303,7 @@ def times(content: bytes) -> list[tuple[datetime | str | None, ...]]:
     return [tuple(row.values()) for row in table.to_pylist()]
 
 
-def test_a_file_without_a_time_has_that_of_its_publication_and_says_so() -> None:
+def test_a_file_without_a_time_has_that_of_its_publication_and_states_so() -> None:
     assert times(written(SCENE)) == [(SCENE["datetime"], None, None, None)]
     assert times(written(BY_REFERENCE)) == [(CREATED, None, None, "unknown")]
     assert read_manifest(written(BY_REFERENCE))["datetime"].isna().all()

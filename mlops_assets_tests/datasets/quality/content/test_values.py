@@ -81,7 +81,7 @@ def test_infinite_values_are_missing() -> None:
 
 
 @pytest.mark.parametrize("nodata", [0, 255])
-def test_nodata_is_said_by_each_samples_own_file(nodata: int) -> None:
+def test_nodata_is_that_of_the_file_of_each_sample(nodata: int) -> None:
     block = np.full((2, 2), nodata, dtype=np.uint8)
     assert unusable(block, np.array([NOTHING, [nodata, nodata]])).tolist() == [
         [False, False],

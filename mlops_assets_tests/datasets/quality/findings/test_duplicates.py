@@ -108,7 +108,7 @@ def test_near_copies_within_a_split_are_found() -> None:
     assert found.within == {"train": pytest.approx(0.2)}
 
 
-def test_two_features_are_too_few_to_tell() -> None:
+def test_two_features_are_too_few_to_find_near_copies() -> None:
     rows = np.random.default_rng(0).normal(size=(50, 2)).astype(np.float32)
     assert near_copies(rows, digested(rows), splits(40, 0, 10)) is None
 

@@ -52,7 +52,7 @@ def test_two_files_of_one_object_are_both_damaged(store: Store, land_table: Land
     assert "copy.csv, samples.csv" in check_readable(committed).description
 
 
-def test_storage_that_does_not_answer_says_nothing_about_the_files(
+def test_storage_that_does_not_answer_is_no_sign_of_damage(
     committed: CommittedDataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def unavailable(key: str) -> FileStat:

@@ -89,13 +89,13 @@ def test_classes_too_rare_or_of_one_place_are_left_out() -> None:
 
 
 @pytest.mark.parametrize("rows", [0, 5, 9])
-def test_a_few_samples_tell_nothing(rows: int) -> None:
+def test_a_few_samples_cannot_be_judged(rows: int) -> None:
     X, y, fields = crops(rows=600)
     assert suspect_classes(X[:rows], y[:rows], fields[:rows]) is None
     assert suspect_numbers(X[:rows], y[:rows].astype(float), None) is None
 
 
-def test_one_class_or_one_place_tells_nothing() -> None:
+def test_one_class_or_one_place_cannot_be_judged() -> None:
     X, y, fields = crops()
     assert suspect_classes(X, np.zeros_like(y), fields) is None
     assert suspect_classes(X, y, np.zeros_like(fields)) is None
@@ -140,5 +140,5 @@ def test_many_suspects_are_warned_of(suspects: int, passes: bool) -> None:
     assert (found.passed, found.blocking, found.values["share"]) == (passes, False, suspects / 100)
 
 
-def test_nothing_told_is_said() -> None:
+def test_a_check_without_estimate_passes() -> None:
     assert "too few" in noise_check(None, QualityThresholds()).description

@@ -146,7 +146,7 @@ def test_windows_of_a_grid_only_touch_and_shifted_ones_overlap() -> None:
     assert found_in(samples, files({"path": "a"}, {"path": "b"}), shape) == [3]
 
 
-def test_scenes_without_georeference_are_never_held_against_each_other() -> None:
+def test_scenes_without_georeference_are_never_compared() -> None:
     samples = samples_at([("a", 0, 0), ("b", 0, 0), ("b", 1, 0)], "tee")
     assert found_in(samples, files({"path": "a"}, {"path": "b"}), PatchShape(size=5)) == []
 
@@ -214,14 +214,14 @@ def test_overlapping_scenes_are_found_through_their_georeference() -> None:
     assert found_in(samples, manifest, shape) == [1]
 
 
-def test_patches_of_overlapping_scenes_are_held_against_training_pixels() -> None:
+def test_patches_of_overlapping_scenes_are_compared_with_training_pixels() -> None:
     manifest = files(utm("one", 500_000, 4_700_000), utm("east", 500_100, 4_700_000))
     samples = samples_at([("one", 5, 20), ("east", 5, 8), ("east", 5, 7), ("east", 5, 10)], "teee")
     # columns 18, 17 and 20 of the first scene
     assert found_in(samples, manifest, PatchShape(size=5)) == [1, 3]
 
 
-def test_scenes_of_neighbouring_zones_are_held_against_each_other() -> None:
+def test_scenes_of_neighbouring_zones_are_compared() -> None:
     from rasterio.warp import transform
 
     x, y = (v[0] for v in transform(UTM31, UTM32, [800_320], [4_700_000 - 320]))
@@ -244,7 +244,7 @@ def test_images_of_other_resolution_overlap_by_their_ground() -> None:
     assert found_in(samples, manifest, ImageShape(height=32, width=32)) == [1]
 
 
-def test_images_in_degrees_overlap_too_and_far_away_ones_are_not_projected() -> None:
+def test_images_in_degrees_overlap_too_and_distant_ones_are_not_projected() -> None:
     step = 0.0001
     manifest = files(
         utm("a", 2.8, 42.3, DEGREES, step, height=64, width=64),
@@ -257,7 +257,7 @@ def test_images_in_degrees_overlap_too_and_far_away_ones_are_not_projected() -> 
     assert found_in(samples, manifest, ImageShape(height=64, width=64)) == [1]
 
 
-def test_a_turned_grid_is_laid_as_it_lies() -> None:
+def test_the_footprint_of_a_rotated_grid_is_rotated() -> None:
     s = 10 / 2**0.5  # 45 degrees
     turned = {"crs": UTM31, "transform": [s, s, 500_000, s, -s, 4_700_000]}
     manifest = files({"path": "a", **turned}, {"path": "b", **turned})

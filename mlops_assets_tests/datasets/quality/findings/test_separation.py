@@ -77,7 +77,7 @@ def test_metres_are_counted_across_scenes() -> None:
     assert separation_check(found).passed  # side by side is no nearness
 
 
-def test_rows_have_ten_metres_and_nothing_is_said_of_rows_without_a_place() -> None:
+def test_rows_have_a_limit_of_ten_metres_and_need_a_place() -> None:
     rows = samples_at([("t", 0, -1), ("t", 1, -1)], "te")
     assert measured(rows, files({"path": "t"}), RowShape()) is None
     rows = rows.assign(longitude=[10, 10.00005], latitude=50)

@@ -49,7 +49,7 @@ def test_more_of_the_same_is_no_shift(land_table: Land, shift: Callable[..., Che
 
 
 @pytest.mark.parametrize("before_is_assessed", [True, False])
-def test_other_values_and_other_class_shares_are_told(
+def test_other_values_and_other_class_shares_are_reported(
     store: Store, land_table: Land, assessed: Assess, before_is_assessed: bool
 ) -> None:
     land_table()
@@ -76,7 +76,7 @@ def test_other_values_and_other_class_shares_are_told(
     ).passed
 
 
-def test_other_number_labels_are_told(land_table: Land, shift: Callable[..., Check]) -> None:
+def test_other_number_labels_are_reported(land_table: Land, shift: Callable[..., Check]) -> None:
     frame = crops_table().drop(columns="farm")
     land_table(frame.assign(crop=frame["ndvi_01"]))
     land_table(frame.assign(crop=frame["ndvi_01"] + 1))
@@ -102,7 +102,7 @@ def test_bands_of_scenes_are_compared(
     assert shift("scenes").values["largest_class_shift"] > 0
 
 
-def test_a_version_before_that_cannot_be_read_is_told(
+def test_an_unreadable_previous_version_is_reported(
     store: Store, land_table: Land, shift: Callable[..., Check]
 ) -> None:
     land_table()
@@ -117,7 +117,7 @@ def test_a_version_before_that_cannot_be_read_is_told(
     assert shift().passed
 
 
-def test_features_and_classes_of_one_version_only_and_constants_are_told(
+def test_features_and_classes_of_one_version_only_and_constants_are_reported(
     land_table: Land, shift: Callable[..., Check]
 ) -> None:
     frame = crops_table().drop(columns="farm")
