@@ -9,7 +9,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 START = b"version https://git-lfs.github.com/spec/"
-MIN_BYTES, MAX_BYTES = 100, 1024  # of a pointer; the specification has it smaller than 1024
+# of a pointer; the specification has it smaller than 1024
+MIN_BYTES = 100
+MAX_BYTES = 1024
 NAMED = 5
 POINTER = (
     "is a Git LFS pointer, not the data itself; run 'git lfs pull' in the repository that it comes"

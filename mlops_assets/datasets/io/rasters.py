@@ -208,9 +208,11 @@ def read_strip(
     """
     from rasterio.windows import Window
 
-    first, last = max(top - half, 0), min(bottom + half, raster.height)
+    first = max(top - half, 0)
+    last = min(bottom + half, raster.height)
     strip = read_values(raster, Window(0, first, raster.width, last - first), bands, what)
-    above, below = half - (top - first), half - (last - bottom)
+    above = half - (top - first)
+    below = half - (last - bottom)
     return np.pad(strip, ((0, 0), (above, below), (half, half)), mode="symmetric")
 
 
@@ -383,7 +385,8 @@ def band_roles(raster: Raster, names: Sequence[str] | None = None) -> BandRoles:
 
 def _scaled(raster: Raster, roles: BandRoles) -> FileRow:
     """Return scales and offsets from values of measured bands to physical ones, None if 1 and 0."""
-    every_scale, every_offset = raster.scales, raster.offsets
+    every_scale = raster.scales
+    every_offset = raster.offsets
     scales = [float(every_scale[band - 1]) for band in roles.measured]
     offsets = [float(every_offset[band - 1]) for band in roles.measured]
     plain = set(scales) == {1.0} and set(offsets) == {0.0}

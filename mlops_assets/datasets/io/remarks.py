@@ -16,7 +16,9 @@ from pathlib import Path
 from mlops_assets.datasets.io.rasterio_types import Raster
 from mlops_assets.datasets.versions.contents import FileRow
 
-EMPTY, PALETTE, TURNED = "empty", "palette", "turned"
+EMPTY = "empty"
+PALETTE = "palette"
+TURNED = "turned"
 TEXTS = {
     EMPTY: (
         "no pixel has data (nodata, alpha, mask, NaN); left out of all splits; remove it, or"

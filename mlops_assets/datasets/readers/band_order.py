@@ -76,7 +76,8 @@ def _order_part(
     names = list(like["band_names"] or ())
     order = wanted if sorted(wanted) == sorted(names) else names
     for row in rows:
-        own, read = row["band_names"], sorted(bands_read(row))
+        own = row["band_names"]
+        read = sorted(bands_read(row))
         if own is None:
             if not declared and len(read) > 1:
                 problems.append(

@@ -308,12 +308,15 @@ def _pixels(committed: CommittedDataset, path: str, mask: bool = False) -> NDArr
 
 def _expression(pattern: str) -> str:
     """Return a pattern of paths as a regular expression with its parts as named groups."""
-    parts = re.split(r"(\{[a-z]+\}|\*)", pattern)
-    inner = (
-        f"(?P<{p[1:-1]}>[^/]+?)" if p.startswith("{") else "[^/]*" if p == "*" else re.escape(p)
-        for p in parts
-    )
-    return f"^{''.join(inner)}$"
+    expression = ""
+    for part in re.split(r"(\{[a-z]+\}|\*)", pattern):
+        if part.startswith("{"):
+            expression += f"(?P<{part[1:-1]}>[^/]+?)"
+        elif part == "*":
+            expression += "[^/]*"
+        else:
+            expression += re.escape(part)
+    return f"^{expression}$"
 
 
 def _facts(

@@ -120,7 +120,8 @@ def _texts_among(columns: Mapping[str, pd.Series]) -> str:
     }
     if all(have_decimal_commas(values.dropna()) for values in columns.values()):
         return ": its numbers have a decimal comma, so declare \"decimal: ','\""
-    count, rows = sum(int(found.sum()) for found in wrong.values()), sum(map(len, columns.values()))
+    count = sum(int(found.sum()) for found in wrong.values())
+    rows = sum(map(len, columns.values()))
     if not 0 < count <= rows / 2:  # not text at all, such as dates, or little else
         return ""
     path, found = next((path, found) for path, found in wrong.items() if found.any())
@@ -288,7 +289,8 @@ def find_classes(
         declared: names of the classes by their values, if they are declared.
         problems: extended with labels that are not a declared class, or not numbers.
     """
-    label, decimal = layout.label, layout.decimal
+    label = layout.label
+    decimal = layout.decimal
     if declared:
         classes: list[ClassName] = [
             {"value": value, "name": name} for value, name in declared.items()

@@ -13,7 +13,10 @@ if TYPE_CHECKING:
 
 MAX_DEPTH = 32  # as GDAL has it
 SAFE_BYTES = 9000  # a level takes 9 bytes at least, and a thousand of them do no harm
-_POINT, _CURVES, _POLYGONS, _COLLECTIONS = 1, (2, 8), (3, 17), range(4, 17)
+_POINT = 1
+_CURVES = (2, 8)
+_POLYGONS = (3, 17)
+_COLLECTIONS = range(4, 17)
 _DIMENSIONS = {0: 2, 1: 3, 2: 3, 3: 4}  # of ISO's thousands: XY, Z, M, ZM
 
 
@@ -62,7 +65,8 @@ def _is_shallow(wkb: bytes) -> bool:
 
     Invalid ones are refused by GEOS.
     """
-    offset, left = 0, [1]
+    offset = 0
+    left = [1]
     try:
         while left and len(left) <= MAX_DEPTH:
             if left[-1] == 0:
@@ -74,7 +78,8 @@ def _is_shallow(wkb: bytes) -> bool:
             if code & 0x20000000:  # EWKB: a reference system comes between
                 offset += 4
                 (count,) = struct.unpack_from(f"{order}I", wkb, offset + 5)
-            kind, flags = (code & 0xFFFFFFF) % 1000, (code >> 31) + (code >> 30 & 1)
+            kind = (code & 0xFFFFFFF) % 1000
+            flags = (code >> 31) + (code >> 30 & 1)
             point = 8 * (flags + _DIMENSIONS.get((code & 0xFFFFFFF) // 1000, 2))
             offset += 9
             if kind == _POINT:

@@ -58,7 +58,8 @@ def _text_bytes(local: Path, number: int, position: int, limit: int) -> int:
     import pyarrow.parquet as pq
 
     column = pq.read_metadata(local).row_group(number).column(position)
-    name, stored = column.path_in_schema, column.total_uncompressed_size
+    name = column.path_in_schema
+    stored = column.total_uncompressed_size
     prefixed = _PREFIXED in column.encodings
     total = 0
     # as a dictionary, a text that occurs a million times is held once

@@ -21,12 +21,11 @@ if TYPE_CHECKING:
     from mlops_assets.datasets.io.geopandas_types import GeoSeries
 
 # columns made of the geometry of a GeoParquet file
-LONGITUDE, LATITUDE = (
-    "geometry.longitude",
-    "geometry.latitude",
-)
+LONGITUDE = "geometry.longitude"
+LATITUDE = "geometry.latitude"
 DEGREES = "EPSG:4326"
-HALF_CIRCLE, CIRCLE = 180.0, 360.0
+HALF_CIRCLE = 180.0
+CIRCLE = 360.0
 
 
 def place_columns(layout: TableLayout) -> list[str]:

@@ -42,7 +42,8 @@ def store_outside(url: str) -> tuple[ReadableStore, str]:
         raise StorageError(
             f"{shown(url)} could not be read: it has a user or password in it; give a plain URL"
         )
-    base, key = f"{parts.scheme}://{parts.netloc}", unquote(parts.path).lstrip("/")
+    base = f"{parts.scheme}://{parts.netloc}"
+    key = unquote(parts.path).lstrip("/")
     if parts.scheme in WEB:
         web = _web(base)
         web.follow(key)

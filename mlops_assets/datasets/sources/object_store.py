@@ -37,7 +37,7 @@ class OpenObject(Protocol):
         """Its metadata."""
 
     def stream(self, min_chunk_size: int) -> Iterable[bytes]:
-        """Yield its bytes, in chunks of this size at least."""
+        """Yield its bytes, in chunks of about this size."""
 
 
 class ReadableStore(Protocol):

@@ -42,7 +42,7 @@ MIN_BYTES_PER_SECOND = 1_000
 CONNECTIONS = 16  # kept open to one server
 # of IPv6; the rest is mapped to IPv4 or for special use
 _GLOBAL_UNICAST = ipaddress.ip_network("2000::/3")
-# Requests are repeated after 5xx; Retry-After is ignored, as it may be any time
+# Requests are repeated after 5xx; Retry-After is ignored, as the server is not trusted
 _RETRY = Retry(
     total=4,
     backoff_factor=0.1,
@@ -115,7 +115,7 @@ class WebFile:
     response: requests.Response
 
     def stream(self, min_chunk_size: int) -> Iterator[bytes]:
-        """Yield its bytes, in chunks of at least `min_chunk_size` bytes but for the last.
+        """Yield its bytes, in chunks of about `min_chunk_size` bytes.
 
         Raises:
             OSError: the connection is interrupted, or too slow.

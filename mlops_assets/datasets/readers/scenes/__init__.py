@@ -189,7 +189,8 @@ def _named(paths: list[str], pattern: str, but: str) -> dict[str, str]:
 
     A path that also matches a longer pattern `but` belongs to that one.
     """
-    matcher, other = _matcher(pattern), _matcher(but)
+    matcher = _matcher(pattern)
+    other = _matcher(but)
     found = ((matcher.fullmatch(path), path) for path in paths)
     return {
         match[1]: path

@@ -144,8 +144,11 @@ class _Reader:
         classes: list[ClassName],
         specification: DatasetSpecification,
     ) -> None:
-        self._landed, self._sampling, self._classes = landed, sampling, classes
-        self._by, self._bands = specification.split.by, specification.bands.names
+        self._landed = landed
+        self._sampling = sampling
+        self._classes = classes
+        self._by = specification.split.by
+        self._bands = specification.bands.names
         self._vectors: dict[str, VectorLabels | ValueError] = {}
         # vector file → which of its features are in some scene
         self._touched: dict[str, NDArray[np.bool_]] = {}

@@ -37,7 +37,8 @@ def same_grid(one: FileRow, other: FileRow) -> bool:
 
 def grid_problems(parts: Sequence[FileRow]) -> dict[str, str]:
     """Return why image files of one scene cannot be stacked on the first, by path."""
-    first, problems = parts[0], {}
+    first = parts[0]
+    problems = {}
     for part in parts[1:]:
         if (part["height"], part["width"]) != (first["height"], first["width"]):
             problems[part["path"]] = (
@@ -65,7 +66,8 @@ def scene_problems(
     """
     if not images:
         return []
-    first, problems = images[0], []
+    first = images[0]
+    problems = []
     of_part = {facts["part"]: facts for facts in reversed(images)}
     for facts in images[1:]:
         like = of_part[facts["part"]]  # bands of a stack may differ in type, scenes may not
@@ -121,7 +123,8 @@ def scale_notes(images: Sequence[FileRow]) -> list[str]:
 def _scaling(facts: FileRow) -> list[tuple[float, float]]:
     """Return scale and offset of each band that is read, in the order of the features."""
     read = bands_read(facts)
-    scales, offsets = facts["scales"] or [1.0] * len(read), facts["offsets"] or [0.0] * len(read)
+    scales = facts["scales"] or [1.0] * len(read)
+    offsets = facts["offsets"] or [0.0] * len(read)
     own = dict(zip(sorted(read), zip(scales, offsets, strict=True), strict=True))
     return [own[band] for band in read]
 

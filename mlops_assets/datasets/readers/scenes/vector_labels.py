@@ -89,7 +89,8 @@ class VectorLabels:
                 names = ", ".join(map(repr, frame.columns.drop(frame.geometry.name)))
                 raise ValueError(f"has no column {needed!r}; it has {names}; {remedy}")
         self.notes = _shape_notes(frame.geometry.to_numpy())
-        self.crs, self.sampling = frame.crs, sampling
+        self.crs = frame.crs
+        self.sampling = sampling
         self.geometry = frame.geometry
         self.values = _values(frame[column], sampling, classes)
         self.groups = None if by is None else _groups(frame, by)
@@ -166,7 +167,8 @@ class BurnedLabels:
         self.inside = inside
         self._shapes = _sorted(geometry[inside], values[inside])
         self._grid = grid
-        self.unlabelled, self._number = unlabelled, np.isnan(unlabelled)
+        self.unlabelled = unlabelled
+        self._number = np.isnan(unlabelled)
         self.conflicts = 0
         self.group_names: NDArray[np.object_] | None = None
         if groups is not None:

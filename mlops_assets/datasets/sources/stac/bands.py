@@ -16,7 +16,8 @@ from mlops_assets.text.json_values import Json, JsonObject
 if TYPE_CHECKING:
     from mlops_assets.datasets.sources.stac.crawler import ItemDocument
 
-_MAX_TEXT, _MAX_BANDS = 200, 10_000
+_MAX_TEXT = 200
+_MAX_BANDS = 10_000
 Text = Annotated[str, Field(min_length=1, max_length=_MAX_TEXT)]
 Positive = Annotated[float, Strict(), Field(gt=0, allow_inf_nan=False)]
 _PLATFORM: dict[str, TypeAdapter[object]] = {

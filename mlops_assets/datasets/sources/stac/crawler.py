@@ -210,7 +210,7 @@ def _lacking(document: object, needed: Valid) -> str | None:
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         where = ".".join(map(str, first["loc"]))
-        return f"is not a whole STAC document ({where}: {first['msg']}); correct or remove it"
+        return f"is not a valid STAC document ({where}: {first['msg']}); correct or remove it"
     return None
 
 

@@ -121,7 +121,8 @@ class _Items:
         ]
         self.scenes = sorted(scenes, key=lambda scene: scene.name)
         paths = {p for scene in scenes for p in (*scene.images, scene.labels) if p}
-        stems, documents = by_stem(listed), {item.path for item in items}
+        stems = by_stem(listed)
+        documents = {item.path for item in items}
         paths |= {own for path in paths for own in beside(path, stems) if own not in documents}
         files = [listed[path] for path in paths if path in listed]
         files += self._heads([path for path in paths if path not in listed], problems)
@@ -173,8 +174,8 @@ class _Items:
     ) -> Scene | None:
         keys = self._image_keys(item)
         missing = [key for key in keys if key not in item.assets]
-        key, owner = self._layout.labels, labelled
-        if key and key not in owner.assets:
+        key = self._layout.labels
+        if key and key not in labelled.assets:
             missing.append(key)
         if missing:
             problems.append(
@@ -183,7 +184,7 @@ class _Items:
             )
             return None
         images = [self._path(item, k, listed, problems) for k in keys]
-        labels = self._path(owner, key, listed, problems) if key else None
+        labels = self._path(labelled, key, listed, problems) if key else None
         properties = item.document["properties"]
         kept: SceneProperties = {}
         for role in _ROLES:
@@ -201,7 +202,7 @@ class _Items:
             return None
         assets = [(name, item.assets[name], path) for name, path in zip(keys, paths, strict=True)]
         if key and labels:
-            assets.append((key, owner.assets[key], labels))
+            assets.append((key, labelled.assets[key], labels))
         self._used[item.id] = used_part(item, assets, self._layout.catalog)
         kept["source"] = _document_url(item, self.url)
         if when:
@@ -227,7 +228,8 @@ class _Items:
         """
         href = item.assets[key]["href"]
         url = resolve(self._url_of(item), href)
-        parts, local = urlsplit(url), self._below(url)
+        parts = urlsplit(url)
+        local = self._below(url)
         remote = parts.scheme in (*BUCKETS, *WEB)
         if remote and parts.query:
             problems.append(
