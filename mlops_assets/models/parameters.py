@@ -52,7 +52,10 @@ def _written_key(key: object) -> str:
 
 
 def restored(value: object) -> object:
-    """Return the value that was `written`; numbers with an exponent may have come as text."""
+    """Return the value that was `written`; numbers with an exponent may have come as text.
+
+    A value that never was in JSON, whose keys are numbers still, stays as it is.
+    """
     if isinstance(value, dict):
         return {_restored_key(key): restored(entry) for key, entry in value.items()}
     if isinstance(value, list):

@@ -10,7 +10,7 @@ import pytest
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from mlops_assets.components.run_config import run_config_type
-from mlops_assets.models.parameters import document, restored, written
+from mlops_assets.models.parameters import document, restored, without_quotes, written
 from mlops_assets.training.trainers import Trainer, load_trainer
 from mlops_assets_tests.training.trainers import model_specification
 
@@ -49,6 +49,11 @@ def test_every_value_comes_back_from_json() -> None:
     assert [
         value for value in VALUES if restored(json.loads(json.dumps(written(value)))) != value
     ] == []
+
+
+def test_a_value_that_was_never_written_stays_as_it_is() -> None:
+    value = {0: [{"a": 1}, {-1: "b"}], "c": {2: None}}
+    assert restored(value) == without_quotes(value) == value
 
 
 def test_a_trainer_and_the_record_get_what_was_declared() -> None:
