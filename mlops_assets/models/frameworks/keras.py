@@ -358,7 +358,7 @@ def _write_reproducibly(file: Path, config: Json, weights: bytes) -> None:
 
     It leaves out times, object ids and the state of the optimizer.
     """
-    numbers: dict[int, int] = {}
+    numbers: dict[Json, int] = {}
 
     def renumber(part: Json) -> Json:
         if isinstance(part, list):
@@ -367,7 +367,7 @@ def _write_reproducibly(file: Path, config: Json, weights: bytes) -> None:
             return part
         renumbered: JsonObject = {}
         for key, value in part.items():
-            if key == "shared_object_id" and isinstance(value, int):
+            if key == "shared_object_id":
                 renumbered[key] = numbers.setdefault(value, len(numbers) + 1)
             else:
                 renumbered[key] = renumber(value)
