@@ -324,7 +324,7 @@ def test_a_name_is_not_taken_for_a_sweep_that_does_something_else(landed: Store)
         pass
     other = planned({"depth": {"min": 1, "max": 3}}, model={"seed": 4})
     with pytest.raises(
-        Conflict, match=r"sweep s of crops was begun with other model\.seed, parameters; give"
+        Conflict, match=r"sweep s of crops was begun with other model\.seed, parameters; use"
     ):
         run_sweep(landed, other, Unheard())
     assert [file.path for file in landed.registry.files(Owner("sweep:crops/s"))] == [
