@@ -38,7 +38,7 @@ class PointLog(Protocol):
 
 
 class PointWriter:
-    """Writes the points of one run, in their order, each once."""
+    """The writer of the points of one run: in their order, each once."""
 
     def __init__(self, registry: PointLog, run_id: str, first_seq: int = 0) -> None:
         """Start writing.

@@ -1,7 +1,4 @@
-"""One training run while it is running.
-
-It has the seed, the device, the metrics that are logged, and the checkpoints.
-"""
+"""The run that a trainer is called with: seed, device, logged metrics, and checkpoints."""
 
 from __future__ import annotations
 
@@ -23,7 +20,7 @@ Watcher = Callable[[Mapping[str, float], int], None]
 
 @dataclass(frozen=True)
 class Execution:
-    """The resources of one process of a run, and who watches it.
+    """The resources and the watchers of one process of a run.
 
     Attributes:
         gpus: GPUs that the model asks for.

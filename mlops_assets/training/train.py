@@ -1,8 +1,7 @@
-"""One training run.
+"""The training of a model version: run a trainer on a data version, and publish its model.
 
-The trainer is run on a data version, and its model is published whole or not at all.
-
-It happens in this process. A step of Dagster starts a process for it; see `process.supervisor`.
+The model is published whole or not at all. The trainer runs in this process; a step of Dagster
+starts a process for it, see `process.supervisor`.
 """
 
 from __future__ import annotations

@@ -1,1 +1,1 @@
-"""The process in which a trainer runs: started, limited, watched, and stopped."""
+"""The process in which a trainer runs: its start, its limits, and its end."""

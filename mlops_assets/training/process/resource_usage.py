@@ -23,7 +23,7 @@ _RAPL = Path("/sys/class/powercap")
 
 
 class Usage:
-    """Measures between `with` and its end."""
+    """The resource usage of a `with` block."""
 
     def __init__(self, gpus: int = 0) -> None:
         """Sample processor and memory, and the GPUs if the run has any."""

@@ -31,7 +31,7 @@ class WorkerRequest(ChildRequest):
 
 
 class Stopped(BaseException):
-    """The parent of this process wants it to stop."""
+    """A request of the parent process to stop."""
 
 
 def main(path: Path) -> int:

@@ -56,7 +56,7 @@ def pruner(
 
 
 class _Watched:
-    """One trial beside the others of its sweep."""
+    """A trial compared with the others of its sweep."""
 
     def __init__(self, registry: Registry, model: str, pruning: Pruning) -> None:
         self._registry = registry

@@ -1,4 +1,4 @@
-"""The result of a sweep, read from the registry, while it runs and long after."""
+"""The result of a sweep, read from the registry, while it is running and afterwards."""
 
 from __future__ import annotations
 

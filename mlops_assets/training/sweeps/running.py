@@ -1,6 +1,4 @@
-"""A running sweep: trials are started, a few at a time, until there are enough.
-
-Interrupted trials are resumed.
+"""The execution of a sweep: trials are started, a few at a time, and interrupted ones resumed.
 
 This process only waits; each trial is trained in a process of its own.
 """

@@ -141,7 +141,7 @@ def _require_names(written: Mapping[str, object], trainer: Trainer, where: str) 
 
 
 class _Probe:
-    """Validates single values with the trainer's own model of its parameters."""
+    """The validation of single values by the trainer's own model of its parameters."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""The trials of a sweep, read from the runs that they are."""
+"""The trials of a sweep, read from their runs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Ready-made trainers, usable from YAML alone, and the loading of a trainer by its name."""
+"""Ready-made trainers, usable from YAML alone, and the import of a trainer by its name."""
 
 from __future__ import annotations
 

@@ -9,13 +9,20 @@ from mlops_assets.training.trainers.torch_loop.parameters import Augmentation
 
 
 class Turns:
-    """Turns each sample of a batch in one of the ways that keep its shape.
+    """The flips and rotations that keep the shape of a sample.
 
-    A way is a table of where each pixel comes from, so that a whole batch is turned by one gather.
+    Each is a table of the source of every pixel, so that one gather turns a whole batch.
     """
 
     def __init__(self, kind: Augmentation, height: int, width: int, device: str) -> None:
-        """Prepare the ways: four of flips or of rectangles, eight of squares, one of none."""
+        """Prepare the tables: four of flips or of rectangles, eight of squares, one of none.
+
+        Args:
+            kind: none, flips, or flips and rotations.
+            height: of a sample, in pixels.
+            width: of a sample, in pixels.
+            device: `cpu` or `cuda:N`.
+        """
         places = torch.arange(height * width).view(height, width)
         ways = [places]
         if kind != "none":
@@ -30,12 +37,18 @@ class Turns:
         self._ways = torch.stack([way.flatten() for way in ways]).to(device)
 
     def draw(self, samples: int, seed: int) -> Tensor:
-        """Return a way for each sample: the same for the same seed."""
+        """Return the number of a table for each sample, (samples,); equal seeds give equal numbers."""
         generator = torch.Generator().manual_seed(seed)
         return torch.randint(len(self._ways), (samples,), generator=generator)
 
     def apply(self, images: Tensor, labels: Tensor, drawn: Tensor) -> tuple[Tensor, Tensor]:
-        """Turn images (n, bands, height, width), and labels of pixels (n, height, width)."""
+        """Turn images (n, bands, height, width), and labels of pixels (n, height, width).
+
+        Args:
+            images: of the batch.
+            labels: of its pixels or, (n,), of its images; the latter stay.
+            drawn: a number of `draw` for each image.
+        """
         if len(self._ways) == 1:
             return images, labels
         source = self._ways[drawn.to(self._ways.device)]

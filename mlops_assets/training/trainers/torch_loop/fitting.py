@@ -1,4 +1,4 @@
-"""A network trained on a data version.
+"""The training of a network on a data version.
 
 The ready-made trainers call it once they have chosen a network.
 """

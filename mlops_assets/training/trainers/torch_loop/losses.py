@@ -24,7 +24,7 @@ LABELS_AT_ONCE = 1 << 24
 
 
 class Loss(Protocol):
-    """The loss of a batch is `total` / `weight`."""
+    """A loss, which is `total` / `weight` for a batch."""
 
     unknown: float
 

@@ -17,7 +17,7 @@ Augmentation = Literal["none", "flips", "flips_and_rotations"]
 
 
 class LoopParams(Strict):
-    """The parameters of training a network, whatever network it is."""
+    """The parameters of training any network."""
 
     epochs: int = Field(default=50, ge=1, description="Passes over the training split.")
     batch_size: int = Field(

@@ -14,7 +14,7 @@ from mlops_assets.training.trainers.torch_loop.precision import Precision
 
 
 class Validation:
-    """Measures a network on one split."""
+    """The measurement of a network on one split."""
 
     def __init__(
         self,
