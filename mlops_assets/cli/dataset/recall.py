@@ -53,8 +53,8 @@ def recall(
     read-only hard links, of which only the size is checked; 'mlops dataset verify' reads them all.
     --copy writes independent copies. Copied and transferred files are hashed on the way.
 
-    With --split or --class whole files are written that hold at least one such sample, with the
-    other files of their scene, and with label files and sidecars that belong to all scenes.
+    With --split or --class, only files with at least one such sample are written, as a whole,
+    with the other files of their scene, and with label files and sidecars of all scenes.
 
     Identical files are kept. Other files of the same name stop the command before it writes
     anything.
