@@ -13,7 +13,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 import pandas as pd
 
@@ -261,8 +260,11 @@ def _facts(
     return manifest[same & ~manifest["scene"].isin(lost)].set_index("path")
 
 
-def _reading(committed: dict[str, Any]) -> tuple[JsonObject, Json]:
-    source = {name: value for name, value in committed["source"].items() if name != "url"}
+def _reading(committed: JsonObject) -> tuple[Json, Json]:
+    """Return the options that decide how files are read."""
+    source = committed["source"]
+    if isinstance(source, dict):
+        source = {name: value for name, value in source.items() if name != "url"}
     return source, committed["classes"]
 
 

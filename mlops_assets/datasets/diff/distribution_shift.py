@@ -7,12 +7,12 @@ Differences of files and samples are in `diff`.
 
 from __future__ import annotations
 
-import json
 import math
 from dataclasses import dataclass
-from typing import Any, get_args
+from typing import get_args
 
 import pandas as pd
+from pydantic import BaseModel
 
 from mlops_assets.datasets.quality.content.sample_values import SampleValues
 from mlops_assets.datasets.quality.content.scan import scan
@@ -99,6 +99,25 @@ class DeclarationChange:
     after: Json
 
 
+class _ClassCounts(BaseModel):
+    """Class name → split → samples, or pixels of windows."""
+
+    classes: dict[str, dict[str, int]]
+
+
+class _CountsReport(BaseModel):
+    """The class counts in `quality.json`."""
+
+    class_counts: _ClassCounts
+
+
+class _Statistics(BaseModel):
+    """Mean and standard deviation of each feature in `statistics.json`; None without values."""
+
+    mean: list[float | None]
+    std: list[float | None]
+
+
 def class_balance(
     registry: Registry, before: CommittedDataset, after: CommittedDataset
 ) -> list[ClassBalance]:
@@ -142,13 +161,12 @@ def _class_counts(
         return "samples", {
             split: committed.split(split)["label"].astype(str).value_counts() for split in splits
         }
-    report = _published(registry, committed, "quality.json")
-    if report is None:
+    content = _published(registry, committed, "quality.json")
+    if content is None:
         return None
+    counts = _CountsReport.model_validate_json(content).class_counts.classes
     values = {entry["name"]: str(entry["value"]) for entry in committed.classes}
-    rows = pd.DataFrame.from_dict(report["class_counts"]["classes"], orient="index").rename(
-        index=values
-    )
+    rows = pd.DataFrame.from_dict(counts, orient="index").rename(index=values)
     return "pixels", {split: rows[split] for split in splits}
 
 
@@ -233,20 +251,21 @@ def _statistics(
 
     They are read from the published statistics, else from the data.
     """
+    content = _published(registry, committed, "statistics.json")
     found = (
-        _published(registry, committed, "statistics.json")
-        or scan(SampleValues(committed)).statistics.document()
+        _Statistics.model_validate(scan(SampleValues(committed)).statistics.document())
+        if content is None
+        else _Statistics.model_validate_json(content)
     )
     features = committed.document.features
     return {
         name: _pair(mean, std)
-        for name, mean, std in zip(features, found["mean"], found["std"], strict=True)
+        for name, mean, std in zip(features, found.mean, found.std, strict=True)
     }
 
 
-def _published(registry: Registry, committed: CommittedDataset, name: str) -> dict[str, Any] | None:
+def _published(registry: Registry, committed: CommittedDataset, name: str) -> bytes | None:
     key = f"{version_folder(committed.row.dataset, committed.row.version)}/{name}"
     if not registry.files_at(key):
         return None
-    document: dict[str, Any] = json.loads(read_published(committed.workspace, registry, key))
-    return document
+    return read_published(committed.workspace, registry, key)

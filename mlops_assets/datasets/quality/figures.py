@@ -2,17 +2,17 @@
 
 They show class counts, band histograms, the distance between splits, and a map of samples.
 
-Each is a PNG below 100 kB, as it goes into Dagster's events; what is drawn was found elsewhere.
+Each is a PNG below 100 kB, as it goes into the events of Dagster. Other modules give the findings.
 """
 
 from __future__ import annotations
 
 import io
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from numpy.typing import NDArray
@@ -180,7 +180,7 @@ def sample_map(
 
 
 def _points(
-    axes: Any, x: NDArray[np.float64], y: NDArray[np.float64], splits: NDArray[np.generic]
+    axes: Axes, x: NDArray[np.float64], y: NDArray[np.float64], splits: NDArray[np.generic]
 ) -> None:
     for split in SPLITS:
         own = splits == split

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
 
@@ -17,6 +17,7 @@ from mlops_assets.choices import SplitName
 from mlops_assets.datasets.specification.source import Source
 from mlops_assets.names import check_name
 from mlops_assets.strict import Strict
+from mlops_assets.text.json_values import JsonObject
 
 SPLITS: tuple[str, ...] = tuple(split.value for split in SplitName)
 SplitMethod = Literal["column", "random", "group", "spatial_block", "temporal"]
@@ -275,7 +276,7 @@ class DatasetSpecification(Strict):
 
     @field_validator("classes", mode="before")
     @classmethod
-    def _texts_are_quoted(cls, classes: Any) -> Any:
+    def _texts_are_quoted(cls, classes: object) -> object:
         """Refuse what YAML makes of texts.
 
         NO is false to it, 1e2 may be a number, and 2024-01-01 a date.
@@ -343,9 +344,6 @@ class DatasetSpecification(Strict):
                 " labelled"
             )
 
-    def committed(self) -> dict[str, Any]:
-        """Return the declaration as it is kept with a data version.
-
-        How the landing is watched is not part of it.
-        """
+    def committed(self) -> JsonObject:
+        """Return the declaration as it is stored with a data version, without `sensor`."""
         return self.model_dump(mode="json", exclude={"sensor"})
