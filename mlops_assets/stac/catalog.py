@@ -92,7 +92,8 @@ class CatalogWriter:
     """
 
     def __init__(self, workspace: Workspace, registry: Registry) -> None:
-        self.workspace, self.registry = workspace, registry
+        self.workspace = workspace
+        self.registry = registry
         self._contents: dict[str, bytes] = {}
         self._owners: dict[str, Owner] = {}
 
@@ -102,7 +103,8 @@ class CatalogWriter:
         Return the file that it will be.
         """
         content = json_bytes(without_nulls(document))
-        self._contents[key], self._owners[key] = content, owner
+        self._contents[key] = content
+        self._owners[key] = owner
         return self.file(key)
 
     def file(self, key: str) -> FileStat:

@@ -65,7 +65,8 @@ class ItemMaker:
 
     def __init__(self, committed: CommittedDataset, collection: str) -> None:
         """Make Items of the Collection at the key `collection`."""
-        self.committed, self.collection = committed, collection
+        self.committed = committed
+        self.collection = collection
 
     def items(self) -> Iterator[tuple[str, dict[str, object]]]:
         """Yield key and document of each Item."""
@@ -168,14 +169,12 @@ class ItemMaker:
         described = self._described.get(group.name)
         source = described.assets if described else []
         for number, row in enumerate(group.main):
-            name = (
-                "table"
-                if row["role"] == "table"
-                else "image"
-                if not number
-                else f"image-{number + 1}"
-            )
-            fields = {} if row["role"] == "table" else raster_fields(self.committed, row, offset)
+            name = f"image-{number + 1}" if number else "image"
+            fields: dict[str, object] = {}
+            if row["role"] == "table":
+                name = "table"
+            else:
+                fields = raster_fields(self.committed, row, offset)
             if number < len(source):
                 fields = _with_source(fields, source[number])
             offset += len(bands_read(row)) if row["count"] else 0

@@ -142,7 +142,8 @@ def extent(committed: CommittedDataset) -> pystac.Extent:
 
 def extent_notes(committed: CommittedDataset) -> dict[str, str]:
     """Return fields of a Collection that state what of its extent is unknown or approximate."""
-    declared, notes = committed.specification.extent, {}
+    declared = committed.specification.extent
+    notes = {}
     if known_bbox(committed) is None:
         notes["mlops:extent"] = "unknown; the whole world, as STAC demands a bounding box"
     elif declared and declared.approximate:

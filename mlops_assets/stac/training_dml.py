@@ -52,12 +52,11 @@ def document_key(committed: CommittedDataset) -> str:
 
 def training_dataset(committed: CommittedDataset) -> dict[str, object]:
     """Return a data version as an `AI_EOTrainingDataset`; what is not known is not in it."""
-    specification, row, shape = committed.specification, committed.row, committed.document.input
-    identity, name, classes = (
-        _identity(committed),
-        specification.title or row.dataset,
-        committed.classes or [],
-    )
+    specification, row = committed.specification, committed.row
+    shape = committed.document.input
+    identity = _identity(committed)
+    name = specification.title or row.dataset
+    classes = committed.classes or []
     task = "Regression" if committed.classes is None else TASKS.get(shape.kind, "Classification")
     found: dict[str, object] = {
         "id": identity,

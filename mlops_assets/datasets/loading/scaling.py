@@ -112,7 +112,14 @@ class Scaling:
         return np.array(spans, dtype=np.float32)
 
     def apply(self, X: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return scaled samples; X is float32 of shape (n, features, …)."""
+        """Scale samples.
+
+        Args:
+            X: float32 of shape (n, features, …).
+
+        Returns:
+            float32 of the same shape.
+        """
         shape = (1, -1, *(1 for _ in X.shape[2:]))
         scaled = X - self.offset.reshape(shape)
         scaled /= self.divisor.reshape(shape)
@@ -132,7 +139,14 @@ class Preparation:
     scaling: Scaling | None = None
 
     def __call__(self, X: NDArray[np.generic]) -> NDArray[np.float32]:
-        """Return float32 samples (n, chosen features, …) from X of shape (n, features, …)."""
+        """Select and scale samples.
+
+        Args:
+            X: shape (n, features, …), in the data's own dtype.
+
+        Returns:
+            float32 of shape (n, chosen features, …).
+        """
         import numpy as np
 
         with np.errstate(over="ignore"):  # what does not fit float32 becomes infinite
@@ -141,10 +155,14 @@ class Preparation:
 
 
 def methods_of(declared: DeclaredScaling, features: Sequence[str]) -> dict[str, Method | Figures]:
-    """Return what is declared for each feature.
+    """Return the method or figures of each feature.
+
+    Args:
+        declared: one method for all, or method or figures by name; `*` stands for the others.
+        features: names of the features, in order.
 
     Raises:
-        SpecificationError: a name that is not a feature.
+        SpecificationError: a declared name is not a feature.
     """
     if isinstance(declared, str):
         return dict.fromkeys(features, declared)
@@ -162,7 +180,7 @@ def fit(
     A feature that is the same in all training samples is only shifted, by dividing by 1.
 
     Args:
-        methods: what is declared for each feature, in order.
+        methods: method or figures of each feature, in order.
         found: `mean`, `std`, `min` and `max` of each feature; needed only where a method is named.
 
     Raises:

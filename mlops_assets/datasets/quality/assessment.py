@@ -152,7 +152,8 @@ def _measured(
 
     The report has only those checks that no threshold decides.
     """
-    samples, kind = committed.samples, committed.document.input.kind
+    samples = committed.samples
+    kind = committed.document.input.kind
     splits: NDArray[np.object_] = samples["split"].to_numpy(dtype=object)
     places = places_of(samples, committed.manifest, committed.document.input)
     source = SampleValues(committed)

@@ -104,12 +104,10 @@ class FolderTarget:
     def __init__(
         self, folder: Path, workspace: Workspace, content: StoredBytes, copy: bool
     ) -> None:
-        self.where, self._folder, self._content, self._copy = (
-            str(folder),
-            str(folder),
-            content,
-            copy,
-        )
+        self.where = str(folder)
+        self._folder = str(folder)
+        self._content = content
+        self._copy = copy
         self.threads = content.threads
         self._clones = not copy and sys.platform == "linux"
         self._links = not copy
@@ -201,10 +199,8 @@ class FolderTarget:
 
     def write(self, file: StoredFile) -> How:
         """See `Target.write`."""
-        path, staged = (
-            f"{self._folder}/{file.path}",
-            f"{self._folder}/{STAGING}/{next(self._numbers)}",
-        )
+        path = f"{self._folder}/{file.path}"
+        staged = f"{self._folder}/{STAGING}/{next(self._numbers)}"
         with explained(path, "written", _REMEDY):
             self._make_folder(path)
             how = self._stage(file, staged)
@@ -247,7 +243,9 @@ class BucketTarget:
     """A prefix of an object store."""
 
     def __init__(self, url: str, content: StoredBytes) -> None:
-        self.where, self.threads, self._content = url, REQUESTS, content
+        self.where = url
+        self.threads = REQUESTS
+        self._content = content
         self._store = open_object_store(url)
         self._sizes: dict[str, int] = {}
 

@@ -28,10 +28,8 @@ REQUESTS = 16  # under way at once to a server, as in committing
 THREADS = 4  # on files of this machine, where more only get into each other's way
 _CHUNK = 1 << 20
 # what one thread does before it hands in: few calls, and a fair share
-_BATCH_FILES, _BATCH_BYTES = (
-    256,
-    64 << 20,
-)
+_BATCH_FILES = 256
+_BATCH_BYTES = 64 << 20
 R = TypeVar("R")
 
 

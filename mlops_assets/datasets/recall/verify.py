@@ -130,7 +130,8 @@ def _content_problems(
         return
     files = stored_files(committed.manifest)
     damages, size = damaged_files(workspace, files, f"reading {read.reference}")
-    read.files, read.size = len(files), read.size + size
+    read.files = len(files)
+    read.size += size
     read.damages += damages + _digest_damages(committed, row) + cache_damages(committed)
     yield from row_problems(row, committed.document, committed.manifest, committed.samples)
 

@@ -48,7 +48,8 @@ class CheckedArray(Generic[Scalar]):
             OSError: it does not exist.
             IntegrityError: its first block has changed, or it has not as many blocks as digests.
         """
-        self.path, self._digests = path, digests
+        self.path = path
+        self._digests = digests
         found = path.stat()
         key = str(path), found.st_ino, found.st_size, found.st_mtime_ns
         self._done = _checked.setdefault(
@@ -60,13 +61,18 @@ class CheckedArray(Generic[Scalar]):
         self._check(np.array([0]))
         self._map: NDArray[Scalar] = np.load(path, mmap_mode="r", allow_pickle=False)
         self._rows = np.asarray(self._map)  # indexing np.memmap itself is slower
-        self.shape, self.dtype, self.nbytes = self._rows.shape, self._rows.dtype, self._rows.nbytes
+        self.shape = self._rows.shape
+        self.dtype = self._rows.dtype
+        self.nbytes = self._rows.nbytes
 
     def __len__(self) -> int:
         return len(self._rows)
 
     def __getitem__(self, rows: int | slice | NDArray[np.int64]) -> NDArray[Scalar]:
         """Return rows as they were decoded.
+
+        Args:
+            rows: position, slice, or int64 positions of shape (n,).
 
         Raises:
             IntegrityError: a block with one of them has changed.

@@ -55,6 +55,11 @@ class CommittedDataset:
     ) -> CommittedDataset:
         """Open `dataset@version`.
 
+        Args:
+            workspace: where its documents and files are.
+            registry: with their published checksums.
+            reference: the data version; the newest if it names none.
+
         Raises:
             NotFound: no such version.
             IntegrityError: a document is not as it was published.
@@ -82,9 +87,11 @@ class CommittedDataset:
     def described_as(self, declared: DatasetSpecification) -> CommittedDataset:
         """Return this version with its description as declared now.
 
-        The description is title, licence, providers, place and time.
+        The description is title, licence, providers, place, time, units and wavelengths; reading
+        options and splits stay as committed.
 
-        How it was read and split stays as it was committed.
+        Args:
+            declared: the dataset as declared now.
         """
         committed, now = self.specification, declared.committed()
         changes = {name: now[name] for name in DESCRIPTION}
@@ -115,9 +122,11 @@ class CommittedDataset:
     def local_path(self, path: str) -> Path:
         """Return a local path with the committed bytes of one landed file.
 
-        The first time they are hashed again.
+        The bytes are hashed again on the first call. A file that is kept by reference is fetched
+        into the cache once.
 
-        A file that is kept by reference is fetched into the cache once.
+        Args:
+            path: of the file below the landing.
 
         Raises:
             IntegrityError: the bytes are not those that were committed.
@@ -145,6 +154,9 @@ class CommittedDataset:
     def raster_path(self, path: str) -> Path:
         """Return a local path of a raster's committed bytes, with its sidecars beside it.
 
+        Args:
+            path: of the raster below the landing.
+
         Raises:
             IntegrityError: the bytes are not those that were committed.
             StorageError: they are missing.
@@ -164,9 +176,13 @@ class CommittedDataset:
         return below(folder, path)
 
     def bands(self, path: str) -> list[int] | None:
-        """Return which bands of an image are read, counted from 1, in the order of the features.
+        """Return the bands of an image that are read.
 
-        None is all.
+        Args:
+            path: of the image below the landing.
+
+        Returns:
+            Band numbers, counted from 1, in the order of the features; None for all in file order.
         """
         return self._bands.get(path)
 
@@ -217,14 +233,25 @@ class CommittedDataset:
         }
 
     def scene_images(self, path: str) -> list[str]:
-        """Return the image files of the scene whose first image is `path`, in band order."""
+        """Return the image files of a scene.
+
+        Args:
+            path: of the first image of the scene.
+
+        Returns:
+            Paths below the landing, in band order.
+        """
         rows = self._scenes[path]
         return [str(p) for p in rows.loc[rows["role"] == "image", "path"]]
 
     def scene_labels(self, path: str) -> str:
-        """Return the label file of the scene whose first image is `path`.
+        """Return the label file of a scene; one file may label several scenes.
 
-        One file may label several scenes.
+        Args:
+            path: of the first image of the scene.
+
+        Returns:
+            Path below the landing.
         """
         if path in self.document.labels:
             return self.document.labels[path]
@@ -236,11 +263,22 @@ class CommittedDataset:
         return str((own if len(own) else shared).iloc[0])
 
     def sidecars(self, path: str) -> list[str]:
-        """Return the files that belong to a label file of several parts."""
+        """Return the other parts of a label file, such as `.dbf` and `.shx` of a Shapefile.
+
+        Args:
+            path: of the label file below the landing.
+        """
         stem = path.rpartition(".")[0]
         rows = self.manifest[self.manifest["role"] == "sidecar"]
         return [str(p) for p in rows["path"] if str(p).rpartition(".")[0] == stem]
 
     def split(self, name: SplitName) -> pd.DataFrame:
-        """Return the samples of one split, in manifest order."""
+        """Return the samples of one split, in manifest order.
+
+        Args:
+            name: `train`, `validation` or `test`.
+
+        Returns:
+            Rows with `SAMPLE_COLUMNS`.
+        """
         return self.samples[self.samples["split"] == name]

@@ -195,9 +195,9 @@ def _holds(
 
 
 def split_folder(committed: CommittedDataset, split: SplitName, view: View) -> Path:
-    """Return where a split is cached.
+    """Return the folder of a split in the cache.
 
-    The key is the version's digest, so that equal content is decoded once.
+    Its key is the version's digest, so that equal content is decoded once.
     """
     return committed.workspace.cache / "decoded" / f"{committed.row.digest}-{view}-{FORMAT}" / split
 
@@ -240,7 +240,21 @@ def read_samples(
     view: View,
     shape: tuple[int, ...],
 ) -> NDArray[np.generic]:
-    """Read samples of one file from the committed bytes: (n, *shape) in the data's own type."""
+    """Read samples of one file from the committed bytes.
+
+    Args:
+        committed: the data version.
+        path: of the file below the landing.
+        places: row and column of each sample, int64 of shape (n, 2).
+        view: shape of a sample.
+        shape: expected shape of one sample, with all features or bands.
+
+    Returns:
+        Shape (n, *shape) in the data's own dtype.
+
+    Raises:
+        IntegrityError: the file is not as it was committed, or gives samples of another shape.
+    """
     found = LAYOUTS[committed.layout].read(committed, path, places, view)
     if found.shape != (len(places), *shape):
         raise IntegrityError(
@@ -283,8 +297,11 @@ class _Writer:
     def __init__(
         self, path: Path, shape: tuple[int, ...], dtype: np.dtype[np.generic] | None
     ) -> None:
-        self._shape, self._dtype, self._start = shape, dtype, 0
-        self._stream, self._lock = path.open("wb"), threading.Lock()
+        self._shape = shape
+        self._dtype = dtype
+        self._start = 0
+        self._stream = path.open("wb")
+        self._lock = threading.Lock()
 
     def __enter__(self) -> Self:
         return self
@@ -385,7 +402,8 @@ def _write(
     smallest = np.min_scalar_type(-len(committed.classes or []) - 1)
     with ExitStack() as files:
         samples_file = files.enter_context(_Writer(folder / SAMPLES, (len(samples), *shape), dtype))
-        writers, names = {SAMPLES: samples_file}, _names(committed, view)
+        writers = {SAMPLES: samples_file}
+        names = _names(committed, view)
         if LABELS in names:
             writers[LABELS] = files.enter_context(
                 _Writer(folder / LABELS, (len(samples), *shape[1:]), smallest)

@@ -129,11 +129,14 @@ def write_manifest(
         "since": interval[0],
         "until": (interval[1] or created) if interval[0] else None,
         "nominal": interval[0] or interval[1] or created,
-        "nominal_is": None if interval[0] else "latest" if interval[1] else "unknown",
+        "nominal_is": None,
     }
+    if interval[0] is None:
+        constants["nominal_is"] = "unknown" if interval[1] is None else "latest"
     order = rows["path"].argsort(kind="stable").to_numpy()
     schema = _items(rows.iloc[:0].reindex(columns=COLUMNS), np.empty((0, 4)), constants).schema
-    bounds, sink = _Bounds(), io.BytesIO()
+    bounds = _Bounds()
+    sink = io.BytesIO()
     with pq.ParquetWriter(sink, schema, compression="zstd") as writer:
         for start in range(0, len(rows), _ROWS_AT_ONCE):
             part = rows.iloc[order[start : start + _ROWS_AT_ONCE]].reindex(columns=COLUMNS)
@@ -253,14 +256,15 @@ class _Bounds:
     """The metadata of all geometries for GeoParquet: their types, and the box around them."""
 
     def __init__(self) -> None:
-        self.crossing, self.box = False, [np.inf, np.inf, -np.inf, -np.inf]
+        self.crossing = False
+        self.box = [np.inf, np.inf, -np.inf, -np.inf]
 
     def add(self, boxes: NDArray[np.float64]) -> None:
         self.crossing |= bool((boxes[:, 0] > boxes[:, 2]).any())
         low, high = np.split(np.vstack([self.box, boxes[_plain(boxes)]]), 2, axis=1)
         self.box = [*low.min(axis=0).tolist(), *high.max(axis=0).tolist()]
 
-    def metadata(self) -> dict[str, Any]:
+    def metadata(self) -> dict[str, object]:
         """Return the metadata `geo` of GeoParquet 1.1.
 
         No CRS in it means longitude and latitude (OGC:CRS84).
@@ -269,7 +273,7 @@ class _Bounds:
         so it is `Polygon` where all are null, and "not known" where some cross the antimeridian;
         GeoParquet allows both.
         """
-        column: dict[str, Any] = {
+        column: dict[str, object] = {
             "encoding": "WKB",
             "geometry_types": [] if self.crossing else ["Polygon"],
             "covering": {"bbox": {side: ["bbox", side] for side in BBOX}},
@@ -284,10 +288,10 @@ def _items(rows: pd.DataFrame, boxes: NDArray[np.float64], constants: dict[str, 
     import pandas as pd
     import shapely
 
-    def same(value: Any, kind: pa.DataType) -> pa.Array:
+    def same(value: object, kind: pa.DataType) -> pa.Array:
         return pa.array([value] * len(rows), kind)
 
-    def where_undated(value: Any, kind: pa.DataType) -> pa.Array:
+    def where_undated(value: object, kind: pa.DataType) -> pa.Array:
         return pc.if_else(undated, pa.scalar(value, kind), pa.scalar(None, kind))
 
     link = pa.struct([("rel", _TEXT), ("href", _TEXT), ("type", _TEXT)])

@@ -72,7 +72,8 @@ class SampleValues:
         shape = committed.document.input
         self.kind = shape.kind
         self._shape = (len(committed.document.features), *shape.sides)
-        self.bands, self.classes = self._shape[0], len(committed.classes or [])
+        self.bands = self._shape[0]
+        self.classes = len(committed.classes or [])
         splits = committed.samples["split"].to_numpy(dtype=object)
         self._split = {split: np.flatnonzero(splits == split) for split in SPLITS}
         self.chosen = self._choice(MAX_READ_BYTES if most is None else most)

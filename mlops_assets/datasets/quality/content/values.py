@@ -152,8 +152,10 @@ def band_values(
         features: names of the bands.
     """
     bands = len(features)
-    percentiles, edges = np.full((bands, len(PERCENTILES)), np.nan), np.full((bands, 2), np.nan)
-    histograms, saturated = np.zeros((bands, BINS), dtype=np.int64), np.zeros(bands)
+    percentiles = np.full((bands, len(PERCENTILES)), np.nan)
+    edges = np.full((bands, 2), np.nan)
+    histograms = np.zeros((bands, BINS), dtype=np.int64)
+    saturated = np.zeros(bands)
     for band in range(bands):
         values = drawn[:, band]
         values = np.sort(values[~np.isnan(values)])

@@ -93,21 +93,20 @@ def _kept_together(
     if len(positions) and declared.notna().all():
         return pd.factorize(declared)[0], "groups"
     if places.on_ground[positions].all():
-        points, side, unit = (
-            earth_centred(places.longitude[positions], places.latitude[positions]),
-            DEFAULT_METRES,
-            "m",
-        )
+        points = earth_centred(places.longitude[positions], places.latitude[positions])
+        side = DEFAULT_METRES
+        unit = "m"
     elif places.in_scenes:
-        points, side, unit = places.points(positions), DEFAULT_PIXELS, "px"
+        points = places.points(positions)
+        side = DEFAULT_PIXELS
+        unit = "px"
     else:
         return None, "nothing"
     split = committed.specification.split
     if split.method == "spatial_block" and split.block:
         side = split.block
-    ranges = (
-        np.ptp(points[:, -2:] if unit == "px" else points, axis=0) if len(points) else np.zeros(1)
-    )
+    axes = points[:, -2:] if unit == "px" else points
+    ranges = np.ptp(axes, axis=0) if len(points) else np.zeros(1)
     side = min(side, max(float(ranges.max()) / FOLDS, 1e-9))  # enough blocks for the folds
     blocks = np.floor(points / side).astype(np.int64)
     return (

@@ -62,14 +62,13 @@ def separation(
     least = float(max(MIN_PIXELS, min(places.size)))
     if places.on_ground[train].all() and places.on_ground[test].all():
         points = [earth_centred(places.longitude[i], places.latitude[i]) for i in (train, asked)]
-        # side by side is no nearness, and over a scene pixels differ a little in size
-        unit, limit = (
-            "m",
-            (0.99 * least * float(places.pixels.min()) if len(places.pixels) else MIN_METRES),
-        )
+        unit = "m"
+        # adjacent samples do not count as near, and pixels of a scene differ slightly in size
+        limit = 0.99 * least * float(places.pixels.min()) if len(places.pixels) else MIN_METRES
     elif places.in_scenes:
         points = [places.points(i) for i in (train, asked)]
-        unit, limit = "px", least
+        unit = "px"
+        limit = least
     else:
         return None
     distances = cKDTree(points[0]).query(points[1], workers=-1)[0]
