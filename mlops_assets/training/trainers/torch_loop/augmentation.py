@@ -37,7 +37,7 @@ class Turns:
         self._ways = torch.stack([way.flatten() for way in ways]).to(device)
 
     def draw(self, samples: int, seed: int) -> Tensor:
-        """Return the number of a table for each sample, (samples,); equal seeds give equal numbers."""
+        """Return a table number for each sample, (samples,); equal seeds give equal numbers."""
         generator = torch.Generator().manual_seed(seed)
         return torch.randint(len(self._ways), (samples,), generator=generator)
 
