@@ -34,6 +34,7 @@ from mlops_assets.storage.scratch import scratch_folder
 from mlops_assets.text.json_values import JsonObject
 from mlops_assets.training.metric_writer import PointWriter
 
+ROUTE = "runs"  # of the HTTP API
 POINTS_AT_ONCE = 10_000
 MAX_POLL_SECONDS = 2.0  # interval at which a publication is asked for, after 0.05, 0.1, …
 TIMEOUT = httpx.Timeout(30.0, read=120.0, write=120.0)
@@ -221,7 +222,7 @@ class HttpBackend:
         headers: Mapping[str, str] | None = None,
     ) -> httpx.Response:
         request = self._client.build_request(
-            method, f"runs/{self._run_id}{path}", json=json, content=content, headers=headers
+            method, f"{ROUTE}/{self._run_id}{path}", json=json, content=content, headers=headers
         )
         return send_request(self._client, request)
 
@@ -266,7 +267,7 @@ def record_over_http(
         "created_by": origin.created_by,
     }
     with open_client(url, token) as client:
-        starting = client.build_request("POST", "runs", json=start)
+        starting = client.build_request("POST", ROUTE, json=start)
         response = patiently(lambda: send_request(client, starting), unreachable_seconds)
         backend = HttpBackend(client, run_id, origin.trainer, unreachable_seconds)
         points = PointWriter(backend, run_id, _state(response).points)
