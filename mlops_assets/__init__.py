@@ -1,13 +1,13 @@
 """mlops_assets: an asset-oriented data and model platform for Earth observation.
 
-`TrainingData` and `TrainingRun` are what a trainer gets; `external_run` records a run made outside
-of the platform.
+A trainer gets `TrainingData` and `TrainingRun`; `external_run` records a run made outside of the
+platform.
 """
 
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from mlops_assets.datasets.loading.training_data import TrainingData
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 __all__ = ["TrainingData", "TrainingRun", "external_run"]
 
-# imported when they are asked for: every command imports this package
+# imported on first access: every command imports this package
 _MODULES = {
     "TrainingData": "mlops_assets.datasets.loading.training_data",
     "TrainingRun": "mlops_assets.training.run",
@@ -25,7 +25,7 @@ _MODULES = {
 }
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(_MODULES[name]), name)

@@ -1,6 +1,6 @@
 """Fixed choices that declarations and commands have in common.
 
-Only these lists; what a choice does is the business of the module that acts on it.
+Only the lists are here; the modules that use a choice define its effect.
 """
 
 from enum import StrEnum

@@ -1,6 +1,6 @@
-"""The errors a user can meet: each says what happened, where, and what to do next.
+"""Errors that users can meet: each states the problem, its place, and a remedy.
 
-Only error classes live here; raising them is the business of the modules that know what went wrong.
+Only the classes are here; they are raised by the modules that detect the problem.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ class Forbidden(MlopsError):
 
 
 class Unauthenticated(MlopsError):
-    """A caller has shown no token, or one that is not valid."""
+    """A caller has sent no token, or one that is not valid."""
 
 
 class IssuerUnreachable(MlopsError):
@@ -49,7 +49,7 @@ class IntegrityError(MlopsError):
 
 
 class Conflict(MlopsError):
-    """Somebody else published or holds the same thing."""
+    """Another process has published or holds the same thing."""
 
 
 class SpecificationError(MlopsError):
@@ -72,7 +72,7 @@ class DataProblems(MlopsError):
         listed = "\n".join(f"  - {problem}" for problem in self.problems)
         super().__init__(
             f"{where} has {len(self.problems)} problem(s); nothing was published. "
-            f"Mend these and commit again:\n{listed}"
+            f"Fix these and commit again:\n{listed}"
         )
 
 
@@ -89,7 +89,7 @@ class ExportError(MlopsError):
 
 
 class ParityError(MlopsError):
-    """The ONNX model does not give what the trained model gives."""
+    """The outputs of the ONNX model differ from those of the trained model."""
 
 
 class EvaluationError(MlopsError):

@@ -1,6 +1,6 @@
-"""Libraries that come with an extra: a missing one is an error that says what to install.
+"""Libraries that come with an extra: a missing one is an error that names the extra.
 
-Which libraries an adapter or trainer needs is its own business.
+The libraries that an adapter or trainer needs are imported by it.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from mlops_assets.errors import MissingExtra
 
 
 @contextmanager
-def needs(extra: str, what: str) -> Iterator[None]:
-    """Import inside of this what comes with an extra.
+def needs(extra: str, user: str) -> Iterator[None]:
+    """Import libraries of an extra inside this block.
 
     Args:
         extra: name of the extra of this package.
-        what: what needs it, for the message, such as "the trainer xgboost".
+        user: the part that needs it, for the message, such as "the trainer xgboost".
 
     Raises:
         MissingExtra: a library is not installed.
@@ -26,6 +26,6 @@ def needs(extra: str, what: str) -> Iterator[None]:
         yield
     except ModuleNotFoundError as error:
         raise MissingExtra(
-            f"{what} needs {error.name}, which is not installed; pip install"
+            f"{user} needs {error.name}, which is not installed; pip install"
             f" 'mlops-assets[{extra}]'"
         ) from error

@@ -1,6 +1,6 @@
-"""Names and references: what a dataset, model, version or tag may be called.
+"""Names of datasets, models, versions and tags, and references to them.
 
-Nothing here looks anything up; the registry resolves a reference to a version.
+References are only parsed here; the registry resolves them to versions.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def check_name(name: str, what: str = "name") -> str:
 
 
 def check_label(label: str, what: str) -> str:
-    """Return `label` if it can be a tag or an alias: a key that nobody takes for a version.
+    """Return `label` if it can be a tag or an alias: a key that cannot be mistaken for a version.
 
     Raises:
         NameRefused: it cannot be a key, or looks like a data version (`v3`) or a model version

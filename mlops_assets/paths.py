@@ -39,7 +39,7 @@ _OWNERS = (  # pattern of a key → its owner, in the order in which they are tr
     (re.compile(rf"{CATALOG}/.*"), CATALOG_OWNER),
 )
 
-LAYOUT = (  # what lies where, in the order in which people look for it
+LAYOUT = (  # key and content, in the order of docs/workspace.md
     ("objects/sha256/ab/cdef…", "the bytes of every file of every data version, once"),
     (
         "datasets/<name>/<version>/",
@@ -51,7 +51,7 @@ LAYOUT = (  # what lies where, in the order in which people look for it
     ),
     ("", "model-card.md figures/"),
     ("runs/<run id>/", "run.json points.parquet, once the run has ended; log.txt checkpoints/"),
-    ("sweeps/<model>/<name>.json", "what a sweep is to do"),
+    ("sweeps/<model>/<name>.json", "the plan of a sweep"),
     ("catalog/", "the static STAC catalogue: relative links, checksums on every asset"),
     (
         "  datasets/<name>/<version>/",
@@ -59,7 +59,7 @@ LAYOUT = (  # what lies where, in the order in which people look for it
     ),
     (
         "  models/<name>/<version>/",
-        "the Item of a model version; its Collection lies beside the versions",
+        "the Item of a model version; its Collection is beside the versions",
     ),
     (
         "predictions/<model>/<version>/",
@@ -67,11 +67,11 @@ LAYOUT = (  # what lies where, in the order in which people look for it
     ),
     (
         "log/<number>.json",
-        "the registry's log: who has changed what, each entry with the sha256 of the one before",
+        "the registry's log: every change and its author, chained by sha256",
     ),
     ("log-replaced/<number>/", "entries that `mlops reindex --until` has left out"),
     ("staged/", "content that replaces published files, until it is at its place"),
-    ("landing/<name>/", "where new files arrive; never changed by us"),
+    ("landing/<name>/", "new files arrive here; never changed by the platform"),
     ("cache/", "copies of remote files, decoded samples; delete it at any time"),
     (
         "  decoded/<digest>-<view>-2/<split>/",
@@ -80,11 +80,11 @@ LAYOUT = (  # what lies where, in the order in which people look for it
     ("", "sizes and the sha256 of each MiB: a split decoded once, memory-mapped"),
     (
         "  named/",
-        "links to objects under their landed names, where GDAL needs what lies beside a raster",
+        "links to objects under their landed names, where GDAL needs the files beside a raster",
     ),
     (
         "  external/<run id>/",
-        "what callers of the API have sent of a run that is not published yet",
+        "uploads of callers of the API, of a run that is not published yet",
     ),
     ("registry.db", "data versions, runs, model versions, aliases, tokens, checksums"),
     ("locks/", "of processes that write; beside a SQLite registry"),
@@ -118,7 +118,7 @@ def predictions_folder(model: str, version: str) -> str:
 
 
 def run_document_key(run_id: str) -> str:
-    """Return the key of what is recorded of a training run that has ended."""
+    """Return the key of the record of a training run that has ended."""
     return f"{RUNS}/{run_id}/run.json"
 
 
@@ -128,7 +128,7 @@ def run_points_key(run_id: str) -> str:
 
 
 def run_log_key(run_id: str) -> str:
-    """Return the key of what a training run has printed."""
+    """Return the key of the output of a training run."""
     return f"{RUNS}/{run_id}/log.txt"
 
 
@@ -205,7 +205,7 @@ def sweep_owner(model: str, name: str) -> Owner:
 def owner_of(key: str) -> Owner | None:
     """Return the owner that a published file has by its key; None if no owner has such keys.
 
-    Files of a run that has made a model version are the model version's, which no key tells.
+    Files of a run that has made a model version are the model version's, which no key states.
     """
     found = (Owner(pattern.sub(name, key)) for pattern, name in _OWNERS if pattern.fullmatch(key))
     return next(found, None)

@@ -1,7 +1,6 @@
-"""Principals: who is acting, and the roles that say what they may do.
+"""Principals: names and roles of those who act.
 
-Who somebody is, is found out elsewhere: `settings` for the local user, `identity` for callers over
-HTTP.
+Principals are identified elsewhere: the local user in `settings`, callers over HTTP in `identity`.
 """
 
 from __future__ import annotations
@@ -29,17 +28,22 @@ ALL_ROLES = frozenset(Role)
 
 @dataclass(frozen=True)
 class Principal:
-    """Somebody who acts: a name, as the log and the records have it, and roles."""
+    """A user or service that acts.
+
+    Attributes:
+        name: as the log and the records have it.
+        roles: decide what is allowed.
+    """
 
     name: str
     roles: frozenset[Role]
 
     def require(self, role: Role, action: str) -> None:
-        """Make sure that this principal has a role.
+        """Check that this principal has a role.
 
         Args:
             role: the role.
-            action: what it is needed for, as "promote a model version".
+            action: that needs it, for the message, such as "promote a model version".
 
         Raises:
             Forbidden: the principal does not have it.
@@ -64,7 +68,7 @@ def check_principal_name(name: str) -> str:
     """Return `name` if it can name a principal.
 
     Raises:
-        NameRefused: it is empty, longer than 255 characters, has characters that are not shown, or
+        NameRefused: it is empty, longer than 255 characters, has unprintable characters, or
             is taken.
     """
     if not 0 < len(name) <= MAX_NAME or not name.isprintable() or name != name.strip():
@@ -74,7 +78,7 @@ def check_principal_name(name: str) -> str:
         )
     if name == SHARED_NAME:
         raise NameRefused(
-            f"principal {name!r} is everybody who has MLOPS_API_TOKEN of a server; take another"
+            f"principal {name!r} stands for all who have MLOPS_API_TOKEN of a server; take another"
             " name"
         )
     return name

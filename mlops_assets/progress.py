@@ -1,7 +1,7 @@
-"""Progress of long work: what the core reports, and who listens.
+"""Progress of long work: steps that the core reports, and their listeners.
 
-Nothing here knows of terminals; `cli.progress` shows it. Where nobody listens, reporting costs next
-to nothing.
+Display is the business of `cli.terminal.progress`. Without a listener, reporting costs next to
+nothing.
 """
 
 from __future__ import annotations
@@ -21,24 +21,29 @@ class Step:
     The work counts in it, from any thread; a listener reads it whenever it likes.
 
     Attributes:
-        what: what is being done, e.g. `storing indian_pines`.
-        total: how many units there are, if known.
-        unit: what is counted, in the plural, e.g. `files`.
-        size: how many bytes there are, if known.
+        what: description of the work, e.g. `storing indian_pines`.
+        total: number of units, if known.
+        unit: name of the units in the plural, e.g. `files`.
+        size: number of bytes, if known.
         done: units done.
         done_size: bytes done.
-        note: what else is worth knowing now, e.g. the newest loss.
-        started: when it began, in seconds of the monotonic clock.
+        note: latest information, e.g. the newest loss.
+        started: time of the beginning, in seconds of the monotonic clock.
         first: time, units and bytes done when progress was first reported: rates count from there.
-        failed: whether it ended with an exception.
+        failed: True if it ended with an exception.
     """
 
     def __init__(
         self, what: str, total: int | None = None, unit: str = "", size: int | None = None
     ) -> None:
-        self.what, self.total, self.unit, self.size = what, total, unit, size
-        self.done = self.done_size = 0
-        self.note, self.failed = "", False
+        self.what = what
+        self.total = total
+        self.unit = unit
+        self.size = size
+        self.done = 0
+        self.done_size = 0
+        self.note = ""
+        self.failed = False
         self.started = time.monotonic()
         self.first: tuple[float, int, int] | None = None
         self._lock = threading.Lock()
@@ -51,7 +56,7 @@ class Step:
             self._note_first()
 
     def reach(self, done: int, note: str = "") -> None:
-        """Set how many units are done, for work that is watched rather than counted."""
+        """Set the number of units done, for work that is observed rather than counted."""
         self.done, self.note = done, note
         self._note_first()
 
@@ -61,7 +66,7 @@ class Step:
 
 
 class Listener(Protocol):
-    """Whoever shows progress."""
+    """A display of progress."""
 
     def begin(self, step: Step) -> None:
         """A piece of work begins; others may be under way, around it or beside it."""
@@ -97,7 +102,7 @@ def step(
 
 
 def each(what: str, things: Sequence[T], unit: str) -> Iterator[T]:
-    """Yield things one after another, and report how many are done."""
+    """Yield things one after another, and report the number done."""
     with step(what, len(things), unit) as done:
         for thing in things:
             yield thing
@@ -115,5 +120,5 @@ def listening(listener: L) -> Iterator[L]:
 
 
 def is_listened_to() -> bool:
-    """Return whether anybody listens, for work whose progress is costly to find."""
+    """Return whether there is a listener, for work whose progress is costly to measure."""
     return bool(_listeners)

@@ -1,7 +1,6 @@
 """Locations and other settings: one frozen Settings, the only reader of the environment.
 
-No other module may look at `os.environ`; what varies between a laptop and a cluster is decided
-here.
+No other module reads `os.environ`; all that varies between a laptop and a cluster is here.
 """
 
 from __future__ import annotations
@@ -34,13 +33,13 @@ class Settings:
         registry: SQLAlchemy URL of the registry database.
         cache: folder of this machine for copies of remote files and for decoded data.
         dagster_home: folder of the Dagster instance that our own commands use.
-        user: who promotes and commits, as written into the audit trail.
-        roles: what the user may do; everything unless limited.
+        user: name of the principal, as written into the audit trail.
+        roles: of the user; all unless limited.
         mlflow: tracking URI of the MLflow server that runs are mirrored to; None for none.
-        base_url: where callers reach the HTTP API, for the links in its answers; None for links
+        base_url: URL of the HTTP API for its callers, for the links in responses; None for links
             without a host.
         api_token: a token that callers of the HTTP API may share, and the token that our client
-            shows.
+            sends.
         identity: YAML file that names the issuer of tokens that the HTTP API accepts; None for
             none.
         log_head: folder or URL outside the workspace where verifying leaves the head of the log;
@@ -61,7 +60,7 @@ class Settings:
 
     @property
     def principal(self) -> Principal:
-        """The user of this process and what they may do."""
+        """The user of this process, with their roles."""
         return Principal(self.user, self.roles)
 
     @classmethod
@@ -79,7 +78,7 @@ class Settings:
 
         Args:
             overrides: values that win over the environment.
-            directory: what relative paths start from; the current directory by default.
+            directory: base of relative paths; the current directory by default.
 
         Raises:
             SettingsError: a value that cannot be used, or one that a remote workspace needs is
@@ -141,14 +140,14 @@ def _log_head(value: str | None, workspace: str, directory: Path) -> str | None:
     url = workspace_url(value, directory)
     if f"{url}/".startswith(f"{workspace}/"):
         raise SettingsError(
-            f"MLOPS_LOG_HEAD={shown(value)} lies in the workspace; name a place that its users"
+            f"MLOPS_LOG_HEAD={shown(value)} is in the workspace; name a place that its users"
             " cannot write"
         )
     return url
 
 
 def local_user() -> str:
-    """Return who uses this process, as the environment says; a `.env` file is not read."""
+    """Return the name of the user of this process by the environment; no `.env` file is read."""
     return _user(os.environ)
 
 
@@ -157,7 +156,7 @@ def _user(values: Mapping[str, str | None]) -> str:
 
 
 def _system_user() -> str:
-    """Return who this process runs as, where no variable says so: in a container, or under cron."""
+    """Return the user whom this process runs as, where no variable names one, as in a container."""
     try:
         return pwd.getpwuid(os.getuid()).pw_name
     except KeyError:  # a number that the container was given
@@ -178,7 +177,7 @@ def child_environment(defaults: Mapping[str, str], gpus: Sequence[str] = ()) -> 
     """Return the environment of a process that this one starts.
 
     Args:
-        defaults: what it has unless the user has set it himself.
+        defaults: variables, unless the user has set them.
         gpus: the devices it may use; if there are none, those that this process may use.
     """
     return {**defaults, **os.environ, **({GPUS: ",".join(gpus)} if gpus else {})}
@@ -206,7 +205,7 @@ def parent_registry() -> str:
 def declared_gpus() -> list[str] | None:
     """Return the GPUs that `CUDA_VISIBLE_DEVICES` leaves to this process.
 
-    None if it says nothing.
+    None if it is not set.
     """
     declared = os.environ.get(GPUS)
     return (
@@ -252,7 +251,7 @@ def server_url(name: str, server: str, url: str | None) -> str | None:
 
     Args:
         name: of the setting.
-        server: what it serves.
+        server: description of the server, for the message.
         url: the setting's value.
 
     Raises:
@@ -281,7 +280,7 @@ def workspace_url(workspace: str, directory: Path) -> str:
     """Return the URL of a workspace given as a path or a URL.
 
     Raises:
-        SettingsError: the URL has a scheme that cannot hold a workspace, or is no absolute path.
+        SettingsError: the URL has a scheme that cannot hold a workspace, or is relative.
     """
     parts = urlsplit(workspace)
     if parts.scheme == "file":

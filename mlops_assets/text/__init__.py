@@ -1,1 +1,1 @@
-"""Text that is shown: markup of others escaped, secrets of URLs hidden."""
+"""Text for display: markup of others escaped, secrets of URLs redacted."""

@@ -1,6 +1,6 @@
-"""Text of others in figures, drawn as it is.
+"""Text of others in figures, drawn literally.
 
-Matplotlib reads what stands between two `$` as a formula.
+Matplotlib reads text between two `$` as a formula.
 """
 
 from __future__ import annotations
@@ -9,5 +9,5 @@ from mlops_assets.text.printable import printable
 
 
 def drawn(text: str) -> str:
-    """Return text that Matplotlib draws as it is."""
+    """Return text that Matplotlib draws literally."""
     return printable(text).replace("$", r"\$")

@@ -1,4 +1,4 @@
-"""The types of values that JSON can hold, for what is only passed on; what is read has a model."""
+"""Types of JSON values that are only passed on; documents that are read have models."""
 
 from __future__ import annotations
 

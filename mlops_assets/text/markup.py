@@ -1,4 +1,4 @@
-"""Text of others in Markdown: shown as it is, whatever it is.
+"""Text of others in Markdown, rendered literally.
 
 Titles, descriptions, names of classes and features, and parameters come from files, clients and
 people.
@@ -11,14 +11,13 @@ from collections.abc import Iterable, Sequence
 
 from mlops_assets.text.printable import printable
 
-# what means something within a line, and what does at its beginning; `_` within a word means
-# nothing
+# characters with a meaning within a line, and at its beginning; `_` within a word has none
 _WITHIN = re.compile(r"[\\`*\[\]<>|~$&]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])")
 _NUMBERED = re.compile(r"^(\s*\d+)(?=[.)]\s)")
 
 
 def plain(text: object) -> str:
-    """Return text on one line that Markdown shows as it is.
+    """Return text on one line that Markdown renders literally.
 
     It has no HTML, no link, no end of a table cell.
     """
@@ -33,7 +32,7 @@ def paragraphs(text: str) -> str:
 
 
 def code(text: object) -> str:
-    """Return any text so that it is shown as it is.
+    """Return text as inline code.
 
     It has no HTML, no link, no mention of a user, no end of a table cell.
     """

@@ -1,14 +1,13 @@
-"""URLs as people and logs may see them: without passwords, keys and signatures."""
+"""URLs for messages and logs: without passwords, keys and signatures."""
 
 from __future__ import annotations
 
 import re
 
 HIDDEN = "***"
-# all up to the last @, as people forget to encode what is in a password; digits and a slash are a
-# port
+# all up to the last @, as people forget to encode passwords; digits and a slash are a port
 _PASSWORD = re.compile(r"(:/{1,2}[^\s:@/?#]*):(?!\d+/)\S*@")
-# a database has no path with an @ in it, so that digits before a slash are no port, if an @ follows
+# a database has no path with an @ in it, so digits before a slash are not a port if an @ follows
 _DATABASE = re.compile(
     r"(?i)\b((?:postgres|postgresql|mysql|mariadb|mssql|oracle)(?:\+\w+)?://[^\s:@/?#]*):\S*@"
 )
@@ -19,7 +18,7 @@ _SECRET = re.compile(
 
 
 def shown(text: str) -> str:
-    """Return a URL, or a text with URLs in it, without what opens what they lead to.
+    """Return a URL, or a text with URLs in it, without its secrets.
 
     Passwords before the host, and values of query parameters that are named like secrets
     (`sslpassword`, `sig`, `X-Amz-Signature`, `token` …), become `***`. A user's name stays.
