@@ -58,7 +58,7 @@ def test_ordinary_keys_are_returned_as_they_are(key: str) -> None:
 
 
 @pytest.mark.parametrize("label", ["v1", "v0", "v123", "v3-1f0c9a2b"])
-def test_a_label_that_looks_like_a_version_is_refused(label: str) -> None:
+def test_a_label_in_the_form_of_a_version_is_refused(label: str) -> None:
     with pytest.raises(
         NameRefused, match=f"tag '{label}' looks like a version; choose another tag"
     ):

@@ -146,7 +146,9 @@ def test_an_mlflow_server_is_none_unless_it_is_named_and_then_a_url() -> None:
             Settings.from_environment({"MLOPS_MLFLOW": value})
 
 
-def test_the_user_is_the_systems_where_no_variable_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_user_is_the_systems_where_no_variable_names_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     for name in ("MLOPS_USER", "USER"):
         monkeypatch.delenv(name, raising=False)
     assert Settings.from_environment().user == pwd.getpwuid(os.getuid()).pw_name

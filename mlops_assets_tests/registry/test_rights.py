@@ -198,7 +198,7 @@ def test_a_scientist_proposes_and_an_approver_decides(registry: Registry) -> Non
     assert registry.principal.roles == frozenset(Role)
 
 
-def test_nobody_gives_away_a_role_that_they_do_not_have(registry: Registry) -> None:
+def test_no_principal_grants_a_role_that_they_do_not_have(registry: Registry) -> None:
     operator = registry.acting(Principal("ann", frozenset({Role.OPERATOR})))
     for role in (Role.SCIENTIST, Role.APPROVER):
         with pytest.raises(Forbidden, match=f"create a token with the role {role}"):

@@ -77,7 +77,7 @@ def test_a_refused_write_names_the_key_the_place_and_what_to_do_and_leaves_nothi
 
 
 @FAULT
-def test_a_bucket_that_is_not_there_is_told_from_a_key_that_is_not_there(
+def test_a_missing_bucket_is_distinguished_from_a_missing_key(
     workspace: Workspace, faulty_s3: FaultyBucket, tmp_path: Path
 ) -> None:
     other = Workspace("s3://no-such-bucket", tmp_path / "cache")
@@ -159,7 +159,7 @@ def test_half_an_upload_once_is_sent_again_or_refused_and_never_published(
     assert faulty_s3.get("folder/a.bin") == whole
 
 
-def test_a_wrong_secret_is_told_as_such(
+def test_a_wrong_secret_is_reported_as_such(
     s3: Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "not-the-secret")

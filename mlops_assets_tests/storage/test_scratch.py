@@ -11,7 +11,7 @@ from mlops_assets.errors import StorageError
 from mlops_assets.storage.scratch import scratch_folder
 
 
-def test_folders_that_nobody_holds_are_removed_and_others_stay(
+def test_folders_that_no_process_holds_are_removed_and_others_stay(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))

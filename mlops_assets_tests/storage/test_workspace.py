@@ -34,7 +34,7 @@ def test_an_object_that_is_there_is_not_written_again(
 
 @pytest.mark.parametrize("damaged", [b"", b"same and more"], ids=["cut", "longer"])
 @pytest.mark.parametrize("from_file", [False, True])
-def test_an_object_of_the_wrong_size_is_mended_when_it_is_put_again(
+def test_an_object_of_the_wrong_size_is_repaired_when_it_is_put_again(
     workspace: Workspace, tmp_path: Path, damaged: bytes, from_file: bool
 ) -> None:
     source = tmp_path / "source"

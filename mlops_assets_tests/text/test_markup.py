@@ -50,7 +50,7 @@ def rendered(text: str) -> tuple[set[str], str]:
 
 
 @pytest.mark.parametrize("text", HOSTILE)
-def test_text_is_shown_as_it_is(text: str) -> None:
+def test_text_is_rendered_literally(text: str) -> None:
     shown = " ".join(text.split())
     for written in (plain(text), f"# {plain(text)}", f"| a |\n|---|\n| {plain(text)} |"):
         tags, content = rendered(written)

@@ -19,7 +19,7 @@ from mlops_assets.text.printable import printable, printable_log
         ("two\r\nlines\tand Größe, 水", "two\nlines\tand Größe, 水"),
     ],
 )
-def test_what_a_terminal_would_act_on_is_written_out(text: str, shown: str) -> None:
+def test_control_characters_are_escaped(text: str, shown: str) -> None:
     assert printable(text) == shown
 
 

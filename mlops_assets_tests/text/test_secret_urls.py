@@ -53,7 +53,7 @@ def test_what_opens_a_url_is_hidden_and_the_rest_is_not(url: str, expected: str)
         CANARY,
     ],
 )
-def test_no_part_of_a_registry_that_cannot_be_read_is_shown(url: str) -> None:
+def test_no_part_of_an_invalid_registry_url_is_in_the_message(url: str) -> None:
     with pytest.raises(SettingsError, match="cannot be read: write it as") as failure:
         open_registry(url)
     assert CANARY not in "".join(traceback.format_exception(failure.value, chain=True))

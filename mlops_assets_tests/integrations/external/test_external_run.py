@@ -323,7 +323,7 @@ def test_a_block_that_ends_early_is_recorded_so(
     require_documents(store, run.run_id)
 
 
-def test_a_run_without_a_model_fails_and_says_so(store: Store) -> None:
+def test_a_run_without_a_model_fails_with_a_message(store: Store) -> None:
     with (
         pytest.raises(TrainerError, match="without a model"),
         external_run("crops", "fields@v1", **FIELDS) as run,
@@ -332,7 +332,7 @@ def test_a_run_without_a_model_fails_and_says_so(store: Store) -> None:
     assert store.registry.run(run.run_id).status == "failed"
 
 
-def test_a_model_that_no_adapter_knows_is_a_failed_run(store: Store) -> None:
+def test_a_model_that_no_adapter_supports_is_a_failed_run(store: Store) -> None:
     with (
         pytest.raises(TrainerError, match="returned a builtins"),
         external_run("crops", "fields@v1", **FIELDS) as run,
@@ -369,7 +369,7 @@ def test_an_interrupted_run_goes_on_with_its_id_and_keeps_its_points(store: Stor
         pass
 
 
-def test_what_cannot_start_is_said_before_anything_is_recorded(store: Store) -> None:
+def test_a_run_that_cannot_start_is_refused_before_anything_is_recorded(store: Store) -> None:
     for declared, data, message in (
         ({}, "fields@v1", "task: Field required"),
         ({"task": "painting"}, "fields@v1", "task"),
@@ -395,7 +395,7 @@ def test_what_cannot_start_is_said_before_anything_is_recorded(store: Store) -> 
     assert store.registry.runs() == []
 
 
-def test_a_dagster_that_cannot_be_told_keeps_nothing_back(
+def test_a_dagster_that_is_unreachable_keeps_nothing_back(
     store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "file").write_text("in the way")

@@ -302,7 +302,7 @@ UNFIT = {
 
 
 @pytest.mark.parametrize("case", UNFIT)
-def test_a_model_that_does_not_fit_leaves_its_run_and_says_why(
+def test_a_model_that_does_not_fit_leaves_its_run_and_a_reason(
     case: str, store: Store, bring: Bring, fluent: str
 ) -> None:
     source, output, why = UNFIT[case]

@@ -225,7 +225,7 @@ def test_aliases_follow_promotion_and_rollback(
     }
 
 
-def test_an_alias_that_mlflow_cannot_have_is_told(
+def test_an_alias_that_mlflow_does_not_accept_is_reported(
     store: Store, mlflow_server: str, recorded: ModelVersion, land_table: Callable[..., Commit]
 ) -> None:
     promote(store, recorded, [], alias="latest")
@@ -408,7 +408,7 @@ def test_a_run_that_goes_on_and_one_from_mlflow_are_not_mirrored(
         (500, "whether the server runs"),
     ],
 )
-def test_a_server_that_refuses_is_an_error_that_says_what_to_do(
+def test_a_server_that_refuses_is_an_error_with_a_remedy(
     status: int, says: str, store: Store, faulty_mlflow: FaultyProxy, recorded: ModelVersion
 ) -> None:
     faulty_mlflow.add("*", status=status)
@@ -418,7 +418,7 @@ def test_a_server_that_refuses_is_an_error_that_says_what_to_do(
     assert "secret" not in str(raised.value)
 
 
-def test_a_server_that_is_away_is_an_error_that_says_where(
+def test_a_server_that_is_unreachable_is_an_error_with_its_url(
     store: Store, recorded: ModelVersion, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")

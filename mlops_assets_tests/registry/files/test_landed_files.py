@@ -14,7 +14,7 @@ def registry(tmp_path: Path) -> Registry:
     return Registry(f"sqlite:///{tmp_path / 'registry.db'}")
 
 
-def test_what_is_remembered_is_known_after_reopening(registry: Registry) -> None:
+def test_identities_are_kept_after_reopening(registry: Registry) -> None:
     registry.remember_landed(
         "file:///a", [("x.tif", 3, "1-1", "a" * 64), ("y ü.tif", 2**40, "2-2", "b" * 64)]
     )

@@ -186,7 +186,7 @@ def test_whatever_changes_the_registry_is_in_its_log(registry: Registry) -> None
     assert expected.adopted is None
 
 
-def test_an_entry_says_who_did_what_and_follows_the_one_before(registry: Registry) -> None:
+def test_an_entry_has_principal_and_action_and_follows_the_one_before(registry: Registry) -> None:
     registry.acting(local("eve")).tag("fields", "v1", "first")
     with registry.reading() as session:
         rows = list(entries_of(session.connection()))
@@ -408,7 +408,7 @@ def test_a_changed_point_is_found(connection: Connection, column: str) -> None:
     assert any("points of run run-1" in problem for problem in found(connection))
 
 
-def test_integers_that_are_the_same_as_float_are_told_apart(connection: Connection) -> None:
+def test_integers_that_are_equal_as_float_are_distinguished(connection: Connection) -> None:
     of = AUDITED["runs"]
     changed = {**DOCUMENT, "nested": {"10": "x", "9": 2**60 + 1}}
     connection.execute(update(of).where(of.c.run_id == "run-1").values(parameters=changed))
@@ -481,7 +481,7 @@ def test_entries_are_mirrored_as_they_are(tmp_path: Path) -> None:
     registry.close()
 
 
-def test_a_workspace_that_cannot_be_written_stops_nobody(
+def test_a_workspace_that_cannot_be_written_stops_no_transaction(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from mlops_assets.errors import StorageError

@@ -236,7 +236,7 @@ def registry(url: str) -> Any:
     opened.close()
 
 
-def test_runs_are_taken_along_with_what_a_newer_release_knows_of_them(registry: Registry) -> None:
+def test_runs_are_upgraded_with_the_columns_of_a_newer_release(registry: Registry) -> None:
     runs = {run.run_id: run for run in registry.runs("crops")}
     assert {run_id: run.seconds for run_id, run in runs.items()} == {
         "done": pytest.approx(1530.5),
@@ -272,7 +272,7 @@ def test_runs_are_taken_along_with_what_a_newer_release_knows_of_them(registry: 
         assert (run.attempts, run.environment, run.created_by) == (1, None, None)
 
 
-def test_parameters_that_are_no_number_can_be_looked_into_afterwards(registry: Registry) -> None:
+def test_parameters_that_are_not_a_number_can_be_searched_afterwards(registry: Registry) -> None:
     kept = registry.run("failed").parameters.get("missing")
     assert kept == ("NaN" if registry.url.startswith("sqlite") else None)
     with registry.reading() as session:

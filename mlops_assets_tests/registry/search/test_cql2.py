@@ -208,7 +208,7 @@ FILTERS = [
 ]
 
 
-def test_a_filter_finds_what_it_says(registry: Registry) -> None:
+def test_a_filter_finds_the_runs_that_it_describes(registry: Registry) -> None:
     wrong = []
     for where, expected in FILTERS:
         answer = found(registry, where)
@@ -283,7 +283,7 @@ UNKNOWN = [
 ]
 
 
-def test_a_name_that_no_run_has_is_told_with_those_that_are_alike(registry: Registry) -> None:
+def test_a_name_that_no_run_has_is_reported_with_similar_ones(registry: Registry) -> None:
     wrong = not_refused(registry, UNKNOWN, "NotFound")
     assert not wrong, "\n".join(wrong)
 
@@ -386,7 +386,7 @@ def test_values_are_only_ever_values(registry: Registry) -> None:
 @settings(
     max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
-def test_any_name_is_looked_up_or_refused_and_never_breaks_the_query(
+def test_any_name_is_resolved_or_refused_and_never_breaks_the_query(
     registry: Registry, key: str, value: str
 ) -> None:
     name, literal = f"params.{key}".replace('"', '""'), value.replace("'", "''").replace("\0", "")
@@ -411,7 +411,7 @@ def test_keys_that_an_older_release_has_escaped_are_found(tmp_path: Path) -> Non
     registry.close()
 
 
-def test_the_names_of_a_filter_and_their_values_can_be_shown() -> None:
+def test_the_names_of_a_filter_and_their_values_can_be_listed() -> None:
     assert names_in("macro_f1 > 0.8 and (params.a.b < 1 or macro_f1 < 0.1) and status = 'x'") == [
         "macro_f1",
         "params.a.b",
