@@ -35,7 +35,7 @@ def main() -> None:
         help=f"one or more of {', '.join(BENCHMARKS)}; all if none",
     )
     parser.add_argument(
-        "--rounds", type=int, default=1, help="rounds of what is compared with a peer (1)"
+        "--rounds", type=int, default=1, help="rounds of the comparisons with a peer (1)"
     )
     parser.add_argument(
         "--all", action="store_true", help="at full size: 600,000 files instead of 100,000"

@@ -3,7 +3,7 @@
 We and DVC take turns, on the same S3 server.
 
 Both sides have equal copies of the same files on the same disk and start with empty caches; the
-files are in the operating system's page cache for both. What is counted is the call in a fresh
+files are in the operating system's page cache for both. Counted is the call in a fresh
 process, without imports; the commands are counted whole.
 """
 

@@ -30,7 +30,7 @@ def main(folder: str, *steps: str) -> None:
                     repo.add(f"{folder}/{DATA}")
                 else:
                     getattr(repo, step)()
-    taken.tell()
+    taken.report()
 
 
 if __name__ == "__main__":

@@ -39,9 +39,9 @@ def add_chips(folder: Path, numbers: range, shape: tuple[int, int, int], seed: i
 
 
 def settle() -> None:
-    """Write out pending writes, so that nobody pays for another's, and let files age a clock tick.
+    """Write out pending writes, so that no step pays for another's, and let files age a clock tick.
 
-    A file that has just changed is read again by the next commit, as its time would not tell of a
+    A file that has just changed is read again by the next commit, as its time would not reveal a
     change right after.
     """
     os.sync()

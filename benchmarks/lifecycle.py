@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
+
+from pydantic import BaseModel, TypeAdapter
 
 from benchmarks.options import Options
 from benchmarks.processes import clean_environment, run_measured
@@ -16,6 +16,15 @@ from benchmarks.tables import median, print_table
 
 _MLOPS = str(Path(sys.executable).with_name("mlops"))
 _WORK = ("fit", "exported", "evaluated")  # phases of a run that are the model's own
+
+
+class _Run(BaseModel):
+    run_id: str
+    started: str
+    phases: dict[str, float] = {}
+
+
+_RUNS = TypeAdapter(list[_Run])
 
 
 def measure(options: Options) -> None:
@@ -47,15 +56,14 @@ def measure(options: Options) -> None:
 
 def _work(project: Path, environment: dict[str, str]) -> float:
     """Return the seconds of the newest run that are the model's own."""
-    newest = max(
-        _told(project, environment, "list", "samples_forest"), key=lambda run: run["started"]
-    )
-    phases = _told(project, environment, "show", newest["run_id"])["phases"]
-    return sum(float(phases[name]) for name in _WORK)
+    listed = _output(project, environment, "list", "samples_forest")
+    newest = max(_RUNS.validate_json(listed), key=lambda run: run.started)
+    run = _Run.model_validate_json(_output(project, environment, "show", newest.run_id))
+    return sum(run.phases[name] for name in _WORK)
 
 
-def _told(project: Path, environment: dict[str, str], *arguments: str) -> Any:
-    """Return what a command of `mlops runs` tells as JSON."""
+def _output(project: Path, environment: dict[str, str], *arguments: str) -> bytes:
+    """Return the JSON output of a command of `mlops runs`."""
     command = [_MLOPS, "runs", *arguments, "--json"]
     done = subprocess.run(command, cwd=project, env=environment, capture_output=True, check=True)
-    return json.loads(done.stdout)
+    return done.stdout

@@ -58,4 +58,4 @@ def log(url: str, points: int, folder: Path) -> Steps:
 
 if __name__ == "__main__":
     with tempfile.TemporaryDirectory(prefix="mlops-logging-") as scratch:
-        log(sys.argv[1], int(sys.argv[2]), Path(scratch)).tell()
+        log(sys.argv[1], int(sys.argv[2]), Path(scratch)).report()

@@ -27,15 +27,16 @@ class Steps:
     @contextmanager
     def step(self, name: str) -> Iterator[None]:
         """Measure a block."""
-        started, worked = time.perf_counter(), time.process_time()
+        started = time.perf_counter()
+        worked = time.process_time()
         yield
         self.seconds[name] = time.perf_counter() - started
         self.cpu[name] = time.process_time() - worked
 
-    def tell(self, **facts: float) -> None:
-        """Print what was measured; the parent reads the last line of the standard output."""
-        told = {"seconds": self.seconds, "cpu": self.cpu, "peak_mib": peak_mib(), "facts": facts}
-        print(json.dumps(told), flush=True)
+    def report(self, **facts: float) -> None:
+        """Print the figures; the parent reads the last line of the standard output."""
+        figures = {"seconds": self.seconds, "cpu": self.cpu, "peak_mib": peak_mib(), "facts": facts}
+        print(json.dumps(figures), flush=True)
 
 
 def peak_mib() -> float | None:

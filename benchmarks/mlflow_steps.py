@@ -41,4 +41,4 @@ def log(uri: str, points: int) -> Steps:
 
 
 if __name__ == "__main__":
-    log(sys.argv[1], int(sys.argv[2])).tell()
+    log(sys.argv[1], int(sys.argv[2])).report()

@@ -124,7 +124,7 @@ class Copy:
     def _write(self, file: str, text: str) -> None:
         path = self._root / file
         path.write_text(text)
-        # bytecode is told apart by size and whole seconds, and a mutation may change neither
+        # bytecode is recognised by size and whole seconds, and a mutation may change neither
         Path(importlib.util.cache_from_source(path)).unlink(missing_ok=True)
 
     def _require_imported(self) -> None:
@@ -204,7 +204,7 @@ def _require_clean(copy: Copy, mutations: Iterable[Mutation]) -> None:
         outcome = copy.test(tests)
         if outcome.failed is not None:
             raise SystemExit(
-                f"{outcome.failed} fails without any fault, so that its failure says nothing"
+                f"{outcome.failed} fails without any fault, so that its failure proves nothing"
             )
         print(
             f"{' '.join(tests)} pass without a fault, {outcome.seconds:.0f} s of CPU",

@@ -11,7 +11,7 @@ class Options:
     """Options of one call.
 
     Attributes:
-        folder: empty folder to work in; what is left in it is removed at the end.
+        folder: empty folder to work in; its content is removed at the end.
         rounds: how often sides that are compared are measured, in turns; medians are printed.
         all: the long way: everything at full size.
     """

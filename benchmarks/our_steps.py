@@ -48,7 +48,7 @@ def main(*steps: str) -> None:
             else:
                 committed = CommittedDataset.open(workspace, registry, Reference(DATASET))
                 files = recall(committed, Path(where), copy=verb == "recall_copy").files
-    taken.tell(files=files)
+    taken.report(files=files)
 
 
 if __name__ == "__main__":

@@ -234,7 +234,7 @@ PLANTED = [
     ),
     Mutation(
         name="schedule-restarts",
-        fault="a resumed training begins its learning rate schedule anew",
+        fault="a resumed training restarts its learning rate schedule",
         file="mlops_assets/training/trainers/torch_loop/loop.py",
         before='        self._schedule.load_state_dict(state["schedule"])\n',
         after="",
@@ -261,7 +261,7 @@ PLANTED = [
     ),
     Mutation(
         name="time-limit",
-        fault="the time limit counts from the last measurement of memory and is never reached",
+        fault="the time limit counts from the last check of the memory and is never reached",
         file="mlops_assets/training/process/supervisor.py",
         before="now - self._started > compute.time_limit",
         after="now - self._measured > compute.time_limit",

@@ -35,7 +35,7 @@ class Measured:
 
     Attributes:
         seconds: wall time by step.
-        cpu: seconds of the process's own CPU by step, where it told.
+        cpu: seconds of the process's own CPU by step, if it reported them.
         peak_mib: its peak memory, if known.
         facts: further figures.
     """
@@ -64,10 +64,10 @@ def take_steps(
     environment: Mapping[str, str] | None = None,
     folder: Path = ROOT,
 ) -> Measured:
-    """Run a module of ours in a fresh process and return what it measured.
+    """Run a module of ours in a fresh process and return its figures.
 
     Raises:
-        RuntimeError: it failed; the message has the end of what it wrote.
+        RuntimeError: it failed; the message has the end of its output.
     """
     command = [python, "-m", module, *arguments]
     done = _run(command, environment or clean_environment(), folder)

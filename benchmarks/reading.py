@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from benchmarks.landings import CHIP_50KB, add_chips
 from benchmarks.options import Options
@@ -32,7 +31,7 @@ def measure(options: Options) -> None:
 class Reader:
     """A dataset in a workspace of its own, and the processes that read it."""
 
-    def __init__(self, folder: Path, declared: Mapping[str, Any], task: str) -> None:
+    def __init__(self, folder: Path, declared: Mapping[str, object], task: str) -> None:
         self._declared, self._task = folder / "declared.json", task
         self._declared.write_text(json.dumps(declared))
         self._environment = clean_environment(MLOPS_WORKSPACE=str(folder / "workspace"))

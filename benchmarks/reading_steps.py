@@ -2,7 +2,7 @@
 
 `python -m benchmarks.reading_steps STEP SPECIFICATION TASK`.
 
-`commit` and `decode` tell the time and the memory they take; `epochs` goes through the training
+`commit` and `decode` report the time and the memory they take; `epochs` goes through the training
 split in several ways, ours and bare NumPy in turns.
 """
 
@@ -48,7 +48,7 @@ def main(step: str, declared: str, task: str, batch: str = "64") -> None:
     if step == "commit":
         with taken.step(step):
             samples = commit(workspace, registry, specification).version.samples
-        taken.tell(samples=samples)
+        taken.report(samples=samples)
         return
     data = TrainingData(
         CommittedDataset.open(workspace, registry, Reference(specification.name)), task
@@ -56,7 +56,7 @@ def main(step: str, declared: str, task: str, batch: str = "64") -> None:
     if step == "decode":
         with taken.step(step):
             size = sum(data.memmap(split)[0].nbytes for split in _SPLITS)
-        taken.tell(mib=size / 2**20)
+        taken.report(mib=size / 2**20)
     else:
         _epochs(data, taken, int(batch))
 
@@ -88,15 +88,17 @@ def _epochs(data: TrainingData, taken: Steps, size: int) -> None:
             if seen != len(bare):
                 raise RuntimeError(f"{way} gave {seen} of {len(bare)} samples")
     taken.seconds.update({way: median(found) for way, found in times.items()})
-    taken.tell(samples=len(X), mib=X.nbytes / 2**20)
+    taken.report(samples=len(X), mib=X.nbytes / 2**20)
 
 
-def _in_order(X: NDArray[Any], y: NDArray[Any], size: int) -> Batches:
+def _in_order(X: NDArray[np.generic], y: NDArray[np.generic], size: int) -> Batches:
     for start in range(0, len(X), size):
         yield X[start : start + size], y[start : start + size]
 
 
-def _shuffled(X: NDArray[Any], y: NDArray[Any], size: int, random: np.random.Generator) -> Batches:
+def _shuffled(
+    X: NDArray[np.generic], y: NDArray[np.generic], size: int, random: np.random.Generator
+) -> Batches:
     order = random.permutation(len(X))
     for start in range(0, len(X), size):
         chosen = order[start : start + size]
@@ -106,8 +108,8 @@ def _shuffled(X: NDArray[Any], y: NDArray[Any], size: int, random: np.random.Gen
         )
 
 
-def _touched(X: NDArray[Any]) -> int:
-    """Read every value, as what is memory-mapped is read only then."""
+def _touched(X: NDArray[np.number]) -> int:
+    """Read every value, as a memory-mapped array is read only then."""
     X.sum()
     return len(X)
 

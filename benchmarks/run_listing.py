@@ -67,11 +67,12 @@ def fill(registry: Registry, runs: int, metrics: int) -> None:
     """Record finished runs, each with `macro_f1`, `metric_1`, … and 10 parameters."""
     rows = list(_rows(runs, metrics))
     for first in range(0, runs, 5_000):
-        with registry._engine.begin() as connection:  # what is measured is reading
+        # not by the API: reading is measured, not writing
+        with registry._engine.begin() as connection:
             connection.execute(insert(Run), rows[first : first + 5_000])
 
 
-def _rows(runs: int, metrics: int) -> Iterator[dict[str, Any]]:
+def _rows(runs: int, metrics: int) -> Iterator[dict[str, object]]:
     rng = random.Random(0)
     for number in range(runs):
         started = datetime(2026, 1, 1, tzinfo=UTC) + timedelta(minutes=number)

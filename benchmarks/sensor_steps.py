@@ -58,7 +58,8 @@ def _definitions(landing: str, store: StoreResource) -> dg.Definitions:
         "params": {"estimator": "sklearn.ensemble.RandomForestClassifier"},
         "auto_train": True,
     }
-    nowhere: Any = None  # where the YAML lies plays no part
+    # components do not use the location of the YAML
+    nowhere: Any = None
     return dg.Definitions.merge(
         TrainingDataset(DatasetSpecification.model_validate(dataset)).build_defs(nowhere),
         TrainedModel(ModelSpecification.model_validate(model)).build_defs(nowhere),
@@ -86,7 +87,7 @@ def _ticks(
         requests.append(len(found.run_requests or []))
     if requests != [1, 0]:
         raise RuntimeError(f"{name} asked for {requests} runs, not for 1 and 0")
-    taken.tell()
+    taken.report()
 
 
 if __name__ == "__main__":

@@ -1,7 +1,6 @@
 """Cost of loading our definitions and starting our commands, beside `import dagster`, in one run.
 
-In seconds of the processor, of the process and what it starts: on a busy machine they differ less
-than a clock's.
+In CPU seconds of the process and its children: on a busy machine they vary less than wall time.
 """
 
 from __future__ import annotations

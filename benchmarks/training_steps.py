@@ -4,7 +4,7 @@
 
 `prepare` commits chips; `ours` trains through the platform, `bare` with a plain loop: the same
 network, samples, order of batches, optimizer, schedule and validation, and nothing of ours around
-it. Each tells its seconds and its last loss.
+it. Each reports its seconds and its last loss.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def main(step: str, folder: str, epochs: str) -> None:
     else:
         _bare(place, taken, int(epochs))
         return
-    taken.tell()
+    taken.report()
 
 
 def _prepare(place: Path) -> None:
@@ -96,7 +96,9 @@ def _ours(taken: Steps, epochs: int) -> None:
     run = store.registry.run(row.run_id)
     taken.seconds["training"] = run.phases["fit"]
     losses = store.registry.series(run.run_id)["train_loss"]
-    taken.tell(loss=losses[-1][1], points=sum(map(len, store.registry.series(run.run_id).values())))
+    taken.report(
+        loss=losses[-1][1], points=sum(map(len, store.registry.series(run.run_id).values()))
+    )
 
 
 def _bare(place: Path, taken: Steps, epochs: int) -> None:
@@ -141,7 +143,7 @@ def _bare(place: Path, taken: Steps, epochs: int) -> None:
             if held < best:
                 best, weights = held, copy.deepcopy(network.state_dict())
         network.load_state_dict(weights)
-    taken.tell(loss=float(torch.stack(losses).mean()), accuracy=accuracy)
+    taken.report(loss=float(torch.stack(losses).mean()), accuracy=accuracy)
 
 
 if __name__ == "__main__":
