@@ -1,8 +1,6 @@
-"""The description of a data version for people, in its record.
+"""The description of a data version in its record: title, licence, providers, place and time.
 
-It has title, licence, providers, place and time.
-
-Light to load: commands that only show a version read it.
+Light to import, for commands that only show a version.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 They come from its files, else as declared, else are stated to be unknown.
 
-No documents; those are in `datasets` and `models`.
+The documents are made in `datasets` and `models`.
 """
 
 from __future__ import annotations

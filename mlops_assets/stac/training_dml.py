@@ -1,7 +1,7 @@
 """A data version, or the difference between two, as TrainingDML-AI.
 
-OGC Training Data Markup Language for AI (23-008r3, 24-006r4), only the encoding; what differs is
-found in `datasets.diff`.
+OGC Training Data Markup Language for AI (23-008r3, 24-006r4). `datasets.diff` finds the
+differences.
 
 An `AI_EOTrainingData` is one image of kind `image`, and otherwise all samples of one split in one
 file or scene: TrainingDML-AI has no place for windows and rows within a file. They are in

@@ -1,1 +1,1 @@
-"""Committing a landing: its bytes become an immutable, content-addressed data version."""
+"""Commit of a landing: its bytes become an immutable, content-addressed data version."""

@@ -1,6 +1,4 @@
-"""Differences of distributions between two data versions.
-
-They are of classes, number labels, features or bands, and the declaration.
+"""Differences between the classes, labels, features and declarations of two data versions.
 
 Differences of files and samples are in `diff`.
 """

@@ -1,4 +1,4 @@
-"""Matching the samples of one data version with those of another.
+"""Match the samples of two data versions.
 
 Positions are arrays; samples are never looped over.
 """

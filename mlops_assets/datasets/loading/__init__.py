@@ -1,1 +1,1 @@
-"""One data version as a trainer sees it: arrays, loaders, scaling."""
+"""Training data of one data version for a trainer: arrays, loaders, scaling."""

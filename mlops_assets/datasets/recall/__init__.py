@@ -1,1 +1,1 @@
-"""Recalling a data version: writing its files back, and verifying their bytes."""
+"""Recall of a data version: its files are written back, and their bytes verified."""

@@ -1,6 +1,6 @@
 """Destinations to write a data version back to: a folder of this machine, or a bucket.
 
-Which files are written, and whether anything may be replaced, is decided in `recall`.
+`recall` decides which files are written, and whether anything may be replaced.
 """
 
 from __future__ import annotations

@@ -1,8 +1,6 @@
-"""Writing a data version back.
+"""Write a data version back: its files, byte for byte, into a folder or a bucket.
 
-The landed files are written byte for byte under their names, into a folder or a bucket.
-
-How bytes get to a place is in `destinations`, and where they come from in `objects`.
+`objects` reads the bytes, `destinations` writes them.
 """
 
 from __future__ import annotations

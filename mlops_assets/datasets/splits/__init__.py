@@ -1,1 +1,1 @@
-"""Dividing samples into train, validation and test."""
+"""Division of samples into train, validation and test."""

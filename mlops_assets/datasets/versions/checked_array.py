@@ -1,7 +1,6 @@
 """A cached array whose bytes are compared with their digests before they are used.
 
-Each block is compared once a process. The content of the array, and making it again once it is
-damaged, are the business of the decoded cache.
+Each block is compared once per process. The decoded cache makes a damaged array again.
 """
 
 from __future__ import annotations

@@ -1,8 +1,6 @@
-"""The manifest of a data version.
+"""The manifest of a data version: one row per file, encoded as stac-geoparquet.
 
-It has one row a file, as a Parquet file that is stac-geoparquet at the same time.
-
-Only the table and its encoding; which files belong to a version is decided in `commit`.
+`commit` decides which files belong to a version.
 
 Every row is a STAC Item for one file (https://radiantearth.github.io/stac-geoparquet-spec/), so
 DuckDB, GeoPandas and rustac open the manifest directly. Columns have STAC's names where it has one:

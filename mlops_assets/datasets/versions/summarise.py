@@ -1,10 +1,8 @@
-"""Finding out what a data version holds at a glance, from its manifest and samples.
+"""Compute the summary of a data version from its manifest and samples; `summary` reads it.
 
-`summary` reads it.
-
-Column by column and without pandas, as versions of earlier releases are summed up by the command
-that shows them. pyarrow imports it for `to_numpy`, `group_by`, and arrays or scalars of Python's
-objects: hence none of them.
+It works by column and without pandas, as commands compute the summary of versions of earlier
+releases. pyarrow imports pandas for `to_numpy`, `group_by`, and arrays or scalars of Python
+objects, which are therefore avoided.
 """
 
 from __future__ import annotations

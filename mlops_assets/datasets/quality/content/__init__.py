@@ -1,1 +1,1 @@
-"""The values and places of the samples of a data version, gone through once."""
+"""Values and places of the samples of a data version, read in one pass."""

@@ -1,8 +1,6 @@
-"""Reading the values of a data version's samples block by block.
+"""The values of a data version's samples in blocks: all, or of a large version a fixed subsample.
 
-All of them, or of a large version a fixed choice.
-
-What is made of the values is no business of this module.
+`scan` evaluates them.
 """
 
 from __future__ import annotations

@@ -1,1 +1,1 @@
-"""Findings on a data version: one module a kind of finding."""
+"""Findings on a data version: one module per kind of finding."""

@@ -1,7 +1,7 @@
 """Copies: samples with the same, or nearly the same, values within and across splits.
 
-Works on digests and descriptors of samples; `scan` makes them. What is done about copies is decided
-by the checks.
+`scan` makes the digests and descriptors that are compared. The checks decide how many copies are
+allowed.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Training samples that are checked for label noise, with their neighbours and origins.
 
-How suspects are found is in `label_noise`.
+`label_noise` finds the suspects.
 """
 
 from __future__ import annotations

@@ -1,8 +1,6 @@
 """Distances of test samples from the nearest training sample.
 
-Near ones are alike, and flatter a model.
-
-Distances only; overlap is leakage.
+Near samples are alike, and make a model look better than it is. Overlap is in `leakage`.
 """
 
 from __future__ import annotations
