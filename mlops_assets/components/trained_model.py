@@ -7,13 +7,13 @@ import importlib
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Self
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Self
 
 import dagster as dg
 from pydantic import BaseModel, Field, ValidationInfo, field_validator
 
-from mlops_assets.components.model_results import identity, trained_result
+from mlops_assets.components.model_results import Result, identity, trained_result
 from mlops_assets.components.naming import (
     DECLARATION,
     RESUME,
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from mlops_assets.store import Store
 
 GPU_POOL = "gpu"
-# what the steps after a training import, which takes seconds
+# modules that the steps after a training import, which takes seconds
 _LATER = (
     "mlops_assets.models.export.export",
     "mlops_assets.models.evaluation.evaluate",
@@ -63,7 +63,7 @@ class TrainedModelAttributes(ModelSpecification):
 
     @field_validator("params")
     @classmethod
-    def _params_fit(cls, params: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
+    def _params_fit(cls, params: dict[str, object], info: ValidationInfo) -> dict[str, object]:
         try:
             if "trainer" in info.data:  # else its own error is enough
                 load_trainer(info.data["trainer"]).parameters(params)
@@ -86,6 +86,23 @@ class PromotionConfig(dg.Config):
     user: str | None = Field(
         default=None, description="Who promotes; the process's user if not given."
     )
+
+
+@dataclass(frozen=True)
+class _StageAsset:
+    """The asset of a stage of a model version after training.
+
+    Attributes:
+        name: last part of its key.
+        stage: name of the stage in `mlops_assets.models.lifecycle`.
+        kind: the kind that Dagster's UI displays.
+        description: its description there.
+    """
+
+    name: str
+    stage: str
+    kind: str
+    description: str
 
 
 @dg.scaffold_with(TrainedModelScaffolder)
@@ -188,12 +205,12 @@ class TrainedModel(dg.Component):
             )
             if resumed:
                 request = request.with_run_id(resumed)
-            what = (
+            message = (
                 f"training {specification.name} on {specification.dataset}@{context.partition_key}"
             )
             try:
                 with (
-                    followed(opened.registry, request.run_id, what, parameters),
+                    followed(opened.registry, request.run_id, message, parameters),
                     _later_steps_loading(trainer),
                 ):
                     row = train_supervised(opened, request)
@@ -206,74 +223,72 @@ class TrainedModel(dg.Component):
         return trained_model
 
     def _onnx_model(self) -> dg.AssetsDefinition:
-        return self._stage(
-            "onnx_model",
-            "export",
-            "trained_model",
-            "onnx",
-            "The model as ONNX, proved equal to the trained one on real samples.",
-            check="parity",
-            check_description="The ONNX model gives what the trained model gives.",
+        stage = _StageAsset(
+            name="onnx_model",
+            stage="export",
+            kind="onnx",
+            description="The model as ONNX, proved equal to the trained one on real samples.",
         )
+        check = dg.AssetCheckSpec(
+            "parity",
+            asset=[self.specification.name, stage.name],
+            blocking=True,
+            description="The ONNX model gives what the trained model gives.",
+        )
+        return self._stage(stage, "trained_model", check)
 
     def _evaluation(self) -> dg.AssetsDefinition:
-        return self._stage(
-            "evaluation",
-            "evaluate",
-            "onnx_model",
-            "python",
-            "Metrics of the ONNX model on the test split.",
+        stage = _StageAsset(
+            name="evaluation",
+            stage="evaluate",
+            kind="python",
+            description="Metrics of the ONNX model on the test split.",
         )
+        return self._stage(stage, "onnx_model")
 
     def _record(self) -> dg.AssetsDefinition:
-        return self._stage(
-            "record",
-            "record",
-            "evaluation",
-            "stac",
-            "STAC Item with the MLM extension, in the static catalogue; says whether the gates"
-            " pass.",
-            check="gates",
-            check_description="The model version may be promoted.",
+        stage = _StageAsset(
+            name="record",
+            stage="record",
+            kind="stac",
+            description=(
+                "STAC Item with the MLM extension, in the static catalogue; states whether the"
+                " gates pass."
+            ),
         )
+        check = dg.AssetCheckSpec(
+            "gates",
+            asset=[self.specification.name, stage.name],
+            blocking=True,
+            description="The model version may be promoted.",
+        )
+        return self._stage(stage, "evaluation", check)
 
     def _stage(
-        self,
-        asset: str,
-        stage: str,
-        after: str,
-        kind: str,
-        description: str,
-        check: str | None = None,
-        check_description: str | None = None,
+        self, stage: "_StageAsset", upstream: str, *checks: dg.AssetCheckSpec
     ) -> dg.AssetsDefinition:
-        """Return the asset of a stage of `mlops_assets.models.lifecycle`, with a check if any."""
+        """Return the asset of a stage, downstream of another asset of the model."""
         specification = self.specification
-        key = [specification.name, asset]
-        checks = (
-            [dg.AssetCheckSpec(check, asset=key, blocking=True, description=check_description)]
-            if check
-            else []
-        )
 
         @dg.asset(
-            key=key,
+            key=[specification.name, stage.name],
             group_name=specification.name,
-            deps=[[specification.name, after]],
+            deps=[[specification.name, upstream]],
             partitions_def=data_versions(specification.dataset),
-            description=description,
+            description=stage.description,
             check_specs=checks,
-            kinds={kind},
+            kinds={stage.kind},
         )
         def made(
             context: dg.AssetExecutionContext, store: StoreResource, mlflow: MlflowMirror
-        ) -> Iterator[Any]:
+        ) -> Iterator[Result | dg.AssetCheckResult]:
             from mlops_assets.components.reporting import stage_events
 
             opened = store.open()
             row = self._version(opened, context)
-            for event in stage_events(stage, opened, specification, row):
-                if asset == "record":  # the last that is known of the run
+            for event in stage_events(stage.stage, opened, specification, row):
+                # after it, nothing about the run changes
+                if stage.name == "record":
                     context.add_asset_metadata(mlflow.run(opened, row.run_id))
                 yield event
 
@@ -326,11 +341,12 @@ class TrainedModel(dg.Component):
 
 @contextmanager
 def _later_steps_loading(trainer: Trainer) -> Iterator[None]:
-    """Import what later steps need in a thread, while a trainer works in another process."""
+    """Import the modules of later steps in a thread, while a trainer works in another process."""
 
     def load() -> None:
         for name in (*_LATER, *preloadable_modules(trainer.framework)):
-            if ended.is_set():  # from here on the main thread imports what it wants
+            # from then on the main thread imports modules itself
+            if ended.is_set():
                 return
             with suppress(Exception):  # the step itself reports it
                 importlib.import_module(name)
