@@ -193,7 +193,7 @@ def test_a_world_file_is_found_however_its_name_is_written(
 PLACE = rasterio.Affine(1, 0, 10, 0, -1, 20)
 
 
-def test_an_erdas_image_has_no_pixels_of_a_file_elsewhere(tmp_path: Path) -> None:
+def test_an_erdas_image_has_no_pixels_of_a_file_in_another_folder(tmp_path: Path) -> None:
     outside, landing = tmp_path / "outside", tmp_path / "landing"
     outside.mkdir()
     landing.mkdir()

@@ -1,4 +1,4 @@
-"""Splits that the data itself tells, by its dates or by name, for every layout that knows them."""
+"""Splits that the data itself declares, by its dates or by name, for every layout that has them."""
 
 from __future__ import annotations
 
@@ -139,7 +139,7 @@ def test_a_property_of_an_item_names_the_split(store: Store, read: str) -> None:
     }
 
 
-def test_a_split_that_nobody_knows_is_refused(store: Store) -> None:
+def test_an_unknown_split_is_refused(store: Store) -> None:
     crops_table(60).assign(fold=["train", "test", "holdout"] * 20).to_csv(
         landing(store) / "a.csv", index=False
     )

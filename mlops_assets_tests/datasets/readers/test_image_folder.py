@@ -153,7 +153,7 @@ def test_what_viewers_show_otherwise_is_noted(folder: Path, read: Read) -> None:
         ("images.v1/{label}-*", "images.v1/water-a.png", {"label": "water"}),
     ],
 )
-def test_the_path_says_class_split_and_group(
+def test_class_split_and_group_come_from_the_path(
     folder: Path, read: Read, pattern: str, path: str, expected: dict[str, str]
 ) -> None:
     write_raster(folder / path, image())
@@ -162,7 +162,9 @@ def test_the_path_says_class_split_and_group(
     assert sample[["path", "row", "column"]].tolist() == [path, 0, 0]
 
 
-def test_files_elsewhere_or_of_other_kinds_are_left_alone(folder: Path, read: Read) -> None:
+def test_files_outside_of_the_layout_or_of_other_kinds_are_ignored(
+    folder: Path, read: Read
+) -> None:
     for path in ("water/a.png", "b.png", "water/deep/c.png", "land/d.PNG", "land/notes.txt"):
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         write_raster(folder / "x.png", image())
@@ -224,7 +226,7 @@ def test_declared_classes_may_be_folders_by_name_or_value(folder: Path, read: Re
     assert found.classes == [{"value": 1, "name": "water"}, {"value": 2, "name": "land"}]
 
 
-def test_folders_that_are_no_declared_class_are_all_named(folder: Path, read: Read) -> None:
+def test_folders_that_are_not_a_declared_class_are_all_named(folder: Path, read: Read) -> None:
     for path in ("water/a.png", "sea/b.png", "ice/c.png"):
         write_raster(folder / path, image())
     assert problems(read, classes={1: "water"}) == [
@@ -402,7 +404,7 @@ class Payload:
         "code in the header",
     ],
 )
-def test_an_array_that_is_no_image_is_refused_and_nothing_in_it_is_executed(
+def test_an_array_that_is_not_an_image_is_refused_and_nothing_in_it_is_executed(
     folder: Path, read: Read, content: bytes, problem: str
 ) -> None:
     (folder / "water").mkdir()
@@ -501,7 +503,7 @@ def test_an_image_that_promises_more_than_its_file_can_hold_is_not_read(
     ("value", "nodata", "refused"),
     [(np.nan, None, True), (np.inf, -1.0, True), (np.nan, -1.0, False)],
 )
-def test_values_that_are_no_measurement_are_refused_where_nobody_said_what_they_mean(
+def test_values_that_are_not_measurements_are_refused_without_a_declared_meaning(
     folder: Path, read: Read, value: float, nodata: float | None, refused: bool
 ) -> None:
     pixels = image(dtype="float32")

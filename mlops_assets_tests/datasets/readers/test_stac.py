@@ -35,7 +35,7 @@ SECRET = "root:x:0:0:secret"
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A landing with two whole Items, a and b, beside a file that is nobody's business."""
+    """A landing with two whole Items, a and b, beside an unrelated file."""
     folder = tmp_path / "landing"
     (tmp_path / "passwd").write_text(SECRET)
     items = []
@@ -237,7 +237,7 @@ def test_two_items_with_one_id_are_refused(folder: Path, read: Read) -> None:
     assert problems(read) == ["a: two Items have this id; give each its own"]
 
 
-def test_an_image_that_two_items_share_is_refused_as_its_samples_would_be_there_twice(
+def test_an_image_that_two_items_share_is_refused_as_its_samples_would_be_duplicates(
     folder: Path, read: Read
 ) -> None:
     change(
@@ -247,7 +247,7 @@ def test_an_image_that_two_items_share_is_refused_as_its_samples_would_be_there_
     assert found.startswith("a/image.tif: is an image of Items a, b; ")
 
 
-def test_a_file_is_no_part_of_a_stack_twice(folder: Path, read: Read) -> None:
+def test_a_file_is_not_part_of_a_stack_twice(folder: Path, read: Read) -> None:
     change(folder, "b/item.json", lambda item: item["assets"].update(other={"href": "./image.tif"}))
     change(
         folder, "a/item.json", lambda item: item["assets"].update(other={"href": "./labels.tif"})
@@ -347,7 +347,7 @@ def test_a_document_that_is_none_is_named(
     assert "; " in found
 
 
-def test_a_feature_that_is_no_item_is_not_passed_over_in_silence(folder: Path, read: Read) -> None:
+def test_a_feature_that_is_not_an_item_is_reported(folder: Path, read: Read) -> None:
     items = [json.loads((folder / f"{name}/item.json").read_text()) for name in "ab"]
     for name, document in zip("ab", items, strict=True):
         for key in ("image", "labels"):
@@ -360,7 +360,7 @@ def test_a_feature_that_is_no_item_is_not_passed_over_in_silence(folder: Path, r
     assert [text.split(":")[0] for text in found] == ["all.json", "all.json"]
 
 
-def test_documents_that_are_not_there_are_all_named(folder: Path, read: Read) -> None:
+def test_missing_documents_are_all_named(folder: Path, read: Read) -> None:
     (folder / "b/item.json").unlink()
     gone = [{"rel": "item", "href": "./gone.json"}]
     change(folder, "catalog.json", lambda catalog: catalog["links"].extend(gone))
@@ -376,7 +376,9 @@ def test_a_catalogue_without_any_item_is_an_empty_landing(folder: Path, read: Re
         read()
 
 
-def test_keys_that_no_item_has_are_told_with_those_that_are_there(folder: Path, read: Read) -> None:
+def test_keys_that_no_item_has_are_reported_with_the_existing_ones(
+    folder: Path, read: Read
+) -> None:
     (found,) = problems(read, images=["B04"])
     assert (
         found
@@ -385,13 +387,13 @@ def test_keys_that_no_item_has_are_told_with_those_that_are_there(folder: Path, 
     )
 
 
-def test_all_problems_of_all_items_are_told_at_once(folder: Path, read: Read) -> None:
+def test_all_problems_of_all_items_are_reported_at_once(folder: Path, read: Read) -> None:
     change(folder, "a/item.json", lambda item: item["assets"]["image"].update(href="../../passwd"))
     change(folder, "b/item.json", lambda item: item["assets"]["labels"].update(href="gone.tif"))
     assert [text.split(":")[0] for text in problems(read)] == ["Item a", "Item b"]
 
 
-# what Items say
+# properties of Items
 
 
 def test_the_box_of_the_item_is_taken_where_the_file_has_none(folder: Path, read: Read) -> None:
@@ -583,7 +585,7 @@ def labelling(folder: Path, name: str, *sources: str) -> None:
     change(folder, "all/collection.json", lambda collection: collection["links"].append(link))
 
 
-def test_labels_of_an_item_that_is_not_there_are_named(folder: Path, read: Read) -> None:
+def test_labels_of_a_missing_item_are_named(folder: Path, read: Read) -> None:
     labelling(folder, "x", "../a/item.json", "../gone/item.json")
     (found,) = problems(read)
     assert found.startswith(

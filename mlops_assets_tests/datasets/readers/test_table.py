@@ -81,14 +81,14 @@ def test_a_declared_delimiter_wins(read: Read) -> None:
     assert read({"a.csv": text}, declared(delimiter="~")).features == ["red", "nir"]
 
 
-def test_a_byte_order_mark_is_no_part_of_the_first_column(read: Read) -> None:
+def test_a_byte_order_mark_is_not_part_of_the_first_column(read: Read) -> None:
     assert read({"a.csv": b"\xef\xbb\xbf" + SMALL.to_csv(index=False).encode()}).features == [
         "red",
         "nir",
     ]
 
 
-def test_spaces_after_the_delimiter_are_no_part_of_a_value(read: Read) -> None:
+def test_spaces_after_the_delimiter_are_not_part_of_a_value(read: Read) -> None:
     found = read({"a.csv": "red, nir, crop\n0.1, 0.5, wheat\n0.2, 0.6,  maize \n"})
     assert [entry["name"] for entry in found.classes or []] == ["maize", "wheat"]
     assert found.samples["label"].tolist() == ["wheat", "maize"]
@@ -143,7 +143,7 @@ def test_numbers_may_have_a_decimal_comma(read: Read, delimiter: str, header: bo
     ]
 
 
-def test_a_decimal_comma_that_is_not_declared_is_no_number(read: Read) -> None:
+def test_a_number_with_an_undeclared_decimal_comma_is_text(read: Read) -> None:
     with pytest.raises(DataProblems, match="feature 'red' is not numeric"):
         read({"a.csv": SMALL.to_csv(index=False, sep=";", decimal=",")}, declared(features=["red"]))
     with pytest.raises(
@@ -217,7 +217,7 @@ def test_identifiers_and_texts_are_left_out_with_a_note(read: Read) -> None:
     ]
 
 
-def test_what_only_looks_like_numbers_is_no_feature(read: Read) -> None:
+def test_identifiers_and_texts_of_digits_are_not_features(read: Read) -> None:
     found = read(
         {"a.parquet": SMALL.assign(seen=pd.to_datetime("2024-01-02"), code=["1", "2", "3"])}
     )
@@ -232,7 +232,7 @@ def test_named_features_are_taken_in_the_order_named_even_an_identifier(read: Re
     assert found.samples["content"][0] == np.array([0.5, 1], dtype=np.float32).tobytes()
 
 
-def test_columns_with_another_part_to_play_or_excluded_are_no_features(read: Read) -> None:
+def test_columns_that_have_another_role_or_are_excluded_are_not_features(read: Read) -> None:
     table = SMALL.assign(
         farm=[1, 1, 2], fold=["Train ", "TEST", "val"], when="2020-01-01", extra=1.0
     )
@@ -288,7 +288,7 @@ def test_whole_numbers_are_classes_if_they_occur_five_times_on_average(
     ],
     ids=["few whole numbers", "fractions", "many whole numbers", "booleans"],
 )
-def test_a_declared_kind_of_label_wins(
+def test_a_declared_kind_of_label_takes_precedence(
     read: Read, label_is: str, labels: list[Any], classes: list[Any] | None, found_labels: list[Any]
 ) -> None:
     table = pd.DataFrame({"red": np.arange(float(len(labels))), "crop": labels})
@@ -434,7 +434,7 @@ def test_a_bad_table_is_refused_with_its_name_and_the_reason(
 
 
 @pytest.mark.parametrize("name", ["bad.parquet", "bad.geoparquet", "bad.pq"])
-def test_a_file_that_is_no_parquet_is_refused_with_its_name(read: Read, name: str) -> None:
+def test_a_file_that_is_not_parquet_is_refused_with_its_name(read: Read, name: str) -> None:
     with pytest.raises(DataProblems, match=f"{name}: cannot be read as a table"):
         read({name: b"PAR1 no"})
 
@@ -546,13 +546,13 @@ def test_values_that_cannot_be_meant_are_a_problem_with_its_file(
     assert len(raised.value.problems) == 1
 
 
-def test_a_text_label_that_is_said_to_be_a_number_is_refused(read: Read) -> None:
+def test_a_text_label_that_is_declared_as_a_number_is_refused(read: Read) -> None:
     with pytest.raises(DataProblems, match="column 'crop' is text, but 'label_is: number'"):
         read({"a.csv": SMALL}, declared(label_is="number"))
 
 
 @pytest.mark.parametrize("label", ["--1", "²"])
-def test_a_text_that_only_looks_like_a_number_is_a_class(read: Read, label: str) -> None:
+def test_a_text_that_resembles_a_number_is_a_class(read: Read, label: str) -> None:
     found = read({"a.csv": SMALL.assign(crop=["x", label, "x"])})
     assert label in [entry["name"] for entry in found.classes or []]
 

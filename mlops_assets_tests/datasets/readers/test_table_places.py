@@ -1,4 +1,4 @@
-"""Rows of tables that say who and where they are: identifiers, columns with degrees, geometry."""
+"""Identifiers and places of rows of tables: columns with degrees, geometry."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_a_sample_id_that_occurs_twice_is_named_with_its_files(read: Read) -> No
     ]
 
 
-def test_ids_that_differ_are_no_features(read: Read) -> None:
+def test_distinct_ids_are_not_features(read: Read) -> None:
     found = read({"a.csv": SMALL.assign(plot=[1, 2, 3])}, declared(id="plot"))
     assert found.features == ["red", "nir"]
 
@@ -81,7 +81,9 @@ def test_places_come_from_the_declared_columns(read: Read) -> None:
 @pytest.mark.parametrize(
     "values", [[500_000.0, 1, 2], [-181, 0, 1], ["9°", "10°", "11°"], [np.inf, 1, 2]]
 )
-def test_places_that_are_no_degrees_are_refused(read: Read, column: str, values: list[Any]) -> None:
+def test_places_that_are_not_degrees_are_refused(
+    read: Read, column: str, values: list[Any]
+) -> None:
     table = SMALL.assign(x=[9.0, 9.1, 9.2], y=[47, 48, 49]).assign(**{column: values})
     with pytest.raises(
         DataProblems, match=rf"a\.csv: column '{column}' has values that are not degrees .*WGS 84"

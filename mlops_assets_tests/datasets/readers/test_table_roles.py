@@ -156,7 +156,7 @@ def test_a_declared_encoding_is_read(tmp_path: Path) -> None:
         landed(tmp_path, {"a.csv": content})
 
 
-def test_what_is_lost_is_said(tmp_path: Path) -> None:
+def test_lost_values_are_noted(tmp_path: Path) -> None:
     table = pd.DataFrame(
         {
             "northing": 5_312_345 + np.arange(300) / 100,

@@ -105,7 +105,7 @@ def server() -> Iterator[type[_Answers]]:
 
 
 @pytest.mark.parametrize("href", INSIDE)
-def test_a_host_of_this_network_is_not_asked(
+def test_a_host_of_this_network_receives_no_request(
     href: str, server: type[_Answers], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("MLOPS_TRUSTED_SOURCES")
@@ -115,7 +115,7 @@ def test_a_host_of_this_network_is_not_asked(
 
 
 @pytest.mark.parametrize("trusted", ["127.0.0.1", "127.0.0.1/32, 10.0.0.0/8"])
-def test_a_host_that_the_settings_name_is_asked_but_not_where_it_redirects_to(
+def test_a_trusted_host_receives_a_request_but_not_its_redirect(
     trusted: str, server: type[_Answers], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MLOPS_TRUSTED_SOURCES", trusted)
@@ -144,7 +144,7 @@ def test_a_name_that_changes_its_address_leads_to_the_one_that_was_checked(
         store.head(key)
 
 
-def test_a_name_with_one_address_of_this_network_is_not_asked(
+def test_a_name_with_one_address_of_this_network_receives_no_request(
     server: type[_Answers], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     port = server.port  # type: ignore[attr-defined]
@@ -172,7 +172,7 @@ def test_what_a_server_sends_is_what_it_announced(server: type[_Answers], tmp_pa
 
 
 @pytest.mark.parametrize("file", ["missing", "circle"])
-def test_a_file_that_is_not_there_or_leads_in_circles(file: str, server: type[_Answers]) -> None:
+def test_a_file_that_is_missing_or_redirects_in_circles(file: str, server: type[_Answers]) -> None:
     server.target = f"/{file}"
     with pytest.raises(StorageError, match="redirects too often"):
         store_outside(f"http://127.0.0.1:{server.port}/x")  # type: ignore[attr-defined]
@@ -247,7 +247,7 @@ def test_a_catalogue_that_a_server_makes_up_without_end_is_not_followed(
     assert len(read) <= 1_000
 
 
-def test_an_api_is_shown_its_own_password_and_none_that_it_leads_to(
+def test_an_api_receives_its_own_password_and_no_host_that_it_leads_to(
     server: type[_Answers], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))

@@ -60,14 +60,14 @@ def test_a_landing_without_a_file_is_empty(tmp_path: Path, made: list[str]) -> N
         listed(tmp_path / "x")
 
 
-def test_a_landing_that_is_a_file_is_told(tmp_path: Path) -> None:
+def test_a_landing_that_is_a_file_is_reported(tmp_path: Path) -> None:
     (tmp_path / "x").touch()
     with pytest.raises(EmptyLanding, match=r"x does not exist; create the folder"):
         listed(tmp_path / "x")
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
-def test_a_folder_that_cannot_be_read_is_told(folder: Path) -> None:
+def test_a_folder_that_cannot_be_read_is_reported(folder: Path) -> None:
     (folder / "a").chmod(0)
     with pytest.raises(StorageError, match="check its permissions"):
         listed(folder)
@@ -173,7 +173,7 @@ def test_names_that_differ_by_the_spelling_of_an_accent_are_refused(folder: Path
     assert "only by case or accent" in found
 
 
-def test_all_names_and_links_that_cannot_be_used_are_told_at_once(folder: Path) -> None:
+def test_all_names_and_links_that_cannot_be_used_are_reported_at_once(folder: Path) -> None:
     (folder / "B.csv").write_text("x")
     (folder / "a" / "bell\x07.csv").write_text("x")
     (folder / "gone.csv").symlink_to("nothing")

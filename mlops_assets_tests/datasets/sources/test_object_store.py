@@ -56,7 +56,7 @@ class TestListingSource(ListingSourceContract):
 
 @pytest.mark.services
 @pytest.mark.parametrize("url", ["s3://no-such-bucket/landing", "az://no-such-container/landing"])
-def test_a_bucket_that_is_not_there_is_told_with_what_to_do(
+def test_a_missing_bucket_is_reported_with_a_remedy(
     request: pytest.FixtureRequest, url: str, store: Store
 ) -> None:
     request.getfixturevalue(url[:2])
@@ -81,7 +81,7 @@ def test_neighbours_are_not_landed(bucket: Bucket) -> None:
         ("./y.csv", "fields/./"),
     ],
 )
-def test_a_key_that_is_no_path_is_named_with_what_to_do(
+def test_a_key_that_is_not_a_path_is_named_with_a_remedy(
     raw_s3: RawBucket, key: str, named: str
 ) -> None:
     bucket, put = raw_s3

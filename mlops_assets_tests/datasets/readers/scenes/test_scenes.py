@@ -70,7 +70,7 @@ def test_every_labelled_pixel_of_a_pair_is_a_sample(landing: Path, read: Read) -
 
 
 @pytest.mark.parametrize(("unlabelled", "count"), [(0, "labelled"), (None, "all")])
-def test_pixels_that_nobody_knows_are_left_out_unless_every_value_is_a_class(
+def test_unlabelled_pixels_are_left_out_unless_every_value_is_a_class(
     landing: Path, read: Read, unlabelled: int | None, count: str
 ) -> None:
     labels = write_scene(landing, size=12)

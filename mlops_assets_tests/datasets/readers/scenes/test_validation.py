@@ -246,7 +246,7 @@ def test_a_header_that_promises_more_than_the_file_can_hold_is_not_believed(
         (np.nan, np.nan, None),
     ],
 )
-def test_values_that_are_no_measurement_are_refused_where_nobody_said_what_they_mean(
+def test_values_that_are_not_measurements_are_refused_without_a_declared_meaning(
     landing: Path, read: Read, value: float, nodata: float | None, problem: str | None
 ) -> None:
     write_scene(landing, size=12)
@@ -332,7 +332,7 @@ def by_mask(internal: bool) -> Callable[[Path], None]:
     ],
     ids=["nodata", "NaN", "alpha", "alpha and nodata", "internal mask", "sidecar mask"],
 )
-def test_no_sample_is_of_a_hole_however_the_file_tells_of_it(
+def test_no_sample_is_in_a_hole_however_the_file_marks_it(
     landing: Path, read: Read, write: Callable[[Path], None]
 ) -> None:
     write_raster(landing / "labels/a.tif", ones(1))
@@ -384,7 +384,7 @@ def test_complex_numbers_are_refused_with_a_remedy(landing: Path, read: Read) ->
     )
 
 
-def test_scales_that_differ_are_said(landing: Path, read: Read) -> None:
+def test_scales_that_differ_are_noted(landing: Path, read: Read) -> None:
     for name, offset in (("a", 0), ("b", -0.1)):
         write_raster(landing / f"labels/{name}.tif", ones(1))
         write_raster(landing / f"images/{name}.tif", ones(2, "uint16", 12))
@@ -396,7 +396,7 @@ def test_scales_that_differ_are_said(landing: Path, read: Read) -> None:
     )
 
 
-def test_labels_in_windows_that_the_edge_cuts_off_are_said(landing: Path, read: Read) -> None:
+def test_labels_in_windows_that_the_edge_cuts_off_are_noted(landing: Path, read: Read) -> None:
     write_raster(landing / "labels/a.tif", ones(1))
     write_raster(landing / "images/a.tif", ones(2))
     found = read(declared(read="windows", size=5))
@@ -464,7 +464,7 @@ def test_a_name_for_two_bands_orders_nothing(landing: Path, read: Read) -> None:
     assert read(declared(bands={"names": ["x", "y", "z"]})).features == ["x", "y", "z"]
 
 
-def test_a_name_of_another_band_is_no_new_name(landing: Path, read: Read) -> None:
+def test_a_name_of_another_band_is_not_a_new_name(landing: Path, read: Read) -> None:
     write_raster(landing / "labels/a.tif", ones(1))
     write_raster(landing / "images/a.tif", ones(3, "uint16", 12), names=["B02", "B04", "B08"])
     (found,) = problems(read, declared(bands={"names": ["B08", "red", "nir"]}))
@@ -620,9 +620,7 @@ def test_a_scene_that_lacks_a_file_of_its_stack_is_named(landing: Path, read: Re
     ]
 
 
-def test_the_labels_of_all_scenes_that_are_not_there_are_told_once(
-    landing: Path, read: Read
-) -> None:
+def test_missing_labels_of_all_scenes_are_reported_once(landing: Path, read: Read) -> None:
     for name in "ab":
         write_raster(landing / f"images/{name}.tif", ones(), **UTM)
     assert problems(read, declared(labels="all.gpkg")) == [

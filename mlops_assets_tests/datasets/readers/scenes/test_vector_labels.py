@@ -208,7 +208,7 @@ def test_pixels_that_features_of_two_classes_claim_are_unlabelled_and_noted(
     )
 
 
-def test_numbers_that_agree_are_no_dispute_and_others_are(folder: Path, read: Read) -> None:
+def test_equal_numbers_are_not_a_conflict_and_others_are(folder: Path, read: Read) -> None:
     land(folder, (square(2, 2, 8, 8), 0.5), (square(2, 2, 8, 8), 0.5), (square(2, 2, 4, 4), 0.75))
     found = read(label_is="number")
     assert len(found.samples) == 36 - 4
@@ -259,7 +259,7 @@ def test_a_label_may_be_the_name_or_the_value_of_a_class(
         ([None, "land"], r"1 feature\(s\) have no 'crop'; label or remove them"),
     ],
 )
-def test_labels_that_are_no_class_are_refused(
+def test_labels_that_are_not_a_class_are_refused(
     folder: Path, read: Read, labels: list[Any], problem: str
 ) -> None:
     land(folder, (square(2, 2, 8, 8), labels[0]), (square(10, 10, 12, 12), labels[1]))
@@ -270,7 +270,7 @@ def test_labels_that_are_no_class_are_refused(
 
 
 @pytest.mark.parametrize("labels", [["tall", "high"], [1.5, None], [1.5, float("inf")]])
-def test_labels_that_are_no_numbers_are_refused(
+def test_labels_that_are_not_numbers_are_refused(
     folder: Path, read: Read, labels: list[Any]
 ) -> None:
     land(
@@ -286,7 +286,7 @@ def test_labels_that_are_no_numbers_are_refused(
     )
 
 
-def test_a_column_that_is_not_there_is_named_with_those_that_are(folder: Path, read: Read) -> None:
+def test_a_missing_column_is_named_with_the_existing_ones(folder: Path, read: Read) -> None:
     land(folder, (square(2, 2, 8, 8), "water"))
     assert problems(read, label_column="kind") == [
         "a.geojson: has no column 'kind'; it has 'crop'; name it as 'label_column'"
@@ -486,7 +486,7 @@ def test_pixels_may_be_grouped_by_a_column_of_the_layer(folder: Path, read: Read
     assert set(found.loc[found["row"] >= 10, "group"]) == {"8"}
 
 
-def test_a_group_that_cannot_be_told_is_a_problem(folder: Path, read: Read) -> None:
+def test_an_unknown_group_is_a_problem(folder: Path, read: Read) -> None:
     land_grouped(folder, *PARCELS[:2], (*PARCELS[2][:2], np.nan))
     assert problems(read, labels="*.parquet", by="farm") == [
         "a.parquet: 1 feature(s) have no 'farm', by which they are split; fill it"

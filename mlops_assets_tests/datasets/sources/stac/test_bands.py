@@ -36,7 +36,7 @@ def item(properties: Any = None, **asset: Any) -> dict[str, Any]:
         ),
     ],
 )
-def test_assets_of_any_version_say_the_same(
+def test_assets_of_any_version_are_described_the_same(
     asset: dict[str, Any], expected: dict[str, Any]
 ) -> None:
     assert described(item(**asset), ["image"]) == {"assets": [expected]}

@@ -99,7 +99,9 @@ def test_a_search_copies_the_assets_in(api: str, https_folder: WebFolder, store:
     )
 
 
-def test_a_search_takes_what_it_is_told_to(api: str, https_folder: WebFolder, store: Store) -> None:
+def test_a_search_takes_the_items_of_its_query(
+    api: str, https_folder: WebFolder, store: Store
+) -> None:
     committed = _opened(store, _commit(store, api, collections=["odd"]))
     _has_scenes(committed, ("a", "c"), https_folder.folder)
     committed = _opened(
@@ -124,7 +126,7 @@ def test_assets_kept_by_reference_stay_where_they_are_with_checksum_and_size(
     _has_scenes(committed, SCENES, https_folder.folder)
 
 
-def test_an_asset_kept_by_reference_that_changed_or_went_is_told(
+def test_an_asset_kept_by_reference_that_changed_or_is_gone_is_reported(
     api: str, https_folder: WebFolder, store: Store
 ) -> None:
     version = _commit(store, api, assets="reference")
@@ -160,7 +162,7 @@ def test_assets_that_cannot_be_read_are_named_and_nothing_is_published(
     assert _commit(store, api).created
 
 
-def test_all_assets_that_are_not_there_are_named_at_once(
+def test_all_missing_assets_are_named_at_once(
     api: str, https_folder: WebFolder, store: Store
 ) -> None:
     for name in ("a", "c"):
@@ -173,7 +175,7 @@ def test_all_assets_that_are_not_there_are_named_at_once(
 @pytest.mark.parametrize(
     "url", ["stac+http://127.0.0.1:9", None], ids=["nobody listens", "no STAC API"]
 )
-def test_an_api_that_is_none_is_told_with_what_to_do(
+def test_a_url_that_is_not_an_api_is_reported_with_a_remedy(
     url: str | None, https_folder: WebFolder, store: Store
 ) -> None:
     url = url or f"stac+{https_folder.url}"
