@@ -49,7 +49,7 @@ def check_label(label: str, what: str) -> str:
     """Return `label` if it can be a tag or an alias: a key that cannot be mistaken for a version.
 
     Raises:
-        NameRefused: it cannot be a key, or looks like a data version (`v3`) or a model version
+        NameRefused: it cannot be a key, or has the form of a data version (`v3`) or a model version
             (`v3-1f0c9a2b`).
     """
     check_key(label, what)

@@ -117,7 +117,7 @@ class DataVersions(RegistrySession):
 
         Raises:
             Conflict: the tag names another version already.
-            NameRefused: the tag cannot be a name, or looks like a version.
+            NameRefused: the tag cannot be a name, or has the form of a version.
             NotFound: there is no such version.
         """
         check_label(tag, "tag")

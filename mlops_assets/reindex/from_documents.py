@@ -2,14 +2,15 @@
 
 They are for workspaces that have no log, or have lost it.
 
-Nothing proves documents but their own contents: what they do not state is set to what is most
-likely, and listed.
+Nothing proves documents but their own contents: missing values are set to the most likely ones, and
+listed.
 """
 
 from __future__ import annotations
 
 import io
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -47,7 +48,7 @@ from mlops_assets.stac.models import FRAMEWORKS
 from mlops_assets.storage import Workspace
 
 UNKNOWN = "unknown"
-# what a run has whose document does not say more, as those of earlier releases
+# columns of a run whose document lacks them, as those of earlier releases do
 _RUN_DEFAULTS: Columns = {
     "error": None,
     "host": UNKNOWN,
@@ -69,7 +70,7 @@ class Documented:
 
     Attributes:
         rows: table → key → columns, as entries of the log have them.
-        unproven: what they do not say, or cannot prove.
+        unproven: missing or unproven values, for people.
     """
 
     rows: dict[str, dict[Key, Columns]] = field(
@@ -79,17 +80,18 @@ class Documented:
 
 
 def published_keys(workspace: Workspace) -> list[str]:
-    """Return the keys that lie where published files do."""
+    """Return the keys below the folders of published files."""
     keys = (key for folder in PUBLISHED for key in workspace.list(folder))
     return sorted(key for key in keys if not CHECKPOINT.fullmatch(key))
 
 
-def points_of_series(document: dict[str, Any]) -> list[LoggedPoint]:
-    """Return the points that the document of a run has.
-
-    They are values and steps, one metric after the other.
+def points_of_series(document: Mapping[str, Any]) -> list[LoggedPoint]:
+    """Return the points in the document of a run, one metric after the other.
 
     Their times are unknown: that of the run's end stands for them.
+
+    Args:
+        document: `run.json`, parsed.
     """
     logged = datetime.fromisoformat(document.get("finished") or document["started"]).timestamp()
     points = (
@@ -116,7 +118,7 @@ class _Reader:
         self._keys = published_keys(workspace)
         self._there = set(self._keys)
         self._found = Documented()
-        self._unsaid: dict[tuple[str, ...], list[str]] = {}  # what is unknown → of what
+        self._missing: dict[tuple[str, ...], list[str]] = {}  # columns → subjects that lack them
 
     def read(self) -> Documented:
         """Return all that is found."""
@@ -130,13 +132,13 @@ class _Reader:
         found = self._found.unproven
         found[:0] = [
             (
-                "there is no log: all is as the documents in the workspace say, and checksums are"
+                "there is no log: all is as the documents in the workspace state, and checksums are"
                 " those of the files as they are now"
             ),
             "tags, aliases, promotions, checkpoints and tokens are in no document, and are lost",
         ]
-        for unsaid, subjects in self._unsaid.items():
-            found.append(f"{', '.join(unsaid)}: in no document of {some(subjects)}")
+        for missing, subjects in self._missing.items():
+            found.append(f"{', '.join(missing)}: in no document of {some(subjects)}")
         return self._found
 
     def _data_version(self, dataset: str, version: str, number: str) -> None:
@@ -155,7 +157,7 @@ class _Reader:
             )
             return
         if document.created is None:  # of an earlier release
-            self._unsaid.setdefault(("created", "created_by"), []).append(f"{dataset}@{version}")
+            self._missing.setdefault(("created", "created_by"), []).append(f"{dataset}@{version}")
         self._found.rows["data_versions"][dataset, version] = {
             "number": int(number),
             "digest": document.digest,
@@ -185,8 +187,8 @@ class _Reader:
                 ),
             }
             names = [column.name for column in Run.__table__.columns if column.name != "run_id"]
-            said = {name: document[name] for name in names if name in document}
-            row = {**_RUN_DEFAULTS, **further, **said}
+            stated = {name: document[name] for name in names if name in document}
+            row = {**_RUN_DEFAULTS, **further, **stated}
             row = {name: row[name] for name in names}
             if made is not None:
                 row["metrics"] = {**row["metrics"], **self._model_version(run_id, document, row)}
@@ -196,25 +198,27 @@ class _Reader:
             )
             return
         self._found.rows["runs"][run_id,] = row
-        if unsaid := tuple(name for name in names if name not in said):
-            self._unsaid.setdefault(unsaid, []).append(f"run {run_id}")
+        if missing := tuple(name for name in names if name not in stated):
+            self._missing.setdefault(missing, []).append(f"run {run_id}")
 
-    def _model_version(self, run_id: str, document: dict[str, Any], run: Columns) -> dict[str, Any]:
-        """Add the model version of a run; return what it was measured with."""
-        model, version = document["model"], document["model_version"]
+    def _model_version(
+        self, run_id: str, document: dict[str, Any], run: Columns
+    ) -> dict[str, float]:
+        """Add the model version of a run; return its metrics."""
+        model = document["model"]
+        version = document["model_version"]
         signature = Signature.model_validate(document["signature"])
-        folder, item = model_folder(model, version), model_item_key(model, version)
+        folder = model_folder(model, version)
+        item = model_item_key(model, version)
         recorded = (
             json.loads(self._workspace.get(item))["properties"] if item in self._there else {}
         )
-        metrics = {}
+        metrics: dict[str, float] = {}
         stage = "exported" if f"{folder}/parity.json" in self._there else "trained"
         if f"{folder}/metrics.json" in self._there:
-            metrics, stage = (
-                json.loads(self._workspace.get(f"{folder}/metrics.json"))["metrics"],
-                "evaluated",
-            )
-        names = {shown: name for name, (shown, _) in FRAMEWORKS.items()}
+            metrics = json.loads(self._workspace.get(f"{folder}/metrics.json"))["metrics"]
+            stage = "evaluated"
+        names = {label: name for name, (label, _) in FRAMEWORKS.items()}
         framework = str(recorded.get("mlm:framework", UNKNOWN))
         self._found.rows["model_versions"][model, version] = {
             "run_id": run_id,
@@ -275,7 +279,7 @@ def _likely_task(signature: Signature) -> str:
     return "semantic-segmentation" if signature.view == "window" else "classification"
 
 
-def some(subjects: list[str], shown: int = 5) -> str:
-    """Return the first of some subjects, and how many there are besides."""
-    named = ", ".join(subjects[:shown])
-    return named if len(subjects) <= shown else f"{named} and {len(subjects) - shown} more"
+def some(subjects: list[str], limit: int = 5) -> str:
+    """Return the first of some subjects, and the number of the others."""
+    named = ", ".join(subjects[:limit])
+    return named if len(subjects) <= limit else f"{named} and {len(subjects) - limit} more"

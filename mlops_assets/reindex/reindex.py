@@ -4,7 +4,7 @@ It is rebuilt by replay of the mirrored log, else from documents.
 
 The log gives every row as it was, and `points.parquet` all that a run which has ended had logged. A
 workspace of an earlier release has no log, and its documents are read; see
-`from_documents`. What is not proved is listed.
+`from_documents`. Unproven values are listed.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class Reindexed:
         rows: table → how many rows it has.
         head: number and sha256 of the newest entry of the log that was replayed; None if there was
             no log.
-        unproven: what was lost, or is there without proof.
+        unproven: lost or unproven values, for people.
     """
 
     rows: dict[str, int]
@@ -71,7 +71,7 @@ def reindex(
     All of it is done in one transaction, and never over a registry that has rows.
 
     Args:
-        workspace: what it is rebuilt from.
+        workspace: has the log or the documents that it is rebuilt from.
         url: SQLAlchemy URL of the registry to be written.
         principal: who is acting.
         until: number of the newest entry of the log to be replayed; those after it are moved to
@@ -96,7 +96,7 @@ def _entries(workspace: Workspace, until: int | None = None) -> Iterator[tuple[i
     """Yield number, checksum and text of the mirrored entries, oldest first.
 
     Raises:
-        IntegrityError: something else lies among them.
+        IntegrityError: another file is among them.
     """
     for key in mirrored(workspace):
         match = LOG_ENTRY.fullmatch(key)
@@ -135,12 +135,14 @@ def _from_log(
     found = Reindexed(_counts(replayed.rows), (replayed.seq, replayed.sha256))
     if replayed.adopted is not None:
         found.unproven.append(
-            f"what is older than the log is as the registry had it on {replayed.adopted}"
+            f"rows older than the log are as the registry had them on {replayed.adopted}"
         )
     files = replayed.rows["files"]
     other = []
     for run_id in each(
-        "reading points", [run for run, said in replayed.points.items() if said["count"]], "runs"
+        "reading points",
+        [run for run, logged in replayed.points.items() if logged["count"]],
+        "runs",
     ):
         points, loss = _points(workspace, run_id, files)
         add_points(connection, run_id, points)
@@ -148,7 +150,7 @@ def _from_log(
         if chain.points_digest(points) != replayed.points[run_id]:
             other.append(run_id)
             loss = loss or (
-                "they are not those that the log knows"
+                "they differ from those that the log states"
                 if points
                 else "they are in no published file"
             )
@@ -157,7 +159,7 @@ def _from_log(
         str(run) for (run,), row in replayed.rows["runs"].items() if row["status"] == "running"
     ]
     if running:
-        found.unproven.append(f"what runs had logged that were running: {some(running)}")
+        found.unproven.append(f"points of runs that were running: {some(running)}")
     _restore_staged(workspace, connection, files)
     found.unproven += _unknown_files(workspace, files)
     _note(connection, other, principal)
@@ -204,7 +206,7 @@ def _unchanged(workspace: Workspace, replayed: Replayed) -> Iterator[tuple[int, 
 def _points(
     workspace: Workspace, run_id: str, files: Mapping[Key, Columns]
 ) -> tuple[list[LoggedPoint], str]:
-    """Return the points of a run as its published files have them, and what is wrong with them."""
+    """Return the points of a run in its published files, and a note of their loss, if any."""
     wrong = ""
     try:
         content = _published(workspace, run_points_key(run_id), files)
@@ -243,7 +245,7 @@ def _published(workspace: Workspace, key: str, files: Mapping[Key, Columns]) -> 
 def _restore_staged(
     workspace: Workspace, connection: Connection, files: Mapping[Key, Columns]
 ) -> None:
-    """Record which published content still lies in `staged/`, as its process was killed.
+    """Record the published content that is still in `staged/`, as its process was killed.
 
     See `publication`.
     """
@@ -289,7 +291,7 @@ def _note(connection: Connection, run_ids: list[str], principal: str) -> None:
 
 
 def _move_replaced(workspace: Workspace, seq: int) -> None:
-    """Move the mirrored entries after this one away, newest first, so that no gap ever arises."""
+    """Move the mirrored entries after this one aside, newest first, so that no gap ever arises."""
     later = [key for key in mirrored(workspace) if key > log_entry_key(seq)]
     for key in reversed(later):
         workspace.move(

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from mlops_assets.errors import StorageError
 
-_SUFFIX = ".scratch"  # so that nobody else's folder is taken for one of these
+_SUFFIX = ".scratch"  # so that no other folder is taken for one of these
 
 
 @contextmanager
@@ -55,7 +55,7 @@ def _make(parent: Path, what: str) -> tuple[Path, int]:
         folder = Path(tempfile.mkdtemp(_SUFFIX, f"mlops-{what}-", parent))
         with suppress(FileNotFoundError):
             held = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-            # a file system without locks: nobody can tell, and nothing is removed there
+            # a file system without locks: holders are unknown, and nothing is removed there
             with suppress(OSError):
                 fcntl.flock(held, fcntl.LOCK_EX)
             if folder.exists():
@@ -65,7 +65,7 @@ def _make(parent: Path, what: str) -> tuple[Path, int]:
 
 def _remove_abandoned(parent: Path) -> None:
     for folder in parent.glob(f"mlops-*{_SUFFIX}"):
-        with suppress(OSError):  # it is gone, or somebody else's
+        with suppress(OSError):  # it is gone, or of another user
             found = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
             try:
                 if os.fstat(found).st_uid == os.geteuid():

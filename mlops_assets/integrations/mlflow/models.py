@@ -100,7 +100,7 @@ def adapted(
         `scores`, `label` or `value`.
 
     Raises:
-        ExportError: its inputs or outputs do not fit; the message says which.
+        ExportError: its inputs or outputs do not fit; the message names which.
     """
     try:
         model = onnx.load(path)  # with tensors in files beside it, as MLflow writes them
@@ -144,12 +144,12 @@ def _flat(inputs: list[onnx.ValueInfoProto], sample_shape: tuple[int, ...]) -> b
         raise ExportError(f"it has {len(inputs)} inputs; the platform gives {wanted}")
     kind = inputs[0].type.tensor_type
     sizes = [dim.dim_value if dim.HasField("dim_value") else None for dim in kind.shape.dim]
-    shown = (
+    found = (
         f"{inputs[0].name!r} ({', '.join('?' if size is None else str(size) for size in sizes)})"
     )
     if kind.elem_type != onnx.TensorProto.FLOAT or not sizes or sizes[0] is not None:
         raise ExportError(
-            f"its input is {shown} of {_type(kind.elem_type)}; the platform gives {wanted}"
+            f"its input is {found} of {_type(kind.elem_type)}; the platform gives {wanted}"
         )
     for flat, shape in ((False, sample_shape), (True, (int(np.prod(sample_shape)),))):
         same = len(shape) == len(sizes) - 1
@@ -157,7 +157,7 @@ def _flat(inputs: list[onnx.ValueInfoProto], sample_shape: tuple[int, ...]) -> b
             size in (None, given) for size, given in zip(sizes[1:], shape, strict=True)
         ):
             return flat
-    raise ExportError(f"its input is {shown}; the platform gives {wanted}")
+    raise ExportError(f"its input is {found}; the platform gives {wanted}")
 
 
 def _output(model: onnx.ModelProto, task: str, classes: int) -> tuple[str, str]:

@@ -189,7 +189,7 @@ def _in_sqlite_at(
         number = func.json_extract(column, where, type_=Float)
         if numeric:
             return case((held.in_(["integer", "real"]), number))
-        # JSON's own reading of numbers says whether a text is one; each test only where the one
+        # JSON's own grammar of numbers decides whether a text is one; each test only where the one
         # before it holds
         written = case(
             (

@@ -1,4 +1,4 @@
-"""What tables of schema version 2 lack if an early release of it made them.
+"""Columns that tables of schema version 2 lack if an early release of it made them.
 
 The revision is Alembic's from here on.
 """
