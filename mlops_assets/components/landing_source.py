@@ -1,6 +1,6 @@
-"""The asset `source` upstream of a landing.
+"""The asset `source` upstream of a landing: its current files.
 
-It makes Dagster's UI show when the landing has changed since the last commit.
+With it Dagster's UI shows a landing that is out of date.
 
 The landing is only listed; no file is opened, hashed or committed.
 """
@@ -11,7 +11,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
 import dagster as dg
 from dagster._core.definitions.data_version import DATA_VERSION_TAG, get_input_data_version_tag
@@ -21,6 +21,8 @@ from mlops_assets.datasets.specification.source import Source
 from resources import StoreResource
 
 if TYPE_CHECKING:
+    from dagster._core.definitions.metadata import RawMetadataValue
+
     from mlops_assets.datasets.sources import LandedFile
     from mlops_assets.datasets.sources.base import Scene
     from mlops_assets.storage import Workspace
@@ -33,23 +35,23 @@ class LandingState:
     """The state of a landing at one moment.
 
     Attributes:
-        fingerprint: changes when a file comes, goes or changes; the data version of the asset
-            `source`.
-        metadata: for people, as Dagster shows it.
+        fingerprint: changes when a file is added, removed or changed; the data version of the
+            asset `source`.
+        metadata: for people, as Dagster displays it.
     """
 
     fingerprint: str
-    metadata: Mapping[str, Any]
+    metadata: Mapping[str, "RawMetadataValue"]
 
     @classmethod
     def of(cls, url: str, files: "Sequence[LandedFile]", scenes: "Sequence[Scene]") -> Self:
-        """Return the state of the landing at `url` by its listing.
+        """Return the state that a listing of the landing at `url` gives.
 
         STAC Items may change while their files do not.
         """
-        from mlops_assets.datasets import sources
+        from mlops_assets.datasets.sources import fingerprint
 
-        metadata: dict[str, Any] = {
+        metadata: dict[str, RawMetadataValue] = {
             "url": url,
             "files": len(files),
             "size": sum(file.size for file in files),
@@ -59,15 +61,15 @@ class LandingState:
             metadata[LAST_CHANGE] = dg.MetadataValue.timestamp(
                 datetime.fromtimestamp(max(changes), UTC)
             )
-        fingerprint = sources.fingerprint(files)
+        digest = fingerprint(files)
         if scenes:
             items = [
                 (scene.name, scene.images, scene.labels, dict(scene.properties), scene.bbox)
                 for scene in scenes
             ]
-            text = json.dumps([fingerprint, items], sort_keys=True, default=str)
-            fingerprint = hashlib.sha256(text.encode()).hexdigest()
-        return cls(fingerprint, metadata)
+            text = json.dumps([digest, items], sort_keys=True, default=str)
+            digest = hashlib.sha256(text.encode()).hexdigest()
+        return cls(digest, metadata)
 
 
 def source_key(dataset: str) -> dg.AssetKey:
@@ -75,7 +77,7 @@ def source_key(dataset: str) -> dg.AssetKey:
     return dg.AssetKey([dataset, "source"])
 
 
-def scan_landing(workspace: "Workspace", source: Source) -> LandingState:
+def scan(workspace: "Workspace", source: Source) -> LandingState:
     """List a landing.
 
     Raises:
@@ -95,7 +97,7 @@ def source_asset(specification: DatasetSpecification) -> dg.AssetsDefinition:
     spec = dg.AssetSpec(
         source_key(specification.name),
         group_name=specification.name,
-        description=f"Files in {specification.source.url}, whether committed or not.",
+        description=f"The files in {specification.source.url}, whether committed or not.",
     )
     with warnings.catch_warnings():
         # The decorator is beta, which is ours to follow and not the user's to read. Its sibling for
@@ -107,27 +109,27 @@ def source_asset(specification: DatasetSpecification) -> dg.AssetsDefinition:
             name=f"{specification.name}__source", specs=[spec]
         )
         def source(store: StoreResource) -> dg.ObserveResult:
-            landing = scan_landing(store.open().workspace, specification.source)
+            state = scan(store.open().workspace, specification.source)
             return dg.ObserveResult(
                 asset_key=spec.key,
-                data_version=dg.DataVersion(landing.fingerprint),
-                metadata=landing.metadata,
+                data_version=dg.DataVersion(state.fingerprint),
+                metadata=state.metadata,
             )
 
     return source  # type: ignore[no-any-return]
 
 
-def observation(dataset: str, landing: LandingState) -> dg.AssetObservation:
+def observation(dataset: str, state: LandingState) -> dg.AssetObservation:
     """Return the event that reports to Dagster a scan of a source outside its own observation."""
     return dg.AssetObservation(
-        source_key(dataset), metadata=landing.metadata, tags={DATA_VERSION_TAG: landing.fingerprint}
+        source_key(dataset), metadata=state.metadata, tags={DATA_VERSION_TAG: state.fingerprint}
     )
 
 
-def made_from(dataset: str, landing: LandingState) -> dict[str, str]:
-    """Return the tags that say which state of the source a landing was committed from.
+def made_from(dataset: str, state: LandingState) -> dict[str, str]:
+    """Return the tags that record which state of the source a landing was committed from.
 
     Dagster would note the state last observed before the run, but the commit lists for itself: that
     counts.
     """
-    return {get_input_data_version_tag(source_key(dataset)): landing.fingerprint}
+    return {get_input_data_version_tag(source_key(dataset)): state.fingerprint}

@@ -1,6 +1,6 @@
 """The component TrainingDataset.
 
-It has source, landing, training data and record of one dataset, with checks and sensor.
+It has the source, landing, training data and record of one dataset, with checks and sensor.
 """
 
 from typing import Self
@@ -36,7 +36,7 @@ class LandingConfig(dg.Config):
 
     rehash: bool = Field(
         default=False,
-        description="Read and store every file anew, also those known by path, size and time.",
+        description="Read and store every file again, also those known by path, size and time.",
     )
 
 
@@ -80,7 +80,7 @@ class TrainingDataset(dg.Component):
             key=[specification.name, "landing"],
             group_name=specification.name,
             description=(
-                f"Commits what has landed in {specification.source.url} into the next data version."
+                f"Commits the files in {specification.source.url} as the next data version."
             ),
             deps=[source_key(specification.name)],
             kinds={"file"},
@@ -94,9 +94,8 @@ class TrainingDataset(dg.Component):
             opened = store.open()
             committed = commit(opened.workspace, opened.registry, specification, config.rehash)
             add_data_versions(context.instance, opened.registry, specification.name)
-            state = LandingState.of(
-                committed.landed.landing.url, committed.landed.files, committed.landed.scenes
-            )
+            landed = committed.landed
+            state = LandingState.of(landed.landing.url, landed.files, landed.scenes)
             context.log_event(observation(specification.name, state))
             row = committed.version
             context.log.info(

@@ -1,7 +1,8 @@
 """Messages about an S3 bucket: the objects that were added, changed or removed.
 
-Only the forms of the messages; where they come from, and what is done about them, is not known
-here. https://docs.aws.amazon.com/AmazonS3/latest/userguide/notification-content-structure.html (S3
+Only the forms of the messages; their queue and their consequences are elsewhere.
+
+https://docs.aws.amazon.com/AmazonS3/latest/userguide/notification-content-structure.html (S3
 itself, also within SNS) https://docs.aws.amazon.com/AmazonS3/latest/userguide/ev-events.html
 (EventBridge)
 """
@@ -10,13 +11,32 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import Any
 from urllib.parse import unquote, unquote_plus, urlsplit
 
+from pydantic import BaseModel, ConfigDict
+
 from mlops_assets.errors import MlopsError
+from mlops_assets.text.json_values import JsonObject
 
 CHANGES = ("ObjectCreated:", "ObjectRemoved:", "LifecycleExpiration:")
 BRIDGED_CHANGES = ("Object Created", "Object Deleted")
+
+
+class _Bucket(BaseModel):
+    name: str
+
+
+class _Object(BaseModel):
+    key: str
+
+
+class _ObjectPlace(BaseModel):
+    """The part of a message that locates an object, the same in all its forms."""
+
+    model_config = ConfigDict(coerce_numbers_to_str=True)
+
+    bucket: _Bucket
+    object: _Object
 
 
 class MalformedMessage(MlopsError):
@@ -25,7 +45,7 @@ class MalformedMessage(MlopsError):
 
 @dataclass(frozen=True)
 class ChangedObject:
-    """An object that came, changed or went.
+    """An object that was added, changed or removed.
 
     `keys`: its key; an encoded one can be read in two ways.
     """
@@ -35,7 +55,7 @@ class ChangedObject:
 
 
 def changed_objects(body: str) -> list[ChangedObject]:
-    """Return the objects that a message tells of.
+    """Return the objects that a message reports.
 
     None for a test event, or where only tags or rights changed.
 
@@ -52,21 +72,22 @@ def changed_objects(body: str) -> list[ChangedObject]:
             return (
                 [_object(document["detail"])] if document["detail-type"] in BRIDGED_CHANGES else []
             )
-        records = [record for record in document["Records"] if _tells_of_change(record)]
+        records = [record for record in document["Records"] if _is_change(record)]
         return [_object(record["s3"]) for record in records]
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise MalformedMessage(f"is not a bucket notification: {body[:200]!r}") from error
 
 
-def _tells_of_change(record: dict[str, Any]) -> bool:
+def _is_change(record: JsonObject) -> bool:
     return str(record["eventName"]).removeprefix("s3:").startswith(CHANGES)
 
 
-def _object(described: dict[str, Any]) -> ChangedObject:
-    key = str(described["object"]["key"])
+def _object(described: object) -> ChangedObject:
+    place = _ObjectPlace.model_validate(described)
+    key = place.object.key
     # S3 encodes keys as forms do, EventBridge does not; both readings are right for most keys, and
     # one too many only starts a commit that finds nothing new
-    return ChangedObject(str(described["bucket"]["name"]), frozenset((key, unquote_plus(key))))
+    return ChangedObject(place.bucket.name, frozenset((key, unquote_plus(key))))
 
 
 def concerns(changed: ChangedObject, landing: str) -> bool:

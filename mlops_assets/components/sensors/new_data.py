@@ -2,8 +2,7 @@
 
 It lists; it hashes and opens nothing.
 
-How a landing is listed is the landing's business; how a queue is read instead is in
-`notifications`.
+Listing is up to the landing; reading a queue instead is in `notifications`.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ import time
 
 import dagster as dg
 
-from mlops_assets.components.landing_source import observation, scan_landing
+from mlops_assets.components.landing_source import observation, scan
 from mlops_assets.components.sensors.notifications import queue_key, read_notifications
 from mlops_assets.datasets.specification.dataset import DatasetSpecification
 from mlops_assets.errors import DataProblems, EmptyLanding, StorageError
@@ -24,7 +23,7 @@ MAX_REASON = 2000  # characters that Dagster stores with every tick
 def new_data_sensor(specification: DatasetSpecification, job: str) -> dg.SensorDefinition:
     """Return the sensor of one dataset.
 
-    A failed scan is the reason to skip; the next tick scans again.
+    An error that prevents a scan is its reason to skip, and it scans again at the next tick.
     """
     notified = specification.source.notifications is not None
     tick = read_notifications if notified else _list
@@ -52,23 +51,23 @@ def _list(
     context: dg.SensorEvaluationContext, specification: DatasetSpecification
 ) -> dg.SensorResult:
     """Compare a listing with the cursor: the last listing, its time, and the last request."""
-    landing = scan_landing(context.resources.store.open().workspace, specification.source)
+    state = scan(context.resources.store.open().workspace, specification.source)
     cursor = json.loads(context.cursor) if context.cursor else {}
     events = []
-    if cursor.get("seen") != landing.fingerprint:
-        cursor = {"seen": landing.fingerprint, "since": time.time(), "asked": cursor.get("asked")}
+    if cursor.get("seen") != state.fingerprint:
+        cursor = {"seen": state.fingerprint, "since": time.time(), "asked": cursor.get("asked")}
         context.update_cursor(json.dumps(cursor))
-        events.append(observation(specification.name, landing))
-    if cursor.get("asked") == landing.fingerprint:
+        events.append(observation(specification.name, state))
+    if cursor.get("asked") == state.fingerprint:
         return dg.SensorResult(skip_reason="the landing has not changed", asset_events=events)
     left = specification.sensor.settle_seconds - (time.time() - cursor["since"])
     if left > 0:
         return dg.SensorResult(
             skip_reason=f"new data, settling for {left:.0f} s more", asset_events=events
         )
-    context.update_cursor(json.dumps({**cursor, "asked": landing.fingerprint}))
-    # with the time, as a landing that is again what it once was is to be committed again
-    key = f"{landing.fingerprint[:16]}-{cursor['since']:.0f}"
+    context.update_cursor(json.dumps({**cursor, "asked": state.fingerprint}))
+    # with the time, as a landing that returns to an earlier state is to be committed again
+    key = f"{state.fingerprint[:16]}-{cursor['since']:.0f}"
     return dg.SensorResult(
         run_requests=[dg.RunRequest(run_key=key, tags={"mlops/sensor": "new_data"})],
         asset_events=events,

@@ -15,10 +15,10 @@ from resources import StoreResource
 def new_version_sensor(specification: ModelSpecification, job: str) -> dg.SensorDefinition:
     """Return the sensor of one model.
 
-    Its cursor is the list of versions it has asked for that have no run yet.
+    Its cursor is the list of versions it has requested that have no run yet.
 
-    What was trained by hand already is not asked for, so that starting the sensor starts nothing by
-    itself.
+    Versions that were already trained by hand are not requested, so that starting the sensor starts
+    no training by itself.
     """
 
     @dg.sensor(

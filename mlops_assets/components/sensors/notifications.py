@@ -1,4 +1,4 @@
-"""Bucket notifications read from a queue, for landings too large to be listed at every look.
+"""Bucket notifications read from a queue, for landings too large to be listed at every tick.
 
 A message is deleted only when a version exists that was committed after it was sent; until then the
 queue keeps it, hidden for `hidden_seconds` at a time. No file is listed, opened or committed here.
@@ -11,7 +11,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import dagster as dg
 
@@ -46,7 +46,7 @@ class Pending:
     """The content of the cursor.
 
     Attributes:
-        watched: queue and landing; with others, everything begins anew.
+        watched: queue and landing; with others, everything starts over.
         since: when the first message of this batch was received; None if nothing has changed.
         newest: when the newest message of this batch was sent.
         not_before: when a run may be requested at the earliest, for a batch that no message began.
@@ -84,7 +84,7 @@ def queue_key(dataset: str) -> str:
     return f"{dataset}_queue"
 
 
-def queue_resources(specification: DatasetSpecification) -> dict[str, Any]:
+def queue_resources(specification: DatasetSpecification) -> dict[str, NotificationQueue]:
     """Return the queue of a dataset by its resource key; none if it declares no notifications.
 
     Raises:
@@ -143,9 +143,7 @@ def read_notifications(
     queue.delete([message.handle for message in done])
     events = []
     if pending.newest > before.newest:
-        events.append(
-            observation(specification.name, _notified_state(url, pending.newest, len(news)))
-        )
+        events.append(observation(specification.name, _state(url, pending.newest, len(news))))
     if malformed:
         notes.append(f"left {len(malformed)} message(s) in the queue; the first {malformed[0]}")
         context.log.warning(notes[-1])
@@ -195,9 +193,9 @@ def _with(pending: Pending, news: Sequence[Message]) -> Pending:
 
 
 def _failed(pending: Pending) -> Pending:
-    """Return what is pending after a failed run.
+    """Return the batch after a failed run.
 
-    Nothing, as its messages begin anew, or what no message began.
+    It is empty, as its messages start a new one, unless no message started it.
     """
     if pending.newest:
         return Pending(pending.watched)
@@ -205,15 +203,15 @@ def _failed(pending: Pending) -> Pending:
 
 
 def _waits(pending: Pending, settle_seconds: float) -> str | None:
-    """Return what is waited for, or None if a run may be requested."""
+    """Return the reason to wait, or None if a run may be requested."""
     if pending.since is None:
-        return "no message tells of a change"
+        return "no message reports a change"
     left = max(pending.newest + settle_seconds, pending.not_before) - time.time()
     return f"new data, settling for {left:.0f} s more" if left > 0 else None
 
 
-def _notified_state(url: str, newest: float, messages: int) -> LandingState:
-    """Return what messages tell of a landing, which is not listed."""
+def _state(url: str, newest: float, messages: int) -> LandingState:
+    """Return the state of a landing that messages report, without listing it."""
     changed = dg.MetadataValue.timestamp(datetime.fromtimestamp(newest, UTC))
     return LandingState(
         f"notified-{newest:.3f}", {"url": url, "messages": messages, LAST_CHANGE: changed}

@@ -64,7 +64,7 @@ class Survey(LandingDaemon):
         self.resources["fields_queue"] = RecordingQueue(queue=self.queue, wait_seconds=0)
 
     def notify(self) -> None:
-        """Let the bucket tell the queue; S3 sends a test event at once."""
+        """Let the bucket notify the queue; S3 sends a test event at once."""
         arn = self.sqs.get_queue_attributes(QueueUrl=self.queue, AttributeNames=["QueueArn"])[
             "Attributes"
         ]["QueueArn"]
@@ -98,7 +98,7 @@ class Survey(LandingDaemon):
                     QueueUrl=self.queue, ReceiptHandle=handle, VisibilityTimeout=0
                 )
 
-    def kept(self) -> Any:
+    def kept(self) -> dict[str, Any]:
         return json.loads(self.cursor or "{}")
 
 
@@ -113,7 +113,7 @@ def instance() -> Iterator[dg.DagsterInstance]:
 def survey(
     sqs: Queues, store: Store, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Survey]:
-    """A bucket that has told its queue of nothing but the test event, which was read."""
+    """A bucket that has sent its queue only the test event, which was read."""
     monkeypatch.setenv("AWS_ENDPOINT_URL", sqs.endpoint)
     monkeypatch.setenv("AWS_ALLOW_HTTP", "true")
     made = Survey(sqs, instance)
@@ -138,7 +138,7 @@ def test_a_message_is_acknowledged_only_when_its_version_exists(survey: Survey) 
     assert survey.versions() == ["v1"]
     assert survey.messages() == (0, 1)
     assert survey.tick() == []
-    assert survey.reason == "no message tells of a change"
+    assert survey.reason == "no message reports a change"
     assert survey.messages() == (0, 0)
     assert survey.tick() == []
 
@@ -326,7 +326,7 @@ def test_messages_about_something_else_are_acknowledged_and_malformed_ones_are_l
     survey.s3.put_object(Bucket="survey", Key="my fields/.part", Body=TABLE)
     survey.cursor = json.dumps({"watched": survey.kept()["watched"]})  # as after the first commit
     assert survey.tick() == []
-    assert survey.reason == "no message tells of a change"
+    assert survey.reason == "no message reports a change"
     assert survey.events == []
     assert survey.messages() == (0, 0)
     survey.send("hello")
@@ -356,7 +356,7 @@ def test_a_notified_landing_shows_that_it_is_out_of_date(survey: Survey) -> None
 
 
 @pytest.mark.services
-def test_a_queue_that_is_not_there_is_said(survey: Survey, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_queue_is_reported(survey: Survey, monkeypatch: pytest.MonkeyPatch) -> None:
     survey.sqs.delete_queue(QueueUrl=survey.queue)
     assert survey.tick() == []
     assert survey.reason is not None
@@ -375,10 +375,11 @@ def test_the_region_may_be_that_of_the_queue(no_cloud: pytest.MonkeyPatch) -> No
     ):
         no_cloud.setenv(name, "of-nobody")
     queue = NotificationQueue(queue="https://sqs.eu-central-1.amazonaws.com/123456789012/landing")
-    assert queue.get_client().meta.region_name == "eu-central-1"
+    client: Any = queue.get_client()
+    assert client.meta.region_name == "eu-central-1"
 
 
-def test_two_datasets_with_one_queue_are_told_apart_before_one_deletes_what_the_other_waits_for(
+def test_two_datasets_with_one_queue_are_refused_before_one_deletes_messages_of_the_other(
     tmp_path: Path,
 ) -> None:
     queue = "https://sqs.eu-central-1.amazonaws.com/123456789012/landing"
