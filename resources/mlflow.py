@@ -1,15 +1,14 @@
 """An MLflow server that runs are mirrored to, as a Dagster resource.
 
-It is off unless it is given a server.
+It is off unless a server is set.
 
-What is mirrored is the core's business; the client library is imported only where there is a
-server.
+The core decides what is mirrored; the client library is imported only where there is a server.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypeAlias
 
 import dagster as dg
 from pydantic import Field
@@ -20,6 +19,8 @@ from mlops_assets.settings import Settings
 
 if TYPE_CHECKING:
     from mlops_assets.store import Store
+
+Metadata: TypeAlias = dict[str, dg.UrlMetadataValue | str]
 
 
 class MlflowMirror(dg.ConfigurableResource):  # type: ignore[type-arg]
@@ -35,28 +36,31 @@ class MlflowMirror(dg.ConfigurableResource):  # type: ignore[type-arg]
         ),
     )
 
-    def run(self, store: Store, run_id: str) -> dict[str, Any]:
-        """Mirror a run as far as it has come, if it was started at all.
+    def run(self, store: Store, run_id: str) -> Metadata:
+        """Mirror the present state of a run, if it was started at all.
 
-        Return metadata that says so.
+        Returns:
+            Metadata with the outcome; empty without a server.
         """
 
-        def mirror(url: str) -> dict[str, Any]:
+        def mirror(url: str) -> Metadata:
             from mlops_assets.integrations.mlflow.mirror import mirror_run
 
-            told = mirror_run(store, url, run_id)
-            return {
-                "mlflow": (
-                    dg.MetadataValue.url(told.url) if told.url else f"{told.outcome}: {told.detail}"
-                )
-            }
+            mirrored = mirror_run(store, url, run_id)
+            if mirrored.url:
+                return {"mlflow": dg.MetadataValue.url(mirrored.url)}
+            return {"mlflow": f"{mirrored.outcome}: {mirrored.detail}"}
 
-        return self._patiently(mirror) if store.registry.runs(run_id=run_id) else {}
+        return self._if_enabled(mirror) if store.registry.runs(run_id=run_id) else {}
 
-    def aliases(self, store: Store, model: str) -> dict[str, Any]:
-        """Mirror the aliases of a model; return metadata that says so."""
+    def aliases(self, store: Store, model: str) -> Metadata:
+        """Mirror the aliases of a model.
 
-        def mirror(url: str) -> dict[str, Any]:
+        Returns:
+            Metadata with the outcome; empty without a server.
+        """
+
+        def mirror(url: str) -> Metadata:
             from mlops_assets.integrations.mlflow.mirror import sync_aliases
 
             problems = sync_aliases(store, url, model)
@@ -66,9 +70,9 @@ class MlflowMirror(dg.ConfigurableResource):  # type: ignore[type-arg]
                 )
             return {"mlflow": "; ".join(problems) or "aliases are mirrored"}
 
-        return self._patiently(mirror)
+        return self._if_enabled(mirror)
 
-    def _patiently(self, mirror: Callable[[str], dict[str, Any]]) -> dict[str, Any]:
+    def _if_enabled(self, mirror: Callable[[str], Metadata]) -> Metadata:
         overrides = {"MLOPS_MLFLOW": self.tracking_uri} if self.tracking_uri else None
         url = Settings.from_environment(overrides).mlflow
         if url is None:
@@ -77,6 +81,6 @@ class MlflowMirror(dg.ConfigurableResource):  # type: ignore[type-arg]
             with needs("mlflow", "mirroring to MLflow"):
                 return mirror(url)
         except (MlopsError, OSError) as error:
-            told = f"not mirrored: {error}; 'mlops mlflow sync' catches up"
-            dg.get_dagster_logger().warning(told)
-            return {"mlflow": told}
+            message = f"not mirrored: {error}; 'mlops mlflow sync' catches up"
+            dg.get_dagster_logger().warning(message)
+            return {"mlflow": message}

@@ -1,7 +1,7 @@
 """An SQS queue of bucket notifications as a Dagster resource, with dagster-aws's session settings.
 
 Loaded only where a dataset declares notifications: boto3 and dagster-aws come with the extra
-`cluster`. What the messages mean is not known here.
+`cluster`. The meaning of the messages is in `mlops_assets.components.sensors.bucket_events`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Protocol, TypedDict
 
 import boto3.session
 from botocore.config import Config
@@ -43,6 +43,49 @@ class Message:
     sent: float
 
 
+class _ReceivedMessage(TypedDict):
+    MessageId: str
+    ReceiptHandle: str
+    Body: str
+    Attributes: dict[str, str]
+
+
+class _ReceivedMessages(TypedDict, total=False):
+    Messages: list[_ReceivedMessage]
+
+
+class _QueueAttributes(TypedDict):
+    Attributes: dict[str, str]
+
+
+class SqsClient(Protocol):
+    """The requests of boto3's client of SQS that are used here."""
+
+    def receive_message(
+        self,
+        *,
+        QueueUrl: str,
+        MaxNumberOfMessages: int,
+        WaitTimeSeconds: int,
+        VisibilityTimeout: int,
+        MessageSystemAttributeNames: Sequence[str],
+    ) -> _ReceivedMessages:
+        """Receive up to ten messages."""
+        ...
+
+    def get_queue_attributes(
+        self, *, QueueUrl: str, AttributeNames: Sequence[str]
+    ) -> _QueueAttributes:
+        """Return attributes of the queue as texts."""
+        ...
+
+    def delete_message_batch(
+        self, *, QueueUrl: str, Entries: Sequence[Mapping[str, str]]
+    ) -> object:
+        """Delete up to ten messages."""
+        ...
+
+
 class NotificationQueue(ResourceWithBoto3Configuration):
     """One SQS queue; credentials come from the standard chain of AWS if they are not given here."""
 
@@ -51,15 +94,15 @@ class NotificationQueue(ResourceWithBoto3Configuration):
         default=2, description="Attempts of a request; the next tick tries again anyway."
     )
     wait_seconds: int = Field(
-        default=1, ge=0, le=20, description="A server that has nothing is waited for so long."
+        default=1, ge=0, le=20, description="Time that an empty queue is waited for, in seconds."
     )
 
-    _client: Any = PrivateAttr(default=None)
+    _client: SqsClient | None = PrivateAttr(default=None)
 
-    def get_client(self) -> Any:
+    def get_client(self) -> SqsClient:
         """Return a boto3 client of SQS."""
         region = _REGION_IN_URL.match(self.queue)
-        return boto3.session.Session(profile_name=self.profile_name).client(
+        client: SqsClient = boto3.session.Session(profile_name=self.profile_name).client(
             "sqs",
             region_name=self.region_name or (region.group(1) if region else None),
             endpoint_url=self.endpoint_url,
@@ -72,6 +115,7 @@ class NotificationQueue(ResourceWithBoto3Configuration):
                 self.max_attempts
             ).merge(_TIMEOUTS),
         )
+        return client
 
     def receive(self, hidden_seconds: int, seconds: float) -> tuple[list[Message], bool]:
         """Return what waits in the queue, and whether that was all.
@@ -127,7 +171,7 @@ class NotificationQueue(ResourceWithBoto3Configuration):
             with self._explained("written"):
                 self._opened().delete_message_batch(QueueUrl=self.queue, Entries=entries)
 
-    def _opened(self) -> Any:
+    def _opened(self) -> SqsClient:
         if self._client is None:
             self._client = self.get_client()
         return self._client
@@ -144,6 +188,6 @@ class NotificationQueue(ResourceWithBoto3Configuration):
             ) from error
 
 
-def _message(found: Mapping[str, Any]) -> Message:
+def _message(found: _ReceivedMessage) -> Message:
     sent = int(found["Attributes"]["SentTimestamp"]) / 1000
     return Message(found["MessageId"], found["ReceiptHandle"], found["Body"], sent)

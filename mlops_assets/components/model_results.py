@@ -19,6 +19,8 @@ from mlops_assets.errors import ParityError
 from mlops_assets.paths import model_folder, model_owner
 
 if TYPE_CHECKING:
+    from dagster._core.definitions.metadata import RawMetadataValue
+
     from mlops_assets.models.evaluation.tally import Evaluation
     from mlops_assets.models.export.parity import ParityReport
     from mlops_assets.models.promotion import GateOutcome
@@ -29,8 +31,8 @@ if TYPE_CHECKING:
 Result = dg.MaterializeResult[Any]
 
 
-def identity(row: ModelVersion) -> dict[str, Any]:
-    """Return what every event of a model version says."""
+def identity(row: ModelVersion) -> dict[str, str]:
+    """Return the metadata of every event of a model version."""
     return {
         "model_version": row.version,
         "data_version": row.data_version,
@@ -39,7 +41,7 @@ def identity(row: ModelVersion) -> dict[str, Any]:
 
 
 def trained_result(store: Store, row: ModelVersion) -> Result:
-    """Return what is told of a trained model."""
+    """Return the result of a training."""
     from mlops_assets.models.native import native_files
     from mlops_assets.registry.files.verified_read import read_published
 
@@ -53,7 +55,7 @@ def trained_result(store: Store, row: ModelVersion) -> Result:
         run.seed,
         [file.sha256 for file in native],
     ]
-    metadata: dict[str, Any] = {
+    metadata: dict[str, RawMetadataValue] = {
         **identity(row),
         "run_id": run.run_id,
         "seed": run.seed,
@@ -72,7 +74,7 @@ def trained_result(store: Store, row: ModelVersion) -> Result:
 
 
 def onnx_result(store: Store, row: ModelVersion, report: ParityReport) -> Result:
-    """Return what is told of an ONNX model that is proved."""
+    """Return the result of an export that passed the parity check."""
     (file,) = store.registry.files_at(f"{model_folder(row.model, row.version)}/model.onnx")
     return dg.MaterializeResult(
         data_version=dg.DataVersion(file.sha256),
@@ -90,12 +92,12 @@ def onnx_result(store: Store, row: ModelVersion, report: ParityReport) -> Result
 
 
 def parity_failure(error: ParityError) -> list[dg.AssetCheckResult]:
-    """Return what is told of an ONNX model that is not proved."""
+    """Return the check of an export that failed parity."""
     return check_results([Check("parity", False, str(error))])
 
 
 def evaluation_result(store: Store, row: ModelVersion, found: Evaluation, figure: bytes) -> Result:
-    """Return what is told of an evaluation; `figure` is its main one."""
+    """Return the result of an evaluation; `figure` is its main one."""
     from mlops_assets.models.evaluation.model_card import (
         metrics_table,
         per_class_table,
@@ -104,7 +106,9 @@ def evaluation_result(store: Store, row: ModelVersion, found: Evaluation, figure
     from mlops_assets.registry.files.verified_read import read_published
 
     (file,) = store.registry.files_at(f"{model_folder(row.model, row.version)}/metrics.json")
-    details: dict[str, Any] = {"metrics_with_intervals": dg.MetadataValue.md(metrics_table(found))}
+    details: dict[str, RawMetadataValue] = {
+        "metrics_with_intervals": dg.MetadataValue.md(metrics_table(found))
+    }
     if not found.per_class.empty:
         details["per_class"] = dg.MetadataValue.md(per_class_table(found))
     if found.unmeasured:
@@ -130,7 +134,7 @@ def evaluation_result(store: Store, row: ModelVersion, found: Evaluation, figure
 def record_result(
     store: Store, row: ModelVersion, files: Sequence[FileStat], outcomes: Sequence[GateOutcome]
 ) -> Result:
-    """Return what is told of a record, and of the gates."""
+    """Return the result of a record, with the check of the gates."""
     from mlops_assets.models.promotion import gates_description
 
     passed = all(outcome.passed for outcome in outcomes)

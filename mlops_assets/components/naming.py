@@ -12,7 +12,7 @@ from mlops_assets.datasets.quality import Check
 if TYPE_CHECKING:
     from mlops_assets.registry import Registry
 
-# metadata of `<model>/trained_model` and `<dataset>/landing`: what was declared about it
+# metadata of `<model>/trained_model` and `<dataset>/landing`: its declaration
 DECLARATION = "declaration"
 LEFT_OUT = (  # metadata of a project: why datasets and models, by name, are not in it
     "mlops/left_out"

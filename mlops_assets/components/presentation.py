@@ -16,8 +16,10 @@ if TYPE_CHECKING:
     from mlops_assets.storage import FileStat, Workspace
 
 
-def file_metadata(workspace: Workspace, files: Sequence[FileStat]) -> dict[str, Any]:
-    """Return one entry a file: its name, and where it lies."""
+def file_metadata(
+    workspace: Workspace, files: Sequence[FileStat]
+) -> dict[str, dg.PathMetadataValue]:
+    """Return one entry a file: its name, and its location."""
     return {
         file.path.rsplit("/", 1)[-1]: dg.MetadataValue.path(workspace.where(file.path))
         for file in files
@@ -25,7 +27,7 @@ def file_metadata(workspace: Workspace, files: Sequence[FileStat]) -> dict[str, 
 
 
 def figure_markdown(png: bytes, title: str) -> dg.MarkdownMetadataValue:
-    """Return a figure as it shows in the UI, inside the event itself."""
+    """Return a figure as the UI displays it, inside the event itself."""
     return dg.MetadataValue.md(
         f"![{plain(title)}](data:image/png;base64,{base64.b64encode(png).decode()})"
     )

@@ -2,7 +2,7 @@
 
 The stages are those of Dagster's own steps, and of sweeps, external runs and imports.
 
-Nothing is published here; and a Dagster that cannot be reached keeps nobody from publishing.
+Nothing is published here, and an unreachable Dagster prevents no publishing.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import Any
 
 import dagster as dg
 from dagster._core.definitions.asset_checks.asset_check_evaluation import (
@@ -41,8 +40,8 @@ from mlops_assets.storage import FileStat
 from mlops_assets.store import Store
 
 
-class _Reporter(AbstractContextManager[Any], ABC):
-    """Makes Dagster's events of what stages report."""
+class _Reporter(AbstractContextManager["_Reporter"], ABC):
+    """Makes Dagster's events of the reports of stages."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -101,7 +100,7 @@ def stage_events(
     """Do a stage as a step of the asset graph, and yield its events.
 
     Raises:
-        MlopsError: the stage fails; what is known of that is yielded before.
+        MlopsError: the stage fails; the events until then are yielded before.
     """
     reporter = _StepReporter(store)
     try:
@@ -170,8 +169,8 @@ class DagsterReporter(_Reporter):
         except (dg.DagsterError, SQLAlchemyError, OSError) as error:
             where = f" at {self._to}" if isinstance(self._to, Path) else ""
             raise StorageError(
-                f"Dagster{where} was not told of {row.model}@{row.version}: {error}; the registry"
-                " has it"
+                f"Dagster{where} did not record the events of {row.model}@{row.version}: {error};"
+                " the registry has the version"
             ) from error
 
 
@@ -199,7 +198,7 @@ def _report_checks(
 def _newest(
     instance: dg.DagsterInstance, row: ModelVersion, step: str
 ) -> AssetCheckEvaluationTargetMaterializationData | None:
-    """Return the materialisation that was just reported: what its checks are about."""
+    """Return the materialisation that was just reported, as the target of its checks."""
     wanted = dg.AssetRecordsFilter(
         dg.AssetKey([row.model, step]), asset_partitions=[row.data_version]
     )

@@ -10,6 +10,7 @@ from pydantic import Field, create_model
 
 from mlops_assets.models.parameters import written_mapping
 from mlops_assets.models.specification import Compute, ModelSpecification
+from mlops_assets.text.json_values import JsonObject
 from mlops_assets.training.trainers import Trainer
 
 
@@ -35,7 +36,7 @@ def run_config_type(specification: ModelSpecification, trainer: Trainer) -> type
     return made
 
 
-def _launchpad_type(annotation: Any) -> Any:
+def _launchpad_type(annotation: Any) -> object:
     """Return the type if Dagster's forms can express it, else Any.
 
     The trainer's own model checks it all the same.
@@ -47,12 +48,12 @@ def _launchpad_type(annotation: Any) -> Any:
     return annotation
 
 
-def kubernetes_tags(compute: Compute) -> dict[str, Any]:
+def kubernetes_tags(compute: Compute) -> dict[str, JsonObject]:
     """Return the op tag from which `k8s_job_executor` makes the pod's requests and limits."""
-    limits: dict[str, str] = {"memory": compute.memory}
+    limits: JsonObject = {"memory": compute.memory}
     if compute.gpus:
         limits["nvidia.com/gpu"] = str(compute.gpus)
-    requests = {"cpu": f"{compute.cpus:g}", "memory": compute.memory}
+    requests: JsonObject = {"cpu": f"{compute.cpus:g}", "memory": compute.memory}
     return {
         "dagster-k8s/config": {
             "container_config": {"resources": {"requests": requests, "limits": limits}}

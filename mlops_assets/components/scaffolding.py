@@ -1,14 +1,13 @@
 """The output of `dg scaffold defs`: a complete declaration that only needs your names."""
 
-from typing import Any
-
 import dagster as dg
+from pydantic import BaseModel
 
 
-class TrainingDatasetScaffolder(dg.Scaffolder[Any]):
+class TrainingDatasetScaffolder(dg.Scaffolder[BaseModel]):
     """Writes a table dataset called like its folder."""
 
-    def scaffold(self, request: dg.ScaffoldRequest[Any]) -> None:
+    def scaffold(self, request: dg.ScaffoldRequest[BaseModel]) -> None:
         """Write `defs.yaml`."""
         name = request.target_path.name
         table = {"label": "label"}
@@ -18,10 +17,10 @@ class TrainingDatasetScaffolder(dg.Scaffolder[Any]):
         )
 
 
-class TrainedModelScaffolder(dg.Scaffolder[Any]):
+class TrainedModelScaffolder(dg.Scaffolder[BaseModel]):
     """Writes a random forest called like its folder; name the dataset."""
 
-    def scaffold(self, request: dg.ScaffoldRequest[Any]) -> None:
+    def scaffold(self, request: dg.ScaffoldRequest[BaseModel]) -> None:
         """Write `defs.yaml`."""
         attributes = {
             "name": request.target_path.name,

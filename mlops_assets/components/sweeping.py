@@ -20,8 +20,12 @@ if TYPE_CHECKING:
     from mlops_assets.training.sweeps.plan import Plan
 
 
+# the place that errors of the settings name
+RUN_CONFIG = "the run config"
+
+
 class Method(Enum):
-    """Ways to go through a space, as the Launchpad offers them."""
+    """Methods of searching a space, as the Launchpad offers them."""
 
     tpe = "tpe"
     random = "random"
@@ -36,14 +40,14 @@ class Direction(Enum):
 
 
 class PrunerName(Enum):
-    """The way in which trials that do badly are stopped early."""
+    """The rule by which poor trials are stopped early."""
 
     none = "none"
     median = "median"
     hyperband = "hyperband"
 
 
-def _described(name: str, *default: Any) -> Any:
+def _described(name: str, *default: object) -> Any:
     field = SweepSettings.model_fields[name]
     return Field(*default, description=field.description)
 
@@ -72,8 +76,9 @@ class SweepConfig(dg.Config):
         values = {
             name: v.value if isinstance(v, Enum) else v for name, v in self.model_dump().items()
         }
-        name, where = values.pop("name"), "the run config"
-        return plan_sweep(specification, data_version, settings_of(values, where), name, where)
+        name = values.pop("name")
+        settings = settings_of(values, RUN_CONFIG)
+        return plan_sweep(specification, data_version, settings, name, RUN_CONFIG)
 
 
 def sweep_job(specification: ModelSpecification) -> dg.JobDefinition:
@@ -99,7 +104,7 @@ def sweep_job(specification: ModelSpecification) -> dg.JobDefinition:
         document = result.document()
         best = {name: result.best.parameters.get(name) for name in plan.space.axes}
         names = ("sweep", "metric", "direction", "model_version", "candidate", "gates")
-        shown = {
+        metadata = {
             **{name: document[name] for name in names},
             "best_value": result.objective.value(result.best),
             "best_parameters": dg.MetadataValue.json(best),
@@ -107,7 +112,7 @@ def sweep_job(specification: ModelSpecification) -> dg.JobDefinition:
             "importances": dg.MetadataValue.json(result.importances),
             "trials": dg.MetadataValue.md(sweep_markdown(result.trial_documents())),
         }
-        context.add_output_metadata(shown)
+        context.add_output_metadata(metadata)
 
     @dg.job(
         name=f"{specification.name}_sweep",

@@ -1,9 +1,7 @@
 """The asset `workspace` and its check.
 
-The check finds on a schedule whether everything is as it was published.
-
-What has changed since everything was found well is looked at every night, and everything once a
-week. The core does it.
+The check verifies on a schedule that everything is as it was published: every night the changes
+since the last complete verification that passed, and once a week everything. The core does it.
 """
 
 import dagster as dg
@@ -14,16 +12,19 @@ from resources import StoreResource
 
 WORKSPACE = dg.AssetKey("workspace")
 CHECK = dg.AssetCheckKey(WORKSPACE, "as_published")
-EVERY_NIGHT, EVERY_WEEK = "30 2 * * 1-6", "30 2 * * 0"
-_WELL_UP_TO = "well_up_to_entry"  # of the log, when everything was looked at last, and was well
-_LISTED = 20  # problems in the description; the metadata have all
+EVERY_NIGHT = "30 2 * * 1-6"
+EVERY_WEEK = "30 2 * * 0"
+# metadata: the newest entry of the log at the last complete verification that passed
+_WELL_UP_TO = "well_up_to_entry"
+# problems in the description; the metadata have all
+_LISTED = 20
 
 
 class VerificationConfig(dg.Config):
     """The extent of a verification.
 
     Attributes:
-        whole: everything, not only what has changed since everything was found well.
+        whole: everything, not only the changes since the last complete verification that passed.
     """
 
     whole: bool = False
@@ -36,8 +37,8 @@ def verification() -> dg.Definitions:
         asset=WORKSPACE,
         name=CHECK.name,
         description=(
-            "Every file has the bytes it was published with, the registry is what its log says, and"
-            " the log is mirrored in the workspace and contains the head that was kept elsewhere."
+            "Every file has the bytes it was published with, the registry agrees with its log, and"
+            " the log is mirrored in the workspace and contains the head that was kept outside."
         ),
     )
     def as_published(
@@ -71,7 +72,7 @@ def verification() -> dg.Definitions:
     job = dg.define_asset_job(
         "verify",
         selection=dg.AssetSelection.checks(CHECK),
-        description="Look whether everything is as published.",
+        description="Verify that everything is as published.",
     )
     schedules = [
         dg.ScheduleDefinition(
@@ -87,7 +88,7 @@ def verification() -> dg.Definitions:
                 "verify_changes",
                 EVERY_NIGHT,
                 False,
-                "What has changed since everything was found well.",
+                "Changes since the last complete verification that passed.",
             ),
             ("verify_everything", EVERY_WEEK, True, "Every file in the workspace."),
         )

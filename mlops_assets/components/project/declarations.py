@@ -2,7 +2,7 @@
 
 All errors are found together, each with its file, line and key.
 
-What is built from them is decided in `project`.
+Nothing is built from them here.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import importlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import dagster as dg
 import yaml
@@ -20,6 +19,7 @@ from dagster_shared.serdes.objects.package_entry import EnvRegistryKey
 from dagster_shared.yaml_utils import parse_yamls_with_source_position
 from dagster_shared.yaml_utils.source_position import ValueAndSourcePositionTree
 from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
 
 from mlops_assets.components.project.unknown_keys import advice
 from mlops_assets.datasets.loading.scaling import named
@@ -30,6 +30,7 @@ FILE_NAMES = ("defs.yaml", "component.yaml")
 PACKAGE = "mlops_assets.components"
 WHOLE_FILE = -1  # number of the document where a file cannot be read
 Place = tuple[Path, int]  # a file, and the number of a document in it
+Key = str | int  # of a mapping, or the position in a list
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ class Declaration:
         """The place where it is written."""
         return self.file, self.number
 
-    def where(self, *keys: Any) -> str:
+    def where(self, *keys: Key) -> str:
         """Return `file:line` of a key, or of the nearest one around it."""
         position, _ = self.document.source_position_tree.lookup_closest_and_path(list(keys), None)
         return f"{self.file}:{position.start.line}"
@@ -57,14 +58,14 @@ class Declaration:
         value = self.find("attributes", key)
         return value if isinstance(value, str) else None
 
-    def find(self, *keys: str) -> Any:
-        """Return what is written under nested keys, None if nothing is."""
-        found = self.document.value
+    def find(self, *keys: str) -> object:
+        """Return the value under nested keys, None if there is none."""
+        found: object = self.document.value
         for key in keys:
             found = found.get(key) if isinstance(found, dict) else None
         return found
 
-    def problem(self, keys: Sequence[Any], message: str, *others: Declaration) -> Problem:
+    def problem(self, keys: Sequence[Key], message: str, *others: Declaration) -> Problem:
         """Return an error at a key of this declaration; `others` are wrong for the same reason."""
         text = f"{self.where(*keys)}: {'.'.join(map(str, keys)) or 'attributes'}: {message}"
         return Problem(text, (self.place, *(other.place for other in others)))
@@ -80,7 +81,7 @@ class Problem:
 
 @dataclass(frozen=True)
 class Declared:
-    """The declarations of a project and what is wrong with them."""
+    """The declarations of a project and their problems."""
 
     folder: Path
     documents: dict[Place, str]  # every document, of other packages too, with its file and line
@@ -91,7 +92,7 @@ class Declared:
     def left_out(self) -> dict[Place, str]:
         """Documents that cannot be used, with the reason.
 
-        What is wrong, and models of a dataset that is wrong.
+        They have an error, or declare a model of a dataset that has one.
         """
         reasons: dict[Place, str] = {}
         for problem in self.problems:
@@ -140,7 +141,7 @@ def check_declarations(folder: Path) -> None:
 
 
 def read_declarations(folder: Path) -> Declared:
-    """Read every declaration below a folder, and find what is wrong with those of ours."""
+    """Read every declaration below a folder, and find the problems of those of ours."""
     documents_at: dict[Place, str] = {}
     declarations: list[Declaration] = []
     problems: list[Problem] = []
@@ -228,10 +229,10 @@ def _component(kind: str) -> type[dg.Component] | None:
 
 
 def _problems(declaration: Declaration, node: yaml.Node) -> Iterator[Problem]:
-    """Yield what is wrong with one declaration by itself."""
+    """Yield the problems of one declaration by itself."""
     document = dict(declaration.document.value)
     attributes = document.pop("attributes", None)
-    parts: list[tuple[type[BaseModel], Any, list[str]]] = [
+    parts: list[tuple[type[BaseModel], object, list[str]]] = [
         (ComponentFileModel, document, []),
         (declaration.model, {} if attributes is None else attributes, ["attributes"]),
     ]
@@ -266,7 +267,7 @@ def _repeated_keys(declaration: Declaration, document: yaml.Node) -> Iterator[Pr
         if not isinstance(node, yaml.MappingNode):
             nodes += node.value if isinstance(node, yaml.SequenceNode) else []
             continue
-        seen: dict[Any, yaml.Node] = {}
+        seen: dict[object, yaml.Node] = {}
         for key, value in node.value:
             nodes.append(value)
             if key.tag == "tag:yaml.org,2002:merge":
@@ -280,15 +281,15 @@ def _repeated_keys(declaration: Declaration, document: yaml.Node) -> Iterator[Pr
                 )
 
 
-def _read(key: yaml.Node) -> Any:
-    """Return what YAML reads as a key; dates are texts to Dagster."""
-    return (
-        key.value if key.tag.endswith(":timestamp") else yaml.SafeLoader("").construct_object(key)
-    )
+def _read(key: yaml.Node) -> object:
+    """Return the value of a key in YAML; dates are texts to Dagster."""
+    if key.tag.endswith(":timestamp"):
+        return key.value
+    return yaml.SafeLoader("").construct_object(key)
 
 
-def _child(node: yaml.Node | None, key: Any) -> yaml.Node | None:
-    """Return what a mapping has under a key, or a list in a place."""
+def _child(node: yaml.Node | None, key: Key) -> yaml.Node | None:
+    """Return the value of a mapping under a key, or of a list at a position."""
     if isinstance(node, yaml.SequenceNode) and isinstance(key, int) and key < len(node.value):
         found: yaml.Node = node.value[key]
         return found
@@ -296,9 +297,12 @@ def _child(node: yaml.Node | None, key: Any) -> yaml.Node | None:
     return next((value for name, value in pairs if name.value == key), None)
 
 
-def _message(declaration: Declaration, entry: Any, path: list[Any], document: yaml.Node) -> str:
+def _message(
+    declaration: Declaration, entry: ErrorDetails, path: list[Key], document: yaml.Node
+) -> str:
     if entry["type"] == "extra_forbidden":
-        others, params = _other_models(declaration), _trainer_parameters(declaration)
+        others = _other_models(declaration)
+        params = _trainer_parameters(declaration)
         return advice(declaration.model, declaration.document.value, path, others, params)
     if entry["type"] == "string_type":
         node: yaml.Node | None = document
@@ -310,7 +314,7 @@ def _message(declaration: Declaration, entry: Any, path: list[Any], document: ya
 
 
 def _trainer_parameters(declaration: Declaration) -> type[BaseModel] | None:
-    """Return what the trainer of a model takes; None without one.
+    """Return the parameters of the trainer of a model; None without one.
 
     One that cannot be loaded is an error of its own.
     """
@@ -324,7 +328,7 @@ def _trainer_parameters(declaration: Declaration) -> type[BaseModel] | None:
 
 
 def _other_models(declaration: Declaration) -> dict[str, type[BaseModel]]:
-    """Return what the other components take, by their names."""
+    """Return the attributes of the other components, by their names."""
     package = importlib.import_module(PACKAGE)
     components = [getattr(package, name) for name in package.__all__]
     models = {
@@ -344,9 +348,9 @@ def _is_dataset(declaration: Declaration) -> bool:
 
 
 def _disagreements(declarations: list[Declaration]) -> Iterator[Problem]:
-    """Yield what is wrong between declarations.
+    """Yield the problems between declarations.
 
-    Names declared twice, and models of datasets that are not there.
+    Names are declared twice, or models name datasets that are not declared.
     """
     yield from _declared_twice(
         declarations, ("attributes", "name"), "{value!r} is declared at {place} too"

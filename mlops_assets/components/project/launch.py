@@ -13,9 +13,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
 
 import dagster as dg
+from dagster_shared.error import SerializableErrorInfo
 
 from mlops_assets.components.naming import DECLARATION, LEFT_OUT, add_data_versions
 from mlops_assets.components.project.load import documented
@@ -63,11 +63,11 @@ class Project:
         self,
         job: str,
         partition: str | None = None,
-        ops: Mapping[str, Any] | None = None,
+        ops: Mapping[str, object] | None = None,
         tags: Mapping[str, str] | None = None,
         run_id: str | None = None,
     ) -> dg.ExecuteInProcessResult:
-        """Run a job here and now.
+        """Run a job in this process.
 
         Args:
             job: name of a job of the project, or keys of assets, `model/production` or
@@ -114,7 +114,7 @@ class Project:
         add_data_versions(self.instance, open_store(self.settings).registry, dataset)
 
     def model(self, name: str) -> ModelSpecification:
-        """Return what is declared about a model.
+        """Return the declaration of a model.
 
         Raises:
             NotFound: it is not declared.
@@ -124,7 +124,7 @@ class Project:
         return declared_models(self.definitions)[name]
 
     def dataset(self, name: str) -> DatasetSpecification:
-        """Return what is declared about a dataset.
+        """Return the declaration of a dataset.
 
         Raises:
             NotFound: it is not declared.
@@ -170,7 +170,7 @@ def open_project(settings: Settings, module: str | None = None) -> Iterator[Proj
     """Load a project and open its instance.
 
     Args:
-        settings: where things are.
+        settings: those of the project.
         module: the code location, e.g. `my_project.definitions`; by default that of the
             `pyproject.toml` here.
 
@@ -193,7 +193,7 @@ class DeclaredModels:
     left_out: Mapping[str, str]
 
     def get(self, name: str) -> ModelSpecification | None:
-        """Return what is declared about a model, None if it is not declared.
+        """Return the declaration of a model, None if there is none.
 
         Raises:
             SpecificationError: it is declared wrongly.
@@ -219,8 +219,9 @@ def models_of_project(module: str | None = None) -> DeclaredModels:
 
 def left_out(definitions: dg.Definitions) -> dict[str, str]:
     """Return why datasets and models, by name, are not in the definitions of their project."""
-    found: Any = (definitions.metadata or {}).get(LEFT_OUT)
-    return dict(found.data) if found else {}
+    found = (definitions.metadata or {}).get(LEFT_OUT)
+    data = found.data if isinstance(found, dg.JsonMetadataValue) else None
+    return data if isinstance(data, dict) else {}
 
 
 def _require_well_declared(name: str, reasons: Mapping[str, str]) -> None:
@@ -239,15 +240,15 @@ def declared_models(definitions: dg.Definitions) -> dict[str, ModelSpecification
     return {model.name: model for model in models}
 
 
-def _declarations(definitions: dg.Definitions, step: str) -> list[Any]:
+def _declarations(definitions: dg.Definitions, step: str) -> list[dict[str, object]]:
     """Return the declaration of each model or dataset, from the metadata of its asset of a step."""
     nodes = definitions.resolve_asset_graph().asset_nodes
-    declared: list[Any] = [
-        n.metadata[DECLARATION]
-        for n in nodes
-        if n.key.path[-1] == step and DECLARATION in n.metadata
+    values = (n.metadata.get(DECLARATION) for n in nodes if n.key.path[-1] == step)
+    return [
+        value.data
+        for value in values
+        if isinstance(value, dg.JsonMetadataValue) and isinstance(value.data, dict)
     ]
-    return [value.data for value in declared]
 
 
 def load_definitions(module: str) -> dg.Definitions:
@@ -316,7 +317,7 @@ def evaluated_checks(result: dg.ExecuteInProcessResult) -> list[Check]:
 
 
 def _failures(result: dg.ExecuteInProcessResult) -> Iterator[str]:
-    """Yield what went wrong, in the words of the step or check itself."""
+    """Yield the messages of failed checks and steps."""
     for check in result.get_asset_check_evaluations():
         if not check.passed and check.severity == dg.AssetCheckSeverity.ERROR:
             yield (
@@ -328,11 +329,11 @@ def _failures(result: dg.ExecuteInProcessResult) -> Iterator[str]:
             yield error.message.strip().split(": ", 1)[-1]
 
 
-def _step_errors(result: dg.ExecuteInProcessResult) -> Iterator[Any]:
-    """Yield the error of each step that failed, without what Dagster wraps it in."""
+def _step_errors(result: dg.ExecuteInProcessResult) -> Iterator[SerializableErrorInfo]:
+    """Yield the error of each failed step, without the errors of Dagster that wrap it."""
     for event in result.all_events:
         if event.is_step_failure and event.step_failure_data.error:
-            error: Any = event.step_failure_data.error
+            error = event.step_failure_data.error
             while (
                 error.cause is not None and error.cls_name == "DagsterExecutionStepExecutionError"
             ):

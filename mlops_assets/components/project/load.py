@@ -1,6 +1,6 @@
-"""Loading a project: everything that is declared well, without what is declared wrongly.
+"""Loading a project: all valid declarations, without the invalid ones.
 
-Which declarations are wrong, and why, is found in `declarations`.
+The invalid ones, with the reasons, are found in `declarations`.
 """
 
 from __future__ import annotations
@@ -79,8 +79,10 @@ def load_project(file: str) -> dg.Definitions:
     if declared.problems:
         if os.environ.get(VALIDATING):
             raise SpecificationError(declared.message())
-        what = ", ".join(names) or "what is declared wrongly"
-        log.warning("left out of the project: %s; all else is loaded. %s", what, declared.message())
+        subject = ", ".join(names) or "invalid declarations"
+        log.warning(
+            "left out of the project: %s; all else is loaded. %s", subject, declared.message()
+        )
     metadata: dict[str, Any] = {LEFT_OUT: dg.MetadataValue.json(names)} if names else {}
     if documented.get():
         metadata[PLUGIN_COMPONENT_TYPES_JSON_METADATA_KEY] = _component_documentation()

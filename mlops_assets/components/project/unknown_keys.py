@@ -8,7 +8,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator, Mapping, Sequence
 from difflib import get_close_matches
-from typing import Any, get_args, get_origin
+from typing import get_args, get_origin
 
 from dagster.components.core.defs_module import ComponentFileModel
 from pydantic import BaseModel, ValidationError
@@ -19,12 +19,12 @@ IN_PARAMS = f"unknown key here; as a parameter of the trainer it belongs in {ROO
 
 def advice(
     model: type[BaseModel],
-    document: Any,
-    path: Sequence[Any],
+    document: object,
+    path: Sequence[str | int],
     others: Mapping[str, type[BaseModel]],
     params: type[BaseModel] | None = None,
 ) -> str:
-    """Return what to do with a key that is unknown where it is written.
+    """Return the remedy for a key that is unknown where it is written.
 
     Args:
         model: of the attributes of the component.
@@ -33,7 +33,8 @@ def advice(
         others: models of the other components, by their names.
         params: parameters of the trainer that the document names, if it names one.
     """
-    key, around = str(path[-1]), tuple(str(part) for part in path[:-1])
+    key = str(path[-1])
+    around = tuple(str(part) for part in path[:-1])
     places = [place for place in _places(model, key) if place != around]
     if places:
         return f"unknown key here; it belongs in {_listed(_best(places, model, document, path))}"
@@ -68,7 +69,7 @@ def _places(
             yield from _places(nested, key, (*around, name))
 
 
-def _models_in(annotation: Any) -> list[type[BaseModel]]:
+def _models_in(annotation: object) -> list[type[BaseModel]]:
     """Return the models among the types of a field, except those under user-chosen names."""
     if get_origin(annotation) is dict:
         return []
@@ -95,7 +96,10 @@ def _names_at(model: type[BaseModel], around: Sequence[str]) -> list[str]:
 
 
 def _best(
-    places: Sequence[tuple[str, ...]], model: type[BaseModel], document: Any, path: Sequence[Any]
+    places: Sequence[tuple[str, ...]],
+    model: type[BaseModel],
+    document: object,
+    path: Sequence[str | int],
 ) -> list[tuple[str, ...]]:
     """Return those places at which the key would be accepted with the fewest errors left."""
     value = _at(document, path)
@@ -105,10 +109,10 @@ def _best(
     return [place for place in places if errors[place] == fewest]
 
 
-def _without_unknown_keys(model: type[BaseModel], document: Any) -> Any:
+def _without_unknown_keys(model: type[BaseModel], document: object) -> dict[str, object]:
     """Return the attributes of a document without unknown keys, to check only the rest."""
-    written = document.get(ROOT)
-    attributes: dict[str, Any] = copy.deepcopy(written) if isinstance(written, dict) else {}
+    written = document.get(ROOT) if isinstance(document, dict) else None
+    attributes: dict[str, object] = copy.deepcopy(written) if isinstance(written, dict) else {}
     try:
         model.model_validate(attributes)
     except ValidationError as error:
@@ -119,30 +123,36 @@ def _without_unknown_keys(model: type[BaseModel], document: Any) -> Any:
     return attributes
 
 
-def _at(document: Any, path: Sequence[Any]) -> Any:
-    """Return what is written at a path.
+def _at(document: object, path: Sequence[str | int]) -> object:
+    """Return the value at a path.
 
-    What is not a key of the document names one way of a union: it is skipped.
+    A part that is not a key of the document names a member of a union: it is skipped.
     """
     found = document
     for part in path:
-        if (isinstance(found, dict) and part in found) or (
-            isinstance(found, list) and isinstance(part, int)
-        ):
+        if isinstance(found, dict):
+            found = found.get(part, found)
+        elif isinstance(found, list) and isinstance(part, int):
             found = found[part]
     return found
 
 
 def _errors_with(
-    model: type[BaseModel], attributes: dict[str, Any], place: Sequence[str], key: str, value: Any
+    model: type[BaseModel],
+    attributes: dict[str, object],
+    place: Sequence[str],
+    key: str,
+    value: object,
 ) -> int:
-    """Return how many errors there are with a key at a place; what leads to it is added."""
+    """Return the number of errors with a key at a place; the keys that lead to it are added."""
     changed = copy.deepcopy(attributes)
     target = changed
     for part in place[1:]:
-        if not isinstance(target.get(part), dict):
-            target[part] = {}
-        target = target[part]
+        nested = target.get(part)
+        if not isinstance(nested, dict):
+            nested = {}
+            target[part] = nested
+        target = nested
     target[key] = value
     try:
         model.model_validate(changed)

@@ -36,7 +36,7 @@ from mlops_assets.models.verify import verify_model
 from mlops_assets.paths import model_folder
 from mlops_assets.registry import ModelVersion, Run
 from mlops_assets.store import Store
-from mlops_assets.training.train import close_abandoned_runs
+from mlops_assets.training.resume import close_abandoned_runs
 from mlops_assets_tests.models.export.onnx_files import linear_classifier, scores_of
 from mlops_assets_tests.training.trainers import require_documents
 
@@ -216,7 +216,8 @@ def evaluations(
 ) -> list[dg.AssetCheckEvaluation]:
     key = dg.AssetCheckKey(dg.AssetKey(["crops", step]), check)
     records = instance.event_log_storage.get_asset_check_execution_history(key, limit=9)
-    return [record.event.dagster_event.event_specific_data for record in records if record.event]
+    events = [record.event.dagster_event for record in records if record.event is not None]
+    return [event.asset_check_evaluation_data for event in events if event is not None]
 
 
 def checks(instance: dg.DagsterInstance, step: str, check: str) -> list[bool]:
@@ -395,7 +396,7 @@ def test_a_run_that_cannot_start_is_refused_before_anything_is_recorded(store: S
     assert store.registry.runs() == []
 
 
-def test_a_dagster_that_is_unreachable_keeps_nothing_back(
+def test_an_unreachable_dagster_prevents_no_publishing(
     store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "file").write_text("in the way")
@@ -403,7 +404,7 @@ def test_a_dagster_that_is_unreachable_keeps_nothing_back(
     with external_run("crops", "fields@v1", **FIELDS) as run:
         train_tree(run)
     assert only_version(store).stage == "recorded"
-    assert run.outcome is not None and "was not told" in run.outcome.notes[0]
+    assert run.outcome is not None and "did not record the events" in run.outcome.notes[0]
 
 
 def test_runs_of_others_are_left_alone_when_abandoned_ones_are_closed(store: Store) -> None:
