@@ -142,7 +142,11 @@ def test_an_unreachable_server_is_one_line(
 @pytest.mark.frameworks
 @pytest.mark.services
 def test_a_model_of_mlflow_is_promoted_through_the_gates_that_the_project_declares(
-    committed: Path, mlops: Mlops, mlflow_server: str, model: str
+    committed: Path,
+    mlops: Mlops,
+    mlflow_server: str,
+    model: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     import mlflow
 
@@ -155,11 +159,11 @@ def test_a_model_of_mlflow_is_promoted_through_the_gates_that_the_project_declar
     )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        mlflow.set_tracking_uri(mlflow_server)
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", mlflow_server)
         mlflow.set_experiment(model)
         with mlflow.start_run():
             mlflow.onnx.log_model(proto, name="model", pip_requirements=["onnx"])
-        mlflow.set_tracking_uri(None)
+        monkeypatch.delenv("MLFLOW_TRACKING_URI")
     command = (
         "import",
         "mlflow",
@@ -168,8 +172,9 @@ def test_a_model_of_mlflow_is_promoted_through_the_gates_that_the_project_declar
         "samples@v1",
         "--tracking-uri",
         mlflow_server,
+        "--model",
+        "samples_forest",
     )
-    command += ("--model", "samples_forest")
     refused = mlops(*command, "--task", "classification")
     assert (refused.code, "is declared in the project: leave out task" in refused.err) == (1, True)
     brought = mlops(*command, "--json")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import pytest
@@ -75,9 +76,9 @@ def test_a_model_sent_over_http_goes_through_everything(store: Store) -> None:
     assert store.workspace.get(f"models/crops/{row.version}/figures/importance.png") == PNG
     assert run.outcome is not None and run.outcome.gates_passed and not run.outcome.notes
     with dg.DagsterInstance.from_config(str(store.workspace.root / "dagster")) as instance:
-        for step in ("trained_model", "onnx_model", "evaluation", "record"):
+        for asset in ("trained_model", "onnx_model", "evaluation", "record"):
             (found,) = instance.fetch_materializations(
-                dg.AssetKey(["crops", step]), limit=5
+                dg.AssetKey(["crops", asset]), limit=5
             ).records
             assert found.asset_materialization is not None
             assert found.asset_materialization.metadata["model_version"].value == row.version
@@ -103,7 +104,7 @@ def test_an_onnx_file_sent_over_http_is_proved_by_its_outputs(store: Store, tmp_
     require_documents(store, run.run_id)
 
 
-def report(url: str, model: str, path: Path, declared: dict[str, str], factor: float) -> str:
+def report(url: str, model: str, path: Path, declared: dict[str, Any], factor: float) -> str:
     with external_run(model, "fields", url=url, token=TOKEN, **declared) as run:
         samples = run.samples()
         run.onnx(path, factor * scores_of(path, samples) if samples.shape[1] == 7 else None)

@@ -133,7 +133,7 @@ def test_requests_without_a_valid_token_are_refused(store: Store, token: str) ->
             ("GET", "/api/v1/openapi.json"),
             ("GET", "/other"),
         ):
-            headers = {"Authorization": f"Bearer {token}".encode()} if token else {}
+            headers = {b"Authorization": f"Bearer {token}".encode()} if token else {}
             answer = httpx.request(method, url + path, headers=headers, content=b"x" * 100)
             refused(answer, 401)
             assert answer.headers["www-authenticate"] == "Bearer"

@@ -33,13 +33,14 @@ from mlops_assets.registry import Checkpoint
 from mlops_assets.registry.log.chain import AUDITED, canonical
 from mlops_assets.registry.log.heads import head_of, head_problems, verify_kept_head
 from mlops_assets.registry.log.verify import VerifiedLog
-from mlops_assets.registry.schema import LogEntry, ModelVersion
+from mlops_assets.registry.schema import ModelVersion
 from mlops_assets.registry.session import now
 from mlops_assets.serving.scenes import predict_scene
 from mlops_assets.store import Store
 from mlops_assets_tests.conftest import scenes_specification, write_scene
 from mlops_assets_tests.models.test_verify import open_store
 from mlops_assets_tests.registry.log.test_chain import (
+    LOG_TABLE,
     add_row,
     change_column,
     delete_row,
@@ -358,8 +359,8 @@ def rewrite(connection: Connection) -> list[str]:
     Return its texts.
     """
     lie = {"accuracy": 0.999}
-    connection.execute(update(ModelVersion.__table__).values(metrics=lie))
-    rows = connection.execute(select(LogEntry.__table__).order_by(LogEntry.__table__.c.seq)).all()
+    connection.execute(update(ModelVersion).values(metrics=lie))
+    rows = connection.execute(select(LOG_TABLE).order_by(LOG_TABLE.c.seq)).all()
     previous, texts = "", []
     for seq, _, text in rows:
         entry = json.loads(text)
@@ -369,9 +370,8 @@ def rewrite(connection: Connection) -> list[str]:
                 columns["metrics"] = lie
         texts.append(canonical(entry))
         previous = hashlib.sha256(texts[-1].encode()).hexdigest()
-        of = LogEntry.__table__
         connection.execute(
-            update(of).where(of.c.seq == seq).values(entry=texts[-1], sha256=previous)
+            update(LOG_TABLE).where(LOG_TABLE.c.seq == seq).values(entry=texts[-1], sha256=previous)
         )
     return texts
 

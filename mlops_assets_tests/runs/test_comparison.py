@@ -34,8 +34,8 @@ from mlops_assets.runs.reports.formatting import (
     quantity,
     size,
 )
-from mlops_assets.runs.reports.markdown import code
 from mlops_assets.store import Store
+from mlops_assets.text.markup import code
 from mlops_assets_tests.training.trainers import lifecycle, model_specification
 
 pytestmark = pytest.mark.usefixtures("drawn")

@@ -44,15 +44,14 @@ Bring = Callable[..., ImportedExperiment]
 
 
 @pytest.fixture
-def fluent(mlflow_server: str, model: str) -> Iterator[str]:
+def fluent(mlflow_server: str, model: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """MLflow's own way to log, into a new experiment; its name."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        mlflow.set_tracking_uri(mlflow_server)
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", mlflow_server)
         mlflow.set_experiment(model)
         yield model
         mlflow.end_run()
-        mlflow.set_tracking_uri(None)
 
 
 @pytest.fixture
@@ -268,9 +267,11 @@ def test_a_model_whose_tensors_lie_beside_it_is_read(
     np.testing.assert_allclose(ours["scores"], X @ weights, rtol=1e-5)
 
 
-def tensor_model(
-    source: tuple[int, list[Any]], output: tuple[int, list[Any]], op: str = "Cast"
-) -> onnx.ModelProto:
+# the type of its elements, and its axes: a length, or a name if it is free
+Tensor = tuple[int, list[int | str]]
+
+
+def tensor_model(source: Tensor, output: Tensor, op: str = "Cast") -> onnx.ModelProto:
     node = helper.make_node(op, ["a"], ["b"], **({"to": output[0]} if op == "Cast" else {}))
     graph = helper.make_graph(
         [node],
@@ -281,7 +282,7 @@ def tensor_model(
     return helper.make_model(graph, ir_version=8, opset_imports=[helper.make_opsetid("", 15)])
 
 
-UNFIT = {
+UNFIT: dict[str, tuple[Tensor, Tensor, str]] = {
     "a fixed batch": (
         (TensorProto.FLOAT, [1, 7]),
         (TensorProto.FLOAT, [1, 3]),

@@ -86,13 +86,14 @@ def test_a_run_is_there_with_parameters_tags_times_and_every_point(
         "mlflow.user": "tester",
     }
     assert there.data.tags.items() >= tags.items()
+    assert there.inputs is not None
     (data,) = there.inputs.dataset_inputs
     assert (data.dataset.name, data.dataset.digest) == ("fields@v1", row.data_digest[:36])
-    for name, points in store.registry.series(row.run_id).items():
+    for name, curve in store.registry.series(row.run_id).items():
         history = sorted(
             client.get_metric_history(there.info.run_id, name), key=lambda point: point.step
         )
-        assert [(point.step, point.value) for point in history] == points
+        assert [(point.step, point.value) for point in history] == curve
     logged = {
         (step, round(at * 1000))
         for _, name, step, _, at in store.registry.points(row.run_id)
@@ -103,7 +104,11 @@ def test_a_run_is_there_with_parameters_tags_times_and_every_point(
 
 
 def test_the_onnx_model_is_registered_and_mlflow_loads_it(
-    store: Store, mlflow_server: str, client: MlflowClient, recorded: ModelVersion
+    store: Store,
+    mlflow_server: str,
+    client: MlflowClient,
+    recorded: ModelVersion,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     mirror_run(store, mlflow_server, recorded.run_id)
     (version,) = client.search_model_versions(f"name='{recorded.model}'")
@@ -122,14 +127,12 @@ def test_the_onnx_model_is_registered_and_mlflow_loads_it(
         name: value for name, value in there.data.metrics.items() if name.startswith("test/")
     } == {f"test/{name}": value for name, value in recorded.metrics.items()}
     X = crops_table()[recorded.signature["features"]].to_numpy(np.float32)[:20]
-    mlflow.set_tracking_uri(mlflow_server)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", mlflow_server)
     uri = f"models:/{recorded.model}/{version.version}"
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            native, loaded = mlflow.onnx.load_model(uri), mlflow.pyfunc.load_model(uri)
-    finally:
-        mlflow.set_tracking_uri(None)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        native = mlflow.onnx.load_model(uri)
+        loaded = mlflow.pyfunc.load_model(uri)
     content = store.workspace.get(key)
     assert native.SerializeToString() == content
     expected = OnnxModel(store.workspace.local_path(key)).predict(X)
