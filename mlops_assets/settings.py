@@ -17,7 +17,7 @@ from dotenv import dotenv_values, load_dotenv
 
 from mlops_assets.errors import SettingsError
 from mlops_assets.principals import ALL_ROLES, Principal, Role
-from mlops_assets.text.secret_urls import shown
+from mlops_assets.text.secret_urls import redacted
 
 DEFAULT_MODULE = "mlops_assets.definitions"  # the shipped example
 GPUS = "CUDA_VISIBLE_DEVICES"
@@ -92,8 +92,8 @@ class Settings:
         registry = values.get("MLOPS_REGISTRY")
         if registry is None and root is None:
             raise SettingsError(
-                f"MLOPS_WORKSPACE={shown(workspace)} needs MLOPS_REGISTRY, the SQLAlchemy URL of a"
-                " database that everybody who uses the workspace reaches, e.g."
+                f"MLOPS_WORKSPACE={redacted(workspace)} needs MLOPS_REGISTRY, the SQLAlchemy URL of"
+                " a database that everybody who uses the workspace reaches, e.g."
                 " postgresql+psycopg://HOST/DATABASE, or on one machine"
                 " sqlite:////PATH/registry.db"
             )
@@ -140,7 +140,7 @@ def _log_head(value: str | None, workspace: str, directory: Path) -> str | None:
     url = workspace_url(value, directory)
     if f"{url}/".startswith(f"{workspace}/"):
         raise SettingsError(
-            f"MLOPS_LOG_HEAD={shown(value)} is in the workspace; name a place that its users"
+            f"MLOPS_LOG_HEAD={redacted(value)} is in the workspace; name a place that its users"
             " cannot write"
         )
     return url
@@ -271,7 +271,7 @@ def server_url(name: str, server: str, url: str | None) -> str | None:
         usable = False
     if not usable or not url.isascii() or not url.isprintable():
         raise SettingsError(
-            f"{name}={shown(url)}: write the URL of {server}, such as http://HOST:5000"
+            f"{name}={redacted(url)}: write the URL of {server}, such as http://HOST:5000"
         )
     return url.rstrip("/")
 
@@ -287,13 +287,13 @@ def workspace_url(workspace: str, directory: Path) -> str:
         path = Path(unquote(parts.path))
         if parts.netloc not in ("", "localhost") or not path.is_absolute():
             raise SettingsError(
-                f"MLOPS_WORKSPACE={shown(workspace)}: a file URL is written file:///ABSOLUTE/PATH"
+                f"MLOPS_WORKSPACE={redacted(workspace)}: a file URL is written file:///ABSOLUTE/PATH"
             )
         return path.as_uri()
     if "://" in workspace:
         if parts.scheme not in ("s3", "az", "gs") or not parts.netloc or "@" in parts.netloc:
             raise SettingsError(
-                f"MLOPS_WORKSPACE={shown(workspace)}: use a folder, file:///PATH, s3://BUCKET,"
+                f"MLOPS_WORKSPACE={redacted(workspace)}: use a folder, file:///PATH, s3://BUCKET,"
                 " az://CONTAINER or gs://BUCKET"
             )
         return workspace.rstrip("/")

@@ -32,7 +32,7 @@ from mlops_assets.cli.terminal.progress import showing_progress
 from mlops_assets.errors import MlopsError
 from mlops_assets.settings import load_environment_file
 from mlops_assets.text.printable import printable
-from mlops_assets.text.secret_urls import shown
+from mlops_assets.text.secret_urls import redacted
 
 if TYPE_CHECKING:
     from typer._click import Context
@@ -127,14 +127,14 @@ def _plain_warning(
     lineno: int,
     line: str | None = None,
 ) -> str:
-    return shown(printable(_format_warning(message, category, filename, lineno, line)))
+    return redacted(printable(_format_warning(message, category, filename, lineno, line)))
 
 
 class _Plain(logging.Formatter):
     """Escape log records for a terminal: GDAL's warnings quote the contents of files."""
 
     def format(self, record: logging.LogRecord) -> str:
-        return shown(printable(super().format(record)))
+        return redacted(printable(super().format(record)))
 
 
 def main() -> None:
@@ -155,7 +155,7 @@ def main() -> None:
         if "--debug" in sys.argv:
             raise
         errors.print("error: ", style="bold red", end="")
-        errors.print(shown(str(error)))  # libraries may have put a password into it
+        errors.print(redacted(str(error)))  # libraries may have put a password into it
         sys.exit(1)
     except BrokenPipeError:  # the reader has closed the pipe
         # so that nothing is left to be flushed

@@ -11,7 +11,7 @@ import typer
 from mlops_assets.cli.terminal.output import Json, Module, console, open_store, show
 from mlops_assets.paths import PUBLISHED
 from mlops_assets.settings import Settings
-from mlops_assets.text.secret_urls import shown
+from mlops_assets.text.secret_urls import redacted
 
 if TYPE_CHECKING:
     import dagster as dg
@@ -48,7 +48,7 @@ def doctor(module: Module = None, as_json: Json = False) -> None:
         _row(
             "registry",
             True,
-            f"{shown(store.registry.url)}:"
+            f"{redacted(store.registry.url)}:"
             f" {', '.join(f'{n} {what}' for what, n in counts.items())}",
         ),
     ]

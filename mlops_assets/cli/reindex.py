@@ -34,7 +34,7 @@ def reindex(
     """
     from mlops_assets.reindex.reindex import reindex as rebuild
     from mlops_assets.storage import Workspace
-    from mlops_assets.text.secret_urls import shown
+    from mlops_assets.text.secret_urls import redacted
 
     settings = Settings.from_environment()
     url = into or settings.registry
@@ -50,11 +50,16 @@ def reindex(
     if as_json:
         head = None if found.head is None else {"seq": found.head[0], "sha256": found.head[1]}
         show_one(
-            {"registry": shown(url), "head": head, "rows": found.rows, "unproven": found.unproven},
+            {
+                "registry": redacted(url),
+                "head": head,
+                "rows": found.rows,
+                "unproven": found.unproven,
+            },
             as_json,
         )
         return
-    console.print(f"{shown(url)} is rebuilt from {source}")
+    console.print(f"{redacted(url)} is rebuilt from {source}")
     console.print(f"it has {rows}")
     for line in found.unproven:
         console.print(f"not proven: {line}", style="yellow")

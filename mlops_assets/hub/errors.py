@@ -17,7 +17,7 @@ from mlops_assets import errors
 from mlops_assets.errors import MlopsError
 from mlops_assets.hub.schemas import Problem
 from mlops_assets.serving.http_server import problem_document
-from mlops_assets.text.secret_urls import shown
+from mlops_assets.text.secret_urls import redacted
 
 MAX_DOCUMENT = 8 << 20  # bytes of a JSON body
 MAX_DEPTH = 32  # of nested lists and objects
@@ -47,7 +47,7 @@ def problem(
     status: int, detail: str, headers: dict[str, str] | None = None, kind: str | None = None
 ) -> JSONResponse:
     """Return a problem document; `kind` is the name of our own error."""
-    fields = problem_document(status, shown(detail)[:MAX_DETAIL])
+    fields = problem_document(status, redacted(detail)[:MAX_DETAIL])
     document = Problem.model_validate({**fields, "error": kind})
     content = document.model_dump(exclude_none=True)
     return JSONResponse(content, status, headers, media_type=PROBLEM_TYPE)

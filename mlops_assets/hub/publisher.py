@@ -43,7 +43,7 @@ from mlops_assets.registry.runs import NO_FACTS, RunFacts
 from mlops_assets.settings import parent_settings
 from mlops_assets.storage.scratch import scratch_folder
 from mlops_assets.store import Store
-from mlops_assets.text.secret_urls import shown
+from mlops_assets.text.secret_urls import redacted
 
 OUTCOME = "outcome"
 FINISH = "finish"
@@ -92,7 +92,7 @@ def publish_sent(job: Job) -> None:
             outcome = complete(store, specification, row, reporter)
     except MlopsError as error:
         staging.write(
-            OUTCOME, {"failure": {"error": type(error).__name__, "message": shown(str(error))}}
+            OUTCOME, {"failure": {"error": type(error).__name__, "message": redacted(str(error))}}
         )
     else:
         staging.write(OUTCOME, {"outcome": outcome.document()})
@@ -119,7 +119,7 @@ def publish_apart(job: Job) -> None:
             printed = (folder / "log.txt").read_text(errors="replace").strip()
             ended = f"ended with {child.returncode} and no message: {printed[-2000:]}"
     if staging.read(OUTCOME) is None:
-        message = shown(f"the process that published the model {ended}")
+        message = redacted(f"the process that published the model {ended}")
         store = job.open_store()
         if external(store.registry, job.run_id).status == "running":
             end(store, job.run_id, "failed", message, NO_FACTS)

@@ -25,7 +25,7 @@ from mlops_assets.registry.runs import NO_FACTS, LoggedPoint, RunFacts, set_ende
 from mlops_assets.registry.store import now
 from mlops_assets.store import Store
 from mlops_assets.text.json_values import Json, JsonObject
-from mlops_assets.text.secret_urls import shown
+from mlops_assets.text.secret_urls import redacted
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -57,7 +57,7 @@ def end_run(
     """
     finished = now()
     registry = store.registry
-    error = None if error is None else shown(error)  # all who may read runs see it
+    error = None if error is None else redacted(error)  # all who may read runs see it
     # wait for a registry that is unreachable just now, so that nothing below fails because of it
     patiently(lambda: registry.run(run_id))
     try:

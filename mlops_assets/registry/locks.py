@@ -19,7 +19,7 @@ from sqlalchemy.engine import make_url
 
 from mlops_assets.errors import Conflict, StorageError
 from mlops_assets.registry.session import RegistrySession
-from mlops_assets.text.secret_urls import shown
+from mlops_assets.text.secret_urls import redacted
 
 # the longest commit during which another process is expected to hold a dataset
 LOCK_TIMEOUT_SECONDS = 600.0
@@ -111,7 +111,7 @@ class Locks(RegistrySession):
                 session.cursor().execute("SELECT 1")
             except self._engine.dialect.loaded_dbapi.Error as error:
                 raise StorageError(
-                    f"registry {shown(self.url)} has lost the lock on {name}, most likely as its"
+                    f"registry {redacted(self.url)} has lost the lock on {name}, most likely as its"
                     " server was restarted; nothing more was recorded; run it again"
                 ) from error
 

@@ -23,7 +23,7 @@ from mlops_assets.registry.migrations.upgrade import is_present, prepare
 from mlops_assets.registry.schema import File, LogEntry, Staged
 from mlops_assets.settings import local_user
 from mlops_assets.storage import FileStat, Workspace
-from mlops_assets.text.secret_urls import shown
+from mlops_assets.text.secret_urls import redacted
 
 T = TypeVar("T")
 
@@ -75,7 +75,7 @@ class RegistrySession:
                     prepare(connection, self.principal.name)
         except DBAPIError as error:
             raise StorageError(
-                f"registry {shown(self.url)} cannot be opened: {_first_line(error)}; check"
+                f"registry {redacted(self.url)} cannot be opened: {_first_line(error)}; check"
                 " MLOPS_REGISTRY, or restore it from a backup"
             ) from error
 
@@ -169,8 +169,8 @@ class RegistrySession:
             raise
         except DBAPIError as error:
             raise StorageError(
-                f"registry {shown(self.url)} could not be used: {_first_line(error)}; nothing was"
-                " recorded; check MLOPS_REGISTRY and the disk, or restore the registry from a"
+                f"registry {redacted(self.url)} could not be used: {_first_line(error)}; nothing"
+                " was recorded; check MLOPS_REGISTRY and the disk, or restore the registry from a"
                 " backup"
             ) from error
 

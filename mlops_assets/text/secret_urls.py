@@ -17,7 +17,7 @@ _SECRET = re.compile(
 )
 
 
-def shown(text: str) -> str:
+def redacted(text: str) -> str:
     """Return a URL, or a text with URLs in it, without its secrets.
 
     Passwords before the host, and values of query parameters that are named like secrets

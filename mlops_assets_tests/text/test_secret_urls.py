@@ -12,7 +12,7 @@ from sqlalchemy import make_url
 
 from mlops_assets.errors import SettingsError
 from mlops_assets.registry import open_registry
-from mlops_assets.text.secret_urls import shown
+from mlops_assets.text.secret_urls import redacted
 from mlops_assets_tests import interpreter
 
 CANARY = "c4n4ry"
@@ -42,7 +42,7 @@ SCRIPT = "import sys; from mlops_assets.cli import main; main()"
     ],
 )
 def test_what_opens_a_url_is_hidden_and_the_rest_is_not(url: str, expected: str) -> None:
-    assert shown(url) == expected
+    assert redacted(url) == expected
 
 
 @pytest.mark.parametrize(

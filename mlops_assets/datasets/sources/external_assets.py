@@ -10,7 +10,7 @@ from urllib.parse import unquote, urlsplit
 from mlops_assets.errors import StorageError
 from mlops_assets.settings import trusted_sources
 from mlops_assets.storage.stores import WEB, open_object_store
-from mlops_assets.text.secret_urls import shown
+from mlops_assets.text.secret_urls import redacted
 
 if TYPE_CHECKING:
     from mlops_assets.datasets.sources.object_store import ReadableStore
@@ -40,7 +40,7 @@ def store_outside(url: str) -> tuple[ReadableStore, str]:
         ) from error
     if "@" in parts.netloc:
         raise StorageError(
-            f"{shown(url)} could not be read: it has a user or password in it; give a plain URL"
+            f"{redacted(url)} could not be read: it has a user or password in it; give a plain URL"
         )
     base = f"{parts.scheme}://{parts.netloc}"
     key = unquote(parts.path).lstrip("/")

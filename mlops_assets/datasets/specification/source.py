@@ -12,7 +12,7 @@ from typing import Literal
 from pydantic import Field, field_validator, model_validator
 
 from mlops_assets.strict import Strict
-from mlops_assets.text.secret_urls import shown
+from mlops_assets.text.secret_urls import redacted
 
 SCHEMES = ("file", "s3", "az", "gs", "http", "https", "stac+http", "stac+https")
 
@@ -450,10 +450,10 @@ class Source(Strict):
             )
         if scheme == "file" and found and not url.startswith("file:///"):
             raise ValueError(f"{url}: a file URL is written file:///ABSOLUTE/PATH")
-        if shown(url) != url:
+        if redacted(url) != url:
             raise ValueError(
-                f"{shown(url)}: has a secret, and a declaration ends up in records; put credentials"
-                " into the environment or .env, see docs/workspace.md"
+                f"{redacted(url)}: has a secret, and a declaration ends up in records; put"
+                " credentials into the environment or .env, see docs/workspace.md"
             )
         if not found and ".." in url.split("/"):
             raise ValueError(f"{url}: leads out of the workspace; give an absolute path or a URL")

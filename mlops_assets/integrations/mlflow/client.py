@@ -15,7 +15,7 @@ from mlflow.entities import Run, ViewType
 from mlflow.exceptions import MlflowException
 
 from mlops_assets.errors import NotFound, StorageError
-from mlops_assets.text.secret_urls import shown
+from mlops_assets.text.secret_urls import redacted
 
 _PAGE = 1000  # runs in one answer
 _DENIED = {"UNAUTHENTICATED", "PERMISSION_DENIED", "CUSTOMER_UNAUTHORIZED"}
@@ -37,10 +37,10 @@ def explained(tracking_uri: str) -> Iterator[None]:
     try:
         yield
     except (MlflowException, requests.RequestException) as error:
-        lines = str(error).replace(tracking_uri, shown(tracking_uri)).strip().splitlines()
+        lines = str(error).replace(tracking_uri, redacted(tracking_uri)).strip().splitlines()
         reason = lines[0][:500] if lines else type(error).__name__
         raise StorageError(
-            f"MLflow at {shown(tracking_uri)}: {reason}; {_remedy(error)}"
+            f"MLflow at {redacted(tracking_uri)}: {reason}; {_remedy(error)}"
         ) from error
 
 

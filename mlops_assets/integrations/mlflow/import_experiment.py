@@ -28,7 +28,7 @@ from mlops_assets.registry.files.publication import publication
 from mlops_assets.registry.runs import NO_FACTS, LoggedPoint
 from mlops_assets.storage.scratch import scratch_folder
 from mlops_assets.store import Store
-from mlops_assets.text.secret_urls import shown
+from mlops_assets.text.secret_urls import redacted
 
 _DESCRIPTION = (
     "Imported from MLflow ({}). Its ONNX file gives what the ONNX file in MLflow gives; whether"
@@ -110,7 +110,7 @@ def import_experiment(
     client = open_client(tracking_uri)
     with explained(tracking_uri), store.registry.lock(f"mlflow-{model}"):
         number = experiment_id(client, experiment)
-        pages = f"{shown(tracking_uri)}/#/experiments/{number}/runs"
+        pages = f"{redacted(tracking_uri)}/#/experiments/{number}/runs"
         found = list(all_runs(client, number))
         active = [there for there in found if there.info.lifecycle_stage == "active"]
         source = _Source(client, tracking_uri, pages)

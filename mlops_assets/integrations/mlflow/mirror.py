@@ -22,7 +22,7 @@ from mlops_assets.integrations.mlflow.register import mirror_aliases, register_v
 from mlops_assets.registry import ModelVersion, Run
 from mlops_assets.registry.store import now
 from mlops_assets.store import Store
-from mlops_assets.text.secret_urls import shown
+from mlops_assets.text.secret_urls import redacted
 
 _METRICS, _OTHERS = 1000, 100  # of one batch, at most
 
@@ -148,7 +148,7 @@ class _Mirror:
         self, store: Store, client: MlflowClient, tracking_uri: str, experiment: str
     ) -> None:
         self._store, self._client, self._experiment = store, client, experiment
-        self._pages = f"{shown(tracking_uri)}/#/experiments/{experiment}/runs"
+        self._pages = f"{redacted(tracking_uri)}/#/experiments/{experiment}/runs"
 
     def run(self, run: Run, found: Sequence[MlflowRun]) -> Mirrored:
         """Mirror a run, given all that the server has under its id."""

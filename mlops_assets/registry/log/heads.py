@@ -20,7 +20,7 @@ from mlops_assets.errors import HeadRefused, NotFound, StorageError
 from mlops_assets.registry.log.replay import Replayed, guarded
 from mlops_assets.registry.store import Registry
 from mlops_assets.storage import Workspace
-from mlops_assets.text.secret_urls import shown
+from mlops_assets.text.secret_urls import redacted
 
 _TEXT = re.compile(r"(?P<seq>[1-9][0-9]{0,9}):(?P<sha256>[0-9a-f]{64})")
 _KEPT = re.compile(r"[0-9]{10}\.json")
@@ -159,7 +159,7 @@ def verify_kept_head(url: str, cache: Path, log: Replayed) -> list[str]:
         if kept:
             yield from head_problems(read_head(elsewhere.get(kept[-1]).decode()), log)
 
-    problems = guarded(f"the head of the log in {shown(url)}", compared)
+    problems = guarded(f"the head of the log in {redacted(url)}", compared)
     if not problems and not log.problems and log.seq:
         head = Head(seq=log.seq, sha256=log.sha256)
         try:
@@ -167,5 +167,5 @@ def verify_kept_head(url: str, cache: Path, log: Replayed) -> list[str]:
                 f"{head.seq:010}.json", head.model_dump_json(exclude_none=True).encode()
             )
         except StorageError as error:
-            problems.append(f"the head of the log could not be written to {shown(url)}: {error}")
+            problems.append(f"the head of the log could not be written to {redacted(url)}: {error}")
     return problems

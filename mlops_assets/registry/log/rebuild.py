@@ -22,7 +22,7 @@ from mlops_assets.registry.log.chain import AUDITED
 from mlops_assets.registry.log.replay import Columns, Key, default_of
 from mlops_assets.registry.migrations.upgrade import prepare
 from mlops_assets.registry.schema import Base, LogEntry, Point, UtcDateTime
-from mlops_assets.text.secret_urls import shown
+from mlops_assets.text.secret_urls import redacted
 
 _ROWS = 1_000  # inserted at once
 _ENTRY = ("seq", "sha256", "entry")
@@ -49,8 +49,8 @@ def empty_registry(url: str, principal: str) -> Iterator[Connection]:
             yield connection
     except DatabaseError as error:
         raise StorageError(
-            f"registry {shown(url)} could not be written: {error.orig}; nothing was recorded; check"
-            " the URL and the disk, and first move a damaged file elsewhere"
+            f"registry {redacted(url)} could not be written: {error.orig}; nothing was recorded;"
+            " check the URL and the disk, and first move a damaged file elsewhere"
         ) from error
     finally:
         engine.dispose()
@@ -65,8 +65,8 @@ def _require_empty(connection: Connection, url: str) -> None:
     ]
     if full:
         raise Conflict(
-            f"registry {shown(url)} has rows already ({', '.join(sorted(full))}), which are never"
-            " overwritten; move it elsewhere, or rebuild into another one with --into URL"
+            f"registry {redacted(url)} has rows already ({', '.join(sorted(full))}), which are"
+            " never overwritten; move it elsewhere, or rebuild into another one with --into URL"
         )
 
 

@@ -22,7 +22,7 @@ from mlops_assets.registry.schema import (
     Meta,
     SchemaRevision,
 )
-from mlops_assets.text.secret_urls import shown
+from mlops_assets.text.secret_urls import redacted
 
 # the number in `meta`, by which older releases kept their tables → the revision that has the same
 _REVISIONS = {"1": None, "2": "0002"}
@@ -98,14 +98,14 @@ def _upgrade(connection: Connection) -> None:
     try:
         command.upgrade(config, "head")
     except CommandError as error:
-        url = shown(connection.engine.url.render_as_string(hide_password=False))
+        url = redacted(connection.engine.url.render_as_string(hide_password=False))
         raise StorageError(
             f"registry {url} has a schema of no release: {error}; restore it from a backup"
         ) from error
 
 
 def _newer(connection: Connection, found: str) -> StorageError:
-    url = shown(connection.engine.url.render_as_string(hide_password=False))
+    url = redacted(connection.engine.url.render_as_string(hide_password=False))
     return StorageError(
         f"registry {url} has schema {found}, this release reads {SCHEMA_REVISION}; use the matching"
         " release"
