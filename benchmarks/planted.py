@@ -254,7 +254,7 @@ PLANTED = [
     Mutation(
         name="numpy-seed",
         fault="the seed of NumPy is not set",
-        file="mlops_assets/training/seeding.py",
+        file="mlops_assets/training/seeds.py",
         before="    np.random.seed(seed % 2**32)\n",
         after="",
         tests=["models/test_lifecycle.py"],

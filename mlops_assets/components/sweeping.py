@@ -91,7 +91,7 @@ def sweep_job(specification: ModelSpecification) -> dg.JobDefinition:
     )
     def sweep(context: dg.OpExecutionContext, config: SweepConfig, store: StoreResource) -> None:
         from mlops_assets.components.reporting import DagsterReporter
-        from mlops_assets.training.sweeps.running import run_sweep
+        from mlops_assets.training.sweeps.run import run_sweep
 
         plan = config.plan(specification, context.partition_key)
         context.log.info(

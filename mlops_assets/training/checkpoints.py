@@ -22,7 +22,7 @@ from mlops_assets.registry import Checkpoint, Registry
 from mlops_assets.registry.store import now
 from mlops_assets.storage import Workspace
 from mlops_assets.text.json_values import Json
-from mlops_assets.training.seeding import torch_loaded
+from mlops_assets.training.seeds import torch_loaded
 
 if TYPE_CHECKING:
     import torch

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from mlops_assets import __version__
 from mlops_assets.text.json_values import JsonObject
-from mlops_assets.training.seeding import torch_loaded
+from mlops_assets.training.seeds import torch_loaded
 
 
 def code_version(trainer: Path) -> str:

@@ -37,7 +37,7 @@ from mlops_assets.training.process.resource_usage import Usage
 from mlops_assets.training.request import Pruning, TrainingRequest
 from mlops_assets.training.resume import checkpoint_note, close_abandoned_runs, start_or_resume
 from mlops_assets.training.run import Execution, TrainingRun, Watcher
-from mlops_assets.training.seeding import PYTORCH, seed_everything, torch_loaded
+from mlops_assets.training.seeds import PYTORCH, seed_everything, torch_loaded
 from mlops_assets.training.trainers import Trainer, load_trainer
 
 log = logging.getLogger(__name__)

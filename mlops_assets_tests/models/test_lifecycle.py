@@ -43,7 +43,7 @@ from mlops_assets.registry.store import now
 from mlops_assets.store import Store
 from mlops_assets.training.metric_writer import FLUSH_POINTS
 from mlops_assets.training.resume import close_abandoned_runs
-from mlops_assets.training.seeding import seed_everything
+from mlops_assets.training.seeds import seed_everything
 from mlops_assets.training.train import train
 from mlops_assets_tests.conftest import crops_table, scenes_specification, table_specification
 from mlops_assets_tests.training.trainers import (

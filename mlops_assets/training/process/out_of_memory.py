@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 from mlops_assets.errors import TrainerError
-from mlops_assets.training.seeding import torch_loaded
+from mlops_assets.training.seeds import torch_loaded
 
 # PyTorch's for the CPU, which raises a plain RuntimeError
 _CPU_ALLOCATOR = "DefaultCPUAllocator"

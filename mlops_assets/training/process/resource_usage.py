@@ -12,7 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from mlops_assets.training.seeding import torch_loaded
+from mlops_assets.training.seeds import torch_loaded
 
 if TYPE_CHECKING:
     from pynvml import c_nvmlDevice_t as Handle

@@ -13,7 +13,7 @@ from mlops_assets.store import Store
 from mlops_assets.text.json_values import Json, JsonObject
 from mlops_assets.training.sweeps.objective import Objective, objective_of
 from mlops_assets.training.sweeps.plan import Plan
-from mlops_assets.training.sweeps.proposing import CANDIDATE
+from mlops_assets.training.sweeps.propose import CANDIDATE
 from mlops_assets.training.sweeps.trials import Trial, trials_of
 
 

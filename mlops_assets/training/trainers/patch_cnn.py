@@ -41,7 +41,7 @@ def train(data: TrainingData, params: Params, run: TrainingRun) -> PatchCNN:
     Raises:
         TrainerError: the data is neither, or training fails.
     """
-    from mlops_assets.training.trainers.torch_loop.fitting import fit
+    from mlops_assets.training.trainers.torch_loop.fit import fit
     from mlops_assets.training.trainers.torch_loop.networks.patch_cnn import PatchCNN
 
     if data.view not in ("patch", "image"):

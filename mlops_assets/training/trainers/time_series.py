@@ -81,7 +81,7 @@ def train(data: TrainingData, params: Params, run: TrainingRun) -> SeriesNetwork
     Raises:
         TrainerError: the features cannot be divided into dates, or training fails.
     """
-    from mlops_assets.training.trainers.torch_loop.fitting import fit
+    from mlops_assets.training.trainers.torch_loop.fit import fit
     from mlops_assets.training.trainers.torch_loop.networks.temporal import (
         TemporalAttention,
         TemporalCNN,

@@ -44,7 +44,7 @@ def train(data: TrainingData, params: Params, run: TrainingRun) -> UNet:
     Raises:
         TrainerError: the data is not read as windows, or training fails.
     """
-    from mlops_assets.training.trainers.torch_loop.fitting import fit
+    from mlops_assets.training.trainers.torch_loop.fit import fit
     from mlops_assets.training.trainers.torch_loop.networks.unet import UNet
 
     if data.view != "window":

@@ -28,7 +28,7 @@ from mlops_assets.training.run import TrainingRun
 from mlops_assets.training.train import train
 from mlops_assets.training.trainers.torch_loop import feed as feeding
 from mlops_assets.training.trainers.torch_loop import loop
-from mlops_assets.training.trainers.torch_loop.fitting import fit
+from mlops_assets.training.trainers.torch_loop.fit import fit
 from mlops_assets.training.trainers.torch_loop.networks.layers import ScaledNetwork
 from mlops_assets.training.trainers.torch_loop.parameters import LoopParams
 from mlops_assets_tests.training.trainers import training_request

@@ -26,9 +26,9 @@ from mlops_assets.store import Store
 from mlops_assets.training.process.supervisor import train_supervised
 from mlops_assets.training.provenance import process_alive
 from mlops_assets.training.request import Pruning
-from mlops_assets.training.sweeps import running
+from mlops_assets.training.sweeps import run as sweep_run
 from mlops_assets.training.sweeps.plan import Plan
-from mlops_assets.training.sweeps.running import run_sweep
+from mlops_assets.training.sweeps.run import run_sweep
 from mlops_assets_tests.steps import Unheard
 from mlops_assets_tests.training.sweeps import trainers
 from mlops_assets_tests.training.sweeps.test_search import succeed
@@ -45,9 +45,9 @@ from mlops_assets.principals import local
 from mlops_assets.registry import open_registry
 from mlops_assets.storage import Workspace
 from mlops_assets.store import Store
-from mlops_assets.training.sweeps.running import run_sweep
+from mlops_assets.training.sweeps.run import run_sweep
 from mlops_assets_tests.steps import Unheard
-from mlops_assets_tests.training.sweeps.test_running import waiting
+from mlops_assets_tests.training.sweeps.test_run import waiting
 store = Store(Workspace(sys.argv[1]), open_registry(sys.argv[2]).acting(local("tester")))
 run_sweep(store, waiting(sys.argv[3]), Unheard())
 """
@@ -244,7 +244,7 @@ def test_a_killed_sweep_continues_where_each_trial_was(
         assert remote is not None and changed is not None
         remote.host = "elsewhere"  # whether its process is gone is unknown
         changed.code_version = "another"
-    monkeypatch.setattr(running, "GONE_SECONDS", 0.5)
+    monkeypatch.setattr(sweep_run, "GONE_SECONDS", 0.5)
     go.touch()
     result = run_sweep(landed, waiting(str(go)), Unheard())
     first, canceled, restarted = runs(landed)

@@ -19,7 +19,7 @@ from mlops_assets_tests.training.trainers import model_specification, training_r
 
 DRAW = """
 import json, sys
-from mlops_assets.training.seeding import seed_everything
+from mlops_assets.training.seeds import seed_everything
 seed_everything(7, {framework!r})
 loaded = "torch" in sys.modules
 import torch
