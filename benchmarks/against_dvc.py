@@ -70,8 +70,10 @@ def measure(options: Options) -> None:
             _as_commands(found, landing, folder, environment, number)
         _on_disk(found, landing, folder, number)
         shutil.rmtree(folder)
-    link, copy = ("recall", "link"), ("recall", "copy")
-    dvc_copy, dvc_link = ("recall", "dvc copy"), ("recall", "dvc link")
+    link = ("recall", "link")
+    copy = ("recall", "copy")
+    dvc_copy = ("recall", "dvc copy")
+    dvc_link = ("recall", "dvc link")
     rows = [
         ("S3: commit and upload · `dvc add`, `dvc push`", *_pair(found, "first")),
         ("S3: … again after 1 % has changed", *_pair(found, "1 %")),

@@ -21,7 +21,8 @@ _REQUIREMENTS = ROOT / "benchmarks" / "dvc-requirements.txt"
 
 def install_dvc() -> Path:
     """Make DVC's environment with pinned versions if needed, and return its folder of programs."""
-    programs, done = _ENVIRONMENT / "bin", _ENVIRONMENT / "installed.txt"
+    programs = _ENVIRONMENT / "bin"
+    done = _ENVIRONMENT / "installed.txt"
     if not done.exists() or done.read_text() != _REQUIREMENTS.read_text():
         print("making DVC's environment (a minute, once) ...", file=sys.stderr)
         subprocess.run([sys.executable, "-m", "venv", str(_ENVIRONMENT)], check=True)

@@ -73,7 +73,8 @@ def add_scene(folder: Path, size: int, bands: int, labelled: float) -> None:
         "blockysize": 512,
         "compress": "zstd",
     }
-    image, label = folder / "images" / "tile.tif", folder / "labels" / "tile.tif"
+    image = folder / "images" / "tile.tif"
+    label = folder / "labels" / "tile.tif"
     random = np.random.default_rng(0)
     with rasterio.open(
         image, "w", dtype="uint16", count=bands, bigtiff="yes", **place, **tiles

@@ -12,7 +12,8 @@ from benchmarks.options import Options
 from benchmarks.reading import Reader
 from benchmarks.tables import print_table
 
-SIZE, BANDS = 10_980, 12
+SIZE = 10_980
+BANDS = 12
 _LABELLED = 0.0025  # of the pixels, some 300,000
 _BATCH = 256
 _PATCHES: dict[str, Any] = {"read": "patches", "size": 5}
@@ -23,7 +24,8 @@ def measure(options: Options) -> None:
     """Print seconds and peak memory of committing and sampling; then an epoch over the patches."""
     landing = options.folder / "landing"
     add_scene(landing, SIZE, BANDS, _LABELLED)
-    rows, readers = [], []
+    rows = []
+    readers = []
     for sampling, task in ((_PATCHES, "classification"), (_WINDOWS, "semantic-segmentation")):
         folder = options.folder / sampling["read"]
         folder.mkdir()
@@ -34,7 +36,8 @@ def measure(options: Options) -> None:
             "split": {"method": "spatial_block", "block": 2560},
         }
         readers.append(Reader(folder, declared, task))
-        committed, decoded = readers[-1].take("commit"), readers[-1].take("decode")
+        committed = readers[-1].take("commit")
+        decoded = readers[-1].take("decode")
         name = f"{sampling['read']} of {sampling['size']} × {sampling['size']}"
         for step, how_much, found in (
             ("commit", f"{committed.facts['samples']:,.0f} samples", committed),

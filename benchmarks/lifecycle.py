@@ -35,7 +35,8 @@ def measure(options: Options) -> None:
     run_measured([[_MLOPS, "dataset", "commit", "samples"]], environment, project)
     # the quality report is there from now on
     run_measured([[_MLOPS, "train", "samples_forest"]], environment, project)
-    walls, works = [], []
+    walls = []
+    works = []
     for _ in range(max(3, options.rounds)):
         started = time.perf_counter()
         run_measured([[_MLOPS, "train", "samples_forest"]], environment, project)

@@ -75,7 +75,8 @@ def _ours(registry: str) -> float:
 
 
 def _theirs(uri: str) -> float:
-    python, environment = str(_PEER / "python"), clean_environment(**_QUIET)
+    python = str(_PEER / "python")
+    environment = clean_environment(**_QUIET)
     return take_steps(
         "benchmarks.mlflow_steps", uri, str(_POINTS), python=python, environment=environment
     ).total

@@ -22,7 +22,8 @@ from mlops_assets.training.run import TrainingRun
 
 def log(url: str, points: int, folder: Path) -> Steps:
     """Log through a training run as a trainer does, four metrics a step, and await all writes."""
-    registry, run_id = open_registry(url), str(uuid.uuid4())
+    registry = open_registry(url)
+    run_id = str(uuid.uuid4())
     registry.start_run(
         Run(
             run_id=run_id,

@@ -56,12 +56,10 @@ def measure(options: Options) -> None:
             )
         )
         shutil.rmtree(folder)
-    ours_first, ours_again = (
-        ("commit, s", "files/s", "peak MiB"),
-        (
-            "again, unchanged, s",
-            "peak MiB",
-        ),
+    ours_first = ("commit, s", "files/s", "peak MiB")
+    ours_again = (
+        "again, unchanged, s",
+        "peak MiB",
     )
     print_table(("files", *ours_first, *ours_again, "`dvc add`, s", "files/s", "peak MiB"), rows)
 

@@ -37,7 +37,9 @@ OF_TESTS = (
 MARKS = "not frameworks and not services and not browser and not slow"
 PYTEST = ("-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "-p", "no:randomly", "-m", MARKS)
 _FAILED = re.compile(r"^(?:FAILED|ERROR) (\S+\.py(?:::.+?)?)(?: - .*)?$", re.MULTILINE)
-_PASSED, _TESTS_FAILED = 0, 1  # exit codes of pytest; others mean that the tests could not be run
+# exit codes of pytest; others mean that the tests could not be run
+_PASSED = 0
+_TESTS_FAILED = 1
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,8 @@ class Copy:
 
         The tests are those of another checkout, if that is given.
         """
-        self._root, self._scratch = folder / "checkout", folder / "tests"
+        self._root = folder / "checkout"
+        self._scratch = folder / "tests"
         for source, of_tests in ((ROOT, False), (tests_from, True)):
             listed = subprocess.run(
                 ["git", "ls-files", "-z"], cwd=source, capture_output=True, text=True, check=True
@@ -118,7 +121,9 @@ class Copy:
                 f" {done.returncode}:\n{(done.stdout + done.stderr)[-3000:]}"
             )
         found = _FAILED.search(done.stdout) if done.returncode else None
-        failed = found[1] if found else "an unnamed test" if done.returncode else None
+        failed = None
+        if done.returncode:
+            failed = found[1] if found else "an unnamed test"
         return Outcome(failed and failed.removeprefix(f"{TESTS}/"), _cpu_seconds() - before)
 
     def _write(self, file: str, text: str) -> None:

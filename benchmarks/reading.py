@@ -20,7 +20,8 @@ def measure(options: Options) -> None:
     add_chips(options.folder / "landing", range(_CHIPS), CHIP_50KB)
     source = {"url": str(options.folder / "landing"), "layout": "image_folder"}
     reader = Reader(options.folder, {"name": "chips", "source": source}, "classification")
-    committed, decoded = reader.take("commit"), reader.take("decode")
+    committed = reader.take("commit")
+    decoded = reader.take("decode")
     print(
         f"{_CHIPS:,} chips committed in {committed.total:.1f} s,"
         f" decoded once in {decoded.total:.1f} s.\n"
@@ -32,7 +33,8 @@ class Reader:
     """A dataset in a workspace of its own, and the processes that read it."""
 
     def __init__(self, folder: Path, declared: Mapping[str, object], task: str) -> None:
-        self._declared, self._task = folder / "declared.json", task
+        self._declared = folder / "declared.json"
+        self._task = task
         self._declared.write_text(json.dumps(declared))
         self._environment = clean_environment(MLOPS_WORKSPACE=str(folder / "workspace"))
 
@@ -51,7 +53,8 @@ class Reader:
         }
         rows = []
         for way, name in names.items():
-            ours, bare = epochs.seconds[f"ours, {way}"], epochs.seconds[f"bare, {way}"]
+            ours = epochs.seconds[f"ours, {way}"]
+            bare = epochs.seconds[f"bare, {way}"]
             rows.append((name, f"{ours:.3f}", f"{bare:.3f}", f"{bare / ours:.0%}"))
         size = (
             f"{epochs.facts['samples']:,.0f} samples, {epochs.facts['mib']:,.0f} MiB, batches of"

@@ -21,7 +21,8 @@ from mlops_assets.models.specification import ModelSpecification
 from resources import StoreResource
 
 _AT_ONCE = 1_000  # partitions added in one call; Dagster takes long over more
-_DATASET, _MODEL = "chips", "chips_forest"
+_DATASET = "chips"
+_MODEL = "chips_forest"
 
 
 def main(sensor: str, argument: str, folder: str) -> None:

@@ -36,6 +36,7 @@ def measure(options: Options) -> None:
 
 
 def _row(what: str, found: Measured) -> tuple[str, ...]:
-    new, same = "something new", "nothing new"
+    new = "something new"
+    same = "nothing new"
     figures = found.seconds[new], found.seconds[same], found.cpu[same]
     return what, *(f"{figure:.2f}" for figure in figures), f"{found.peak_mib or 0:.0f}"

@@ -6,7 +6,8 @@ from benchmarks.options import Options
 from benchmarks.processes import Measured, clean_environment, take_steps
 from benchmarks.tables import median, print_table
 
-_EPOCHS, _EPOCHS_ALL = 60, 120
+_EPOCHS = 60
+_EPOCHS_ALL = 120
 
 
 def measure(options: Options) -> None:

@@ -30,13 +30,17 @@ from mlops_assets.training.request import TrainingRequest
 
 _CHIP = (4, 16, 16)
 _CHIPS = 2_000
-_BATCH, _WIDTH, _RATE, _DECAY = 64, 32, 1e-3, 1e-2
+_BATCH = 64
+_WIDTH = 32
+_RATE = 1e-3
+_DECAY = 1e-2
 _TRAINER = "mlops_assets.training.trainers.patch_cnn:train"
 
 
 def main(step: str, folder: str, epochs: str) -> None:
     """Take one step."""
-    place, taken = Path(folder), Steps()
+    place = Path(folder)
+    taken = Steps()
     if step == "prepare":
         _prepare(place)
     elif step == "ours":
@@ -122,7 +126,8 @@ def _bare(place: Path, taken: Steps, epochs: int) -> None:
         schedule = torch.optim.lr_scheduler.OneCycleLR(
             optimizer, _RATE, total_steps=epochs * batches
         )
-        best, weights = float("inf"), None
+        best = float("inf")
+        weights = None
         for epoch in range(epochs):
             network.train()
             losses = []
@@ -141,7 +146,8 @@ def _bare(place: Path, taken: Steps, epochs: int) -> None:
             held = float(cross_entropy(scores, held_y))
             accuracy = float((scores.argmax(1) == held_y).float().mean())
             if held < best:
-                best, weights = held, copy.deepcopy(network.state_dict())
+                best = held
+                weights = copy.deepcopy(network.state_dict())
         network.load_state_dict(weights)
     taken.report(loss=float(torch.stack(losses).mean()), accuracy=accuracy)
 

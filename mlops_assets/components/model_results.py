@@ -1,4 +1,4 @@
-"""Results that Dagster gets of each stage of a model version, made here or external.
+"""Results of each stage of a model version for Dagster, of its own steps or external.
 
 The stages themselves are the core's; nothing is computed here.
 """

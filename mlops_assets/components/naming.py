@@ -57,11 +57,10 @@ def check_results(checks: Iterable[Check]) -> list[dg.AssetCheckResult]:
 
 
 def requested_by(context: dg.AssetExecutionContext) -> str:
-    """Return what this Dagster run was made for.
+    """Return the request that a Dagster run serves.
 
-    The request of a sensor, which is the same whichever daemon asks.
-
-    So a second run for the same request trains nothing again. A re-execution is made for itself.
+    It is the request of a sensor, the same whichever daemon evaluates it, so that a second run for
+    it trains nothing again. A re-execution is a request of its own.
     """
     run = context.run
     return run.run_id if run.root_run_id else run.tags.get(RUN_KEY, run.run_id)

@@ -118,7 +118,7 @@ class DagsterReporter(_Reporter):
     """
 
     def __init__(self, store: Store, to: Path | dg.DagsterInstance) -> None:
-        """Report to an instance, or to that of a Dagster home, which is made if it is missing."""
+        """Report to an instance, or to that of a Dagster home, created if it is missing."""
         super().__init__(store)
         self._to = to
         self._opened: dg.DagsterInstance | None = None

@@ -32,8 +32,8 @@ def run_config_type(specification: ModelSpecification, trainer: Trainer) -> type
             fields[name] = (Any, Field(default=value))  # null is a value too
     fields["seed"] = (int, Field(default=specification.seed, description="Seed of the run."))
     base = dg.PermissiveConfig if permissive else dg.Config
-    made: type[dg.Config] = create_model(f"{specification.name}_config", __base__=base, **fields)
-    return made
+    config: type[dg.Config] = create_model(f"{specification.name}_config", __base__=base, **fields)
+    return config
 
 
 def _launchpad_type(annotation: Any) -> object:

@@ -124,7 +124,8 @@ class TrainedModel(dg.Component):
 
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
         """Return the model's assets, checks, lifecycle job and sensor."""
-        name, dataset = self.specification.name, self.specification.dataset
+        name = self.specification.name
+        dataset = self.specification.dataset
         assets = [
             self._trained_model(),
             self._onnx_model(),
@@ -279,7 +280,7 @@ class TrainedModel(dg.Component):
             check_specs=checks,
             kinds={stage.kind},
         )
-        def made(
+        def result(
             context: dg.AssetExecutionContext, store: StoreResource, mlflow: MlflowMirror
         ) -> Iterator[Result | dg.AssetCheckResult]:
             from mlops_assets.components.reporting import stage_events
@@ -292,7 +293,7 @@ class TrainedModel(dg.Component):
                     context.add_asset_metadata(mlflow.run(opened, row.run_id))
                 yield event
 
-        return made
+        return result
 
     def _production(self) -> dg.AssetsDefinition:
         specification = self.specification

@@ -38,7 +38,7 @@ FEW_WAITING = 100  # on a queue of a standard kind some may be waiting though it
 CLOCKS_DIFFER_SECONDS = (
     60.0  # between the queue and Dagster, at most; more would lose a change, less saves a commit
 )
-LOST_SECONDS = 600.0  # a run that is not known after this time was never made
+LOST_SECONDS = 600.0  # a run that is unknown after this time was never created
 
 
 @dataclass(frozen=True)
@@ -118,7 +118,8 @@ def read_notifications(
     from mlops_assets.datasets.sources.object_store import BucketLanding
 
     queue: NotificationQueue = getattr(context.resources, queue_key(specification.name))
-    url, settle_seconds = specification.source.url, specification.sensor.settle_seconds
+    url = specification.source.url
+    settle_seconds = specification.sensor.settle_seconds
     pending = Pending.read(context.cursor, f"{queue.queue} {url}", settle_seconds)
     notes: list[str] = []
     if pending.asked is not None:
@@ -139,7 +140,8 @@ def read_notifications(
     news, done, malformed = _sorted(
         messages, url, _committed_until(context.instance, specification.name)
     )
-    before, pending = pending, _with(pending, news).write(context)
+    before = pending
+    pending = _with(pending, news).write(context)
     queue.delete([message.handle for message in done])
     events = []
     if pending.newest > before.newest:

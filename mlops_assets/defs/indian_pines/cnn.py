@@ -42,7 +42,8 @@ def train(data: TrainingData, params: Params, run: TrainingRun) -> SpectralSpati
     from mlops_assets.defs.indian_pines.network import SpectralSpatialNet
 
     X, y = data.arrays("train")
-    bands, size = X.shape[1], X.shape[2]
+    bands = X.shape[1]
+    size = X.shape[2]
     net = SpectralSpatialNet(
         bands, len(data.class_names), size, min(params.components, bands), params.width
     )
@@ -88,7 +89,8 @@ def principal_components(
     """
     import numpy as np
 
-    mean, deviation = spectra.mean(axis=0), spectra.std(axis=0) + 1e-6
+    mean = spectra.mean(axis=0)
+    deviation = spectra.std(axis=0) + 1e-6
     values, vectors = np.linalg.eigh(np.cov(((spectra - mean) / deviation).T))
     order = np.argsort(values)[::-1][:count]
     projection = vectors[:, order].T / deviation * (3 / np.sqrt(values[order[0]]))

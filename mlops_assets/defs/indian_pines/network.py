@@ -23,13 +23,11 @@ class SpectralSpatialNet(nn.Module):
         self, bands: int, classes: int, size: int, components: int = 40, width: int = 64
     ) -> None:
         super().__init__()
-        self.bands, self.classes, self.size, self.components, self.width = (
-            bands,
-            classes,
-            size,
-            components,
-            width,
-        )
+        self.bands = bands
+        self.classes = classes
+        self.size = size
+        self.components = components
+        self.width = width
         self.register_buffer("mean", torch.zeros(bands))
         self.register_buffer("projection", torch.zeros(components, bands))
         self.body = nn.Sequential(
