@@ -9,6 +9,7 @@ import pytest
 # else a failed assertion of a suite would not show the values that it compared
 pytest.register_assert_rewrite(
     "mlops_assets.testing.frameworks",
+    "mlops_assets.testing.reader_assertions",
     "mlops_assets.testing.readers",
     "mlops_assets.testing.sources",
     "mlops_assets.testing.workspaces",

@@ -6,36 +6,45 @@ It lands a few files, commits them, and compares the data version with the lande
 from __future__ import annotations
 
 import json
-import shutil
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
-from numpy.typing import NDArray
 
-from mlops_assets.datasets.commit import ingest
-from mlops_assets.datasets.commit.commit import Commit, commit
-from mlops_assets.datasets.readers import LAYOUTS, Layout, View, image_folder
-from mlops_assets.datasets.readers.scenes import open_scene
+from mlops_assets.datasets.readers import LAYOUTS, Layout, View
 from mlops_assets.datasets.recall.recall import recall
 from mlops_assets.datasets.sources import folder as folder_landing
-from mlops_assets.datasets.sources import open_landing
-from mlops_assets.datasets.sources.snapshot import Landed
-from mlops_assets.datasets.specification.dataset import DatasetSpecification
 from mlops_assets.datasets.splits.assign import assign_splits
 from mlops_assets.datasets.versions.committed_dataset import CommittedDataset
-from mlops_assets.datasets.versions.contents import SAMPLE_COLUMNS, Contents
+from mlops_assets.datasets.versions.contents import SAMPLE_COLUMNS
 from mlops_assets.datasets.versions.manifest import COLUMNS
 from mlops_assets.errors import DataProblems, SpecificationError
 from mlops_assets.names import Reference
-from mlops_assets.principals import local
-from mlops_assets.registry import Registry
-from mlops_assets.storage import Workspace, sha256_of
-from mlops_assets.store import Store
+from mlops_assets.storage import sha256_of
+from mlops_assets.testing.reader_assertions import (
+    assert_fact,
+    assert_labels,
+    assert_not_moved,
+    assert_places_and_times,
+    assert_same_again,
+    cut,
+)
+from mlops_assets.testing.reader_cases import (
+    FEW,
+    MORE,
+    Committed,
+    ReaderCase,
+    Truth,
+    commit_as,
+    land_what_is_new,
+    landing,
+    new_store,
+    read_landing,
+)
+
+__all__ = ["ReaderCase", "ReaderContract", "Truth"]
 
 VIEWS: dict[str, list[View]] = {
     "row": ["row"],
@@ -43,95 +52,6 @@ VIEWS: dict[str, list[View]] = {
     "window": ["window"],
     "image": ["image"],
 }
-# units that land first, and after the dataset has grown
-FEW = 3
-MORE = 4
-HALVES = {"train": 0.5, "test": 0.5}
-
-
-@dataclass
-class Truth:
-    """The landed data, in plain NumPy: what the reader has to return.
-
-    Attributes:
-        values: path of a table → its features (rows, features); path of an image, of stacked ones
-            the first → its pixels (bands, rows, columns).
-        labels: the same paths → list of the rows' labels; label of the whole image; or labels of
-            the pixels (rows, columns), 0 or NaN where unknown.
-        files: path of every file that is used → facts that the manifest must have; those not named
-            must be unknown.
-    """
-
-    values: dict[str, NDArray[np.generic]] = field(default_factory=dict)
-    labels: dict[str, Any] = field(default_factory=dict)
-    files: dict[str, dict[str, Any]] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class ReaderCase:
-    """Training data in one layout, and the facts that the suite compares with.
-
-    Attributes:
-        name: its name in the names of tests.
-        source: options of the source, without its `url`; `layout` is the reader's.
-        land: `land(folder, count)` writes the first `count` units (files, rows or scenes) into an
-            existing folder and returns their content. It is called with 1, 3 and 4; files that
-            land with 3 are unchanged or extended with 4.
-        kind: the shape of a sample: `row`, `patch`, `window` or `image`.
-        splits: split method → its options, for methods that keep a sample in its split when the
-            dataset grows; `random` is one of them.
-        features: names of features or bands.
-        classes: value → name, as declared.
-        found_classes: value → name, as found if they are not declared; None where the label is a
-            number.
-        bounds: west, south, east, north in degrees that all samples lie in; None if samples have no
-            place on the ground.
-        timed: whether samples have a time.
-        referenced: whether files stay where they are, and are not copied into the workspace.
-    """
-
-    name: str
-    source: Mapping[str, object]
-    land: Callable[[Path, int], Truth]
-    kind: str
-    splits: Mapping[str, Mapping[str, object]]
-    features: list[str]
-    classes: Mapping[Any, str] | None = None
-    found_classes: Mapping[Any, str] | None = None
-    bounds: tuple[float, float, float, float] | None = None
-    timed: bool = False
-    referenced: bool = False
-
-    @property
-    def layout(self) -> str:
-        """The layout that the source declares."""
-        return str(self.source["layout"])
-
-    def specification(self, split: str = "random", name: str = "data") -> DatasetSpecification:
-        """Return the declaration of the dataset, divided by one of `splits`."""
-        return DatasetSpecification.model_validate(
-            {
-                "name": name,
-                "source": {"url": f"landing/{name}", **self.source},
-                "classes": self.classes,
-                "split": {"method": split, "fractions": HALVES, **self.splits[split]},
-            }
-        )
-
-    def __str__(self) -> str:
-        return self.name
-
-
-@dataclass
-class Committed:
-    """A case that was landed in `folder` and committed to `store`."""
-
-    case: ReaderCase
-    store: Store
-    folder: Path
-    truth: Truth
-    commit: Commit
-    dataset: CommittedDataset
 
 
 class ReaderContract:
@@ -371,188 +291,3 @@ class ReaderContract:
         ) as raised:
             commit_as(store, case)
         assert len(raised.value.problems) == 1
-
-
-def new_store(folder: Path) -> Store:
-    """Return an empty workspace and registry below a folder."""
-    workspace = Workspace((folder / "workspace").as_uri())
-    return Store(
-        workspace, Registry(f"sqlite:///{workspace.root / 'registry.db'}").acting(local("tester"))
-    )
-
-
-def landing(store: Store) -> Path:
-    """Return the folder where the dataset `data` lands, and create it."""
-    folder = store.workspace.root / "landing" / "data"
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
-
-
-def read_landing(folder: Path, specification: DatasetSpecification) -> Contents:
-    """Return the contents of a folder as the reader of the declared layout finds them."""
-    workspace = Workspace(folder.parent.as_uri())
-    source = specification.source.model_copy(update={"url": str(folder)})
-    landing = open_landing(workspace, source)
-    landed = Landed(workspace, landing, landing.list(), folder.parent / "staging", landing.scenes)
-    return LAYOUTS[source.layout].contents(landed, specification)
-
-
-def commit_as(store: Store, case: ReaderCase, split: str = "random") -> Commit:
-    """Commit the dataset of a case."""
-    return commit(store.workspace, store.registry, case.specification(split))
-
-
-def assert_labels(committed: Committed) -> None:
-    """Assert that every labelled place is a sample with its label."""
-    samples = committed.dataset.samples
-    expected = expected_labels(committed)
-    found = {
-        (p, r, c): label
-        for p, r, c, label in samples[["path", "row", "column", "label"]].itertuples(index=False)
-    }
-    assert set(found) == set(expected)
-    if committed.case.kind == "window":
-        assert samples["label"].isna().all()
-    elif committed.dataset.classes is None:
-        assert [found[place] for place in expected] == pytest.approx(
-            list(expected.values()), rel=1e-6
-        )
-    else:
-        assert found == expected
-
-
-def expected_labels(committed: Committed) -> dict[tuple[str, int, int], object]:
-    """Return (path, row, column) of every sample → its label.
-
-    A label is the class's value as text, a number, or None for windows.
-    """
-    values = {entry["name"]: str(entry["value"]) for entry in committed.dataset.classes or []}
-    size = getattr(committed.dataset.document.input, "size", 1)
-
-    def text(label: object) -> object:
-        if committed.dataset.classes is None:
-            return label
-        return values.get(str(label), str(label))
-
-    found: dict[tuple[str, int, int], object] = {}
-    for path, labels in committed.truth.labels.items():
-        if committed.case.kind == "row":
-            found |= {(path, row, -1): text(label) for row, label in enumerate(labels)}
-        elif committed.case.kind == "image":
-            found[path, 0, 0] = text(labels)
-        elif committed.case.kind == "window":
-            places = [
-                (r, c) for r in range(0, len(labels), size) for c in range(0, len(labels[0]), size)
-            ]
-            found |= {
-                (path, r, c): None for r, c in places if labels[r : r + size, c : c + size].any()
-            }
-        else:
-            rows, columns = np.nonzero(np.nan_to_num(labels))
-            found |= {
-                (path, r, c): text(labels[r, c])
-                for r, c in zip(rows.tolist(), columns.tolist(), strict=True)
-            }
-    return found
-
-
-def assert_places_and_times(committed: Committed) -> None:
-    """Assert that places and times are known for all samples, or null for all."""
-    samples = committed.dataset.samples
-    bounds = committed.case.bounds
-    for columns, known in (
-        (["longitude", "latitude"], bounds is not None),
-        (["time"], committed.case.timed),
-    ):
-        expected = samples[columns].notna() if known else samples[columns].isna()
-        assert expected.all(axis=None)
-    if bounds is not None:
-        assert samples["longitude"].between(bounds[0], bounds[2]).all()
-        assert samples["latitude"].between(bounds[1], bounds[3]).all()
-        boxes = committed.dataset.manifest.set_index("path")["bbox"].dropna()
-        for path, longitude, latitude in samples[["path", "longitude", "latitude"]].itertuples(
-            index=False
-        ):
-            west, south, east, north = boxes[path]
-            assert west - 1e-9 <= longitude <= east + 1e-9
-            assert south - 1e-9 <= latitude <= north + 1e-9
-
-
-def assert_fact(path: str, fact: str, found: Any, expected: Any) -> None:
-    """Assert that the manifest has one fact about a file, or null where it is unknown."""
-    if expected is None:
-        assert found is None or (not isinstance(found, list) and pd.isna(found)), (
-            f"{path}: {fact} is {found} and should be unknown"
-        )
-    elif fact == "bbox":
-        assert list(found) == pytest.approx(expected, abs=1e-5), path
-    else:
-        assert (list(found) if fact == "transform" else found) == expected, f"{path}: {fact}"
-
-
-def cut(
-    values: NDArray[np.generic], places: NDArray[np.int64], view: str, size: int
-) -> NDArray[np.generic]:
-    """Return samples of landed values: (n, features or bands), or (n, bands, rows, columns)."""
-    if view == "row":
-        return values[places[:, 0]]
-    if view == "pixel":
-        return values[:, places[:, 0], places[:, 1]].T
-    if view == "patch":
-        return mirrored(values, places, size)
-    if view == "image":
-        return np.stack([values] * len(places))
-    return np.stack([values[:, row : row + size, column : column + size] for row, column in places])
-
-
-def mirrored(
-    image: NDArray[np.generic], centres: NDArray[np.int64], size: int
-) -> NDArray[np.generic]:
-    """Return the patches around pixels of an image (bands, rows, columns), mirrored at edges."""
-    half = size // 2
-    padded = np.pad(image, ((0, 0), (half, half), (half, half)), mode="symmetric")
-    return np.stack([padded[:, r : r + size, c : c + size] for r, c in centres])
-
-
-def assert_same_again(committed: Committed, store: Store) -> None:
-    """Assert that committing known files again reads, stores and publishes nothing."""
-    rasters = [
-        values
-        for path, values in committed.truth.values.items()
-        if not path.endswith(("csv", "parquet"))
-    ]
-    nodata = any("nodata" in facts for facts in committed.truth.files.values())
-    before = sorted(store.workspace.list(""))
-
-    def fail(what: str) -> Callable[..., object]:
-        return lambda *_, **__: pytest.fail(what)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(ingest, "_store", fail("stored or hashed a file that is known"))
-        patch.setattr(image_folder, "image_facts", fail("read an image that is known"))
-        if rasters and not nodata:
-            patch.setattr(open_scene, "_read", fail("read pixels of a scene that is known"))
-        again = commit_as(store, committed.case)
-    assert (again.created, again.version.digest) == (False, committed.commit.version.digest)
-    assert sorted(store.workspace.list("")) == before
-
-
-def assert_not_moved(before: pd.DataFrame, after: pd.DataFrame) -> None:
-    """Assert that every sample of before has kept its split."""
-    old, new = (
-        samples.set_index(["path", "row", "column"])[["split", "reason"]]
-        for samples in (before, after)
-    )
-    assert len(new) > len(old)
-    both = old.join(new.add_suffix(" then")).fillna("")
-    assert (both["split"] == both["split then"]).all()
-    assert (both["reason"] == both["reason then"]).all()
-
-
-def land_what_is_new(source: Path, target: Path) -> None:
-    """Copy the files that are missing or differ, and leave the others untouched."""
-    for path in (path for path in source.rglob("*") if path.is_file()):
-        other = target / path.relative_to(source)
-        if not other.exists() or other.read_bytes() != path.read_bytes():
-            other.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(path, other)

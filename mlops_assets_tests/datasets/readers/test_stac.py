@@ -24,7 +24,7 @@ from mlops_assets.datasets.versions.contents import Contents
 from mlops_assets.errors import DataProblems, EmptyLanding
 from mlops_assets.names import Reference
 from mlops_assets.store import Store
-from mlops_assets.testing.readers import read_landing
+from mlops_assets.testing.reader_cases import read_landing
 from mlops_assets_tests.conftest import scenes_specification
 from mlops_assets_tests.datasets.readers.landed_catalogues import item, write_catalog
 from mlops_assets_tests.datasets.readers.landing import UTM, write_raster

@@ -17,7 +17,7 @@ import pytest
 from mlops_assets.datasets.specification.dataset import DatasetSpecification
 from mlops_assets.datasets.versions.contents import Contents
 from mlops_assets.errors import DataProblems, EmptyLanding
-from mlops_assets.testing.readers import read_landing
+from mlops_assets.testing.reader_cases import read_landing
 from mlops_assets_tests.conftest import table_specification
 from mlops_assets_tests.datasets.readers.landing import write_tables
 

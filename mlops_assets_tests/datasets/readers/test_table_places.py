@@ -19,7 +19,7 @@ from mlops_assets.datasets.specification.dataset import DatasetSpecification
 from mlops_assets.datasets.specification.source import TableLayout
 from mlops_assets.datasets.versions.contents import Contents
 from mlops_assets.errors import DataProblems, MlopsError
-from mlops_assets.testing.readers import read_landing
+from mlops_assets.testing.reader_cases import read_landing
 from mlops_assets_tests.conftest import table_specification
 from mlops_assets_tests.datasets.readers.landing import write_tables
 

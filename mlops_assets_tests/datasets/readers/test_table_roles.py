@@ -12,7 +12,7 @@ import pytest
 from mlops_assets.datasets.readers.table_roles import one_spelling, texts_of
 from mlops_assets.datasets.versions.contents import Contents
 from mlops_assets.errors import DataProblems
-from mlops_assets.testing.readers import read_landing
+from mlops_assets.testing.reader_cases import read_landing
 from mlops_assets_tests.conftest import table_specification
 from mlops_assets_tests.datasets.readers.landing import write_tables
 

@@ -20,7 +20,8 @@ from mlops_assets.models.evaluation.slices import (
 )
 from mlops_assets.names import Reference
 from mlops_assets.store import Store
-from mlops_assets.testing.readers import MORE, ReaderCase, landing
+from mlops_assets.testing.reader_cases import MORE, landing
+from mlops_assets.testing.readers import ReaderCase
 from mlops_assets_tests.conftest import (
     crops_table,
     scenes_specification,

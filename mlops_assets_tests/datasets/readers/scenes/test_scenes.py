@@ -21,7 +21,8 @@ from mlops_assets.datasets.specification.dataset import DatasetSpecification
 from mlops_assets.datasets.specification.source import Sampling
 from mlops_assets.datasets.versions.contents import Contents
 from mlops_assets.datasets.versions.sample_shape import PatchShape, WindowShape
-from mlops_assets.testing.readers import mirrored, read_landing
+from mlops_assets.testing.reader_assertions import mirrored
+from mlops_assets.testing.reader_cases import read_landing
 from mlops_assets_tests.conftest import scenes_specification, write_scene
 from mlops_assets_tests.datasets.readers.landing import UTM, write_raster
 

@@ -19,7 +19,7 @@ from mlops_assets.datasets.io.rasters import open_raster
 from mlops_assets.datasets.specification.dataset import DatasetSpecification
 from mlops_assets.datasets.versions.contents import Contents, bands_read
 from mlops_assets.errors import DataProblems, EmptyLanding
-from mlops_assets.testing.readers import read_landing
+from mlops_assets.testing.reader_cases import read_landing
 from mlops_assets_tests.conftest import scenes_specification, write_scene
 from mlops_assets_tests.datasets.readers.landing import UTM, write_raster
 

@@ -21,7 +21,7 @@ from shapely import Geometry, LineString, MultiPolygon, Point, Polygon, box
 
 from mlops_assets.datasets.versions.contents import Contents
 from mlops_assets.errors import DataProblems
-from mlops_assets.testing.readers import read_landing
+from mlops_assets.testing.reader_cases import read_landing
 from mlops_assets_tests.conftest import scenes_specification
 from mlops_assets_tests.datasets.readers.landing import UTM, write_raster
 
