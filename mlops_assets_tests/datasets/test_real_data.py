@@ -334,7 +334,7 @@ def test_the_images_that_a_catalogue_only_names_are_all_told(store: Store, jaca:
     with pytest.raises(DataProblems) as raised:
         committed(store, jaca_source(), {"method": "group"}, classes={1: "grass"})
     assert raised.value.problems == [
-        f"Item Jaca_{n}: asset 'Jaca_{n}' at '../../../jaca_dataset/Jaca_{n}.tif' is not there;"
+        f"Item Jaca_{n}: asset 'Jaca_{n}' at '../../../jaca_dataset/Jaca_{n}.tif' is missing;"
         " correct the href or land the file"
         for n in range(1, 5)
     ]
