@@ -76,7 +76,7 @@ def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def drawn() -> None:
-    """Figures are drawn, for a test that looks at them."""
+    """Figures are drawn, for a test that reads them."""
 
 
 @pytest.fixture(autouse=True)
@@ -140,7 +140,7 @@ def scenes_specification(name: str = "scenes", /, **changes: object) -> DatasetS
 
 
 def crops_table(rows: int = 300, seed: int = 0) -> pd.DataFrame:
-    """Samples of three crops that a model can tell apart, with a farm each."""
+    """Samples of three crops that a model can separate, with a farm each."""
     rng = np.random.default_rng(seed)
     crop = rng.choice(["wheat", "maize", "fallow"], rows)
     centre = pd.Series(crop).map({"wheat": 0.2, "maize": 0.5, "fallow": 0.8}).to_numpy()

@@ -21,7 +21,7 @@ the hub have its processes so too; trainings fork theirs anyway.
 What Python and its libraries read at their own start is as the server found it: modules are
 imported, hashes have one seed, `PYTHON*` (but `PYTHONPATH`) and `OMP_*` (but `OMP_NUM_THREADS`) are
 fixed. A test about what is imported, how fast, or about the installed script itself starts a real
-process, and says why.
+process, and gives the reason.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ from mlops_assets.settings import Settings, workspace_url
 from mlops_assets.storage import Workspace
 
 
-def test_without_any_setting_everything_lies_in_the_folder_workspace(tmp_path: Path) -> None:
+def test_without_any_setting_everything_is_in_the_folder_workspace(tmp_path: Path) -> None:
     found = Settings.from_environment()
     root = tmp_path / "workspace"
     registry = f"sqlite:///{root / 'registry.db'}"
@@ -78,7 +78,7 @@ def test_a_remote_workspace_needs_a_registry_and_has_its_caches_in_the_home(
 
 
 @pytest.mark.parametrize("workspace", ["workspace", "s3://bucket/x"])
-def test_the_cache_can_be_put_elsewhere(tmp_path: Path, workspace: str) -> None:
+def test_the_cache_can_be_in_another_folder(tmp_path: Path, workspace: str) -> None:
     values = {
         "MLOPS_WORKSPACE": workspace,
         "MLOPS_REGISTRY": "sqlite://",
@@ -107,7 +107,7 @@ def test_a_file_url_that_is_not_absolute_is_refused(url: str) -> None:
         "at@sign",
     ],
 )
-def test_the_registry_of_a_workspace_with_odd_characters_lies_in_it(
+def test_the_registry_of_a_workspace_with_odd_characters_is_in_it(
     tmp_path: Path, workspace: str
 ) -> None:
     found = Settings.from_environment({"MLOPS_WORKSPACE": workspace})
@@ -146,9 +146,7 @@ def test_an_mlflow_server_is_none_unless_it_is_named_and_then_a_url() -> None:
             Settings.from_environment({"MLOPS_MLFLOW": value})
 
 
-def test_the_user_is_the_systems_where_no_variable_names_one(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_the_user_is_that_of_the_system_without_a_variable(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("MLOPS_USER", "USER"):
         monkeypatch.delenv(name, raising=False)
     assert Settings.from_environment().user == pwd.getpwuid(os.getuid()).pw_name

@@ -14,13 +14,14 @@ from typing import Any
 import dagster as dg
 
 from mlops_assets.models.export import export as exporting
+from mlops_assets.models.export.parity import ParityReport
 from mlops_assets_tests.components.project import definitions
 
 
 def main(home: str, trees: int, runs: int) -> None:
     export = exporting.export
 
-    def after_all_have_trained(*arguments: Any) -> Any:
+    def after_all_have_trained(*arguments: Any) -> ParityReport:
         Path(f"trained-{trees}").touch()
         for _ in range(1200):
             if len(list(Path().glob("trained-*"))) == runs:

@@ -69,7 +69,7 @@ def test_a_tagged_run_goes_on_with_another_one_and_a_plain_one_does_not(
     assert not job.execute_in_process(
         instance=instance, partition_key="v1", raise_on_error=False
     ).success
-    assert len(store.registry.runs()) == 2  # begun anew, and killed again
+    assert len(store.registry.runs()) == 2  # started again, and killed again
     tagged = job.execute_in_process(
         instance=instance, partition_key="v1", tags={RESUME: first.run_id}
     )

@@ -54,7 +54,7 @@ def landed(store: Store, instance: dg.DagsterInstance) -> dg.Definitions:
     return defs
 
 
-def test_landing_adds_the_partition_and_says_whether_the_content_is_new(
+def test_landing_adds_the_partition_and_reports_whether_the_content_is_new(
     landed: dg.Definitions, instance: dg.DagsterInstance
 ) -> None:
     assert instance.get_dynamic_partitions(str(data_versions("fields").name)) == ["v1"]
@@ -64,7 +64,7 @@ def test_landing_adds_the_partition_and_says_whether_the_content_is_new(
     assert (again.metadata["new"].value, again.metadata["data_version"].value) == (False, "v1")
 
 
-def test_lifecycle_materialises_every_asset_with_checks_and_what_people_look_at(
+def test_lifecycle_materialises_every_asset_with_checks_and_figures_for_people(
     landed: dg.Definitions, store: Store, instance: dg.DagsterInstance
 ) -> None:
     result = launch(landed, "crop_forest_lifecycle", instance, "v1")
@@ -145,7 +145,7 @@ def test_a_reexecution_from_failure_works_on_the_model_of_the_run_that_failed(
     instance: dg.DagsterInstance,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def fails(*_: Any) -> Any:
+    def fails(*_: object) -> None:
         raise RuntimeError("power cut")
 
     job = dg.reconstructable(lifecycle_job)

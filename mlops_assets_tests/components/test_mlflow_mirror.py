@@ -22,7 +22,7 @@ def launch(instance: dg.DagsterInstance, job: str, **changes: Any) -> dg.Execute
     )
 
 
-def told(result: dg.ExecuteInProcessResult, step: str) -> Any:
+def mirrored(result: dg.ExecuteInProcessResult, step: str) -> Any:
     return result.asset_materializations_for_node(f"{_MODEL}__{step}")[-1].metadata["mlflow"].value
 
 
@@ -55,10 +55,10 @@ def test_each_step_mirrors_what_it_has_made(
     assert run.data.tags["mlops.run_id"] == row.run_id
     assert run.data.metrics["test/accuracy"] == row.metrics["accuracy"]
     url = f"{mlflow_server}/#/experiments/{run.info.experiment_id}/runs/{version.run_id}"
-    assert (told(result, "trained_model"), told(result, "record")) == (url, url)
-    assert told(result, "production") == "aliases are mirrored"
+    assert (mirrored(result, "trained_model"), mirrored(result, "record")) == (url, url)
+    assert mirrored(result, "production") == "aliases are mirrored"
     event = result.asset_materializations_for_node(f"{_MODEL}__trained_model")[-1]
-    assert event.metadata["run_id"].value == row.run_id  # what the step says itself is still there
+    assert event.metadata["run_id"].value == row.run_id  # and the metadata of the step itself
     client.delete_registered_model(_MODEL)
 
 
@@ -83,7 +83,7 @@ def test_a_run_that_fails_is_mirrored_too(
 
 
 @pytest.mark.frameworks
-def test_a_server_that_is_away_stops_nothing(
+def test_an_unreachable_server_stops_nothing(
     store: Store, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
@@ -92,11 +92,11 @@ def test_a_server_that_is_away_stops_nothing(
     assert result.success
     assert store.registry.aliases(_MODEL).keys() == {"production"}
     for step in ("trained_model", "record", "production"):
-        assert told(result, step).startswith("not mirrored: MLflow at http://127.0.0.1:9: ")
-        assert told(result, step).endswith("'mlops mlflow sync' catches up")
+        assert mirrored(result, step).startswith("not mirrored: MLflow at http://127.0.0.1:9: ")
+        assert mirrored(result, step).endswith("'mlops mlflow sync' catches up")
 
 
-def test_without_a_server_nothing_is_said_of_mlflow(instance: dg.DagsterInstance) -> None:
+def test_without_a_server_there_is_no_metadata_of_mlflow(instance: dg.DagsterInstance) -> None:
     result = launch(instance, f"{_MODEL}_lifecycle")
     assert result.success
     assert (

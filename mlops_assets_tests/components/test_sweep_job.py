@@ -28,7 +28,7 @@ def launch(
     land_table()
     add_data_versions(instance, store.registry, "fields")
 
-    def run(config: dict[str, Any], **model: object) -> dg.ExecuteInProcessResult:
+    def run(config: dict[str, object], **model: object) -> dg.ExecuteInProcessResult:
         return (
             definitions(**model)
             .resolve_job_def("crop_forest_sweep")
@@ -110,5 +110,5 @@ def test_wrong_settings_are_refused_before_anything_is_launched(
     assert store.registry.runs() == []
 
 
-def test_the_job_tells_the_model_as_it_was_declared() -> None:
+def test_the_job_has_the_model_as_it_was_declared() -> None:
     assert declared_models(definitions()) == {"crop_forest": model_specification()}

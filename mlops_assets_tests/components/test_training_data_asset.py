@@ -37,10 +37,10 @@ def test_figures_and_counts_show_in_the_metadata(
     result = materialise()
     assert result.success
     (event,) = result.asset_materializations_for_node("fields__training_data")
-    shown = {name: value.value for name, value in event.metadata.items()}
-    assert str(shown["class_counts"]).startswith("| class | train | validation | test |")
+    metadata = {name: value.value for name, value in event.metadata.items()}
+    assert str(metadata["class_counts"]).startswith("| class | train | validation | test |")
     for name in ("class_counts_figure", "band_histograms_figure"):
-        before, _, data = str(shown[name]).partition("base64,")
+        before, _, data = str(metadata[name]).partition("base64,")
         assert before.startswith(
             f"![{name.removesuffix('_figure').replace('_', ' ')}](data:image/png;"
         )
@@ -49,7 +49,7 @@ def test_figures_and_counts_show_in_the_metadata(
     assert {e.check_name for e in result.get_asset_check_evaluations()} == set(CHECKS)
 
 
-def test_damaged_data_stops_and_says_so(
+def test_damaged_data_is_an_error(
     materialise: Callable[[], dg.ExecuteInProcessResult], store: Store
 ) -> None:
     committed = CommittedDataset.open(store.workspace, store.registry, Reference("fields"))

@@ -5,6 +5,7 @@ Everything once a week, what has changed every night.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,12 @@ from mlops_assets.paths import Owner
 from mlops_assets.store import Store
 from resources import StoreResource
 
+# schedule → whether the check passed, its metadata and its description
+Verify = Callable[[str], tuple[bool, dict[str, Any], str]]
+
 
 @pytest.fixture
-def looked(assessed: Store, instance: dg.DagsterInstance) -> Any:
+def verified(assessed: Store, instance: dg.DagsterInstance) -> Verify:
     """Run one of the two schedules' runs and return the evaluation."""
     definitions = dg.Definitions.merge(
         verification(),
@@ -30,7 +34,7 @@ def looked(assessed: Store, instance: dg.DagsterInstance) -> Any:
         if isinstance(schedule, dg.ScheduleDefinition)
     }
 
-    def look(schedule: str) -> tuple[bool, dict[str, Any], str]:
+    def verify(schedule: str) -> tuple[bool, dict[str, Any], str]:
         context = dg.build_schedule_context(instance)
         (request,) = schedules[schedule].evaluate_tick(context).run_requests or []
         job = definitions.resolve_job_def("verify")
@@ -41,56 +45,56 @@ def looked(assessed: Store, instance: dg.DagsterInstance) -> Any:
         metadata = {name: value.value for name, value in evaluation.metadata.items()}
         return evaluation.passed, metadata, str(evaluation.description)
 
-    return look
+    return verify
 
 
 def test_every_night_what_has_changed_since_everything_was_well(
-    looked: Any, assessed: Store
+    verified: Verify, assessed: Store
 ) -> None:
-    passed, first, _ = looked("verify_changes")  # nothing was looked at yet
+    passed, first, _ = verified("verify_changes")  # nothing was verified yet
     assert (passed, first["whole"], first["since_entry"]) == (True, True, 0)
     assert first["files"] > 5
-    passed, second, _ = looked("verify_changes")
+    passed, second, _ = verified("verify_changes")
     assert (passed, second["whole"], second["files"]) == (True, False, 0)
     assessed.registry.add_files(
         Owner("catalog"), [assessed.workspace.put("catalog/new.json", b"{}")]
     )
-    assert looked("verify_changes")[1]["files"] == 1
-    assert looked("verify_everything")[1]["files"] == first["files"] + 1
-    assert looked("verify_changes")[1]["files"] == 0
+    assert verified("verify_changes")[1]["files"] == 1
+    assert verified("verify_everything")[1]["files"] == first["files"] + 1
+    assert verified("verify_changes")[1]["files"] == 0
 
 
-def test_what_is_wrong_is_found_at_the_latest_when_everything_is_looked_at(
-    looked: Any, assessed: Store
+def test_damage_is_found_at_the_latest_by_the_complete_verification(
+    verified: Verify, assessed: Store
 ) -> None:
-    assert looked("verify_everything")[0]
+    assert verified("verify_everything")[0]
     assessed.workspace.put("datasets/fields/v1/version.json", b"{}")
-    assert looked("verify_changes")[0]
-    passed, metadata, description = looked("verify_everything")
+    assert verified("verify_changes")[0]
+    passed, metadata, description = verified("verify_everything")
     assert not passed
     assert "datasets/fields/v1/version.json: its bytes" in description
     assert len(metadata["problems"]) == 1
-    assert not looked("verify_changes")[0]  # everything, until it is well
+    assert not verified("verify_changes")[0]  # everything, until it passes
 
 
-def test_a_registry_that_was_changed_is_found_in_the_night(looked: Any, assessed: Store) -> None:
+def test_a_changed_registry_is_found_in_the_night(verified: Verify, assessed: Store) -> None:
     from sqlalchemy import text
 
-    assert looked("verify_everything")[0]
+    assert verified("verify_everything")[0]
     with assessed.registry._engine.begin() as connection:
         connection.execute(text("UPDATE data_versions SET created_by = 'nobody'"))
-    passed, _, description = looked("verify_changes")
+    passed, _, description = verified("verify_changes")
     assert not passed
     assert "created_by is 'nobody', was 'tester'" in description
 
 
-def test_the_head_of_the_log_is_left_elsewhere(
-    looked: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_the_head_of_the_log_is_kept_outside_of_the_workspace(
+    verified: Verify, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MLOPS_LOG_HEAD", str(tmp_path / "elsewhere"))
-    passed, metadata, _ = looked("verify_changes")
+    passed, metadata, _ = verified("verify_changes")
     (head,) = (tmp_path / "elsewhere").iterdir()
     assert passed
     assert metadata["head"].partition(":")[2] in head.read_text()
     head.write_text(head.read_text().replace(metadata["head"].partition(":")[2], "0" * 64))
-    assert not looked("verify_changes")[0]
+    assert not verified("verify_changes")[0]

@@ -43,7 +43,7 @@ class Place:
             file = self.server.folder / LANDING / path
             file.parent.mkdir(parents=True, exist_ok=True)
             if file.exists():
-                await_tick(file)  # the web server tells files of one size apart by their times
+                await_tick(file)  # the web server distinguishes files of one size by their times
             file.write_bytes(content)
         self.named = [*dict.fromkeys([*self.named, path])]
 
@@ -54,14 +54,14 @@ class Place:
                 self.put(path.relative_to(folder).as_posix(), path)
 
     def delete(self, path: str) -> None:
-        """Take a file away; a web landing still names it."""
+        """Remove a file; a web landing still names it."""
         if isinstance(self.server, Bucket):
             self.server.delete(f"{LANDING}/{path}")
         else:
             (self.server.folder / LANDING / path).unlink()
 
     def source(self, **options: object) -> dict[str, object]:
-        """The declaration of this landing; a table unless `options` say otherwise.
+        """The declaration of this landing; a table unless `options` differ.
 
         A web landing's files are named.
         """

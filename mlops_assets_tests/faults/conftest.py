@@ -21,6 +21,6 @@ def _whole_life(tmp_path_factory: pytest.TempPathFactory) -> Life:
 
 @pytest.fixture
 def life(_whole_life: Life) -> Iterator[Life]:
-    """A whole life; temporary files are made where it says."""
+    """A whole life; temporary files are in its own folder."""
     with _whole_life.temporary_files():
         yield _whole_life

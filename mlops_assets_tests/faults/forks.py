@@ -7,10 +7,11 @@ import multiprocessing
 import os
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ import psutil
 
 from mlops_assets.registry import Registry
 from mlops_assets.registry.patience import patiently
+from mlops_assets.registry.runs import LoggedPoint, Runs
 from mlops_assets.training.checkpoints import Checkpoints
 from mlops_assets_tests import interpreter
 from mlops_assets_tests.faults.life import STEPS, opened, watched
@@ -38,7 +40,7 @@ class Ended:
     Attributes:
         status: its exit status; negative for a signal.
         error: kind and text of the error that it raised.
-        acknowledged: what it was told is recorded: how many points of which run, and up to which
+        acknowledged: the acknowledged state: how many points of which run, and up to which
             step there are checkpoints; "step" once it was done.
         seconds: from its first instruction to its end.
     """
@@ -108,7 +110,7 @@ def _family(pid: int | None) -> list[psutil.Process]:
         return []
 
 
-def _require_gone(process: Any, family: list[psutil.Process], step: str) -> None:
+def _require_gone(process: BaseProcess, family: list[psutil.Process], step: str) -> None:
     hangs = process.is_alive()
     if hangs:
         family += _family(process.pid)
@@ -135,7 +137,7 @@ def _do(
     if unprivileged:
         drop_privileges()
     if die_before is None:
-        dying = nullcontext()
+        dying: AbstractContextManager[None] = nullcontext()
     else:
         left = iter(range(die_before, -1, -1))
 
@@ -149,23 +151,23 @@ def _do(
         with dying, _acknowledging(lambda what, value: writer.send((what, value))):
             STEPS[step](opened(root))
         writer.send(("step", True))
-    except Exception as error:  # noqa: BLE001  the test looks at it
+    except Exception as error:  # noqa: BLE001  the test checks it
         writer.send(("error", (type(error).__name__, str(error))))
 
 
 @contextmanager
-def _acknowledging(tell: Callable[[str, Any], None]) -> Iterator[None]:
+def _acknowledging(report: Callable[[str, tuple[str, int]], None]) -> Iterator[None]:
     """Report each batch of points, and each checkpoint, once it is reported as kept."""
     log, save = Registry.log, Checkpoints.save
 
-    def logged(self: Any, run_id: str, points: Any) -> None:
+    def logged(self: Runs, run_id: str, points: Sequence[LoggedPoint]) -> None:
         log(self, run_id, points)
         if points:
-            tell("points", (run_id, points[-1][0] + 1))
+            report("points", (run_id, points[-1][0] + 1))
 
-    def saved(self: Any, state: Any, step: int, seq: int) -> None:
+    def saved(self: Checkpoints, state: Any, step: int, seq: int) -> None:
         save(self, state, step, seq)
-        tell("checkpoint", (self._run_id, step))
+        report("checkpoint", (self._run_id, step))
 
     Registry.log, Checkpoints.save = logged, saved  # type: ignore[method-assign]
     try:

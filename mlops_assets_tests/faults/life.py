@@ -16,7 +16,7 @@ from typing import Any
 
 import obstore
 from filelock import FileLock, Timeout
-from sqlalchemy import Engine, event
+from sqlalchemy import Connection, Engine, event
 
 from mlops_assets.datasets.commit.commit import commit
 from mlops_assets.datasets.quality.assessment import assess
@@ -26,9 +26,10 @@ from mlops_assets.errors import IntegrityError
 from mlops_assets.models.evaluation.evaluate import evaluate_version
 from mlops_assets.models.export.export import export
 from mlops_assets.models.promotion import promote
+from mlops_assets.models.specification import ModelSpecification
 from mlops_assets.names import Reference
 from mlops_assets.principals import local
-from mlops_assets.registry import Registry
+from mlops_assets.registry import ModelVersion, Registry
 from mlops_assets.serving.scenes import predict_scene
 from mlops_assets.stac.datasets import write_dataset_record
 from mlops_assets.stac.models import write_model_record
@@ -54,8 +55,8 @@ def opened(root: Path) -> Store:
 
     Its registry is SQLite, unless a file there has the URL of another.
     """
-    elsewhere = root / REGISTRY
-    url = elsewhere.read_text() if elsewhere.exists() else f"sqlite:///{root / 'registry.db'}"
+    file = root / REGISTRY
+    url = file.read_text() if file.exists() else f"sqlite:///{root / 'registry.db'}"
     return Store(Workspace(root.as_uri()), Registry(url).acting(local("tester")))
 
 
@@ -68,23 +69,24 @@ def watched(root: Path, before: Callable[[str], None]) -> Iterator[None]:
     originals = {name: getattr(obstore, name) for name in ("put", "delete", "copy", "rename")}
     watching = True
 
-    def announced(name: str) -> Callable[..., Any]:
-        def call(store: Any, path: Any, *rest: Any, **options: Any) -> Any:
+    def announced(name: str) -> Callable[..., object]:
+        def call(store: object, path: object, *rest: object, **options: object) -> object:
             before(f"{name} {path}")
             return originals[name](store, path, *rest, **options)
 
         return call
 
-    def executing(connection: Any, _cursor: Any, statement: str, *_rest: Any) -> None:
+    def executing(connection: Connection, _cursor: object, statement: str, *_rest: object) -> None:
         if statement.lstrip().startswith(_WRITES):
             connection.info["wrote"] = statement.strip()
 
-    def committing(connection: Any) -> None:
+    def committing(connection: Connection) -> None:
         if wrote := connection.info.pop("wrote", None):
             before(f"commit {wrote.splitlines()[0]}")
 
-    def audited(what: str, arguments: tuple[Any, ...]) -> None:  # a hook that cannot be removed
-        if watching and what == "os.rename" and str(arguments[1]).startswith(f"{root}{os.sep}"):
+    # the hook cannot be removed
+    def audited(name: str, arguments: tuple[Any, ...]) -> None:
+        if watching and name == "os.rename" and str(arguments[1]).startswith(f"{root}{os.sep}"):
             before(f"rename {Path(arguments[1]).relative_to(root)}")
 
     for name in originals:
@@ -102,7 +104,7 @@ def watched(root: Path, before: Callable[[str], None]) -> Iterator[None]:
         event.remove(Engine, "commit", committing)
 
 
-def state(store: Store) -> dict[str, Any]:
+def state(store: Store) -> dict[str, object]:
     """Return all that is recorded, under its final names."""
     registry = store.registry
     models = sorted({row.model for row in registry.model_versions()})
@@ -187,7 +189,7 @@ def _record(version: str) -> Step:
     )
 
 
-def _specification(gates: tuple[str, ...] = ()) -> Any:
+def _specification(gates: tuple[str, ...] = ()) -> ModelSpecification:
     declared = [{"metric": metric, "min": 0} for metric in gates]
     return model_specification(MODEL, dataset="scenes", inputs="patch", gates=declared)
 
@@ -212,7 +214,7 @@ def _train_supervised(store: Store) -> object:
     return train_supervised(store, training_request(specification, run_id=f"sup{'0' * 29}"))
 
 
-def _row(store: Store, version: str) -> Any:
+def _row(store: Store, version: str) -> ModelVersion:
     return store.registry.model_versions(MODEL, data_version=version)[-1]
 
 

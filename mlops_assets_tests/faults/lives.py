@@ -35,7 +35,7 @@ class Life:
     Attributes:
         root: the workspace.
         temporary: the folder for temporary files of all who work on it.
-        copy: copies a workspace, and what it has elsewhere.
+        copy: copies a workspace, and its files outside of it.
         before: step → copy of the workspace.
         operations: step → its durable operations.
         states: step → state and files before and after it.
@@ -96,7 +96,7 @@ class Life:
             store.registry.close()
 
     def outcome(self, step: str, ended: Ended) -> str:
-        """Look at what a fault has left, run the step again, and look again.
+        """Check the state after a fault, run the step again, and check again.
 
         Return `held` or `repaired`.
 
@@ -134,7 +134,7 @@ def new_life(folder: Path, copy: Callable[[Path, Path], object] = shutil.copytre
     return life
 
 
-def _everything(root: Path, store: Store) -> tuple[dict[str, Any], set[str]]:
+def _everything(root: Path, store: Store) -> tuple[dict[str, object], set[str]]:
     return state(store), kept_files(root)
 
 

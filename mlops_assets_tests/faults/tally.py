@@ -82,7 +82,9 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
             if isinstance(report, pytest.TestReport) and _KIND in dict(report.user_properties):
                 tests.setdefault(report.nodeid, []).append(report)
     for reports in tests.values():
-        properties = {name: value for report in reports for name, value in report.user_properties}
+        properties: dict[str, Any] = {
+            name: value for report in reports for name, value in report.user_properties
+        }
         table.setdefault(properties[_KIND], Counter()).update(
             _counts(reports, properties.get(_COUNTS))
         )

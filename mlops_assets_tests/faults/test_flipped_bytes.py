@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -54,7 +53,7 @@ pytestmark = [
 class Places:
     """Workspaces in one bucket, each below a name of its own.
 
-    Each is opened anew, with an empty cache.
+    Each is opened afresh, with an empty cache.
     """
 
     bucket: FaultyBucket
@@ -109,7 +108,7 @@ def test_a_flipped_bit_is_never_used(faulty_s3: FaultyBucket, tmp_path: Path, ta
                 trial.outcome = _try(attempt, number, step, expected, places)
 
 
-def _try(place: str, number: int, step: Step, expected: dict[str, Any], places: Places) -> str:
+def _try(place: str, number: int, step: Step, expected: dict[str, object], places: Places) -> str:
     before = len(places.reads())
     places.bucket.faults.add("*", method="GET", flip=True, after=number, times=1)
     outcome = "held"
@@ -123,7 +122,7 @@ def _try(place: str, number: int, step: Step, expected: dict[str, Any], places: 
             assert any(name in str(error) for name in names), (
                 f"{key} is not named: {type(error).__name__}: {error}"
             )
-    places.bucket.faults.mend()
+    places.bucket.faults.clear()
     places.require_whole(place)
     with places.open(place) as store:
         if outcome == "repaired":

@@ -1,6 +1,6 @@
 """Eight processes that write one registry of SQLite: all that each has recorded is there, once.
 
-Nobody is refused.
+No writer is refused.
 """
 
 from __future__ import annotations
@@ -8,11 +8,13 @@ from __future__ import annotations
 import multiprocessing
 import os
 from collections.abc import Callable
-from typing import Any
+from multiprocessing.queues import Queue
 
 import pytest
 
+from mlops_assets.datasets.commit.commit import Commit
 from mlops_assets.registry import Registry
+from mlops_assets.store import Store
 from mlops_assets_tests import interpreter
 from mlops_assets_tests.faults.forks import DEADLINE
 from mlops_assets_tests.faults.tally import LONG
@@ -27,7 +29,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 @pytest.mark.faults("8 processes write SQLite")
 def test_what_eight_processes_record_at_once_is_all_there_and_nothing_twice(
-    land_table: Callable[..., Any], store: Any
+    land_table: Callable[..., Commit], store: Store
 ) -> None:
     land_table()
     interpreter.start_server()
@@ -63,7 +65,7 @@ def _run_id(number: int, turn: int) -> str:
     return f"{number}-{turn}"
 
 
-def _write(url: str, number: int, refused: Any) -> None:
+def _write(url: str, number: int, refused: Queue[str]) -> None:
     registry = Registry(url)
     try:
         for turn in range(ROUNDS):

@@ -5,8 +5,8 @@ from __future__ import annotations
 import multiprocessing
 import os
 import random
+from multiprocessing.synchronize import Event
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -71,7 +71,7 @@ def test_whenever_a_large_file_is_cut_off_nothing_of_it_stays(tmp_path: Path, ta
             assert kept_files(root) == {"folder/large.tif"}
 
 
-def _put_again_and_again(url: str, source: Path, begun: Any) -> None:
+def _put_again_and_again(url: str, source: Path, begun: Event) -> None:
     workspace = Workspace(url)
     begun.set()
     while True:

@@ -6,16 +6,16 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import uvicorn
+from starlette.types import ASGIApp
 
 from mlops_assets.serving.http_server import Limits, configuration
 from mlops_assets_tests.servers.processes import HOST, free_port
 
 
 @contextmanager
-def served(app: Any, limits: Limits | None = None) -> Iterator[str]:
+def served(app: ASGIApp, limits: Limits | None = None) -> Iterator[str]:
     """Serve an app; yield its address."""
     port = free_port()
     server = uvicorn.Server(configuration(app, HOST, port, limits))

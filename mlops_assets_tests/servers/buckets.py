@@ -17,11 +17,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 import obstore
 import pytest
-from obstore.store import from_url
+from obstore.store import ObjectStore, from_url
 
 from mlops_assets.storage import stores
 from mlops_assets_tests.servers.faults import FaultyProxy
@@ -58,7 +57,7 @@ class Bucket:
     server: BucketServer
 
     @property
-    def store(self) -> Any:
+    def store(self) -> ObjectStore:
         """The place as obstore sees it, not through the faults."""
         if self.url.startswith("s3:"):
             return from_url(self.url, config={"endpoint": self.server.endpoint})
@@ -89,7 +88,7 @@ class Bucket:
 
 @dataclass(frozen=True)
 class FaultyBucket(Bucket):
-    """A bucket with something on the way that misbehaves when told to: `faults`."""
+    """A bucket behind a proxy with faults on demand: `faults`."""
 
     faults: FaultyProxy
 
@@ -139,8 +138,8 @@ def gcs_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BucketServe
     (folder / CONTAINER).mkdir()
     with _serving_s3(folder) as endpoint:
         account = folder.with_suffix(".json")
-        nobody = {"client_email": "", "private_key": "", "private_key_id": ""}
-        account.write_text(json.dumps({"gcs_base_url": endpoint, "disable_oauth": True, **nobody}))
+        empty = {"client_email": "", "private_key": "", "private_key_id": ""}
+        account.write_text(json.dumps({"gcs_base_url": endpoint, "disable_oauth": True, **empty}))
         yield BucketServer(endpoint, {"GOOGLE_SERVICE_ACCOUNT": str(account)})
 
 
@@ -172,7 +171,7 @@ def prompt_retries(monkeypatch: pytest.MonkeyPatch) -> None:
 def faulty_s3(
     s3_server: BucketServer, prompt_retries: None, no_cloud: pytest.MonkeyPatch
 ) -> Iterator[FaultyBucket]:
-    """A new bucket whose server can be told to fail.
+    """A new bucket whose server fails on demand.
 
     `faulty_s3.faults.add("*/a.tif", status=500, times=2)`.
     """

@@ -63,7 +63,7 @@ class FaultyProxy:
             self._faults.append(fault)
         return fault
 
-    def mend(self) -> None:
+    def clear(self) -> None:
         """Behave from now on."""
         with self._lock:
             self._faults.clear()
@@ -123,7 +123,8 @@ class _Server(ThreadingHTTPServer):
     proxy: FaultyProxy
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        if not isinstance(sys.exc_info()[1], ConnectionError):  # a client that goes away is no news
+        # a client that disconnects is no error
+        if not isinstance(sys.exc_info()[1], ConnectionError):
             super().handle_error(request, client_address)
 
 

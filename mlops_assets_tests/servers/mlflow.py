@@ -41,7 +41,7 @@ def mlflow_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture
 def faulty_mlflow(mlflow_server: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[FaultyProxy]:
-    """The server behind a proxy that misbehaves when it is told to; requests are not repeated."""
+    """The server behind a proxy with faults on demand; requests are not repeated."""
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     with FaultyProxy(mlflow_server) as proxy:
         yield proxy

@@ -2,7 +2,7 @@
 
 Discovery and keys by HTTP, signed by the library that the platform checks with.
 
-`oidc-provider-mock` was looked at: its access tokens are not JSON Web Tokens, and it keeps one key
+`oidc-provider-mock` was considered: its access tokens are not JSON Web Tokens, and it keeps one key
 for its whole life.
 """
 
@@ -48,7 +48,7 @@ class OidcServer:
 
     Attributes:
         url: its address, and so the issuer.
-        keys: what it signs with; the first unless said otherwise.
+        keys: the keys it signs with; the first by default.
         published: what it publishes instead of its keys.
         configuration: members of its discovery document that are otherwise than they should be.
         asked: paths that were asked for, in their order.
@@ -64,7 +64,7 @@ class OidcServer:
     delay: float = 0.0
     down: bool = False
 
-    def claims(self, **changes: Any) -> dict[str, Any]:
+    def claims(self, **changes: Any) -> dict[str, object]:
         """Return claims of a good token; `changes` replace them, None removes one."""
         now = int(time.time())
         good = {
@@ -78,26 +78,29 @@ class OidcServer:
         return {name: value for name, value in {**good, **changes}.items() if value is not None}
 
     def token(
-        self, key: jwk.Key | None = None, header: dict[str, Any] | None = None, **changes: Any
+        self, key: jwk.Key | None = None, header: dict[str, str] | None = None, **changes: Any
     ) -> str:
         """Return a token that this issuer signs, with other claims."""
         key = key or self.keys[0]
         algorithm = {"RSA": "RS256", "EC": "ES256", "OKP": "Ed25519"}[key.key_type]
-        whole = {"alg": algorithm, **({"kid": key.kid} if key.get("kid") else {}), **(header or {})}
+        whole: dict[str, Any] = {"alg": algorithm}
+        if key.get("kid"):
+            whole["kid"] = key.kid
+        whole |= header or {}
         return jwt.encode(whole, self.claims(**changes), key, algorithms=[whole["alg"]])
 
     async def discover(self, request: Request) -> Response:
-        """Give the discovery document."""
+        """Return the discovery document."""
         return await self._answer(
             request, {"issuer": self.url, "jwks_uri": f"{self.url}/keys", **self.configuration}
         )
 
     async def give_keys(self, request: Request) -> Response:
-        """Give the keys."""
+        """Return the keys."""
         keys = {"keys": [key.as_dict(private=False) for key in self.keys]}
         return await self._answer(request, keys if self.published is None else self.published)
 
-    async def _answer(self, request: Request, document: Any) -> Response:
+    async def _answer(self, request: Request, document: object) -> Response:
         self.asked.append(request.url.path)
         await asyncio.sleep(self.delay)
         if isinstance(document, Response):

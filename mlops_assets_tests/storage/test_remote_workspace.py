@@ -54,7 +54,7 @@ def test_a_refused_read_names_the_key_the_place_and_what_to_do(
     assert faulty_s3.url in str(raised.value)
     _says_what_to_do(str(raised.value), status)
     assert "Debug source" not in str(raised.value)
-    faulty_s3.faults.mend()
+    faulty_s3.faults.clear()
     READS[read](workspace)
 
 
@@ -71,7 +71,7 @@ def test_a_refused_write_names_the_key_the_place_and_what_to_do_and_leaves_nothi
     assert ("objects/sha256" if write == "put_object" else "folder/a.bin") in str(raised.value)
     _says_what_to_do(str(raised.value), status)
     assert faulty_s3.paths() == []
-    faulty_s3.faults.mend()
+    faulty_s3.faults.clear()
     WRITES[write](workspace)
     assert len(faulty_s3.paths()) == 1
 
@@ -139,7 +139,7 @@ def test_half_an_answer_always_is_an_error_and_nothing_is_kept(
     with pytest.raises(StorageError, match=r"folder/a\.bin"):
         READS[read](workspace)
     assert not [path for path in workspace.cache.rglob("*") if path.is_file()]
-    faulty_s3.faults.mend()
+    faulty_s3.faults.clear()
     assert workspace.local_path("folder/a.bin", sha256_of(LONG)).read_bytes() == LONG
 
 

@@ -12,9 +12,10 @@ from mlops_assets.components.sensors.bucket_events import (
     changed_objects,
     concerns,
 )
+from mlops_assets.text.json_values import JsonObject
 
 
-def record(name: str, key: str, bucket: str = "survey") -> dict[str, Any]:
+def record(name: str, key: str, bucket: str = "survey") -> JsonObject:
     return {
         "eventVersion": "2.1",
         "eventSource": "aws:s3",

@@ -65,7 +65,7 @@ def test_new_data_is_asked_for_once_after_it_has_settled(
     assert daemon.tick() == [], "new data has not settled"
     clock[0] += 59
     land(folder, seed=1)
-    assert daemon.tick() == [], "it has changed, so it settles anew"
+    assert daemon.tick() == [], "it has changed, so it settles again"
     clock[0] += 59
     assert daemon.tick() == []
     assert daemon.reason == "new data, settling for 1 s more"
@@ -98,7 +98,7 @@ def test_a_file_that_is_gone_asks_for_a_commit_and_a_landing_that_is_empty_again
 
 
 @pytest.mark.services
-def test_a_bucket_that_cannot_be_listed_is_said_and_looked_at_again(
+def test_a_bucket_that_cannot_be_listed_is_reported_and_scanned_again(
     faulty_s3: FaultyBucket, instance: dg.DagsterInstance, store: Store
 ) -> None:
     source = {"url": f"{faulty_s3.url}/fields", "layout": "table", "table": {"label": "crop"}}
@@ -108,12 +108,12 @@ def test_a_bucket_that_cannot_be_listed_is_said_and_looked_at_again(
         faulty_s3.faults.add("*list-type=2*", status=status)
         assert daemon.tick() == []
         assert daemon.reason is not None and "could not be listed" in daemon.reason
-        faulty_s3.faults.mend()
+        faulty_s3.faults.clear()
     (request,) = daemon.tick()
     assert daemon.run(request)
     faulty_s3.faults.add("*list-type=2*", status=403)
     assert daemon.tick() == []
-    faulty_s3.faults.mend()
+    faulty_s3.faults.clear()
     assert daemon.tick() == [], "what was asked for before the failure is not asked for again"
     assert daemon.reason == "the landing has not changed"
     assert not daemon.landing_is_stale()
@@ -139,7 +139,7 @@ def test_a_bucket_that_is_as_it_once_was_is_committed_again(
     assert daemon.versions() == ["v1", "v2"]
 
 
-def test_names_that_cannot_be_committed_are_said_and_what_is_said_is_bounded(
+def test_names_that_cannot_be_committed_are_reported_in_a_bounded_message(
     folder: Path, instance: dg.DagsterInstance
 ) -> None:
     for number in range(200):
@@ -167,7 +167,7 @@ def test_the_cursor_stays_small(folder: Path, instance: dg.DagsterInstance) -> N
     assert len(daemon.cursor or "") < 300
 
 
-def test_the_source_shows_what_lies_there_and_when_the_landing_is_out_of_date(
+def test_the_source_has_the_present_files_and_reveals_a_landing_that_is_out_of_date(
     folder: Path, instance: dg.DagsterInstance
 ) -> None:
     daemon = LandingDaemon(table_specification(sensor=AT_ONCE), instance)
@@ -181,7 +181,7 @@ def test_the_source_shows_what_lies_there_and_when_the_landing_is_out_of_date(
     ), "Observe"
     assert not daemon.landing_is_stale(), "nothing has changed since it was committed"
     daemon.tick()
-    assert len(daemon.events) == 1, "what the sensor sees first is told"
+    assert len(daemon.events) == 1, "the first scan of the sensor is reported"
     daemon.tick()
     assert daemon.events == []
     assert not daemon.landing_is_stale()

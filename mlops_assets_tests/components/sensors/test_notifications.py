@@ -99,7 +99,8 @@ class Survey(LandingDaemon):
                 )
 
     def kept(self) -> dict[str, Any]:
-        return json.loads(self.cursor or "{}")
+        kept: dict[str, Any] = json.loads(self.cursor or "{}")
+        return kept
 
 
 @pytest.fixture

@@ -96,7 +96,7 @@ def test_a_static_catalogue_is_asked_for_when_an_item_or_a_file_changes(
     daemon = stac_daemon(str(tmp_path / "stac"), instance)
     assert len(daemon.tick()) == 1
     catalogue()
-    assert daemon.tick() == [], "the same Items, written anew"
+    assert daemon.tick() == [], "the same Items, written again"
     items[0]["properties"]["crop"] = "fallow"
     catalogue()
     assert len(daemon.tick()) == 1, "another class, and the same files"
@@ -134,6 +134,6 @@ def test_a_stac_api_is_asked_for_when_an_asset_changes(
     https_folder.faults.add("*/a.tif", status=404)
     assert daemon.tick() == []
     assert daemon.reason is not None and "could not be read: " in daemon.reason
-    https_folder.faults.mend()
+    https_folder.faults.clear()
     assert daemon.tick() == []
     assert daemon.reason == "the landing has not changed"

@@ -68,7 +68,7 @@ def test_a_landing_that_cannot_be_listed(
     with pytest.raises(StorageError, match=rf"{place.url}.*; .*{remedy}"):
         _commit(store, place)
     _nothing_published(store)
-    faulty_s3.faults.mend()
+    faulty_s3.faults.clear()
     assert _commit(store, place).created
 
 
@@ -81,7 +81,7 @@ def test_a_file_that_cannot_be_read_is_named_with_what_to_do(
         _commit(store, place)
     assert "Debug source" not in str(raised.value)
     _nothing_published(store)
-    faults.mend()
+    faults.clear()
     assert _commit(store, place).created
 
 
@@ -131,7 +131,7 @@ def test_half_a_file_always_is_refused_and_a_later_commit_succeeds(
     with pytest.raises(StorageError, match=r"b\.csv.*; "):
         _commit(store, place)
     _nothing_published(store)
-    faults.mend()
+    faults.clear()
     assert _commit(store, place).created
     _committed_as_landed(store)
 
@@ -143,7 +143,7 @@ def test_half_a_listing_is_never_taken_for_the_whole(faulty_s3: FaultyBucket, st
     with pytest.raises(StorageError, match=place.url):
         _commit(store, place)
     _nothing_published(store)
-    faulty_s3.faults.mend()
+    faulty_s3.faults.clear()
     assert _commit(store, place).created
     _committed_as_landed(store)
 
@@ -165,7 +165,7 @@ def test_a_workspace_that_cannot_be_written_publishes_nothing(
     with pytest.raises(StorageError, match=r"s3://.*; "):
         _commit(workspace)
     _nothing_published(workspace)
-    faulty_s3.faults.mend()
+    faulty_s3.faults.clear()
     assert _commit(workspace).version.version == "v1"
     _committed_as_landed(workspace)
 
@@ -197,7 +197,7 @@ def test_an_object_that_was_cut_on_its_way_is_not_read(
     faulty_s3.faults.add("*/objects/*", cut=True, method="GET")
     with pytest.raises(StorageError, match="objects/sha256"):
         committed.local_path("b.csv")
-    faulty_s3.faults.mend()
+    faulty_s3.faults.clear()
     assert committed.local_path("b.csv").read_bytes() == _table(1)
 
 

@@ -1,4 +1,4 @@
-"""The ground that landed data of tests lies on, and its classes."""
+"""The extent of the landed data of tests, and its classes."""
 
 from __future__ import annotations
 

@@ -56,7 +56,7 @@ class TestListingSource(ListingSourceContract):
 
 @pytest.mark.services
 @pytest.mark.parametrize("url", ["s3://no-such-bucket/landing", "az://no-such-container/landing"])
-def test_a_missing_bucket_is_reported_with_a_remedy(
+def test_a_missing_bucket_is_an_error_with_its_remedy(
     request: pytest.FixtureRequest, url: str, store: Store
 ) -> None:
     request.getfixturevalue(url[:2])
@@ -81,7 +81,7 @@ def test_neighbours_are_not_landed(bucket: Bucket) -> None:
         ("./y.csv", "fields/./"),
     ],
 )
-def test_a_key_that_is_not_a_path_is_named_with_a_remedy(
+def test_a_key_that_is_not_a_valid_path_is_named_with_the_remedy(
     raw_s3: RawBucket, key: str, named: str
 ) -> None:
     bucket, put = raw_s3
@@ -166,8 +166,8 @@ def test_a_landing_and_a_workspace_in_one_bucket(bucket: Bucket, tmp_path: Path)
     specification = table_specification()  # its landing is relative to the workspace
     version = commit(workspace, registry, specification).version
     assert not commit(workspace, registry, specification).created
-    elsewhere = Workspace(bucket.url, tmp_path / "cache of another machine")
-    committed = CommittedDataset.open(elsewhere, registry, Reference("fields", version.version))
+    other = Workspace(bucket.url, tmp_path / "cache of another machine")
+    committed = CommittedDataset.open(other, registry, Reference("fields", version.version))
     for path in ("a.csv", "b.csv"):
         assert committed.local_path(path).read_bytes() == (tmp_path / "tables" / path).read_bytes()
     assert {path.split("/")[0] for path in bucket.paths()} == {"landing", "objects", "datasets"}

@@ -361,7 +361,7 @@ def test_sync_catches_up_with_what_the_server_has_missed(
         with pytest.raises(StorageError, match="MLflow at http"):
             action()
     assert fault.times is None and client.get_experiment_by_name(recorded.model) is None
-    faulty_mlflow.mend()
+    faulty_mlflow.clear()
     # in the middle of a model
     faulty_mlflow.add("*mlflow-artifacts*", method="PUT", status=500, times=1)
     with pytest.raises(StorageError):

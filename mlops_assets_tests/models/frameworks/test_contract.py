@@ -86,7 +86,7 @@ def test_what_is_not_safe_or_onnx_cannot_express_is_refused(framework: str, tmp_
         adapter.save(unsafe, native)
 
 
-READ_ELSEWHERE = """
+PREDICT = """
 import sys
 from pathlib import Path
 import numpy as np
@@ -110,7 +110,9 @@ def test_another_process_reads_the_same_model(framework: str, tmp_path: Path) ->
     np.save(tmp_path / "X.npy", X)
     root = Path(__file__).parents[3]
     subprocess.run(
-        [sys.executable, "-c", READ_ELSEWHERE, framework, str(folder)], check=True, cwd=root
+        [sys.executable, "-c", PREDICT, framework, str(folder)],
+        check=True,
+        cwd=root,
     )
     with np.load(tmp_path / "outputs.npz") as found:
         np.testing.assert_array_equal(

@@ -158,7 +158,7 @@ def test_assets_that_cannot_be_read_are_named_and_nothing_is_published(
     with pytest.raises(MlopsError, match=r"(?s)images/b\.tif.*; "):
         _commit(store, api)
     assert store.registry.data_versions() == []
-    https_folder.faults.mend()
+    https_folder.faults.clear()
     assert _commit(store, api).created
 
 
