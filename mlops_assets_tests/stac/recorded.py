@@ -55,7 +55,7 @@ PACIFIC = {
 def record(store: Store, name: str, source: Mapping[str, Any], **declared: Any) -> CommittedDataset:
     """Commit and record what has landed.
 
-    A dataset's source is `landing/NAME` unless it says otherwise.
+    A dataset's source is `landing/NAME` unless declared otherwise.
     """
     split = {"method": "random", **HALVES, **declared.pop("split", {})}
     attributes = {

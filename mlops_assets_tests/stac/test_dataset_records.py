@@ -447,7 +447,7 @@ def test_a_declared_extent_fills_in_for_the_files(tmp_path: Path) -> None:
         assert "mlops:datetime_is" not in properties and "proj:transform" not in properties
     manifest = pq.read_table(store.workspace.local_path("datasets/photos/v1/manifest.parquet"))
     assert set(manifest["start_datetime"].to_pylist()) == {datetime(2020, 1, 1, tzinfo=UTC)}
-    # of a file nobody knows it
+    # the files themselves have no place
     assert manifest["geometry"].null_count == manifest["bbox"].null_count == 12
     found = collection(store, "photos")
     assert found["extent"] == {

@@ -299,9 +299,9 @@ def test_the_digest_depends_on_reading_options_but_not_on_the_location() -> None
         return digest_of(files_table("a"), samples, source)
 
     first = digest(url="landing/fields", layout="table", table={"label": "crop", "decimal": "."})
-    told = {"notifications": {"queue": "https://sqs/q"}, "files": ["a.csv"]}
+    watched = {"notifications": {"queue": "https://sqs/q"}, "files": ["a.csv"]}
     assert (
-        digest(url="s3://b/x", layout="table", table={"label": "crop", "decimal": "."}, **told)
+        digest(url="s3://b/x", layout="table", table={"label": "crop", "decimal": "."}, **watched)
         == first
     )
     assert digest(url="elsewhere", layout="table", table={"decimal": ".", "label": "crop"}) == first

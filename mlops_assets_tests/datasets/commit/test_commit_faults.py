@@ -36,7 +36,7 @@ pytestmark = pytest.mark.faults("a server refuses, fails, is slow or cuts off")
     ]
 )
 def place(request: pytest.FixtureRequest) -> Place:
-    """Three tables on a server that can be told to fail."""
+    """Three tables on a server that can be made to fail."""
     place = place_on(request.getfixturevalue(request.param))
     _land(place)
     return place

@@ -133,7 +133,7 @@ def test_only_new_files_are_opened(store: Store, landing: Path, opened: list[str
     assert set(opened) == {path_of(number) for number in range(COUNT)}
     opened.clear()
     assert not again(store).created
-    assert set(opened) <= {path_of(0)}  # one tells the names of the bands
+    assert set(opened) <= {path_of(0)}  # one file gives the names of the bands
     (landing / path_of(COUNT)).write_bytes(array(COUNT))
     (landing / path_of(3)).write_bytes(array(99))
     (landing / path_of(4)).unlink()
@@ -432,11 +432,11 @@ def test_of_two_processes_that_commit_at_once_one_makes_the_version_and_both_get
     processes = [start_committing(pause=0.05), start_committing(pause=0.05)]
     for process in processes:
         go(process)
-    told = [process.communicate()[0].splitlines()[-1].split() for process in processes]
-    assert [words[:2] for words in told] == [["committed", "v1"]] * 2
-    assert sorted(words[2] for words in told) == ["False", "True"]
+    outputs = [process.communicate()[0].splitlines()[-1].split() for process in processes]
+    assert [words[:2] for words in outputs] == [["committed", "v1"]] * 2
+    assert sorted(words[2] for words in outputs) == ["False", "True"]
     (row,) = store.registry.data_versions()
-    assert {words[3] for words in told} == {row.digest}
+    assert {words[3] for words in outputs} == {row.digest}
     assert sorted(store.workspace.list("datasets")) == [
         file.path for file in store.registry.files()
     ]

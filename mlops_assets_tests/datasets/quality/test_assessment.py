@@ -103,8 +103,8 @@ def test_assessing_again_gives_the_same_bytes(
     )
     pd.testing.assert_frame_equal(reused.counts, first.counts)
     for published, found in zip(reused.checks, first.checks, strict=True):
-        told = (published.name, published.passed, published.blocking, published.description)
-        assert told == (found.name, found.passed, found.blocking, found.description)
+        reported = (published.name, published.passed, published.blocking, published.description)
+        assert reported == (found.name, found.passed, found.blocking, found.description)
         assert published.values == {
             key: pytest.approx(value, rel=1e-6) if isinstance(value, float) else value
             for key, value in found.values.items()

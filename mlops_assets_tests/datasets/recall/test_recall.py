@@ -262,7 +262,7 @@ def test_a_table_comes_back_whole(
 
 
 @pytest.mark.parametrize(
-    ("splits", "classes", "error", "said"),
+    ("splits", "classes", "error", "message"),
     [
         (
             ["tset"],
@@ -284,9 +284,9 @@ def test_unknown_versions_splits_and_classes_cannot_be_recalled(
     splits: list[str] | None,
     classes: list[str] | None,
     error: type[MlopsError],
-    said: str,
+    message: str,
 ) -> None:
-    with pytest.raises(error, match=said):
+    with pytest.raises(error, match=message):
         recall(committed, target, splits, classes)
     assert not target.exists()
 
@@ -366,10 +366,12 @@ def test_other_files_of_the_same_name_are_all_reported_and_nothing_is_written(
     before = tree(target)
     with pytest.raises(
         Conflict, match=r"holds 2 other file\(s\) under names of tiles@v1; nothing was written"
-    ) as told:
+    ) as raised:
         recall(committed, target)
-    assert f"- {WHEAT}: has other bytes\n  - train/maize/1.npy: has other bytes" in str(told.value)
-    assert "--force" in str(told.value)
+    assert f"- {WHEAT}: has other bytes\n  - train/maize/1.npy: has other bytes" in str(
+        raised.value
+    )
+    assert "--force" in str(raised.value)
     assert tree(target) == before
     assert recall(committed, target, force=True).written
     assert tree(target) == images()
@@ -483,7 +485,7 @@ def test_a_folder_above_the_workspace_does_not_let_files_into_it(store: Store) -
 
 
 @pytest.mark.parametrize(
-    ("target", "said"),
+    ("target", "message"),
     [
         ("/sys/recalled", "/sys/recalled could not be written: access denied"),
         (
@@ -493,9 +495,9 @@ def test_a_folder_above_the_workspace_does_not_let_files_into_it(store: Store) -
     ],
 )
 def test_an_unwritable_target_is_reported(
-    committed: CommittedDataset, target: str, said: str
+    committed: CommittedDataset, target: str, message: str
 ) -> None:
-    with pytest.raises(StorageError, match=said):
+    with pytest.raises(StorageError, match=message):
         recall(committed, target)
 
 
@@ -521,13 +523,13 @@ def test_missing_and_truncated_objects_are_all_reported_and_nothing_is_written(
     damage(object_path(store, committed, "train/maize/1.npy"), b"short")
     with pytest.raises(
         IntegrityError, match=r"2 file\(s\) of tiles@v1 are not as they were committed"
-    ) as told:
+    ) as raised:
         recall(committed, target)
-    assert "nothing was written" in str(told.value)
-    assert "test/wheat/1.npy: " in str(told.value)
-    assert "train/maize/1.npy: " in str(told.value)
-    assert "has 5 bytes, not" in str(told.value)
-    assert "--rehash" in str(told.value)
+    assert "nothing was written" in str(raised.value)
+    assert "test/wheat/1.npy: " in str(raised.value)
+    assert "train/maize/1.npy: " in str(raised.value)
+    assert "has 5 bytes, not" in str(raised.value)
+    assert "--rehash" in str(raised.value)
     assert not target.exists()
 
 
@@ -538,9 +540,9 @@ def test_a_tampered_object_is_reported_when_it_is_copied_and_the_rest_is_written
         damage(object_path(store, committed, path))
     with pytest.raises(
         IntegrityError, match=r"2 file\(s\) of tiles@v1 .* 10 of 12 files are in"
-    ) as told:
+    ) as raised:
         recall(committed, target, copy=True)
-    assert "test/wheat/1.npy: " in str(told.value)
+    assert "test/wheat/1.npy: " in str(raised.value)
     assert tree(target) == {
         p: c for p, c in images().items() if p not in (WHEAT, "train/maize/1.npy")
     }

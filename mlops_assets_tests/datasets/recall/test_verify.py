@@ -1,6 +1,6 @@
 """Verifying a data version.
 
-Whatever is not as it was published is told, all of it, and nothing else is.
+Everything that is not as it was published is reported, and nothing else.
 """
 
 from __future__ import annotations

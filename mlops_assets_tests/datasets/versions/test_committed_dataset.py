@@ -1,4 +1,4 @@
-"""A committed version says what was committed, and notices tampering before anything is used."""
+"""A committed version has what was committed, and detects tampering before anything is used."""
 
 from __future__ import annotations
 

@@ -118,7 +118,7 @@ def test_a_constant_band_has_a_histogram_too() -> None:
 
 
 @pytest.mark.parametrize(
-    ("missing", "saturated", "said"),
+    ("missing", "saturated", "message"),
     [
         (0.1, 0.01, None),
         (0.11, 0.0, "11.0% of f is missing"),
@@ -126,14 +126,14 @@ def test_a_constant_band_has_a_histogram_too() -> None:
     ],
 )
 def test_bands_with_too_little_in_them_are_warned_of(
-    missing: float, saturated: float, said: str | None
+    missing: float, saturated: float, message: str | None
 ) -> None:
     values = np.linspace(0, 250, 1000).round()
     values[: int(saturated * 1000)] = 255
     values[len(values) - int(missing * 1000) :] = np.nan
     found = values_check(described(values, 255), QualityThresholds(max_saturated=0.015))
-    assert (found.passed, found.blocking) == (said is None, False)
-    assert said is None or said in found.description
+    assert (found.passed, found.blocking) == (message is None, False)
+    assert message is None or message in found.description
 
 
 def test_a_column_that_a_few_texts_keep_from_being_a_feature_is_warned_of() -> None:

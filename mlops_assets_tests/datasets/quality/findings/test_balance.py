@@ -54,7 +54,7 @@ def test_what_chance_gives_is_what_drawing_gives() -> None:
 
 
 @pytest.mark.parametrize(
-    ("train", "test", "said"),
+    ("train", "test", "message"),
     [
         ([1000, 1000], [500, 500], None),
         ([1000, 1000], [620, 380], "12.0% of test"),
@@ -64,11 +64,11 @@ def test_what_chance_gives_is_what_drawing_gives() -> None:
     ],
 )
 def test_unequal_classes_and_splits_are_warned_of(
-    train: list[int], test: list[int], said: str | None
+    train: list[int], test: list[int], message: str | None
 ) -> None:
     found = balance_check(counts(train, test), QualityThresholds())
-    assert (found.passed, found.blocking) == (said is None, False)
-    assert said is None or said in found.description
+    assert (found.passed, found.blocking) == (message is None, False)
+    assert message is None or message in found.description
 
 
 def test_numbers_have_no_balance() -> None:
@@ -83,17 +83,17 @@ def test_a_class_that_misses_a_split_is_named() -> None:
 
 
 @pytest.mark.parametrize(
-    ("labels", "said"),
+    ("labels", "message"),
     [(["1", "2", "2"], None), (["1", "3", "2"], "labels 3 are no class"), (["1", "1", "1"], None)],
 )
-def test_labels_are_declared_classes(labels: list[str], said: str | None) -> None:
+def test_labels_are_declared_classes(labels: list[str], message: str | None) -> None:
     found = labels_check(
         pd.Series(labels),
         CLASSES,  # type: ignore[arg-type]
         counts([1, 1], [1, 0]),
     )
-    assert (found.passed, found.blocking) == (said is None, True)
-    assert said is None or said in found.description
+    assert (found.passed, found.blocking) == (message is None, True)
+    assert message is None or message in found.description
 
 
 def test_a_class_without_training_sample_blocks() -> None:

@@ -131,7 +131,7 @@ def test_of_many_samples_the_same_ones_are_compared(monkeypatch: pytest.MonkeyPa
 
 
 @pytest.mark.parametrize(
-    ("within", "near", "contradicting", "said"),
+    ("within", "near", "contradicting", "message"),
     [
         (0.1, 0.01, 0, None),
         (0.11, 0.0, 0, "11.0% of train are copies"),
@@ -140,13 +140,13 @@ def test_of_many_samples_the_same_ones_are_compared(monkeypatch: pytest.MonkeyPa
     ],
 )
 def test_too_many_copies_are_warned_of(
-    within: float, near: float, contradicting: int, said: str | None
+    within: float, near: float, contradicting: int, message: str | None
 ) -> None:
     exact = ExactCopies(10, {"train": within}, {}, 0, contradicting)
     close = duplicates.NearCopies(0.1, {}, {"test": near}, {}, 10)
     found = duplicates_check(exact, close, QualityThresholds())
-    assert (found.passed, found.blocking) == (said is None, False)
-    assert said is None or said in found.description
+    assert (found.passed, found.blocking) == (message is None, False)
+    assert message is None or message in found.description
 
 
 # descriptors

@@ -18,7 +18,7 @@ from mlops_assets.datasets.specification.dataset import QualityThresholds
 def crops(
     seed: int = 0, rows: int = 600
 ) -> tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.int64]]:
-    """Features, classes and fields of samples of four crops that are mostly easy to tell."""
+    """Features, classes and fields of samples of four crops that are mostly easy to separate."""
     rng = np.random.default_rng(seed)
     fields = np.arange(rows) // 10
     y = rng.integers(0, 4, fields.max() + 1)[fields]
@@ -60,15 +60,15 @@ def test_hard_samples_are_left_in_peace() -> None:
     found = suspect_classes(X, y, fields)
     assert found is not None
     assert found.agreement < 0.8
-    assert found.share < 0.02  # confident learning alone says 0.17
+    assert found.share < 0.02  # confident learning alone gives 0.17
 
 
 def test_a_field_that_is_wrong_as_a_whole_is_found_as_its_samples_do_not_help_each_other() -> None:
     X, y, fields = crops()
     own = fields == 7
     # alike in a way of their own
-    looks = np.random.default_rng(1).normal(0, 0.1, (len(X), 2)) + own[:, None]
-    X = np.concatenate([X, looks], axis=1).astype(np.float32)
+    noise = np.random.default_rng(1).normal(0, 0.1, (len(X), 2)) + own[:, None]
+    X = np.concatenate([X, noise], axis=1).astype(np.float32)
     given = y.copy()
     given[own] = (y[own] + 2) % 4
     found, alone = suspect_classes(X, given, fields), suspect_classes(X, given, None)

@@ -37,7 +37,7 @@ UTM31, UTM32, DEGREES = "EPSG:32631", "EPSG:32632", "EPSG:4326"
 
 
 def samples_at(places: list[tuple[str, int, int]], splits: str) -> pd.DataFrame:
-    """Samples at (path, row, column), with splits from letters; where on the Earth is not said."""
+    """Samples at (path, row, column), with splits from letters; without a place on the Earth."""
     names = {"t": "train", "v": "validation", "e": "test"}
     return pd.DataFrame(places, columns=["path", "row", "column"]).assign(
         split=[names[letter] for letter in splits],
