@@ -35,8 +35,7 @@ def external_run(
 ) -> AbstractContextManager[ExternalRun]:
     """Record a run of this process.
 
-        with external_run("crop_cnn", "fields@v2", {"epochs": 30}, seed=0, task="classification") as
-        run:
+        with external_run("crop_cnn", "fields@v2", {"epochs": 30}, task="classification") as run:
             X, y = run.data.arrays("train")
             run.log({"loss": loss}, step)
             run.model(model)

@@ -57,7 +57,8 @@ class Step:
 
     def reach(self, done: int, note: str = "") -> None:
         """Set the number of units done, for work that is observed rather than counted."""
-        self.done, self.note = done, note
+        self.done = done
+        self.note = note
         self._note_first()
 
     def _note_first(self) -> None:

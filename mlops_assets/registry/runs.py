@@ -97,12 +97,10 @@ class Runs(RegistrySession):
             _require_unfinished(run)
             session.execute(delete(Point).where(Point.run_id == run_id, Point.seq >= first_seq))
             _forget_documents(session, run_id)
-            run.status, run.error, run.finished, run.attempts = (
-                "running",
-                None,
-                None,
-                run.attempts + 1,
-            )
+            run.status = "running"
+            run.error = None
+            run.finished = None
+            run.attempts += 1
             for name, value in changes.items():
                 setattr(run, name, value)
             return run
@@ -169,13 +167,8 @@ class Runs(RegistrySession):
         with self.transaction("put run", Role.SCIENTIST) as session:
             found = session.get(Run, run.run_id)
             if found is not None:
-                run.model_version, run.metrics = (
-                    found.model_version,
-                    {
-                        **found.metrics,
-                        **run.metrics,
-                    },
-                )
+                run.model_version = found.model_version
+                run.metrics = {**found.metrics, **run.metrics}
             session.merge(run)
             if points is not None:
                 session.execute(delete(Point).where(Point.run_id == run.run_id))

@@ -197,7 +197,8 @@ class Workspace:
         Raises:
             StorageError: it is not there or cannot be read.
         """
-        digest, size = hashlib.sha256(), 0
+        digest = hashlib.sha256()
+        size = 0
         with self._reading(key):
             for chunk in obstore.get(self._store, key).stream(min_chunk_size=_CHUNK):
                 digest.update(chunk)

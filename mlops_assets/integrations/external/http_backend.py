@@ -314,9 +314,11 @@ def send_request(client: httpx.Client, request: httpx.Request) -> httpx.Response
         return response
     try:
         document = response.json()
-        detail, kind = str(document["detail"]), document.get("error")
+        detail = str(document["detail"])
+        kind = document.get("error")
     except (ValueError, LookupError, TypeError):
-        detail, kind = f"{response.status_code} {response.text[:200]}", None
+        detail = f"{response.status_code} {response.text[:200]}"
+        kind = None
     if response.status_code in UNAVAILABLE:
         raise StorageError(f"{client.base_url} is unavailable: {detail}")
     if response.status_code == HTTPStatus.UNAUTHORIZED:

@@ -188,7 +188,8 @@ class _Importer:
         """Record the imported state of a run, and publish its documents if it has ended."""
         registry = self.store.registry
         last = registry.run(run.run_id)
-        last.finished, last.tags = run.finished, {**run.tags, read_run.STATE: state}
+        last.finished = run.finished
+        last.tags = {**run.tags, read_run.STATE: state}
         made = next(iter(registry.model_versions(run.model, run_id=run.run_id)), None)
         with publication(self.store.workspace, registry) as publishing:
             if last.status != "running":

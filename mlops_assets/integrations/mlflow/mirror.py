@@ -24,7 +24,9 @@ from mlops_assets.registry.store import now
 from mlops_assets.store import Store
 from mlops_assets.text.secret_urls import redacted
 
-_METRICS, _OTHERS = 1000, 100  # of one batch, at most
+# of one batch, at most
+_METRICS = 1000
+_OTHERS = 100
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,8 @@ def mirror_run(store: Store, tracking_uri: str, run_id: str) -> Mirrored:
         NotFound: there is no such run.
         StorageError: the server cannot be reached, or refuses.
     """
-    run, client = store.registry.run(run_id), open_client(tracking_uri)
+    run = store.registry.run(run_id)
+    client = open_client(tracking_uri)
     if (why := _not_mirrored(run)) is not None:
         return Mirrored(run.run_id, run.model, "skipped", detail=why)
     with explained(tracking_uri), store.registry.lock(f"mlflow-{run.model}"):
@@ -147,7 +150,9 @@ class _Mirror:
     def __init__(
         self, store: Store, client: MlflowClient, tracking_uri: str, experiment: str
     ) -> None:
-        self._store, self._client, self._experiment = store, client, experiment
+        self._store = store
+        self._client = client
+        self._experiment = experiment
         self._pages = f"{redacted(tracking_uri)}/#/experiments/{experiment}/runs"
 
     def run(self, run: Run, found: Sequence[MlflowRun]) -> Mirrored:
@@ -201,7 +206,8 @@ class _Mirror:
 
     def _describe(self, run: Run, row: ModelVersion | None, there: MlflowRun) -> None:
         """Send the parameters, tags and metrics that the server lacks, and how the run ended."""
-        client, mlflow_run = self._client, there.info.run_id
+        client = self._client
+        mlflow_run = there.info.run_id
         names = mapping.allowed_names(run.parameters)
         texts = {
             names[name]: mapping.parameter_text(value) for name, value in run.parameters.items()
@@ -229,7 +235,8 @@ class _Mirror:
                 ]
                 client.log_batch(mlflow_run, metrics=series)
             client.set_tag(mlflow_run, mapping.POINTS, str(len(points)))
-        final, at = mapping.final_metrics(run, row, names), mapping.milliseconds(now())
+        final = mapping.final_metrics(run, row, names)
+        at = mapping.milliseconds(now())
         allowed = mapping.allowed_names(final)
         once = [
             Metric(allowed[name], value, at, 0)

@@ -65,9 +65,11 @@ def run_of(there: MlflowRun, model: str, data: DataVersion, page: str) -> Run:
         data: the data version that it was trained on.
         page: URL of the run in MLflow's pages.
     """
-    info, tags = there.info, there.data.tags
+    info = there.info
+    tags = there.data.tags
     parameters = {name: parameter_of(text) for name, text in there.data.params.items()}
-    commit, status = tags.get("mlflow.source.git.commit"), _STATUS.get(info.status, "running")
+    commit = tags.get("mlflow.source.git.commit")
+    status = _STATUS.get(info.status, "running")
     own = {name: text for name, text in tags.items() if name != HISTORY}
     seed = next((parameters[name] for name in ("seed", "random_state") if name in parameters), 0)
     return Run(

@@ -32,7 +32,8 @@ class Publication:
     """
 
     def __init__(self, workspace: Workspace, registry: Registry) -> None:
-        self._workspace, self._registry = workspace, registry
+        self._workspace = workspace
+        self._registry = registry
         self.files: list[FileStat] = []
 
     def put(self, key: str, content: bytes | Path) -> FileStat:
@@ -108,7 +109,8 @@ def _complete(workspace: Workspace, registry: Registry) -> dict[str, IntegrityEr
     A file that is no longer published, as a document of a run that is resumed, is dropped with its
     content.
     """
-    staged, damaged = registry.staged(), {}
+    staged = registry.staged()
+    damaged = {}
     for path, sha256 in {file.path: file.sha256 for file in registry.files_at(*staged)}.items():
         try:
             workspace.move(staged[path], path, sha256)

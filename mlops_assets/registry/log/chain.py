@@ -97,7 +97,8 @@ def points_digest(points: Iterable[tuple[int, str, int, float, float]]) -> dict[
     Points are (seq, name, step, value, logged), by seq.
     """
     encode = json.JSONEncoder(ensure_ascii=False).encode
-    digest, count = hashlib.sha256(), 0
+    digest = hashlib.sha256()
+    count = 0
     for seq, name, step, value, logged in points:
         digest.update(encode([seq, name, step, float(value), float(logged)]).encode())
         digest.update(b"\n")

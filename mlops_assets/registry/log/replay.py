@@ -112,7 +112,8 @@ def replay(entries: Iterable[tuple[int, str, str]]) -> Replayed:
             if entry.seq != seq or entry.previous != found.sha256:
                 found.problems.append(f"entry {seq} of the log does not follow the one before it")
             _apply(found, entry)
-        found.seq, found.sha256 = seq, actual
+        found.seq = seq
+        found.sha256 = actual
         if not found.problems:
             found.whole = seq
         found.heads[seq] = actual

@@ -164,7 +164,8 @@ class _Translation:
             raise self._refused("it is nested too deeply") from None
 
     def order(self, sort: str) -> list[ColumnElement[Any]]:
-        name, descending = sort.removeprefix("-"), sort.startswith("-")
+        name = sort.removeprefix("-")
+        descending = sort.startswith("-")
         found = field(name)
         several: list[Kind | None] = (
             ["number"] if found.column in NUMBERS_ONLY else ["number", "text", "truth"]
@@ -190,7 +191,8 @@ class _Translation:
             return self.value(node, "truth") == truth(True)
         if not isinstance(node, _Operation):
             raise self._refused(f"{_shown(node)} is not a comparison")
-        operator, arguments = node.operator, node.arguments
+        operator = node.operator
+        arguments = node.arguments
         if operator in ("and", "or"):
             joined = and_ if operator == "and" else or_
             return joined(*(self.condition(argument) for argument in arguments))

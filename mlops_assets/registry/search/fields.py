@@ -133,7 +133,8 @@ def field(name: str) -> Field:
     document, dot, rest = name.partition(".")
     column = DOCUMENTS.get(document) if dot else None
     if column is None:
-        column, rest = "metrics", name
+        column = "metrics"
+        rest = name
     keys = tuple(rest.split(".")) if column in NESTED else (rest,)
     if not all(keys) or any(character in rest for character in '"\\\0'):
         raise SpecificationError(
@@ -181,10 +182,8 @@ def _in_sqlite_at(
     column: Document, path: tuple[str, ...], kind: Kind | None, numeric: bool
 ) -> ColumnElement[Any]:
     where = "$" + "".join(f'."{part}"' for part in path)
-    held, value = (
-        func.json_type(column, where, type_=String),
-        func.json_extract(column, where, type_=Text),
-    )
+    held = func.json_type(column, where, type_=String)
+    value = func.json_extract(column, where, type_=Text)
     if kind == "number":
         number = func.json_extract(column, where, type_=Float)
         if numeric:
