@@ -19,14 +19,14 @@ from mlops_assets.datasets.readers.table_roles import type_of
 from mlops_assets.datasets.versions.committed_dataset import CommittedDataset
 from mlops_assets.datasets.versions.contents import bands_read
 from mlops_assets.datasets.versions.manifest import DATA_TYPES
-from mlops_assets.stac.item_files import FileRow
+from mlops_assets.stac.item_files import ManifestRow
 
 LABEL_PROPERTY = "mlops:label"  # the class or number of a whole image
 TASKS = {"window": "segmentation"}
 
 
 def raster_fields(
-    committed: CommittedDataset, row: FileRow, offset: int | None
+    committed: CommittedDataset, row: ManifestRow, offset: int | None
 ) -> dict[str, object]:
     """Return what is known of a raster's bands and pixel values.
 

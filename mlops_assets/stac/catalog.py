@@ -35,7 +35,7 @@ from mlops_assets.storage import FileStat, Workspace, sha256_of
 if TYPE_CHECKING:
     import pystac
 
-    from mlops_assets.stac.item_files import FileRow
+    from mlops_assets.stac.item_files import ManifestRow
 
 
 class Record(TypedDict):
@@ -239,7 +239,9 @@ def add_thumbnail(assets: Mapping[str, dict[str, object]], preferred: Iterable[s
         assets[chosen]["roles"] = ["thumbnail", "graphic"]
 
 
-def file_asset(source: str, row: FileRow, roles: list[str], **extra: object) -> dict[str, object]:
+def file_asset(
+    source: str, row: ManifestRow, roles: list[str], **extra: object
+) -> dict[str, object]:
     """Return an asset for a file of a manifest, in the object store or kept by reference."""
     path = row["path"]
     if _LOCAL_PATH.fullmatch(path):

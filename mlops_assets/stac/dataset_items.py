@@ -37,7 +37,7 @@ from mlops_assets.stac.catalog import (
     link,
 )
 from mlops_assets.stac.extents import footprint, known_bbox, times, true_footprint
-from mlops_assets.stac.item_files import FileRow, ItemFiles, groups
+from mlops_assets.stac.item_files import ItemFiles, ManifestRow, groups
 
 # values of `ml-aoi:split`
 STAC_SPLITS = {
@@ -233,7 +233,7 @@ def extensions(document: dict[str, object]) -> list[str]:
     return sorted(found)
 
 
-def _projection(row: FileRow) -> dict[str, object]:
+def _projection(row: ManifestRow) -> dict[str, object]:
     """The fields of the projection extension, as far as they are known."""
     if row["height"] is None:
         return {}

@@ -18,7 +18,7 @@ import shapely
 from mlops_assets.datasets.versions.committed_dataset import CommittedDataset
 from mlops_assets.datasets.versions.extents import Interval, declared_interval, enclosing
 from mlops_assets.datasets.versions.manifest import footprints
-from mlops_assets.stac.item_files import FileRow, main_files
+from mlops_assets.stac.item_files import ManifestRow, main_files
 
 WHOLE_WORLD = [-180.0, -90.0, 180.0, 90.0]
 
@@ -41,7 +41,7 @@ def plain_geometry(geometry: shapely.Geometry) -> dict[str, object]:
     return {"type": mapping["type"], "coordinates": lists(mapping["coordinates"])}
 
 
-def true_footprint(row: FileRow) -> dict[str, object] | None:
+def true_footprint(row: ManifestRow) -> dict[str, object] | None:
     """Return the outline of one raster from its corners, else its bounding box."""
     from rasterio import Affine
     from rasterio.transform import xy
@@ -69,7 +69,7 @@ def known_bbox(committed: CommittedDataset) -> list[float] | None:
 
 
 def known_interval(
-    committed: CommittedDataset, rows: Sequence[FileRow] | None = None
+    committed: CommittedDataset, rows: Sequence[ManifestRow] | None = None
 ) -> Interval | None:
     """Return the first and the last time of files.
 
@@ -98,7 +98,7 @@ def known_interval(
 
 
 def times(
-    committed: CommittedDataset, published: datetime, rows: Sequence[FileRow] | None = None
+    committed: CommittedDataset, published: datetime, rows: Sequence[ManifestRow] | None = None
 ) -> dict[str, object]:
     """Return an Item's time properties.
 

@@ -16,7 +16,7 @@ from mlops_assets.datasets.versions.committed_dataset import CommittedDataset
 from mlops_assets.datasets.versions.manifest import MAIN_ROLES, item_id
 
 
-class FileRow(TypedDict):
+class ManifestRow(TypedDict):
     """One row of the manifest; None where unknown. `FILE_COLUMNS` documents the fields."""
 
     path: str
@@ -53,8 +53,8 @@ class ItemFiles:
     """
 
     name: str
-    main: list[FileRow] = field(default_factory=list)
-    others: list[FileRow] = field(default_factory=list)
+    main: list[ManifestRow] = field(default_factory=list)
+    others: list[ManifestRow] = field(default_factory=list)
 
     @property
     def path(self) -> str:
@@ -67,7 +67,7 @@ class ItemFiles:
         return [row["path"] for row in (*self.main, *self.others)]
 
     @property
-    def labels(self) -> list[FileRow]:
+    def labels(self) -> list[ManifestRow]:
         """The label files, without what belongs to them."""
         return [row for row in self.others if row["role"] == "labels"]
 
@@ -118,6 +118,6 @@ def groups(
         yield ItemFiles(item_id(row["path"]), [row])
 
 
-def _plain(rows: pd.DataFrame) -> list[FileRow]:
+def _plain(rows: pd.DataFrame) -> list[ManifestRow]:
     known = rows.astype(object).where(rows.notna(), None)
-    return cast(list[FileRow], known.to_dict("records"))
+    return cast(list[ManifestRow], known.to_dict("records"))

@@ -22,7 +22,7 @@ from mlops_assets.datasets.versions.committed_dataset import CommittedDataset
 from mlops_assets.paths import dataset_record_folder, object_key, version_folder
 from mlops_assets.stac.catalog import relative
 from mlops_assets.stac.extents import known_bbox, known_interval, text
-from mlops_assets.stac.item_files import FileRow, ItemFiles, groups
+from mlops_assets.stac.item_files import ItemFiles, ManifestRow, groups
 
 TRAINING_DML = "training-dml.json"
 TRAINING_TYPES = {"train": "training", "validation": "validation", "test": "test"}
@@ -248,6 +248,6 @@ def _identity(committed: CommittedDataset) -> str:
     return f"{committed.row.dataset}-{committed.row.version}"
 
 
-def _urls(committed: CommittedDataset, rows: Sequence[FileRow]) -> list[str]:
+def _urls(committed: CommittedDataset, rows: Sequence[ManifestRow]) -> list[str]:
     key = document_key(committed)
     return [row["href"] or relative(key, object_key(row["sha256"])) for row in rows]
