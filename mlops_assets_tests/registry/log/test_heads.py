@@ -115,5 +115,5 @@ def test_heads_are_left_elsewhere_while_the_log_contains_the_last(
 def test_a_place_for_heads_in_the_workspace_is_refused(tmp_path: Path) -> None:
     settings = Settings.from_environment({"MLOPS_LOG_HEAD": "heads"}, tmp_path)
     assert settings.log_head == (tmp_path / "heads").as_uri()
-    with pytest.raises(SettingsError, match="lies in the workspace"):
+    with pytest.raises(SettingsError, match="is in the workspace"):
         Settings.from_environment({"MLOPS_LOG_HEAD": "workspace/heads"}, tmp_path)
