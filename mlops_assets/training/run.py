@@ -40,8 +40,8 @@ class TrainingRun:
 
     Attributes:
         run_id: identifier of the run.
-        seed: seed of the run. Python and NumPy are seeded already, and so is PyTorch if the
-            trainer's module imports it or has `FRAMEWORK = "pytorch"`.
+        seed: seed of the run. Python and NumPy are seeded already, and so is PyTorch unless the
+            trainer's module names another framework by `FRAMEWORK`.
         directory: a scratch folder, removed after the run.
         rank: number of this process among `world_size`, 0 if it is the only one; only rank 0 logs
             and saves checkpoints.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import random
 import sys
 
@@ -12,18 +13,20 @@ PYTORCH = "pytorch"
 
 
 def seed_everything(seed: int, framework: str | None = None) -> None:
-    """Seed Python, NumPy and, where it is used, PyTorch.
+    """Seed Python, NumPy and PyTorch.
 
-    PyTorch takes seconds to import, so it is only seeded if it is loaded already or is the
-    framework of the trainer.
+    PyTorch takes seconds to import: where it is not loaded yet, trainers of other frameworks do
+    without it.
 
     Args:
         seed: the seed; NumPy takes its last 32 bits.
-        framework: the framework that the trainer's module names by `FRAMEWORK`, if it does.
+        framework: the framework that the trainer's module names by `FRAMEWORK`; None if it names
+            none, and may import PyTorch later.
     """
     random.seed(seed)
     np.random.seed(seed % 2**32)
-    if framework == PYTORCH or torch_loaded():
+    wanted = framework in (PYTORCH, None) and importlib.util.find_spec("torch") is not None
+    if wanted or torch_loaded():
         import torch
 
         torch.manual_seed(seed)

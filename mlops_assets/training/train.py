@@ -6,7 +6,6 @@ starts a process for it, see `process.supervisor`.
 
 from __future__ import annotations
 
-import logging
 import os
 import socket
 import time
@@ -37,10 +36,8 @@ from mlops_assets.training.process.resource_usage import Usage
 from mlops_assets.training.request import Pruning, TrainingRequest
 from mlops_assets.training.resume import checkpoint_note, close_abandoned_runs, start_or_resume
 from mlops_assets.training.run import Execution, TrainingRun, Watcher
-from mlops_assets.training.seeds import PYTORCH, seed_everything, torch_loaded
+from mlops_assets.training.seeds import seed_everything
 from mlops_assets.training.trainers import Trainer, load_trainer
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -166,16 +163,6 @@ def _pruner(store: Store, model: str, pruning: Pruning) -> Watcher:
     return pruner(store.registry, model, pruning)
 
 
-def _warn_of_unseeded_torch(model: object, trainer: str) -> None:
-    if "torch" in {base.__module__.partition(".")[0] for base in type(model).__mro__}:
-        log.warning(
-            "PyTorch was not seeded, as trainer %s imports it in its function only; write"
-            ' FRAMEWORK = "%s" in its module, so that equal seeds give equal models',
-            trainer,
-            PYTORCH,
-        )
-
-
 def _fit(
     store: Store,
     specification: ModelSpecification,
@@ -198,15 +185,12 @@ def _fit(
     try:
         with usage:
             seed_everything(run.seed, work.trainer.framework)
-            torch_seeded = torch_loaded()
             try:
                 with handle.phase("fit"), explained_memory(run.parameters, handle.device):
                     model = work.fit(handle)
             finally:
                 # what was logged before a failure explains it best
                 points.close()
-            if not torch_seeded:
-                _warn_of_unseeded_torch(model, specification.trainer)
             saving = handle.phase("save")
             finished = FinishedRun(run, work.data, handle.figures, facts)
             return publish_trained(store, specification, finished, model, saving)

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from mlops_assets.datasets.loading.training_data import TrainingData
     from mlops_assets.training.run import TrainingRun
 
+FRAMEWORK = "keras"
+
 
 class Params(Strict):
     """Parameters of `train`."""

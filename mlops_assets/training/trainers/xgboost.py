@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from mlops_assets.datasets.loading.training_data import TrainingData
     from mlops_assets.training.run import TrainingRun
 
+FRAMEWORK = "xgboost"
 OBJECTIVES = ("binary:logistic", "multi:softprob", "reg:squarederror")
 
 
