@@ -95,9 +95,11 @@ def test_another_outcome_is_reported_with_its_difference(store: Store, row: Mode
         match.what: (match.recorded, match.now) for match in found.metrics if not match.equal
     }
     assert different["elsewhere"] == (1.0, None)
-    assert different["accuracy"][0] == metrics["accuracy"]
-    assert different["accuracy"][1] < different["accuracy"][0]
-    assert found.document()["artefacts"][0]["equal"] is False
+    recorded, now = different["accuracy"]
+    assert recorded == metrics["accuracy"]
+    assert recorded is not None and now is not None and now < recorded
+    document: dict[str, Any] = found.document()
+    assert document["artefacts"][0]["equal"] is False
 
 
 @pytest.mark.slow
@@ -149,7 +151,7 @@ def test_another_declaration_is_named(
 
 
 def test_other_packages_are_named_but_do_not_hinder(store: Store, row: ModelVersion) -> None:
-    document = provenance.environment()
+    document: dict[str, Any] = provenance.environment()
     packages = {**document["packages"], "numpy": "1.0", "gone": "2.0"}
     del packages["scikit-learn"]
     recorded = {"python": "3.9.1", "packages": packages}

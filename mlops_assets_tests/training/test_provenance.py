@@ -12,6 +12,7 @@ import socket
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -141,13 +142,13 @@ def test_moving_a_folder_does_not_change_its_source(trainer: Path, tmp_path: Pat
 
 
 def test_environment_names_python_and_packages() -> None:
-    found = environment()
+    found: dict[str, Any] = environment()
     assert re.fullmatch(r"3\.\d+\.\d+.*", found["python"])
     assert {"numpy", "torch", "scikit-learn", "mlops-assets"} <= found["packages"].keys()
 
 
 def test_hardware_names_the_machine() -> None:
-    found = hardware()
+    found: dict[str, Any] = hardware()
     assert (
         found["host"] == socket.gethostname()
         and found["cpus"] >= 1

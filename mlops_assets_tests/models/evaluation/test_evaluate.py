@@ -146,7 +146,8 @@ def test_a_class_without_a_test_sample_is_named_wherever_numbers_are(
     item = json.loads(store.workspace.get(model_item_key(rows[0].model, rows[0].version)))
     assert item["properties"]["mlops:unmeasured_classes"] == ["fallow"]
     comparison = compare_runs(store, [store.registry.run(row.run_id) for row in rows])
-    assert [run["unmeasured_classes"] for run in comparison.document()["runs"]] == [["fallow"]] * 2
+    document: dict[str, Any] = comparison.document()
+    assert [run["unmeasured_classes"] for run in document["runs"]] == [["fallow"]] * 2
     for name in ("report.html", "report.md", "report.png"):
         write_report(comparison, tmp_path / name)
     assert "Not in the test split: " in (tmp_path / "report.md").read_text()

@@ -115,7 +115,7 @@ def test_a_grid_runs_two_at_a_time_goes_past_failures_and_proposes_the_best(land
     )
     assert landed.registry.aliases("crops") == {"candidate": result.row.version}
     assert any("validation_accuracy of the validation split" in line for line in messages)
-    document = result.document()
+    document: dict[str, Any] = result.document()
     assert [(t["trial"], t["value"]) for t in document["trials"]] == [
         (2, 0.9),
         (0, 0.2),
