@@ -48,6 +48,9 @@ def open_store(settings: Settings) -> Store:
     Args:
         settings: name both, and the principal.
 
+    Returns:
+        Both, opened, acting for the principal.
+
     Raises:
         StorageError: one of them cannot be opened.
     """

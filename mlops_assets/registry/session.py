@@ -115,6 +115,9 @@ class RegistrySession:
             action: performed by it, as logged, e.g. `publish data version`.
             role: required of the principal.
 
+        Yields:
+            A session that reads its own changes; they are committed when the block ends.
+
         Raises:
             Forbidden: the principal does not have the role.
             IntegrityError: the workspace has the log of another registry.
@@ -133,6 +136,9 @@ class RegistrySession:
     def reading(self) -> AbstractContextManager[Session]:
         """Open a transaction that only reads, and so never waits for a writer.
 
+        Returns:
+            A context manager of the session.
+
         Raises:
             Forbidden: the principal has no role.
         """
@@ -143,6 +149,9 @@ class RegistrySession:
         """Open a transaction that reads everything as of one moment.
 
         Concurrent writes are not seen.
+
+        Yields:
+            The connection of the transaction.
         """
         options = (
             {} if self._engine.dialect.name == "sqlite" else {"isolation_level": "REPEATABLE READ"}
@@ -162,7 +171,11 @@ class RegistrySession:
 
     @contextmanager
     def explained(self) -> Iterator[None]:
-        """Turn an error of the database into a StorageError with the registry and a remedy."""
+        """Turn errors of the database into errors that name the registry and a remedy.
+
+        Raises:
+            StorageError: the database cannot be reached, read or written.
+        """
         try:
             yield
         except SqlIntegrityError:

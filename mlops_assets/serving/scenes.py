@@ -290,6 +290,7 @@ def _decided(
     """Return class indices, and a mask of the valid ones: NaN among scores is not a decision.
 
     Args:
+        model: gives `label` or `scores`.
         X: samples, (n, *sample_shape), raw.
 
     Returns:

@@ -116,11 +116,22 @@ class Workspace:
         return self._root
 
     def where(self, key: str) -> str:
-        """Return the path or URL of a key, for messages."""
+        """Return the path or URL of a key, for messages.
+
+        Args:
+            key: path in the workspace.
+        """
         return str(self._root / key) if self._root else join(self.url, key)
 
     def put(self, key: str, content: bytes | Path) -> FileStat:
         """Write one file atomically: readers see the old content, then the new one, never a part.
+
+        Args:
+            key: path in the workspace; what was there is replaced.
+            content: bytes, or a local file.
+
+        Returns:
+            Key, checksum and size of what was written.
 
         Raises:
             StorageError: it could not be written (disk full, no permission, source gone).
@@ -171,6 +182,9 @@ class Workspace:
     def get(self, key: str) -> bytes:
         """Return the content of one file.
 
+        Args:
+            key: path in the workspace.
+
         Raises:
             StorageError: it is not there or cannot be read.
         """
@@ -179,6 +193,9 @@ class Workspace:
 
     def get_object(self, sha256: str) -> bytes:
         """Return the content of an object.
+
+        Args:
+            sha256: its checksum, as 64 hexadecimal digits.
 
         Raises:
             StorageError: it is not there or cannot be read.
@@ -192,7 +209,13 @@ class Workspace:
         return content
 
     def stat(self, key: str) -> FileStat:
-        """Re-read one file; return its present checksum and size.
+        """Read one file again.
+
+        Args:
+            key: path in the workspace.
+
+        Returns:
+            Its present checksum and size in bytes.
 
         Raises:
             StorageError: it is not there or cannot be read.
@@ -208,6 +231,9 @@ class Workspace:
     def written(self, key: str) -> datetime:
         """Return the time at which a file was written, as its store reports it.
 
+        Args:
+            key: path in the workspace.
+
         Raises:
             StorageError: it is not there.
         """
@@ -216,7 +242,11 @@ class Workspace:
         return moment
 
     def exists(self, key: str) -> bool:
-        """Return whether a file is there."""
+        """Return whether a file is there.
+
+        Args:
+            key: path in the workspace.
+        """
         try:
             with self._reading(key):
                 obstore.head(self._store, key)
@@ -227,7 +257,10 @@ class Workspace:
         return True
 
     def remove(self, key: str) -> None:
-        """Remove one file; it is no error if it is gone already.
+        """Remove one file, if it is there.
+
+        Args:
+            key: path in the workspace.
 
         Raises:
             StorageError: it cannot be removed.
@@ -242,7 +275,12 @@ class Workspace:
     def move(self, source: str, target: str, sha256: str) -> None:
         """Move one file over another, atomically for readers of `target`.
 
-        It is no error if it was moved already.
+        A file that was moved already is left as it is.
+
+        Args:
+            source: key of the file.
+            target: its new key; what was there is replaced.
+            sha256: its checksum.
 
         Raises:
             StorageError: it cannot be moved.
@@ -260,7 +298,11 @@ class Workspace:
         self.remove(source)
 
     def list(self, prefix: str) -> Iterator[str]:
-        """Yield the keys under a folder, in no order."""
+        """Yield the keys under a folder, in no order.
+
+        Args:
+            prefix: key of the folder.
+        """
         with self._reading(prefix):
             for page in obstore.list(self._store, prefix.rstrip("/") or None):
                 for entry in page:
@@ -320,6 +362,9 @@ class Workspace:
             content: bytes, or a local file; one that changes meanwhile is refused.
             anew: write it even if it is there already, which repairs a damaged object.
 
+        Returns:
+            Key, checksum and size of the object.
+
         Raises:
             StorageError: it could not be read or written, or changed while it was being stored.
         """
@@ -341,7 +386,12 @@ class Workspace:
         return self._put(object_key(digest), content, digest)
 
     def has_object(self, sha256: str, size: int) -> bool:
-        """Return whether an object of this size is there; it is not read."""
+        """Return whether an object of this size is there; it is not read.
+
+        Args:
+            sha256: its checksum.
+            size: in bytes.
+        """
         key = object_key(sha256)
         if self._root is not None:
             try:
@@ -361,6 +411,10 @@ class Workspace:
         """Return whether a stored object is still there, as far as known without asking a server.
 
         Asking for each of many thousands would take as long as storing them; `verify` does ask.
+
+        Args:
+            sha256: its checksum.
+            size: in bytes.
         """
         return self._root is None or self.has_object(sha256, size)
 

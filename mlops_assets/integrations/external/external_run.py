@@ -187,12 +187,20 @@ class ExternalRun:
         self._made = OnnxMade(file, _by_name(file, outputs))
 
     def facts(self, usage: Usage, started: float) -> RunFacts:
-        """Return the measurements of the run so far."""
+        """Return the measurements of the run so far.
+
+        Args:
+            usage: the measured use of processor, memory and GPUs.
+            started: `time.monotonic()` at its start.
+        """
         seconds = time.monotonic() - started
         return RunFacts(self._run.metrics, self._run.phases, usage.document(), seconds)
 
     def finish(self, facts: RunFacts) -> None:
         """Publish the model.
+
+        Args:
+            facts: the measurements of the run.
 
         Raises:
             TrainerError: there is none, or it cannot be published.

@@ -154,6 +154,9 @@ _ADAPTERS = {
 def framework_named(name: str) -> Framework:
     """Return the adapter with this `name`.
 
+    Args:
+        name: as model versions record it: `pytorch`, `scikit-learn`, `keras`, …
+
     Raises:
         TrainerError: there is none.
         MissingExtra: its framework is not installed.
