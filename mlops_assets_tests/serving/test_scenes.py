@@ -135,7 +135,7 @@ def one_by_one(store: Store, model: str, scene: Path) -> NDArray[np.int64]:
         np.float32
     )
     X = X if model == "patch" else X[:, :, 0, 0]
-    predicted: NDArray[np.int64] = decide(onnx.predict(np.ascontiguousarray(X)))
+    predicted = decide(onnx.predict(np.ascontiguousarray(X))).astype(np.int64)
     return values[predicted].reshape(height, width)
 
 
@@ -169,7 +169,8 @@ def test_georeference_is_kept(crs: str, models: Store, tmp_path: Path) -> None:
     scene = write(tmp_path / "scene.tif", image(16, 24), crs=crs, transform=GRID)
     found = predict_scene(models, row_of(models, "pixel"), scene, "scene")
     with open_raster(models.workspace.root / found.raster.path) as raster:
-        assert (raster.crs.to_string(), raster.transform, raster.shape) == (crs, GRID, (16, 24))
+        assert raster.crs is not None and raster.crs.to_string() == crs
+        assert (raster.transform, raster.shape) == (GRID, (16, 24))
 
 
 def test_georeference_is_not_invented(models: Store, tmp_path: Path) -> None:
@@ -234,7 +235,7 @@ def with_hole(path: Path, kind: str) -> Path:
     if kind == "alpha":
         write(path, np.concatenate([pixels, np.where(gone, 0, 65535)[None].astype(np.uint16)]))
         with open_raster(path, "r+") as raster:
-            raster.colorinterp = [*[ColorInterp.gray] * 4, ColorInterp.alpha]
+            raster.colorinterp = (*[ColorInterp.gray] * 4, ColorInterp.alpha)
         return path
     with (
         rasterio.Env(GDAL_TIFF_INTERNAL_MASK=kind == "internal mask"),

@@ -162,10 +162,12 @@ def test_beyond_so_many_entries_the_samples_are_named(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     committed = CommittedDataset.open(store.workspace, store.registry, Reference("photos", "v1"))
-    assert len(training_dataset(committed)["data"]) == 12
+    named: dict[str, Any] = training_dataset(committed)
+    assert len(named["data"]) == 12
     monkeypatch.setattr(training_dml, "MAX_ENTRIES", 11)
-    href = training_dataset(committed)["data"]
-    target = posixpath.normpath(posixpath.join(posixpath.dirname(key_of("photos")), href))
+    linked: dict[str, Any] = training_dataset(committed)
+    folder = posixpath.dirname(key_of("photos"))
+    target = posixpath.normpath(posixpath.join(folder, linked["data"]))
     assert target == "datasets/photos/v1/samples.parquet" and store.workspace.exists(target)
 
 
@@ -214,7 +216,7 @@ def test_an_image_that_changes_its_split_is_modified(tmp_path: Path) -> None:
     land_images(store.workspace.root / "landing/photos")
     before = record(store, "photos", IMAGES)
     after = record(store, "photos", IMAGES, split={"seed": 1})
-    found = changeset(before, after, difference(store.registry, before, after))
+    found: dict[str, Any] = changeset(before, after, difference(store.registry, before, after))
     splits = [
         dict(zip(committed.samples["path"], committed.samples["split"], strict=True))
         for committed in (before, after)

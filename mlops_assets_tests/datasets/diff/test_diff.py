@@ -118,7 +118,8 @@ def test_the_same_version_does_not_differ(store: Store) -> None:
     found = difference(store.registry, committed, committed)
     assert found.same
     assert (found.files.unchanged, found.samples.unchanged) == (12, 12)
-    assert found.declaration == found.samples.moves.to_dict("records") == []
+    assert found.declaration == []
+    assert found.samples.moves.to_dict("records") == []
     assert all(balance.total_variation == 0 for balance in found.balance)
     assert all(
         (shift.standardised_mean_difference, shift.std_ratio) == (0, 1) for shift in found.shifts
@@ -191,8 +192,10 @@ def test_pixels_that_are_relabelled_or_left_out_are_reported(
     assert (
         len(found.samples.added) == len(found.samples.removed) == len(found.samples.relabelled) == 0
     )
-    moves = found.document()["samples"]["moves"]
-    assert moves == [{"before": "test", "after": None, "samples": len(found.samples.moved)}]
+    document: dict[str, Any] = found.document()
+    assert document["samples"]["moves"] == [
+        {"before": "test", "after": None, "samples": len(found.samples.moved)}
+    ]
     assert len(found.samples.moved) > 0
     assert DeclarationChange("split.buffer", before=1.0, after=2.0) in found.declaration
 
@@ -488,7 +491,7 @@ def test_statistics_are_computed_as_the_quality_report_publishes_them(
 def test_all_differences_are_in_the_json_document(store: Store, land_scenes: Land) -> None:
     before = land_scenes()
     write_scene(store.workspace.root / scenes_specification().source.url, "b", seed=3)
-    document = between(store, before, land_scenes()).document()
+    document: dict[str, Any] = between(store, before, land_scenes()).document()
     assert json.loads(json.dumps(document, allow_nan=False)) == document
     assert len(document["samples"]["added"]) > 1000
     assert document["files"]["added"][0]["path"] == "images/b.tif"

@@ -144,6 +144,7 @@ def test_an_interrupted_run_resumes_in_the_same_epoch(store: Store) -> None:
     loader = data.loader("train", 16, seed=1)
     epochs = [epoch(loader) for _ in range(3)]
     again = data.loader("train", 16, seed=1)
+    assert isinstance(again.sampler, Batches)
     again.sampler.epoch = 2
     assert same(epoch(again), epochs[2])
 

@@ -41,3 +41,10 @@ def assessed(store: Store, few_trees: None) -> Assess:
 
 def check(quality: QualityAssessment, name: str) -> Check:
     return next(check for check in quality.checks if check.name == name)
+
+
+def figure(found: Check, name: str) -> float:
+    """A number behind the outcome of a check."""
+    value = found.values[name]
+    assert isinstance(value, (int, float))
+    return value

@@ -65,4 +65,4 @@ def write_raster(
     with open_raster(path, "w", driver=driver, **shape, **profile) as raster:
         raster.write(array)
         if names:
-            raster.descriptions = names
+            raster.descriptions = tuple(names)

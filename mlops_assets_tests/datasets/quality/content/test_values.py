@@ -5,6 +5,8 @@ They are statistics, shares that cannot be used, percentiles and histograms.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -106,7 +108,8 @@ def test_the_top_of_the_type_is_saturated_and_a_tail_is_not() -> None:
 
 def test_percentiles_and_histogram_are_of_usable_values() -> None:
     values = np.append(np.arange(1001.0), np.nan)
-    document = values_document(described(values))["bands"][0]
+    report: dict[str, Any] = values_document(described(values))
+    (document,) = report["bands"]
     assert document["percentiles"] == {str(p): pytest.approx(10 * p) for p in PERCENTILES}
     assert document["histogram"]["edges"] == [5, 995]
     assert len(document["histogram"]["counts"]) == BINS

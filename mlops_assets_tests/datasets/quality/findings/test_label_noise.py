@@ -114,7 +114,9 @@ def test_numbers_far_off_are_found(grouped: bool) -> None:
     assert set(wrong) <= set(found.positions.tolist())
     assert set(found.positions[:8].tolist()) == set(wrong.tolist())
     assert len(found.positions) < 30
-    np.testing.assert_allclose(found.likely[:8], y[found.positions[:8]], atol=0.8)
+    np.testing.assert_allclose(
+        found.likely[:8].astype(np.float64), y[found.positions[:8]], atol=0.8
+    )
 
 
 def test_numbers_that_are_all_alike_are_no_suspects() -> None:

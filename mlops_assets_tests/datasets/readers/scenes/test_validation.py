@@ -389,7 +389,7 @@ def test_scales_that_differ_are_noted(landing: Path, read: Read) -> None:
         write_raster(landing / f"labels/{name}.tif", ones(1))
         write_raster(landing / f"images/{name}.tif", ones(2, "uint16", 12))
         with open_raster(landing / f"images/{name}.tif", "r+") as raster:
-            raster.scales, raster.offsets = [1e-4] * 2, [offset] * 2
+            raster.scales, raster.offsets = (1e-4,) * 2, (offset,) * 2
     (note,) = read().notes
     assert note.startswith(
         "images/b.tif: has scale 0.0001 and offset -0.1, images/a.tif has scale 0.0001 and offset 0"

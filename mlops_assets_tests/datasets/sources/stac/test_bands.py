@@ -7,12 +7,14 @@ from typing import Any
 import pytest
 
 from mlops_assets.datasets.sources.stac.bands import described
+from mlops_assets.datasets.sources.stac.crawler import ItemDocument
 
 BLUE = {"eo:common_name": "blue", "eo:center_wavelength": 0.49}
 
 
-def item(properties: Any = None, **asset: Any) -> dict[str, Any]:
-    return {"properties": properties, "assets": {"image": {"href": "x.tif", **asset}}}
+def item(properties: Any = None, **asset: Any) -> ItemDocument:
+    image: Any = {"href": "x.tif", **asset}
+    return {"id": "x", "properties": properties, "assets": {"image": image}}
 
 
 @pytest.mark.parametrize(
