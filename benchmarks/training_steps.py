@@ -127,7 +127,7 @@ def _bare(place: Path, taken: Steps, epochs: int) -> None:
             optimizer, _RATE, total_steps=epochs * batches
         )
         best = float("inf")
-        weights = None
+        weights = network.state_dict()
         for epoch in range(epochs):
             network.train()
             losses = []

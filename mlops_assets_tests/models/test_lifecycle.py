@@ -19,6 +19,7 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from sklearn.tree import DecisionTreeClassifier
 
 from mlops_assets.datasets.commit.commit import Commit
 from mlops_assets.errors import (
@@ -475,6 +476,7 @@ def test_a_model_that_reads_back_otherwise_is_not_published(
 
     def forgetting(self: ScikitLearn, folder: Path) -> Any:
         model = exact(self, folder)
+        assert isinstance(model, DecisionTreeClassifier)
         model.tree_.value[:] = model.tree_.value[:, :, ::-1]
         return model
 

@@ -38,6 +38,8 @@ POINTS = 11_000  # two series of these are more than one batch of `TrainingRun`
 class PatchNet(nn.Module):
     """Convolves over a patch; keeps its arguments, has a buffer."""
 
+    scale: Tensor
+
     def __init__(self, bands: int, classes: int, size: int = 3) -> None:
         super().__init__()
         self.bands, self.classes, self.size = bands, classes, size
@@ -48,7 +50,8 @@ class PatchNet(nn.Module):
         self.head = nn.Linear(4, classes)
 
     def forward(self, patches: Tensor) -> Tensor:
-        return self.head(self.body(patches / self.scale[None, :, None, None]))
+        scores: Tensor = self.head(self.body(patches / self.scale[None, :, None, None]))
+        return scores
 
 
 class WindowNet(nn.Module):
@@ -62,7 +65,8 @@ class WindowNet(nn.Module):
         )
 
     def forward(self, windows: Tensor) -> Tensor:
-        return self.body(windows / 250.0)
+        scores: Tensor = self.body(windows / 250.0)
+        return scores
 
 
 class Depth(BaseModel):
@@ -249,7 +253,7 @@ def require_documents(store: Store, run_id: str) -> None:
     Stages after its training add to it.
     """
     run, points = store.registry.run(run_id), store.registry.points(run_id)
-    expected = run_columns(run)
+    expected: dict[str, Any] = run_columns(run)
     document = json.loads(read_published(store.workspace, store.registry, run_document_key(run_id)))
     assert expected["status"] != "running"
     for added in ("metrics", "phases"):

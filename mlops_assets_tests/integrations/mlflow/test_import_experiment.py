@@ -78,7 +78,10 @@ def classifier(store: Store) -> onnx.ModelProto:
     committed = CommittedDataset.open(store.workspace, store.registry, Reference("fields", "v1"))
     X, y = TrainingData(committed, "classification").arrays("train")
     model = LogisticRegression(C=100, max_iter=1000).fit(X, y)
-    return to_onnx(model, X[:1], options={"zipmap": False}, target_opset={"": 18, "ai.onnx.ml": 3})
+    converted: onnx.ModelProto = to_onnx(
+        model, X[:1], options={"zipmap": False}, target_opset={"": 18, "ai.onnx.ml": 3}
+    )
+    return converted
 
 
 def log_onnx(model: onnx.ModelProto, **options: Any) -> None:
@@ -272,7 +275,9 @@ Tensor = tuple[int, list[int | str]]
 
 
 def tensor_model(source: Tensor, output: Tensor, op: str = "Cast") -> onnx.ModelProto:
-    node = helper.make_node(op, ["a"], ["b"], **({"to": output[0]} if op == "Cast" else {}))
+    node = helper.make_node(op, ["a"], ["b"])
+    if op == "Cast":
+        node.attribute.append(helper.make_attribute("to", output[0]))
     graph = helper.make_graph(
         [node],
         "g",

@@ -24,7 +24,7 @@ from mlops_assets.errors import MlopsError, ParityError
 from mlops_assets.models.export.export import export
 from mlops_assets.models.export.parity import ParityReport, compare_outputs
 from mlops_assets.models.frameworks.pytorch import PyTorch
-from mlops_assets.models.onnx.session import OnnxModel
+from mlops_assets.models.onnx.session import OnnxModel, Outputs
 from mlops_assets.models.specification import Parity
 from mlops_assets.names import Reference
 from mlops_assets.paths import model_folder
@@ -47,7 +47,7 @@ def model() -> nn.Linear:
 
 
 def onnx_of(
-    path: Path, weight: NDArray[np.float32], bias: NDArray[np.float32], batch: int | str = "batch"
+    path: Path, weight: NDArray[np.floating], bias: NDArray[np.floating], batch: int | str = "batch"
 ) -> OnnxModel:
     """An ONNX file that computes `input · weightᵀ + bias`."""
     ends = [
@@ -75,10 +75,16 @@ def report_of(
     limits: Parity | None = None,
     task: str = "classification",
     batch: int | str = "batch",
-    **changes: NDArray[np.float32],
+    weight: NDArray[np.floating] | None = None,
+    bias: NDArray[np.floating] | None = None,
 ) -> ParityReport:
-    parts = {"weight": model.weight.numpy(), "bias": model.bias.numpy()} | changes
-    other = onnx_of(tmp_path / "model.onnx", **parts, batch=batch)
+    """Compare a model with an ONNX file of the same parts, or of the ones given instead."""
+    other = onnx_of(
+        tmp_path / "model.onnx",
+        model.weight.numpy() if weight is None else weight,
+        model.bias.numpy() if bias is None else bias,
+        batch,
+    )
     native = PyTorch().predict(model, X, task)
     return compare_outputs(native, other, X, task, limits or Parity())
 
@@ -121,8 +127,8 @@ def test_another_decision_is_caught_where_the_scores_are_near(
     tmp_path: Path, model: nn.Linear
 ) -> None:
     swapped = [1, 0, 2]
-    changed = {"weight": model.weight.numpy()[swapped], "bias": model.bias.numpy()[swapped]}
-    report = report_of(tmp_path, model, Parity(tolerance=100), **changed)
+    weight, bias = model.weight.numpy()[swapped], model.bias.numpy()[swapped]
+    report = report_of(tmp_path, model, Parity(tolerance=100), weight=weight, bias=bias)
     decided = PyTorch().predict(model, X, "classification")["scores"].argmax(axis=1)
     assert report.difference < 100 and not report.passed
     assert report.worst is not None and report.worst.output == "label"
@@ -131,8 +137,10 @@ def test_another_decision_is_caught_where_the_scores_are_near(
 
 
 def test_enough_agreement_is_as_declared(tmp_path: Path, model: nn.Linear) -> None:
-    swapped = {"weight": model.weight.numpy()[[1, 0, 2]], "bias": model.bias.numpy()[[1, 0, 2]]}
-    assert report_of(tmp_path, model, Parity(tolerance=100, agreement=0), **swapped).passed
+    swapped = [1, 0, 2]
+    weight, bias = model.weight.numpy()[swapped], model.bias.numpy()[swapped]
+    limits = Parity(tolerance=100, agreement=0)
+    assert report_of(tmp_path, model, limits, weight=weight, bias=bias).passed
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
@@ -157,9 +165,7 @@ def test_nan_in_a_single_sample_is_caught(
 ) -> None:
     exact = OnnxModel.predict
 
-    def broken(
-        self: OnnxModel, X: NDArray[np.float32], batch: int = 1024
-    ) -> dict[str, NDArray[np.float32]]:
+    def broken(self: OnnxModel, X: NDArray[np.float32], batch: int = 1024) -> Outputs:
         outputs = exact(self, X, batch)
         outputs["scores"][150:151] = np.nan
         return outputs
@@ -177,7 +183,7 @@ def test_a_fault_in_small_batches_only_is_caught(
 
     def wrong_in_batches_of_seven(
         self: OnnxModel, X: NDArray[np.float32], batch: int = 1024
-    ) -> dict[str, NDArray[np.float32]]:
+    ) -> Outputs:
         return {name: values + (batch == 7) for name, values in exact(self, X, batch).items()}
 
     monkeypatch.setattr(OnnxModel, "predict", wrong_in_batches_of_seven)
@@ -266,9 +272,7 @@ def test_a_failed_export_names_the_place_of_the_worst_sample(
     )
     exact = OnnxModel.predict
 
-    def broken(
-        self: OnnxModel, X: NDArray[np.float32], batch: int = 1024
-    ) -> dict[str, NDArray[np.float32]]:
+    def broken(self: OnnxModel, X: NDArray[np.float32], batch: int = 1024) -> Outputs:
         outputs = exact(self, X, batch)
         outputs["scores"][13:14] += 3
         return outputs

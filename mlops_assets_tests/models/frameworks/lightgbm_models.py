@@ -12,7 +12,7 @@ import lightgbm
 from mlops_assets_tests.models.frameworks.models import with_gaps
 from mlops_assets_tests.training.trainers import samples
 
-SMALL = {"num_leaves": 6, "min_data_in_leaf": 3, "verbosity": -1}
+SMALL: dict[str, Any] = {"num_leaves": 6, "min_data_in_leaf": 3, "verbosity": -1}
 
 
 def trained(X: Any, y: Any, rounds: int = 5, **params: Any) -> lightgbm.Booster:

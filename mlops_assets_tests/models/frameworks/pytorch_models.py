@@ -19,7 +19,8 @@ class Wrapped(nn.Module):
         self.head = nn.Linear(width, classes)
 
     def forward(self, rows: Tensor) -> Tensor:
-        return self.head(self.body(rows))
+        scores: Tensor = self.head(self.body(rows))
+        return scores
 
 
 class OwnSequential(nn.Sequential):
@@ -38,7 +39,8 @@ class Forgetful(nn.Module):
         self.layer = nn.Linear(width, 2)
 
     def forward(self, rows: Tensor) -> Tensor:
-        return self.layer(rows)
+        scores: Tensor = self.layer(rows)
+        return scores
 
 
 class KeepsTensor(nn.Module):
@@ -60,7 +62,8 @@ class Eigen(nn.Module):
     """Has an operator that ONNX does not."""
 
     def forward(self, squares: Tensor) -> Tensor:
-        return torch.linalg.eigvalsh(squares)
+        values: Tensor = torch.linalg.eigvalsh(squares)
+        return values
 
 
 def _moved(model: nn.Module, X: Any) -> nn.Module:

@@ -21,7 +21,7 @@ from mlops_assets_tests.training.trainers import samples
 
 pytestmark = pytest.mark.frameworks
 each_library = pytest.mark.parametrize("library", ["xgboost", "lightgbm"])
-SMALL = {"num_leaves": 6, "min_data_in_leaf": 3, "verbosity": -1}
+SMALL: dict[str, Any] = {"num_leaves": 6, "min_data_in_leaf": 3, "verbosity": -1}
 
 
 def both(model: Any, rows: Any, task: str, folder: Path) -> tuple[Any, Any]:

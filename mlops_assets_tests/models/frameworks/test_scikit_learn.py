@@ -76,6 +76,7 @@ def test_functions_that_compute_are_trusted_and_such_as_act_are_not(
         with subtests.test(str(model)):
             ScikitLearn().save(model.fit(np.abs(X), y), tmp_path)
             again = ScikitLearn().load(tmp_path)
+            assert isinstance(again, type(model))
             np.testing.assert_array_equal(again.predict(np.abs(X)), model.predict(np.abs(X)))
     acting = [
         np.testing.measure,

@@ -11,7 +11,7 @@ import pytest
 from onnx import TensorProto, helper
 from onnx.reference import ReferenceEvaluator
 
-from mlops_assets.datasets.loading.scaling import Scaling
+from mlops_assets.datasets.loading.scaling import Scaling, ScalingObject
 from mlops_assets.errors import ExportError
 from mlops_assets.models.onnx.graph import conform, facts, with_scaling
 
@@ -33,7 +33,10 @@ def graph(operator: str = "Relu", *unbound: str) -> onnx.ModelProto:
 
 def test_scaling_keeps_the_metadata_of_a_file() -> None:
     model = conform(graph(), (2,), {"found": "scores"})
-    entries = tuple({"type": "min-max", "minimum": low, "maximum": low + 1} for low in (0.0, 1.0))
+    entries: tuple[ScalingObject, ...] = (
+        {"type": "min-max", "minimum": 0.0, "maximum": 1.0},
+        {"type": "min-max", "minimum": 1.0, "maximum": 2.0},
+    )
     assert facts(with_scaling(model, Scaling(entries), (2,))) == facts(model)
     assert facts(model) == {"ir_version": 9, "opset": {"ai.onnx": 17}, "producer": "somebody 3"}
 
@@ -60,4 +63,5 @@ def test_names_of_the_converter_may_be_ours() -> None:
     evaluated = ReferenceEvaluator(found).run(
         None, {"input": np.array([[-1, 2]], dtype=np.float32)}
     )
+    assert isinstance(evaluated, list)
     np.testing.assert_array_equal(evaluated[0], [[0, 2]])

@@ -432,7 +432,7 @@ def write_scaled_scenes(folder: Path) -> None:
         write_scene(folder, name, seed=0)
         with open_raster(folder / f"images/{name}.tif", "r+") as raster:
             raster.write((raster.read() + round(-offset / 1e-4)).astype(np.uint16))
-            raster.scales, raster.offsets = [1e-4] * raster.count, [offset] * raster.count
+            raster.scales, raster.offsets = (1e-4,) * raster.count, (offset,) * raster.count
 
 
 @pytest.mark.parametrize("read", ["patches", "windows"])

@@ -207,6 +207,7 @@ def test_the_best_weights_are_kept_and_waiting_has_an_end(store: Store) -> None:
         for name in ("model.safetensors", "architecture.json")
     }
     model = load_native(files, PyTorch())
+    assert isinstance(model, nn.Module)
     found = nn.functional.cross_entropy(model(torch.from_numpy(X)).detach(), torch.from_numpy(y))
     assert float(found) == pytest.approx(min(losses), rel=1e-4)
     last = trained(
@@ -254,7 +255,7 @@ class Breaking(ScaledNetwork):
         )
 
     def body(self, scaled: Tensor) -> Tensor:
-        found = self.layer(scaled)
+        found: Tensor = self.layer(scaled)
         self.steps += self.training
         if not self.training or self.steps <= self.step:
             return found + self.nothing * 0
