@@ -171,7 +171,7 @@ PLANTED = [
         file="mlops_assets/stac/catalog.py",
         before='"file:checksum": f"1220{file.sha256}",',
         after='"file:checksum": file.sha256,',
-        tests=["stac/test_dataset_records.py", "stac/test_records.py"],
+        tests=["stac/test_datasets.py", "stac/test_models.py"],
     ),
     Mutation(
         name="derived-from",
@@ -179,7 +179,7 @@ PLANTED = [
         file="mlops_assets/stac/models.py",
         before='link("derived_from", key, data, **',
         after='link("derived_from", key, collection, **',
-        tests=["stac/test_records.py"],
+        tests=["stac/test_models.py"],
     ),
     Mutation(
         name="one-gate-is-enough",
@@ -238,7 +238,7 @@ PLANTED = [
         file="mlops_assets/training/trainers/torch_loop/loop.py",
         before='        self._schedule.load_state_dict(state["schedule"])\n',
         after="",
-        tests=["training/trainers_torch/test_loop.py"],
+        tests=["training/trainers/torch_loop/test_loop.py"],
     ),
     Mutation(
         name="mixed-runs",
@@ -292,7 +292,7 @@ PLANTED = [
         file="mlops_assets/identity/bearer.py",
         before="hmac.compare_digest(token.encode(), self._shared.encode())",
         after="hmac.compare_digest(token.encode(), token.encode())",
-        tests=["hub/test_runs_api.py"],
+        tests=["hub/test_routes.py"],
     ),
     Mutation(
         name="exit-code",
@@ -300,6 +300,6 @@ PLANTED = [
         file="mlops_assets/cli/__init__.py",
         before="put into it\n        sys.exit(1)\n",
         after="put into it\n        sys.exit(0)\n",
-        tests=["cli/test_dataset_commands.py"],
+        tests=["cli/dataset/test_commands.py"],
     ),
 ]

@@ -38,7 +38,7 @@ from mlops_assets.store import Store
 from mlops_assets.training.process.supervisor import train_supervised
 from mlops_assets.training.train import train
 from mlops_assets_tests.conftest import scenes_specification, write_scene
-from mlops_assets_tests.training.trainers import (
+from mlops_assets_tests.training.example_trainers import (
     HERE,
     model_specification,
     training_request,

@@ -32,7 +32,7 @@ from mlops_assets.store import Store
 from mlops_assets_tests.hub.serving import TOKEN, hub
 from mlops_assets_tests.models.export.onnx_files import linear_classifier, scores_of
 from mlops_assets_tests.servers.faults import FaultyProxy
-from mlops_assets_tests.training.trainers import require_documents
+from mlops_assets_tests.training.example_trainers import require_documents
 
 PNG = b"\x89PNG\r\n\x1a\n" + b"0" * 16
 

@@ -17,7 +17,7 @@ from openapi_spec_validator import validate
 from mlops_assets.hub.routes import PNG, router
 from mlops_assets.store import Store
 from mlops_assets_tests.hub.serving import START, TOKEN, caller, digest, finished, hub
-from mlops_assets_tests.hub.test_runs_api import npy
+from mlops_assets_tests.hub.test_routes import npy
 from mlops_assets_tests.models.export.onnx_files import linear_classifier, scores_of
 
 BASE = "https://hub.example.org/mlops"

@@ -47,7 +47,7 @@ from mlops_assets.training.resume import close_abandoned_runs
 from mlops_assets.training.seeds import seed_everything
 from mlops_assets.training.train import train
 from mlops_assets_tests.conftest import crops_table, scenes_specification, table_specification
-from mlops_assets_tests.training.trainers import (
+from mlops_assets_tests.training.example_trainers import (
     HERE,
     POINTS,
     lifecycle,

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from mlops_assets.components.run_config import run_config_type
 from mlops_assets.models.parameters import document, restored, without_quotes, written
 from mlops_assets.training.trainers import Trainer, load_trainer
-from mlops_assets_tests.training.trainers import model_specification
+from mlops_assets_tests.training.example_trainers import model_specification
 
 SKLEARN = load_trainer("mlops_assets.training.trainers.sklearn:train")
 VALUES: list[Any] = [

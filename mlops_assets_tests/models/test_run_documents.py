@@ -13,7 +13,7 @@ from mlops_assets.registry.runs import LoggedPoint, RunFacts
 from mlops_assets.storage import FileStat, Workspace
 from mlops_assets.store import Store
 from mlops_assets_tests.registry.rows import new_run
-from mlops_assets_tests.training.trainers import require_documents
+from mlops_assets_tests.training.example_trainers import require_documents
 
 # in the order logged, not by name; floats that no decimal text of a few digits is equal to
 POINTS: list[LoggedPoint] = [

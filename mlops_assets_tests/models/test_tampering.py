@@ -47,7 +47,7 @@ from mlops_assets_tests.registry.log.test_chain import (
     other_value,
     run,
 )
-from mlops_assets_tests.training.trainers import lifecycle, model_specification
+from mlops_assets_tests.training.example_trainers import lifecycle, model_specification
 
 GARBAGE = ("{", b"\xff\x00", 2**62)
 

@@ -23,7 +23,7 @@ from mlops_assets.serving.scenes import predict_scene
 from mlops_assets.storage import Workspace
 from mlops_assets.store import Store
 from mlops_assets_tests.conftest import scenes_specification, write_scene
-from mlops_assets_tests.training.trainers import lifecycle, model_specification
+from mlops_assets_tests.training.example_trainers import lifecycle, model_specification
 
 FOLDERS = ("objects", "datasets", "models", "runs", "catalog", "predictions")
 

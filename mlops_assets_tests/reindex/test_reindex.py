@@ -35,8 +35,8 @@ from mlops_assets.store import Store
 from mlops_assets_tests.faults.life import LANDED, MODEL, STEPS, land, opened
 from mlops_assets_tests.models.test_run_documents import POINTS
 from mlops_assets_tests.registry.rows import new_run
+from mlops_assets_tests.training.example_trainers import lifecycle, model_specification
 from mlops_assets_tests.training.sweeps.trainers import planned
-from mlops_assets_tests.training.trainers import lifecycle, model_specification
 
 CARL = local("carl")
 UNLOGGED = {"landed_files", "meta"}

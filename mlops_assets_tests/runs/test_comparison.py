@@ -36,7 +36,7 @@ from mlops_assets.runs.reports.formatting import (
 )
 from mlops_assets.store import Store
 from mlops_assets.text.markup import code
-from mlops_assets_tests.training.trainers import lifecycle, model_specification
+from mlops_assets_tests.training.example_trainers import lifecycle, model_specification
 
 pytestmark = pytest.mark.usefixtures("drawn")
 

@@ -17,13 +17,13 @@ from mlops_assets.registry import ModelVersion, Run
 from mlops_assets.runs.reproduce import TAG, changes_since, reproduce
 from mlops_assets.store import Store
 from mlops_assets.training import provenance
-from mlops_assets_tests.training import trainers
+from mlops_assets_tests.training import example_trainers as trainers
 
 # in no repository, so that its code version changes only when a test changes it
 TRAINER = """
 from mlops_assets.datasets.loading.training_data import TrainingData
 from mlops_assets.training.run import TrainingRun
-from mlops_assets_tests.training import trainers
+from mlops_assets_tests.training import example_trainers as trainers
 
 
 def tree(data: TrainingData, params: trainers.Depth, run: TrainingRun) -> object:

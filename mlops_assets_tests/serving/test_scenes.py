@@ -38,7 +38,7 @@ from mlops_assets_tests.conftest import (
     table_specification,
     write_scene,
 )
-from mlops_assets_tests.training.trainers import (
+from mlops_assets_tests.training.example_trainers import (
     HERE,
     lifecycle,
     model_specification,

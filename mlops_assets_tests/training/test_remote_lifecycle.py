@@ -20,7 +20,7 @@ from mlops_assets.storage import Workspace
 from mlops_assets.store import Store
 from mlops_assets_tests.conftest import scenes_specification, write_scene
 from mlops_assets_tests.servers.buckets import Bucket
-from mlops_assets_tests.training.trainers import lifecycle, model_specification
+from mlops_assets_tests.training.example_trainers import lifecycle, model_specification
 
 pytestmark = pytest.mark.services
 
@@ -36,7 +36,7 @@ def test_a_model_lives_in_a_bucket(bucket: Bucket, tmp_path: Path, trainer: str)
         bucket.put(f"landing/scenes/{path.relative_to(tmp_path / 'landed').as_posix()}", path)
     commit(store.workspace, store.registry, scenes_specification())
     specification = model_specification(
-        "cover", dataset="scenes", trainer=f"mlops_assets_tests.training.trainers:{trainer}"
+        "cover", dataset="scenes", trainer=f"mlops_assets_tests.training.example_trainers:{trainer}"
     )
     row = lifecycle(store, specification, recorded=True)
     promote(store, row, specification.gates)

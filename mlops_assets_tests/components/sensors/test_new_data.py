@@ -21,7 +21,7 @@ from mlops_assets_tests.components.daemon import Daemon, LandingDaemon
 from mlops_assets_tests.components.project import FOREST, definitions, model_specification
 from mlops_assets_tests.conftest import crops_table, table_specification
 from mlops_assets_tests.servers.buckets import Bucket, FaultyBucket
-from mlops_assets_tests.training.trainers import training_request
+from mlops_assets_tests.training.example_trainers import training_request
 
 SOURCE = dg.AssetKey(["fields", "source"])
 AT_ONCE = {"settle_seconds": 0}

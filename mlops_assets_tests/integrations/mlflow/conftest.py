@@ -9,7 +9,7 @@ import pytest
 from mlops_assets.datasets.commit.commit import Commit
 from mlops_assets.registry import ModelVersion
 from mlops_assets.store import Store
-from mlops_assets_tests.training.trainers import lifecycle, model_specification
+from mlops_assets_tests.training.example_trainers import lifecycle, model_specification
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

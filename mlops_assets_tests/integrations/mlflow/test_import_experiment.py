@@ -37,7 +37,11 @@ from mlops_assets.names import Reference
 from mlops_assets.paths import Owner, model_folder
 from mlops_assets.store import Store
 from mlops_assets_tests.steps import Unheard
-from mlops_assets_tests.training.trainers import lifecycle, model_specification, require_documents
+from mlops_assets_tests.training.example_trainers import (
+    lifecycle,
+    model_specification,
+    require_documents,
+)
 
 pytestmark = [pytest.mark.frameworks, pytest.mark.services]
 Bring = Callable[..., ImportedExperiment]

@@ -29,7 +29,7 @@ from mlops_assets.store import Store
 from mlops_assets.training.train import train
 from mlops_assets_tests.conftest import crops_table
 from mlops_assets_tests.servers.faults import FaultyProxy
-from mlops_assets_tests.training.trainers import (
+from mlops_assets_tests.training.example_trainers import (
     HERE,
     lifecycle,
     model_specification,

@@ -38,7 +38,7 @@ from mlops_assets.runs.reports import write_report
 from mlops_assets.store import Store
 from mlops_assets.training.train import train
 from mlops_assets_tests.conftest import crops_table, scenes_specification, table_specification
-from mlops_assets_tests.training.trainers import (
+from mlops_assets_tests.training.example_trainers import (
     HERE,
     lifecycle,
     model_specification,

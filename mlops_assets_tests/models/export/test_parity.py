@@ -30,7 +30,7 @@ from mlops_assets.names import Reference
 from mlops_assets.paths import model_folder
 from mlops_assets.store import Store
 from mlops_assets.training.train import train
-from mlops_assets_tests.training.trainers import (
+from mlops_assets_tests.training.example_trainers import (
     model_specification,
     samples,
     training_request,

@@ -10,7 +10,7 @@ from typing import Any
 import lightgbm
 
 from mlops_assets_tests.models.frameworks.models import with_gaps
-from mlops_assets_tests.training.trainers import samples
+from mlops_assets_tests.training.example_trainers import samples
 
 SMALL: dict[str, Any] = {"num_leaves": 6, "min_data_in_leaf": 3, "verbosity": -1}
 

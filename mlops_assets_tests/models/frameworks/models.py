@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mlops_assets_tests.training.trainers import samples
+from mlops_assets_tests.training.example_trainers import samples
 
 
 @dataclass(frozen=True)

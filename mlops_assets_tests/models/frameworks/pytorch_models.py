@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from mlops_assets_tests.training.trainers import PatchNet, WindowNet
+from mlops_assets_tests.training.example_trainers import PatchNet, WindowNet
 
 
 class Wrapped(nn.Module):

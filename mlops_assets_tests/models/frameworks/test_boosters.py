@@ -17,7 +17,7 @@ from mlops_assets.errors import ExportError
 from mlops_assets.models.frameworks import framework_of
 from mlops_assets.models.onnx.session import OnnxModel
 from mlops_assets_tests.models.frameworks.models import from_models, with_gaps
-from mlops_assets_tests.training.trainers import samples
+from mlops_assets_tests.training.example_trainers import samples
 
 pytestmark = pytest.mark.frameworks
 each_library = pytest.mark.parametrize("library", ["xgboost", "lightgbm"])

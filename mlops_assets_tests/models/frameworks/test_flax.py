@@ -10,7 +10,7 @@ import pytest
 from mlops_assets.errors import ExportError
 from mlops_assets.models.frameworks import framework_named
 from mlops_assets_tests.models.frameworks.models import from_models
-from mlops_assets_tests.training.trainers import samples
+from mlops_assets_tests.training.example_trainers import samples
 
 pytestmark = pytest.mark.frameworks
 

@@ -18,7 +18,7 @@ from mlops_assets_tests.models.frameworks.pytorch_models import (
     KeepsTensor,
     OwnSequential,
 )
-from mlops_assets_tests.training.trainers import samples
+from mlops_assets_tests.training.example_trainers import samples
 
 
 def local_class() -> nn.Module:

@@ -32,7 +32,7 @@ from mlops_assets.models.frameworks.scikit_learn import FILE, ScikitLearn
 from mlops_assets.models.onnx.session import OnnxModel
 from mlops_assets_tests.models.frameworks.models import with_gaps
 from mlops_assets_tests.models.frameworks.scikit_learn_models import ForeignClassifier
-from mlops_assets_tests.training.trainers import samples
+from mlops_assets_tests.training.example_trainers import samples
 
 
 def test_foreign_classes_are_refused_on_writing_and_on_reading(tmp_path: Path) -> None:

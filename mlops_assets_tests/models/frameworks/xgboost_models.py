@@ -11,7 +11,7 @@ import numpy as np
 import xgboost
 
 from mlops_assets_tests.models.frameworks.models import with_gaps
-from mlops_assets_tests.training.trainers import samples
+from mlops_assets_tests.training.example_trainers import samples
 
 
 def trained(X: Any, y: Any, rounds: int = 5, **params: Any) -> xgboost.Booster:

@@ -48,7 +48,7 @@ from mlops_assets_tests.conftest import (
 )
 from mlops_assets_tests.datasets.views import images, land, windows, write_images, write_two_scenes
 from mlops_assets_tests.stac.mlm_schema import mlm_validator
-from mlops_assets_tests.training.trainers import (
+from mlops_assets_tests.training.example_trainers import (
     lifecycle,
     model_specification,
     training_request,

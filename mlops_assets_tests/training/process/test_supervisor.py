@@ -22,17 +22,17 @@ from mlops_assets.training.process import supervisor
 from mlops_assets.training.process.supervisor import train_supervised
 from mlops_assets.training.train import train
 from mlops_assets_tests import interpreter
-from mlops_assets_tests.training.process.supervised import HERE
-from mlops_assets_tests.training.trainers import (
+from mlops_assets_tests.training.example_trainers import (
     model_specification,
     require_documents,
     training_request,
 )
+from mlops_assets_tests.training.process.supervised import HERE
 
 STARTER = """
 from mlops_assets.settings import Settings
 from mlops_assets.training.process.supervisor import train_supervised
-from mlops_assets_tests.training.trainers import model_specification, training_request
+from mlops_assets_tests.training.example_trainers import model_specification, training_request
 from mlops_assets.store import open_store
 specification = model_specification(trainer="mlops_assets_tests.training.process.supervised:behave")
 request = training_request(specification, "v1", {"does": "hang"})

@@ -30,13 +30,13 @@ from mlops_assets.training.sweeps import run as sweep_run
 from mlops_assets.training.sweeps.plan import Plan
 from mlops_assets.training.sweeps.run import run_sweep
 from mlops_assets_tests.steps import Unheard
-from mlops_assets_tests.training.sweeps import trainers
-from mlops_assets_tests.training.sweeps.test_search import succeed
-from mlops_assets_tests.training.sweeps.trainers import HERE, curve_model, planned
-from mlops_assets_tests.training.trainers import (
+from mlops_assets_tests.training.example_trainers import (
     require_documents,
     training_request,
 )
+from mlops_assets_tests.training.sweeps import trainers
+from mlops_assets_tests.training.sweeps.test_search import succeed
+from mlops_assets_tests.training.sweeps.trainers import HERE, curve_model, planned
 
 METRIC: dict[str, Any] = {"metric": "validation_accuracy"}
 SWEEP = """

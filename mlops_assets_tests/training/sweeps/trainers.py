@@ -14,7 +14,7 @@ from mlops_assets.models.specification import ModelSpecification
 from mlops_assets.training.run import TrainingRun
 from mlops_assets.training.sweeps.plan import Plan, plan_sweep
 from mlops_assets.training.sweeps.settings import settings_of
-from mlops_assets_tests.training.trainers import model_specification
+from mlops_assets_tests.training.example_trainers import model_specification
 
 HERE = __name__
 FRAMEWORK = "scikit-learn"

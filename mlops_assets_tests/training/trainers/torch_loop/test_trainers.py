@@ -20,8 +20,8 @@ from mlops_assets.registry.files.verified_read import published_path
 from mlops_assets.store import Store
 from mlops_assets.training.train import train
 from mlops_assets.training.trainers import load_trainer
-from mlops_assets_tests.training.trainers import training_request
-from mlops_assets_tests.training.trainers_torch.cases import (
+from mlops_assets_tests.training.example_trainers import training_request
+from mlops_assets_tests.training.trainers.torch_loop.cases import (
     CASES,
     PATCHES,
     SERIES,
@@ -65,7 +65,7 @@ def test_the_code_location_loads_their_parameters_without_torch() -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_every_parameter_is_in_the_documentation(name: str) -> None:
     fields = load_trainer(f"mlops_assets.training.trainers.{name}:train").params_type.model_fields
-    page = (Path(__file__).parents[3] / "docs" / "trainers.md").read_text()
+    page = (Path(__file__).parents[4] / "docs" / "trainers.md").read_text()
     assert [parameter for parameter in fields if f"`{parameter}`" not in page] == []
     assert all(field.description for field in fields.values())
 

@@ -23,7 +23,11 @@ from mlops_assets.training.metric_writer import PointWriter
 from mlops_assets.training.run import TrainingRun
 from mlops_assets.training.trainers import load_trainer
 from mlops_assets_tests.conftest import crops_table, scenes_specification
-from mlops_assets_tests.training.trainers import lifecycle, model_specification, windows_source
+from mlops_assets_tests.training.example_trainers import (
+    lifecycle,
+    model_specification,
+    windows_source,
+)
 
 pytestmark = pytest.mark.frameworks
 QUICK: dict[str, dict[str, Any]] = {

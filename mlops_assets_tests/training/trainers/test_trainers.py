@@ -19,7 +19,7 @@ from mlops_assets.names import Reference
 from mlops_assets.store import Store
 from mlops_assets.training.train import train
 from mlops_assets.training.trainers import load_trainer
-from mlops_assets_tests.training.trainers import (
+from mlops_assets_tests.training.example_trainers import (
     HERE,
     Depth,
     model_specification,
@@ -34,7 +34,7 @@ TREE = {"estimator": "sklearn.tree.DecisionTreeClassifier"}
 def test_a_trainer_knows_its_parameters_and_its_file() -> None:
     trainer = load_trainer(f"{HERE}:tree")
     assert trainer.params_type is Depth
-    assert trainer.file == Path(__file__).with_name("trainers.py")
+    assert trainer.file == Path(__file__).parents[1] / "example_trainers.py"
     assert trainer.parameters({}) == Depth(depth=4)
 
 

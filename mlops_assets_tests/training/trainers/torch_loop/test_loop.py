@@ -31,8 +31,8 @@ from mlops_assets.training.trainers.torch_loop import loop
 from mlops_assets.training.trainers.torch_loop.fit import fit
 from mlops_assets.training.trainers.torch_loop.networks.layers import ScaledNetwork
 from mlops_assets.training.trainers.torch_loop.parameters import LoopParams
-from mlops_assets_tests.training.trainers import training_request
-from mlops_assets_tests.training.trainers_torch.cases import (
+from mlops_assets_tests.training.example_trainers import training_request
+from mlops_assets_tests.training.trainers.torch_loop.cases import (
     PATCHES,
     SERIES,
     WINDOWS,

@@ -20,8 +20,8 @@ from mlops_assets.training.train import train
 from mlops_assets.training.trainers.torch_loop import feed as feeding
 from mlops_assets.training.trainers.torch_loop.feed import Feed, FeedOptions
 from mlops_assets.training.trainers.torch_loop.precision import Precision
-from mlops_assets_tests.training.trainers import training_request
-from mlops_assets_tests.training.trainers_torch.cases import (
+from mlops_assets_tests.training.example_trainers import training_request
+from mlops_assets_tests.training.trainers.torch_loop.cases import (
     CASES,
     PATCHES,
     SERIES,
@@ -30,7 +30,7 @@ from mlops_assets_tests.training.trainers_torch.cases import (
     declared,
     landed,
 )
-from mlops_assets_tests.training.trainers_torch.test_processes import train_together_and_alone
+from mlops_assets_tests.training.trainers.torch_loop.test_processes import train_together_and_alone
 
 pytestmark = pytest.mark.skipif(
     not torch.cuda.is_available(), reason="needs a GPU that PyTorch can use"

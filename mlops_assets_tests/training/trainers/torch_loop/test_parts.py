@@ -28,7 +28,7 @@ from mlops_assets.training.trainers.torch_loop.networks.temporal import (
 from mlops_assets.training.trainers.torch_loop.networks.unet import UNet
 from mlops_assets.training.trainers.torch_loop.parameters import LoopParams
 from mlops_assets_tests.datasets.views import training_data
-from mlops_assets_tests.training.trainers_torch.cases import forks
+from mlops_assets_tests.training.trainers.torch_loop.cases import forks
 
 NETWORKS: list[tuple[ScaledNetwork, tuple[int, ...]]] = [
     (PatchCNN(4, 3, width=4, blocks=1), (4, 3, 3)),

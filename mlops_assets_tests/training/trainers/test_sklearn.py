@@ -32,9 +32,9 @@ from mlops_assets.names import Reference
 from mlops_assets.store import Store
 from mlops_assets.training.trainers import load_trainer
 from mlops_assets_tests.conftest import table_specification
-from mlops_assets_tests.training.trainers import unlogged_run
+from mlops_assets_tests.training.example_trainers import unlogged_run
 
-DOCUMENT = Path(__file__).parents[2] / "docs/frameworks.md"
+DOCUMENT = Path(__file__).parents[3] / "docs/frameworks.md"
 LABELS = {"two classes": 2, "three classes": 3, "numbers": 0}
 EXPORTED = "exported"
 

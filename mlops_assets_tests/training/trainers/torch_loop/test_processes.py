@@ -25,8 +25,8 @@ from mlops_assets.registry.files.verified_read import published_path
 from mlops_assets.storage import Workspace
 from mlops_assets.store import Store
 from mlops_assets.training.train import follow, train
-from mlops_assets_tests.training.trainers import training_request
-from mlops_assets_tests.training.trainers_torch.cases import PATCHES, SERIES, WINDOWS, declared
+from mlops_assets_tests.training.example_trainers import training_request
+from mlops_assets_tests.training.trainers.torch_loop.cases import PATCHES, SERIES, WINDOWS, declared
 
 PROCESSES = 2
 # what is dropped depends on the process
@@ -66,7 +66,7 @@ def together(store: Store, specifications: list[ModelSpecification]) -> None:
     files = [Path(f"{specification.name}.json").resolve() for specification in specifications]
     for file, specification in zip(files, specifications, strict=True):
         file.write_text(specification.model_dump_json())
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])}
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[4])}
     command = [sys.executable, __file__, store.workspace.url]
     started = [
         subprocess.Popen(

@@ -18,7 +18,7 @@ from mlops_assets.store import Store
 from mlops_assets.training.train import train
 from mlops_assets_tests.conftest import crops_table, table_specification
 from mlops_assets_tests.datasets.views import committed, land
-from mlops_assets_tests.training.trainers import training_request
+from mlops_assets_tests.training.example_trainers import training_request
 
 # JAX, where another test of this process has imported it, warns of every fork; workers that read
 # ahead do not use it

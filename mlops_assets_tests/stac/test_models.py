@@ -42,7 +42,7 @@ from mlops_assets_tests.conftest import (
     write_scene,
 )
 from mlops_assets_tests.stac.mlm_schema import mlm_validator
-from mlops_assets_tests.training.trainers import HERE, lifecycle, model_specification
+from mlops_assets_tests.training.example_trainers import HERE, lifecycle, model_specification
 
 VERSIONS = ("predecessor-version", "successor-version", "latest-version")
 DECLARED = {

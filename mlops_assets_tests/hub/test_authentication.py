@@ -25,7 +25,7 @@ from mlops_assets.models.promotion import promote
 from mlops_assets.principals import Principal, Role
 from mlops_assets.store import Store
 from mlops_assets_tests.hub.serving import START, TOKEN, caller, finished, hub, put
-from mlops_assets_tests.hub.test_runs_api import refused, send_onnx, started
+from mlops_assets_tests.hub.test_routes import refused, send_onnx, started
 from mlops_assets_tests.servers.oidc import AUDIENCE, OidcServer, new_key, oidc_server
 
 ROLES = [
