@@ -17,9 +17,9 @@ import pandas as pd
 from sqlalchemy import inspect, select
 from sqlalchemy.orm import Session
 
-from mlops_assets.datasets.commit.commit import digest_of_documents
 from mlops_assets.datasets.recall.verify import cache_damages, row_problems
 from mlops_assets.datasets.versions.committed_dataset import CommittedDataset
+from mlops_assets.datasets.versions.digest import digest_of_documents
 from mlops_assets.datasets.versions.manifest import read_manifest
 from mlops_assets.datasets.versions.version_document import VersionDocument
 from mlops_assets.errors import IntegrityError, NotFound, StorageError

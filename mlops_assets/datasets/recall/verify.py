@@ -13,11 +13,11 @@ from typing import Literal
 
 import pandas as pd
 
-from mlops_assets.datasets.commit.commit import digest_of_documents
 from mlops_assets.datasets.recall.objects import StoredBytes, StoredFile, in_parallel, stored_files
 from mlops_assets.datasets.specification.dataset import SPLITS
 from mlops_assets.datasets.versions.committed_dataset import CommittedDataset
 from mlops_assets.datasets.versions.decoded_cache import damaged_splits
+from mlops_assets.datasets.versions.digest import digest_of_documents
 from mlops_assets.datasets.versions.version_document import VersionDocument
 from mlops_assets.errors import IntegrityError, NotFound, StorageError
 from mlops_assets.names import Reference
