@@ -21,7 +21,7 @@ import typer
 from typer.core import TyperGroup
 
 from mlops_assets import __version__
-from mlops_assets.cli import hub, log, maintenance, new_project, reindex, status, tokens, verify
+from mlops_assets.cli import doctor, hub, log, new_project, reindex, status, tokens, verify
 from mlops_assets.cli.dataset import commands as datasets
 from mlops_assets.cli.model import commands as models
 from mlops_assets.cli.run import commands as runs
@@ -83,7 +83,7 @@ app.command("verify")(verify.verify)
 app.command("status")(status.status)
 app.command("hub")(hub.hub)
 app.command("init")(new_project.init)
-app.command("doctor")(maintenance.doctor)
+app.command("doctor")(doctor.doctor)
 app.command("reindex")(reindex.reindex)
 
 

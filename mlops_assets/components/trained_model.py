@@ -183,7 +183,7 @@ class TrainedModel(dg.Component):
             store: StoreResource,
             mlflow: MlflowMirror,
         ) -> dg.MaterializeResult:  # type: ignore[type-arg]
-            from mlops_assets.training.process.follow import followed
+            from mlops_assets.training.process.run_progress import followed
             from mlops_assets.training.process.supervisor import train_supervised
             from mlops_assets.training.request import TrainingRequest, run_identifier
             from mlops_assets.training.resume import resumable_run

@@ -1,6 +1,6 @@
-"""Gates and aliases of model versions.
+"""Promotion and rollback of model versions, and the gates before them.
 
-Gates decide whether a version may be promoted; promotion and rollback move `production`.
+Gates decide whether a version may be promoted; both move `production`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Verification of the chain behind a model.
+"""Verification of the chain behind a model, and of a whole workspace.
 
 The chain goes from live metric to model version, training run, code, data version and every file's
 checksum. Verification reads every byte again and compares it with its published checksum, and the

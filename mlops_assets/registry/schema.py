@@ -1,4 +1,7 @@
-"""The tables of the registry. No queries here; they are in `store`."""
+"""The tables of the registry.
+
+No queries here; they are in `data_versions`, `runs`, `model_versions` and others.
+"""
 
 from __future__ import annotations
 

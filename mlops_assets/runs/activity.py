@@ -17,7 +17,7 @@ from mlops_assets.models.promotion import check_gates
 from mlops_assets.models.specification import Gate
 from mlops_assets.registry import Registry, Run
 from mlops_assets.registry.store import now
-from mlops_assets.training.process.follow import MAX_POINTS, newest_metrics
+from mlops_assets.training.process.run_progress import MAX_POINTS, newest_metrics
 from mlops_assets.training.provenance import process_alive
 from mlops_assets.training.sweeps.trials import SWEEP
 

@@ -19,7 +19,7 @@ from mlops_assets.runs.comparison import environment_versions, recorded_environm
 from mlops_assets.store import Store
 from mlops_assets.text.json_values import Json, JsonObject
 from mlops_assets.training import provenance
-from mlops_assets.training.process.follow import followed
+from mlops_assets.training.process.run_progress import followed
 from mlops_assets.training.process.supervisor import train_supervised
 from mlops_assets.training.request import TrainingRequest
 from mlops_assets.training.trainers import load_trainer

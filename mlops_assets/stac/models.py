@@ -1,6 +1,6 @@
-"""The record of a model version.
+"""The STAC record of a model version.
 
-It is a STAC Item with the MLM extension, written with the extension authors' stac-model.
+It is an Item with the MLM extension, written with the extension authors' stac-model.
 """
 
 from __future__ import annotations

@@ -69,7 +69,8 @@ def train(
         store: the project's storage.
         request: what to train.
         watchers: called with the metrics and the step of each `TrainingRun.log`.
-        world_size: processes that train together; this one is their first, the others `follow`.
+        world_size: processes that train together; this one is their first, the others run
+            `train_rank`.
 
     Returns:
         The published model version, at stage `trained`.
@@ -98,7 +99,7 @@ def train(
         return _fit(store, specification, work, run, handle, points)
 
 
-def follow(store: Store, request: TrainingRequest, rank: int, world_size: int) -> None:
+def train_rank(store: Store, request: TrainingRequest, rank: int, world_size: int) -> None:
     """Run a trainer beside `train` in another process: it logs and publishes nothing.
 
     Args:

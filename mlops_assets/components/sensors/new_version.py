@@ -1,6 +1,6 @@
-"""The sensor `new_version`.
+"""The sensor `new_version`, which trains on a new data version.
 
-A new data version starts the whole lifecycle of a model with `auto_train: true`.
+It starts the whole lifecycle of a model with `auto_train: true`.
 """
 
 import json

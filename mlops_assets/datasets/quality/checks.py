@@ -1,6 +1,6 @@
-"""Checks of a data version.
+"""The outcome of a quality check, and its form in the report.
 
-Each is computed in the module of its subject.
+Each check is computed in the module of its subject.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""Reading published files.
-
-Bytes are compared with their published checksum before they are used.
-"""
+"""Published files, read and compared with their checksums before they are used."""
 
 from __future__ import annotations
 

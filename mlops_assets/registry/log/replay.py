@@ -1,6 +1,6 @@
-"""Reading the chained log back.
+"""Verification of the chained log: its hashes, and the rows that its entries leave.
 
-The rows that its entries leave are compared with the tables.
+The rows are compared with the tables.
 
 `replay` works on texts alone, wherever they come from: the registry, its mirror in the workspace,
 or a backup.

@@ -1,6 +1,6 @@
-"""The tables of a registry.
+"""Creation of the tables of a registry, and their upgrade from an older release.
 
-They are made, and upgraded from those of an older release by Alembic's revisions.
+Upgrades are Alembic's revisions.
 
 A registry that this release has made or upgraded is recognised by one query, without importing
 Alembic.

@@ -36,7 +36,7 @@ class Stopped(BaseException):
 
 def main(path: Path) -> int:
     """Carry out the training request of a file; return the exit code."""
-    from mlops_assets.training.train import follow, train
+    from mlops_assets.training.train import train, train_rank
 
     request = read_request(path, WorkerRequest)
     logging.basicConfig(
@@ -51,7 +51,7 @@ def main(path: Path) -> int:
     (path.parent / STARTED).touch()
     try:
         if rank > 0:
-            follow(store, request.training, rank, processes)
+            train_rank(store, request.training, rank, processes)
             return 0
         row = train(store, request.training, world_size=processes)
     except (MlopsError, Stopped) as error:

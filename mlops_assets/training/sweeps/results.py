@@ -11,9 +11,9 @@ from mlops_assets.names import Reference
 from mlops_assets.registry import ModelVersion
 from mlops_assets.store import Store
 from mlops_assets.text.json_values import Json, JsonObject
+from mlops_assets.training.sweeps.candidate import CANDIDATE
 from mlops_assets.training.sweeps.objective import Objective, objective_of
 from mlops_assets.training.sweeps.plan import Plan
-from mlops_assets.training.sweeps.propose import CANDIDATE
 from mlops_assets.training.sweeps.trials import Trial, trials_of
 
 

@@ -26,9 +26,9 @@ from mlops_assets.store import Store
 from mlops_assets.training.process.supervisor import train_supervised
 from mlops_assets.training.provenance import code_version, process_alive
 from mlops_assets.training.request import Pruning, TrainingRequest
+from mlops_assets.training.sweeps.candidate import propose
 from mlops_assets.training.sweeps.objective import Objective, objective_of
 from mlops_assets.training.sweeps.plan import Plan
-from mlops_assets.training.sweeps.propose import propose
 from mlops_assets.training.sweeps.results import SweepResult, failure_of, result_of
 from mlops_assets.training.sweeps.trials import ENDED, SWEEP, TRIAL, Trial, trials_of
 from mlops_assets.training.trainers import load_trainer

@@ -1,6 +1,6 @@
-"""Places of samples.
+"""Centres and footprints of samples.
 
-They are centres and footprints, in pixels of their scene and, where georeferenced, on the ground.
+They are in pixels of their scene and, where georeferenced, on the ground.
 
 Memory grows with the number of samples, never with the area of a scene.
 """

@@ -1,6 +1,6 @@
-"""The values of each band or feature.
+"""Statistics of the values of each band or feature.
 
-They are statistics, percentiles, histograms, and counts of unusable values, of blocks of samples
+They are means, percentiles, histograms, and counts of unusable values, of blocks of samples
 that `scan` chooses.
 """
 

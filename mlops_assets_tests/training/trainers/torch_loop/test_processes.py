@@ -24,7 +24,7 @@ from mlops_assets.registry import ModelVersion, Registry
 from mlops_assets.registry.files.verified_read import published_path
 from mlops_assets.storage import Workspace
 from mlops_assets.store import Store
-from mlops_assets.training.train import follow, train
+from mlops_assets.training.train import train, train_rank
 from mlops_assets_tests.training.example_trainers import training_request
 from mlops_assets_tests.training.trainers.torch_loop.cases import PATCHES, SERIES, WINDOWS, declared
 
@@ -55,7 +55,7 @@ def take_part(workspace: str, rank: int, specifications: list[ModelSpecification
             specification, "v1", params, run_id=f"together-{specification.name}"
         )
         if rank:
-            follow(store, request, rank, PROCESSES)
+            train_rank(store, request, rank, PROCESSES)
         else:
             train(store, request, world_size=PROCESSES)
     torch.distributed.destroy_process_group()
