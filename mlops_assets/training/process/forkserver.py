@@ -10,6 +10,7 @@ from __future__ import annotations
 import atexit
 import gc
 import importlib
+import json
 import os
 import select
 import signal
@@ -62,6 +63,15 @@ class Message(Strict):
 
     modules: list[str] = Field(default=[])
     fork: Fork | None = None
+
+    def encode(self) -> bytes:
+        """Return it as JSON, in which paths and variables need not be valid UTF-8."""
+        return json.dumps(self.model_dump(), default=str).encode()
+
+    @classmethod
+    def decode(cls, content: bytes) -> Message:
+        """Return the message of `encode`."""
+        return cls.model_validate(json.loads(content))
 
 
 class ForkedProcess:
@@ -144,7 +154,7 @@ class ForkServer:
         with self._lock, suppress(OSError):
             new = [name for name in modules if name not in self._loaded]
             if new:
-                self._socket.send(Message(modules=new).model_dump_json().encode())
+                self._socket.send(Message(modules=new).encode())
                 self._loaded.update(new)
 
     def start(
@@ -161,7 +171,7 @@ class ForkServer:
             OSError: the preloaded process is gone.
         """
         fork = Fork(request=request, cwd=Path.cwd(), environment=dict(environment))
-        message = Message(fork=fork).model_dump_json().encode()
+        message = Message(fork=fork).encode()
         reader, writer = os.pipe()
         try:
             with self._lock:
@@ -249,7 +259,7 @@ def main(connection: int) -> int:
             content, descriptors, _, _ = socket.recv_fds(messages, MAX_MESSAGE_BYTES, 2)
             if not content:
                 return 0
-            message = Message.model_validate_json(content)
+            message = Message.decode(content)
             for name in message.modules:
                 importlib.import_module(name)
             if message.fork is not None and os.fork() == 0:

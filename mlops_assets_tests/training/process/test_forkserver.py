@@ -1,7 +1,4 @@
-"""The preloaded process from which trainers are forked.
-
-What trainings in it do is in test_supervision.
-"""
+"""The preloaded process from which trainers are forked; `test_supervisor` trains in it."""
 
 from __future__ import annotations
 
@@ -14,7 +11,13 @@ from pathlib import Path
 import pytest
 
 from mlops_assets.models.frameworks import preloadable_modules
-from mlops_assets.training.process.forkserver import ForkServer, close_all, fork_server
+from mlops_assets.training.process.forkserver import (
+    Fork,
+    ForkServer,
+    Message,
+    close_all,
+    fork_server,
+)
 
 NO_REQUEST = Path("no-such-request.json")  # the worker ends at once with a traceback that names it
 
@@ -62,6 +65,17 @@ def test_a_killed_process_has_its_signal_and_a_running_one_can_be_waited_for(
         assert os.getsid(process.pid) == process.pid
         process.terminate()
         assert process.wait(60) == -signal.SIGTERM
+
+
+def test_a_variable_that_is_not_valid_utf_8_reaches_a_forked_process(
+    server: ForkServer, environment: dict[str, str], tmp_path: Path
+) -> None:
+    latin = {**environment, "REGION": os.fsdecode(b"Caf\xe9")}
+    with (tmp_path / "log.txt").open("w+b") as output:
+        assert server.start(NO_REQUEST, output, latin).wait(120) == 1
+    assert "FileNotFoundError" in (tmp_path / "log.txt").read_text()
+    message = Message(fork=Fork(request=NO_REQUEST, cwd=tmp_path, environment=latin))
+    assert Message.decode(message.encode()) == message
 
 
 def test_what_libraries_read_when_they_are_loaded_decides_which_process_serves(
