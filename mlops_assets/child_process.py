@@ -8,6 +8,7 @@ Which requests there are is the business of `training.process` and `hub.publishe
 
 from __future__ import annotations
 
+import json
 import logging
 import signal
 import subprocess  # nosec B404
@@ -126,14 +127,18 @@ def read_request(path: Path, kind: type[RequestType]) -> RequestType:
 
 
 def write_outcome(request: Path, outcome: Outcome) -> None:
-    """Leave the outcome beside the file of the request."""
-    (request.parent / _OUTCOME).write_text(outcome.model_dump_json())
+    """Leave the outcome beside the file of the request, whole or not at all."""
+    path = request.parent / _OUTCOME
+    unfinished = path.with_suffix(".part")
+    # this JSON can hold a message that is not valid UTF-8, as it may name any file
+    unfinished.write_text(json.dumps(outcome.model_dump()))
+    unfinished.replace(path)
 
 
 def read_outcome(request: Path) -> Outcome | None:
     """Return the outcome of a request; None if the child has left none."""
     path = request.parent / _OUTCOME
-    return Outcome.model_validate_json(path.read_bytes()) if path.exists() else None
+    return Outcome.model_validate(json.loads(path.read_bytes())) if path.exists() else None
 
 
 def start_child(
@@ -184,10 +189,18 @@ def wait_for(child: Child, check: Callable[[], str | None]) -> str | None:
         if isinstance(child, subprocess.Popen) and child.stdin is not None:
             child.stdin.close()
     if child.returncode is not None and child.returncode < 0:
-        number = signal.Signals(-child.returncode)
-        likely = "; most likely the machine is out of memory" if number is signal.SIGKILL else ""
-        return f"was killed by {number.name}{likely}"
+        return f"was killed by {_signal_name(-child.returncode)}"
     return None
+
+
+def _signal_name(number: int) -> str:
+    """Return the name of a signal, with its likely cause; real-time signals have numbers only."""
+    if number == signal.SIGKILL:
+        return "SIGKILL; most likely the machine is out of memory"
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
 
 
 def stop_child(child: Child) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import time
 from pathlib import Path
@@ -37,6 +38,14 @@ import subprocess, sys
 subprocess.Popen(["sleep", "600"], start_new_session=True)
 print("begun", flush=True)
 sys.stdin.read()
+"""
+
+DISK_FULL = """
+import resource, sys
+from pathlib import Path
+from mlops_assets.child_process import Outcome, write_outcome
+resource.setrlimit(resource.RLIMIT_FSIZE, (10, 10))
+write_outcome(Path(sys.argv[1]), Outcome(result="v1"))
 """
 
 
@@ -105,15 +114,36 @@ def test_a_child_that_exceeds_a_limit_is_stopped_with_its_descendants(
         time.sleep(0.01)
 
 
-def test_a_signal_that_killed_a_child_is_reported(store: Store, tmp_path: Path) -> None:
-    code = "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"
+@pytest.mark.parametrize(
+    ("number", "reported"),
+    [
+        (signal.SIGKILL, "SIGKILL; most likely the machine is out of memory"),
+        (signal.SIGSEGV, "SIGSEGV"),
+        (signal.SIGRTMIN + 1, f"signal {signal.SIGRTMIN + 1}"),
+    ],
+)
+def test_a_signal_that_killed_a_child_is_reported(
+    number: int, reported: str, store: Store, tmp_path: Path
+) -> None:
+    code = f"import os; os.kill(os.getpid(), {int(number)})"
     with (tmp_path / "log.txt").open("w+b") as output:
         child = start_child(["-c", code], environment(store), output)
         reason = wait_for(child, lambda: None)
-    assert reason == "was killed by SIGKILL; most likely the machine is out of memory"
+    assert reason == f"was killed by {reported}"
 
 
-def test_an_error_is_an_outcome_too(request_file: Path) -> None:
-    write_outcome(request_file, Outcome(error="TrainerError", message="no samples"))
-    found = read_outcome(request_file)
-    assert found is not None and (found.error, found.result) == ("TrainerError", None)
+@pytest.mark.parametrize("message", ["no samples", os.fsdecode(b"no file Caf\xe9.csv")])
+def test_an_error_is_an_outcome_too(message: str, request_file: Path) -> None:
+    outcome = Outcome(error="TrainerError", message=message)
+    write_outcome(request_file, outcome)
+    assert read_outcome(request_file) == outcome
+
+
+def test_an_outcome_that_could_not_be_written_whole_is_none(
+    store: Store, request_file: Path, tmp_path: Path
+) -> None:
+    with (tmp_path / "log.txt").open("w+b") as output:
+        child = start_child(["-c", DISK_FULL, str(request_file)], environment(store), output)
+        assert wait_for(child, lambda: None) is None
+    assert child.returncode != 0
+    assert read_outcome(request_file) is None
