@@ -114,12 +114,10 @@ def publish_apart(job: Job) -> None:
     with scratch_folder("publish") as folder, (folder / "log.txt").open("w+b") as output:
         request = write_request(folder, job)
         child = start_child(["-m", __name__, str(request)], environment, output)
-        ended = wait_for(child, check)
-        if ended is None:
-            printed = (folder / "log.txt").read_text(errors="replace").strip()
-            ended = f"ended with {child.returncode} and no message: {printed[-2000:]}"
+        ended = wait_for(child, check) or f"ended with {child.returncode} and no message"
+        printed = (folder / "log.txt").read_text(errors="replace").strip()
     if staging.read(OUTCOME) is None:
-        message = redacted(f"the process that published the model {ended}")
+        message = redacted(f"the process that published the model {ended}: {printed[-2000:]}")
         store = job.open_store()
         if external(store.registry, job.run_id).status == "running":
             end(store, job.run_id, "failed", message, NO_FACTS)

@@ -471,6 +471,20 @@ def test_a_publishing_process_that_exits_unexpectedly_is_a_failed_run(
     )
 
 
+def test_the_last_words_of_a_killed_publishing_process_are_in_the_failure(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    abort = "import os; print('bad_alloc', flush=True); os.kill(os.getpid(), 6)"
+    (tmp_path / "sitecustomize.py").write_text(f"{abort}\n")
+    with hub(store, publish_apart) as url, caller(url) as client:
+        run_id = started(client)
+        send_onnx(client, run_id, tmp_path / "model.onnx")
+        monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+        document = finished(client, run_id)
+    assert document["status"] == "failed"
+    assert document["failure"]["message"].endswith("was killed by SIGABRT: bad_alloc")
+
+
 @pytest.mark.usefixtures("forked_workers")
 def test_a_model_that_asks_for_most_of_the_memory_is_a_failed_stage(
     store: Store, tmp_path: Path
