@@ -76,14 +76,21 @@ def outcome(name: str, passed: bool, description: str, **values: Json) -> Check:
 
 
 class WrittenCheck(BaseModel):
-    """The outcome of one check in a report; further keys are its figures."""
+    """The outcome of one check in a report; further keys are its figures.
+
+    Attributes:
+        name: of the check.
+        passed: whether it passed.
+        description: the finding, and the remedy.
+        blocking: None in early releases, which did not write it.
+    """
 
     model_config = ConfigDict(frozen=True, extra="allow")
 
     name: str
     passed: bool
     description: str
-    blocking: bool
+    blocking: bool | None = None
 
 
 class Report(BaseModel):
@@ -109,6 +116,12 @@ class Report(BaseModel):
 def written_checks(report: Report) -> list[Check]:
     """Return the outcomes in a report, as they were when it was written."""
     return [
-        Check(entry.name, entry.passed, entry.description, entry.blocking, entry.model_extra or {})
+        Check(
+            entry.name,
+            entry.passed,
+            entry.description,
+            CHECKS[entry.name].blocking if entry.blocking is None else entry.blocking,
+            entry.model_extra or {},
+        )
         for entry in report.checks
     ]

@@ -20,11 +20,14 @@ from mlops_assets.datasets.quality import CHECKS
 from mlops_assets.datasets.quality.assessment import assess
 from mlops_assets.datasets.quality.checks import FORMAT
 from mlops_assets.datasets.quality.content.scan import scan
+from mlops_assets.datasets.quality.published import checks_of, published_report
 from mlops_assets.datasets.specification.dataset import DatasetSpecification, QualityThresholds
 from mlops_assets.datasets.versions.committed_dataset import CommittedDataset
 from mlops_assets.datasets.versions.decoded_cache import split_folder
+from mlops_assets.datasets.versions.documents import json_bytes
 from mlops_assets.names import Reference
-from mlops_assets.paths import Owner
+from mlops_assets.paths import Owner, data_owner
+from mlops_assets.registry.files.publication import publication
 from mlops_assets.store import Store
 from mlops_assets_tests.conftest import (
     crops_table,
@@ -163,6 +166,36 @@ def test_a_report_by_other_checks_is_made_anew(
     assessed()
     assessed()
     assert len(scans) == 2
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_a_report_of_an_early_release_is_read_and_made_anew(
+    store: Store, land_table: Land, assessed: Assess
+) -> None:
+    land_table()
+    committed, first = assessed()
+    key = "datasets/fields/v1/quality.json"
+    content = store.workspace.get(key)
+    report = json.loads(content)
+    early = {
+        "class_counts": report["class_counts"]["classes"],
+        "checks": [
+            {name: value for name, value in entry.items() if name != "blocking"}
+            for entry in report["checks"]
+        ],
+        "notes": report["notes"],
+    }
+    with publication(store.workspace, store.registry) as publishing:
+        publishing.put_all({key: json_bytes(early)})
+        store.registry.add_files(data_owner("fields", "v1"), publishing.files)
+    found = published_report(store.workspace, store.registry, committed.row)
+    assert found is not None
+    assert [
+        (check.name, check.passed, check.blocking)
+        for check in checks_of(found, committed.classes, QualityThresholds())
+    ] == [(check.name, check.passed, check.blocking) for check in first.checks]
+    assert assessed()[1].checks == first.checks
+    assert store.workspace.get(key) == content
 
 
 @pytest.mark.usefixtures("undrawn")
