@@ -121,7 +121,11 @@ class ForkedProcess:
         if self.returncode is None and select.select([self._status], [], [], timeout)[0]:
             line = self._status.readline()
             self._status.close()
-            # its parent is only gone unexpectedly if everything was killed
+            if not line:
+                # its parent was killed, so nothing else would report or end it
+                for kill in (os.killpg, os.kill):
+                    with suppress(ProcessLookupError):
+                        kill(self.pid, signal.SIGKILL)
             self.returncode = int(line) if line else -signal.SIGKILL
         return self.returncode
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 from mlops_assets.models.frameworks import preloadable_modules
@@ -65,6 +67,22 @@ def test_a_killed_process_has_its_signal_and_a_running_one_can_be_waited_for(
         assert os.getsid(process.pid) == process.pid
         process.terminate()
         assert process.wait(60) == -signal.SIGTERM
+
+
+def test_a_process_ends_with_the_parent_that_reports_its_exit_code(
+    server: ForkServer, environment: dict[str, str], tmp_path: Path
+) -> None:
+    waits = tmp_path / "request.json"
+    os.mkfifo(waits)
+    with (tmp_path / "log.txt").open("w+b") as output:
+        process = server.start(waits, output, environment)
+        worker = psutil.Process(process.pid)
+        while os.getsid(process.pid) != process.pid:  # the limit on a test ends it
+            time.sleep(0.01)
+        os.kill(worker.ppid(), signal.SIGKILL)
+        assert process.wait(60) == -signal.SIGKILL
+    while worker.is_running() and worker.status() != psutil.STATUS_ZOMBIE:
+        time.sleep(0.01)
 
 
 def test_a_variable_that_is_not_valid_utf_8_reaches_a_forked_process(
