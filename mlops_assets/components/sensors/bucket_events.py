@@ -13,7 +13,7 @@ import json
 from dataclasses import dataclass
 from urllib.parse import unquote, unquote_plus, urlsplit
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, Field
 
 from mlops_assets.errors import MlopsError
 from mlops_assets.text.json_values import JsonObject
@@ -23,17 +23,15 @@ BRIDGED_CHANGES = ("Object Created", "Object Deleted")
 
 
 class _Bucket(BaseModel):
-    name: str
+    name: str = Field(coerce_numbers_to_str=True)
 
 
 class _Object(BaseModel):
-    key: str
+    key: str = Field(coerce_numbers_to_str=True)
 
 
 class _ObjectPlace(BaseModel):
     """The part of a message that locates an object, the same in all its forms."""
-
-    model_config = ConfigDict(coerce_numbers_to_str=True)
 
     bucket: _Bucket
     object: _Object

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from mlops_assets.components.sensors.bucket_events import (
+    ChangedObject,
     MalformedMessage,
     changed_objects,
     concerns,
@@ -98,6 +99,12 @@ def test_a_key_is_decoded_as_its_sender_encodes_it() -> None:
     landing = "s3://survey/my%20fields+1"
     assert tells_of(s3_message(record("ObjectCreated:Put", "my+fields%2B1/a.csv")), landing)
     assert tells_of(bridge_message("Object Created", "my fields+1/a.csv"), landing)
+
+
+def test_names_that_a_sender_writes_as_numbers_are_texts() -> None:
+    place = {"bucket": {"name": 7}, "object": {"key": 2024}}
+    body = json.dumps({"Records": [{"eventName": "ObjectCreated:Put", "s3": place}]})
+    assert changed_objects(body) == [ChangedObject("7", frozenset({"2024"}))]
 
 
 def test_a_landing_may_be_a_whole_bucket() -> None:
