@@ -16,6 +16,7 @@ from datetime import datetime
 from typing import Any
 
 import pandas as pd
+from pydantic import ValidationError
 
 from mlops_assets.datasets.specification.dataset import SPLITS
 from mlops_assets.datasets.versions.manifest import read_manifest
@@ -153,7 +154,8 @@ class _Reader:
             )
         except (StorageError, ValueError, KeyError) as error:
             self._found.unproven.append(
-                f"{dataset}@{version} is left out, as its documents cannot be read: {error}"
+                f"{dataset}@{version} is left out, as its documents cannot be read:"
+                f" {_reason(error)}"
             )
             return
         if document.created is None:  # of an earlier release
@@ -194,7 +196,7 @@ class _Reader:
                 row["metrics"] = {**row["metrics"], **self._model_version(run_id, document, row)}
         except (StorageError, ValueError, KeyError, TypeError) as error:
             self._found.unproven.append(
-                f"run {run_id} is left out, as its documents cannot be read: {error!r}"
+                f"run {run_id} is left out, as its documents cannot be read: {_reason(error)}"
             )
             return
         self._found.rows["runs"][run_id,] = row
@@ -271,6 +273,13 @@ class _Reader:
         if run is not None and run["model_version"] is not None and not key.endswith("/log.txt"):
             return model_owner(str(run["model"]), str(run["model_version"]))
         return owner
+
+
+def _reason(error: Exception) -> str:
+    """Return on one line why a document cannot be read."""
+    if isinstance(error, ValidationError):
+        return "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+    return str(error) if isinstance(error, StorageError) else repr(error)
 
 
 def _likely_task(signature: Signature) -> str:

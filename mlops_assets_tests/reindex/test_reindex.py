@@ -425,6 +425,21 @@ def test_documents_of_earlier_releases_give_less_which_is_listed(
     store.registry.close()
 
 
+def test_documents_that_cannot_be_read_are_listed_on_one_line_each(
+    copied: Path, tmp_path: Path
+) -> None:
+    shutil.rmtree(copied / "log")
+    version = copied / "datasets/scenes/v1/version.json"
+    document = json.loads(version.read_text())
+    del document["digest"]
+    version.write_bytes(json_bytes(document))
+    found = reindex(workspace(copied), f"sqlite:///{tmp_path / 'rebuilt.db'}", CARL)
+    assert (
+        "scenes@v1 is left out, as its documents cannot be read: digest: Field required"
+        in found.unproven
+    )
+
+
 def test_a_new_registry_does_not_write_over_the_log_of_the_one_that_was_lost(
     copied: Path, tmp_path: Path
 ) -> None:

@@ -143,9 +143,7 @@ def coverage_check(counts: pd.DataFrame) -> Check:
 
 
 def labels_check(labels: pd.Series, classes: list[ClassName] | None, counts: pd.DataFrame) -> Check:
-    """Every label is a declared class, and every class that is present is trained on.
-
-    Or labels are finite numbers.
+    """Check that labels are declared classes that are trained on, or finite numbers.
 
     Args:
         labels: the samples' labels; null for windows, whose labels are checked when they are
