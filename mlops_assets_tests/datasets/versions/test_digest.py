@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pandas as pd
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -129,3 +130,60 @@ def test_the_digest_depends_on_reading_options_but_not_on_the_location() -> None
         digest(url="landing/fields", layout="table", table={"label": "crop", "decimal": ","})
         != first
     )
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (
+            {
+                "classes": [{"value": 1, "name": "wheat"}, {"value": "r", "name": "Weiß"}],
+                "features": ["B04", "B08"],
+                "input": {"kind": "window", "size": 8},
+                "labels": {"a.tif": "c.gpkg"},
+            },
+            "ee7e1deabf5f2b9acfd4436394f62221988626f8ed8cd08935143870d70d2e26",
+        ),
+        (
+            {"classes": None, "features": ["B04"], "input": {"kind": "row", "size": 1}},
+            "077d0960e7e225555578623154f13bb5b5fb22c3a871a631465b5be529669cdf",
+        ),
+        (
+            {
+                "classes": [],
+                "features": ["B04"],
+                "input": {"kind": "image", "height": 3, "width": 4},
+            },
+            "27043c1bc08aef6d681bf90088a67b88848e455603be7ad07d9fee11d740c7d5",
+        ),
+    ],
+    ids=["window", "row", "image"],
+)
+def test_the_digest_is_that_of_earlier_releases(content: dict[str, Any], expected: str) -> None:
+    files = pd.DataFrame(
+        {
+            "path": ["a.tif", "b.tif", "c.gpkg"],
+            "sha256": [letter * 64 for letter in "abc"],
+            "size": [10, 20, 30],
+            "role": ["image", "image", "labels"],
+            "scene": ["a", "b", None],
+            "part": [0.0, 0.0, None],
+            "bands": [[2, 1], None, None],
+        }
+    )
+    samples = pd.DataFrame(
+        {
+            "path": ["a.tif", "b.tif"],
+            "row": [0, 8],
+            "column": [8, 0],
+            "label": None,
+            "group": ["a", None],
+            "split": ["train", None],
+        }
+    )
+    stac = {"images": ["red"], "bbox": [0, 1, 2, 3]}
+    source: dict[str, Any] = {"url": "landing/tiles", "layout": "stac", "stac": stac}
+    document = VersionDocument(
+        dataset="tiles", version="v1", digest="", specification={"source": source}, **content
+    )
+    assert digest_of_documents(files, samples, document) == expected
