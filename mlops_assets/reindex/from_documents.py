@@ -47,8 +47,10 @@ from mlops_assets.registry.runs import LoggedPoint
 from mlops_assets.registry.schema import Run
 from mlops_assets.stac.models import FRAMEWORKS
 from mlops_assets.storage import Workspace
+from mlops_assets.text.listing import named
 
 UNKNOWN = "unknown"
+NAMED = 5  # subjects of a note on lost or unproven values; more are counted
 # columns of a run whose document lacks them, as those of earlier releases do
 _RUN_DEFAULTS: Columns = {
     "error": None,
@@ -139,7 +141,7 @@ class _Reader:
             "tags, aliases, promotions, checkpoints and tokens are in no document, and are lost",
         ]
         for missing, subjects in self._missing.items():
-            found.append(f"{', '.join(missing)}: in no document of {some(subjects)}")
+            found.append(f"{', '.join(missing)}: in no document of {named(subjects, NAMED)}")
         return self._found
 
     def _data_version(self, dataset: str, version: str, number: str) -> None:
@@ -260,7 +262,7 @@ class _Reader:
                 left.append(key)
         if left:
             self._found.unproven.append(
-                f"left out, as they belong to nothing that documents have: {some(left)}"
+                f"left out, as they belong to nothing that documents have: {named(left, NAMED)}"
             )
 
     def _owner(self, key: str) -> str:
@@ -286,9 +288,3 @@ def _likely_task(signature: Signature) -> str:
     if signature.classes is None:
         return "regression"
     return "semantic-segmentation" if signature.view == "window" else "classification"
-
-
-def some(subjects: list[str], limit: int = 5) -> str:
-    """Return the first of some subjects, and the number of the others."""
-    named = ", ".join(subjects[:limit])
-    return named if len(subjects) <= limit else f"{named} and {len(subjects) - limit} more"

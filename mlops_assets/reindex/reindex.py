@@ -37,12 +37,13 @@ from mlops_assets.registry.log.replay import Columns, Key, Replayed, replay
 from mlops_assets.registry.runs import LoggedPoint, add_points
 from mlops_assets.registry.schema import Staged
 from mlops_assets.reindex.from_documents import (
+    NAMED,
     documented_rows,
     points_of_series,
     published_keys,
-    some,
 )
 from mlops_assets.storage import Workspace, sha256_of
+from mlops_assets.text.listing import named
 
 ACTION = "reindex"
 
@@ -159,7 +160,7 @@ def _from_log(
         str(run) for (run,), row in replayed.rows["runs"].items() if row["status"] == "running"
     ]
     if running:
-        found.unproven.append(f"points of runs that were running: {some(running)}")
+        found.unproven.append(f"points of runs that were running: {named(running, NAMED)}")
     _restore_staged(workspace, connection, files)
     found.unproven += _unknown_files(workspace, files)
     _note(connection, other, principal)
@@ -184,7 +185,7 @@ def _from_documents(workspace: Workspace, connection: Connection, principal: str
         if loss:
             lost.setdefault(loss, []).append(str(run_id))
     found.unproven += [
-        f"points of {len(runs)} run(s): {loss}: {some(runs)}" for loss, runs in lost.items()
+        f"points of {len(runs)} run(s): {loss}: {named(runs, NAMED)}" for loss, runs in lost.items()
     ]
     chain.adopt(connection, chain.Author(principal))
     return found
@@ -277,7 +278,7 @@ def _unknown_files(workspace: Workspace, files: Mapping[Key, Columns]) -> Iterat
     if unknown:
         yield (
             f"{len(unknown)} file(s) are in no entry of the log, as their process was killed before"
-            f" it published them, or as the newest entries are missing: {some(unknown)}"
+            f" it published them, or as the newest entries are missing: {named(unknown, NAMED)}"
         )
 
 

@@ -28,7 +28,6 @@ from mlops_assets.datasets.io.rasters import (
     strips,
     valid_pixels,
 )
-from mlops_assets.datasets.loading.scaling import named
 from mlops_assets.errors import SpecificationError
 from mlops_assets.models.onnx.session import OnnxModel, decide
 from mlops_assets.paths import model_folder, prediction_owner, predictions_folder
@@ -41,6 +40,7 @@ from mlops_assets.storage import FileStat, Workspace
 from mlops_assets.storage.scratch import scratch_folder
 from mlops_assets.store import Store
 from mlops_assets.text.figures import drawn
+from mlops_assets.text.listing import named
 
 if TYPE_CHECKING:
     from rasterio.io import DatasetReader

@@ -22,8 +22,8 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from mlops_assets.components.project.unknown_keys import advice
-from mlops_assets.datasets.loading.scaling import named
 from mlops_assets.errors import SpecificationError, TrainerError
+from mlops_assets.text.listing import named
 from mlops_assets.training.trainers import load_trainer
 
 FILE_NAMES = ("defs.yaml", "component.yaml")

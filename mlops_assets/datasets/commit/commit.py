@@ -17,7 +17,6 @@ import pandas as pd
 from mlops_assets.datasets.commit.ingest import known_files, store_files
 from mlops_assets.datasets.commit.reread import require_same_from_stored
 from mlops_assets.datasets.io.git_lfs import pointer_problem
-from mlops_assets.datasets.loading.scaling import named
 from mlops_assets.datasets.quality.findings.balance import (
     absent_classes,
     absent_text,
@@ -44,6 +43,7 @@ from mlops_assets.registry.store import now
 from mlops_assets.storage import Workspace
 from mlops_assets.storage.scratch import scratch_folder
 from mlops_assets.text.json_values import Json, JsonObject
+from mlops_assets.text.listing import named
 
 ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".zst", ".7z", ".rar")
 _NOTED = 20  # files that are named when they are not read; more are counted

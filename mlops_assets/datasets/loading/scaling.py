@@ -14,6 +14,7 @@ from pydantic import Discriminator, Tag, model_validator
 
 from mlops_assets.errors import SpecificationError
 from mlops_assets.strict import Strict
+from mlops_assets.text.listing import named
 
 if TYPE_CHECKING:  # what is declared about a model is read without NumPy
     import numpy as np
@@ -210,8 +211,3 @@ def _entry(
     if method == "minmax":
         return {"type": "min-max", "minimum": low, "maximum": high if high > low else low + 1}
     return {"type": "z-score", "mean": mean, "stddev": spread if high > low else 1.0}
-
-
-def named(names: Sequence[str], most: int = 20) -> str:
-    """Return names for an error message; of very many the first."""
-    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")

@@ -19,7 +19,6 @@ from mlops_assets.datasets.loading.scaling import (
     Scaling,
     fit,
     methods_of,
-    named,
 )
 from mlops_assets.datasets.readers import View
 from mlops_assets.datasets.versions.checked_array import CheckedArray
@@ -32,6 +31,7 @@ from mlops_assets.datasets.versions.decoded_cache import (
     read_window_indices,
 )
 from mlops_assets.errors import SpecificationError
+from mlops_assets.text.listing import named
 
 if TYPE_CHECKING:
     import tensorflow as tf

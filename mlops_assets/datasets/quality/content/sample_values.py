@@ -152,9 +152,8 @@ def _nodata(committed: CommittedDataset, paths: pd.Index) -> NDArray[np.float64]
 
     Their shape is (files, bands), or (files, 1) where all bands have the same.
     """
-    if (
-        committed.is_scaled
-    ):  # then it is not a valid nodata value any more; see `CommittedDataset.masked`
+    # physical values have no nodata value; see `CommittedDataset.masked`
+    if committed.is_scaled:
         return np.full((len(paths), 1), np.nan)
     declared = pd.to_numeric(committed.manifest.set_index("path")["nodata"], errors="coerce")
     images = {

@@ -24,6 +24,7 @@ from mlops_assets.datasets.versions.committed_dataset import CommittedDataset
 from mlops_assets.errors import IntegrityError, StorageError
 from mlops_assets.names import Reference
 from mlops_assets.registry import Registry
+from mlops_assets.text.listing import named
 
 STANDARD_ERRORS = 3  # of a mean difference, below which it may be chance
 NAMED = 5  # features that a description names; the report has all
@@ -148,9 +149,9 @@ def shift_check(found: VersionShift, thresholds: QualityThresholds) -> Check:
     ]
     if notable:
         notable.sort(key=lambda of: -abs(of.value or 0.0))
-        named = _named([f"{of.of} by {of.value:.2f}" for of in notable])
+        differences = named([f"{of.of} by {of.value:.2f}" for of in notable], NAMED)
         problems.append(
-            f"in training {named} differ from {before}, in standard deviations; allowed are "
+            f"in training {differences} differ from {before}, in standard deviations; allowed are "
             f"{thresholds.max_feature_shift:g}"
         )
     advice = (
@@ -188,7 +189,9 @@ def _one_sided(before: CommittedDataset, after: CommittedDataset) -> list[str]:
         for how, own, other in (("new", new, old), ("gone", old, new)):
             alone = [name for name in own if name not in other]
             if alone:
-                found.append(f"{what} {_named(alone)} {'is' if len(alone) == 1 else 'are'} {how}")
+                found.append(
+                    f"{what} {named(alone, NAMED)} {'is' if len(alone) == 1 else 'are'} {how}"
+                )
     return found
 
 
@@ -198,12 +201,7 @@ def _changed_constants(features: Sequence[FeatureShift]) -> list[str]:
         for of in features
         if of.std_before == 0 == of.std_after and of.mean_before != of.mean_after
     ]
-    return [f"constant values have changed: {_named(constant)}"] if constant else []
-
-
-def _named(names: Sequence[str]) -> str:
-    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
-    return ", ".join(names[:NAMED]) + more
+    return [f"constant values have changed: {named(constant, NAMED)}"] if constant else []
 
 
 def _standard_error(before: CommittedDataset, after: CommittedDataset, split: str) -> float | None:
