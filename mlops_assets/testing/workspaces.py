@@ -29,7 +29,8 @@ LARGE = bytes(range(256)) * (AT_ONCE // 256 + 1)
 class WorkspaceContract:
     """The guarantees of the store under a workspace that the platform relies on.
 
-    Subclass it, and override the fixture `workspace`.
+    Subclass it, and override the fixture `workspace`. On a store that keeps objects between runs,
+    every test needs a new prefix.
     """
 
     @pytest.fixture
