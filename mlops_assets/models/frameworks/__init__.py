@@ -38,7 +38,7 @@ class ModelDescription:
 class Framework(Protocol):
     """The interface of a framework adapter. Nothing is ever pickled or unpickled.
 
-    Every adapter passes the contract suite in `mlops_assets_tests/models/frameworks`.
+    Every adapter passes the suite `mlops_assets.testing.frameworks.FrameworkContract`.
 
     Attributes:
         name: name of the framework, as the registry keeps it.

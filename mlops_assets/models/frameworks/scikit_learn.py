@@ -115,7 +115,7 @@ class ScikitLearn:
 
         Args:
             folder: the folder that `save` has written.
-            trust: the classes that the files may name besides the framework's own.
+            trust: not used; the file may name classes of scikit-learn, NumPy and SciPy only.
 
         Returns:
             The estimator or pipeline.

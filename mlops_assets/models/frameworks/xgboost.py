@@ -96,7 +96,7 @@ class XGBoost:
 
         Args:
             folder: the folder that `save` has written.
-            trust: the classes that the files may name besides the framework's own.
+            trust: not used; the file names no classes.
 
         Returns:
             The booster.
