@@ -136,8 +136,8 @@ def read_landing(folder: Path, specification: DatasetSpecification) -> Contents:
     """Return the contents of a folder as the reader of the declared layout finds them."""
     workspace = Workspace(folder.parent.as_uri())
     source = specification.source.model_copy(update={"url": str(folder)})
-    landing = open_landing(workspace, source)
-    landed = Landed(workspace, landing, landing.list(), folder.parent / "staging", landing.scenes)
+    opened = open_landing(workspace, source)
+    landed = Landed(workspace, opened, opened.list(), folder.parent / "staging", opened.scenes)
     return LAYOUTS[source.layout].contents(landed, specification)
 
 

@@ -88,7 +88,7 @@ def contents(landed: Landed, specification: DatasetSpecification) -> Contents:
     if not ours.any():
         raise EmptyLanding(
             f"no image found among {len(landed.files)} landed file(s); images end in"
-            f" {', '.join(SUFFIXES)} and lie as {layout.pattern}"
+            f" {', '.join(SUFFIXES)}, under paths like {layout.pattern}"
         )
     images = [file for file, is_ours in zip(landed.files, ours, strict=True) if is_ours]
     parts = parts[ours].reset_index(drop=True).apply(texts_of)  # accents are written in two ways
@@ -345,7 +345,7 @@ def _facts(
         ThreadPoolExecutor(THREADS) as pool,
     ):
 
-        def read(batch: Sequence[LandedFile]) -> list[tuple[ImageFile, list[str]] | str]:
+        def read_batch(batch: Sequence[LandedFile]) -> list[tuple[ImageFile, list[str]] | str]:
             found: list[tuple[ImageFile, list[str]] | str] = []
             for file in batch:
                 try:
@@ -356,7 +356,8 @@ def _facts(
                 done.advance(size=file.size)
             return found
 
-        for batch in pool.map(read, [new[i : i + _BATCH] for i in range(0, len(new), _BATCH)]):
+        batches = [new[i : i + _BATCH] for i in range(0, len(new), _BATCH)]
+        for batch in pool.map(read_batch, batches):
             images = [found for found in batch if not isinstance(found, str)]
             problems += [found for found in batch if isinstance(found, str)]
             for image, others in images:

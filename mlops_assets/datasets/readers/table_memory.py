@@ -67,7 +67,7 @@ def _text_bytes(local: Path, number: int, position: int, limit: int) -> int:
         # a field of a list or a structure, which is not read
         if name not in file.schema_arrow.names:
             return 0
-        # which has no dictionary; none of its texts is longer than all stored bytes
+        # such a column has no dictionary; none of its texts is longer than all stored bytes
         if prefixed:
             rows = min(_ROWS, max(1, _BATCH_BYTES // max(1, stored)))
             for batch in file.iter_batches(rows, [number], [name]):

@@ -3,8 +3,7 @@
 Values are read only once.
 
 The bootstrap of clusters: Field and Welsh (2007), Bootstrapping clustered data, Journal of the
-Royal Statistical Society B 69, 369-390. Units are chosen by
-`slices.independent_units`.
+Royal Statistical Society B 69, 369-390. Units are chosen by `slices.independent_units`.
 """
 
 from __future__ import annotations

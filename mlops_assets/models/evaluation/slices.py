@@ -128,7 +128,8 @@ def place_text(place: Place) -> str:
 
 
 def _blocks(committed: CommittedDataset, samples: pd.DataFrame) -> Grouping | None:
-    shape, declared = committed.document.input, committed.specification.split
+    shape = committed.document.input
+    declared = committed.specification.split
     ground = on_the_ground(samples)
     if not len(samples) or not (ground or shape.kind in ("patch", "window")):
         return None

@@ -181,7 +181,8 @@ def test_a_folder_may_be_called_like_an_image(folder: Path, read: Read) -> None:
 def test_a_landing_without_any_image_there_is_empty(folder: Path, read: Read) -> None:
     write_raster(folder / "a.png", image())
     with pytest.raises(
-        EmptyLanding, match=r"no image found among 1 landed file\(s\); .* lie as \{label\}/\*"
+        EmptyLanding,
+        match=r"no image found among 1 landed file\(s\); .* under paths like \{label\}/\*",
     ):
         read()
 
