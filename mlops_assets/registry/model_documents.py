@@ -69,10 +69,12 @@ class Signature(Document):
         try:
             return cls.model_validate(row.signature)
         except ValidationError as error:
-            fields = ", ".join(str(entry["loc"][0]) for entry in error.errors())
+            # without a place where the signature is not a mapping at all
+            found = [str(entry["loc"][0]) for entry in error.errors() if entry["loc"]]
+            fields = ", ".join(dict.fromkeys(found))
             raise IntegrityError(
                 f"the signature of {row.model}@{row.version} in the registry is not valid: check"
-                f" {fields}; restore the registry from a backup"
+                f" {fields or 'all of it'}; restore the registry from a backup"
             ) from error
 
     def document(self) -> JsonObject:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 
@@ -37,12 +38,18 @@ def test_fields_that_a_signature_does_not_have_have_defaults() -> None:
     ]
 
 
-def test_a_row_with_another_document_is_named() -> None:
+@pytest.mark.parametrize(
+    ("signature", "fields"),
+    [
+        ({"view": "row", "shape": [1], "features": "a"}, "features, source_features, architecture"),
+        ({**json.loads(SCALED), "scaling": [{"mean": None}]}, "scaling"),
+        ([1], "all of it"),
+    ],
+)
+def test_a_row_with_another_document_is_named(signature: Any, fields: str) -> None:
     row = model_version("v1", "run-1")
-    row.signature = {"view": "row", "shape": [1], "features": "a"}
-    with pytest.raises(
-        IntegrityError, match=r"crops@v1 .* check features, .*architecture; restore"
-    ):
+    row.signature = signature
+    with pytest.raises(IntegrityError, match=f"crops@v1 .* check {fields}; restore"):
         Signature.of(row)
 
 
