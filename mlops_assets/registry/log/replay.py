@@ -171,7 +171,9 @@ def attempt(problems: list[str], subject: str, read: Callable[[], list[R]]) -> l
 
 
 def _failed(subject: str, error: Exception) -> str:
-    return f"{subject} cannot be verified: {type(error).__name__}: {error}"
+    # errors of pydantic have several lines, a problem has one
+    reason = " ".join(str(error).split())
+    return f"{subject} cannot be verified: {type(error).__name__}: {reason}"
 
 
 def differences(connection: Connection, expected: Replayed, since: int = 0) -> Iterator[str]:

@@ -23,8 +23,9 @@ from mlops_assets.principals import local
 from mlops_assets.registry import Checkpoint, DataVersion, ModelVersion, Registry, Run, Token
 from mlops_assets.registry.log.chain import AUDITED
 from mlops_assets.registry.log.mirror import mirrored
-from mlops_assets.registry.log.replay import Replayed, differences, entries_of, replay
+from mlops_assets.registry.log.replay import Replayed, differences, entries_of, guarded, replay
 from mlops_assets.registry.log.verify import verify_log
+from mlops_assets.registry.model_documents import Signature
 from mlops_assets.registry.runs import RunFacts
 from mlops_assets.registry.schema import Base, LogEntry, Point
 from mlops_assets.registry.session import now
@@ -526,3 +527,13 @@ def test_the_newest_entry_is_mirrored_by_whoever_verifies(tmp_path: Path) -> Non
     assert verify_log(workspace, Registry(registry.url).mirrored(workspace)).problems == []
     assert mirrored(workspace) == ["log/0000000001.json", "log/0000000002.json"]
     registry.close()
+
+
+def test_a_check_that_fails_is_one_problem_of_one_line() -> None:
+    def check() -> list[str]:
+        return [Signature.model_validate({}).architecture]
+
+    (problem,) = guarded("crops@v1", check)
+    assert problem.startswith("crops@v1 cannot be verified: ValidationError: ")
+    assert "architecture Field required" in problem
+    assert "\n" not in problem
