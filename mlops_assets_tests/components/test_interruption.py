@@ -35,7 +35,7 @@ def _committed(store: Store, instance: dg.DagsterInstance) -> None:
     add_data_versions(instance, store.registry, "fields")
 
 
-def broken_off(instance: dg.DagsterInstance) -> str:
+def interrupted(instance: dg.DagsterInstance) -> str:
     with dg.execute_job(
         dg.reconstructable(interrupted_job), instance=instance, tags=TAGS
     ) as failed:
@@ -48,7 +48,7 @@ def broken_off(instance: dg.DagsterInstance) -> str:
 def test_a_reexecution_from_failure_goes_on_from_the_checkpoint(
     store: Store, instance: dg.DagsterInstance
 ) -> None:
-    options = dg.ReexecutionOptions.from_failure(broken_off(instance), instance)
+    options = dg.ReexecutionOptions.from_failure(interrupted(instance), instance)
     job = dg.reconstructable(interrupted_job)
     with dg.execute_job(job, instance=instance, tags=TAGS, reexecution_options=options) as again:
         assert again.success
@@ -63,7 +63,7 @@ def test_a_reexecution_from_failure_goes_on_from_the_checkpoint(
 def test_a_tagged_run_goes_on_with_another_one_and_a_plain_one_does_not(
     store: Store, instance: dg.DagsterInstance
 ) -> None:
-    broken_off(instance)
+    interrupted(instance)
     (first,) = store.registry.runs()
     job = interrupted_job()
     assert not job.execute_in_process(
