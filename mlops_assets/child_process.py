@@ -3,7 +3,7 @@
 The parent writes the request to a file, starts the child with the path of that file, and waits for
 it within limits. The child leaves its outcome beside the request.
 
-Which requests there are is the business of `training.process` and `hub.publisher`.
+The requests are those of `training.process.worker` and `hub.publisher`.
 """
 
 from __future__ import annotations
@@ -146,7 +146,7 @@ def start_child(
 ) -> subprocess.Popen[bytes]:
     """Start a child in a session of its own.
 
-    Its standard input stays open as long as this process is there.
+    Its standard input stays open as long as this process is running.
 
     Args:
         arguments: of the Python interpreter.

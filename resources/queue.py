@@ -21,8 +21,10 @@ from pydantic import Field, PrivateAttr
 
 from mlops_assets.errors import StorageError
 
-BATCH = 10  # messages that SQS gives or deletes at once, at most
-_TIMEOUTS = Config(connect_timeout=5, read_timeout=15)  # seconds; a sensor's tick has 60
+# messages that SQS gives or deletes at once, at most
+BATCH = 10
+# seconds; a sensor's tick has 60
+_TIMEOUTS = Config(connect_timeout=5, read_timeout=15)
 _REGION_IN_URL = re.compile(r"^https://sqs\.([a-z0-9-]+)\.amazonaws\.com")
 
 

@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from mlops_assets.datasets.sources.base import Scene
     from mlops_assets.storage import Workspace
 
-LAST_CHANGE = "dagster/last_updated_timestamp"  # the key that Dagster's own freshness checks read
+# the key that Dagster's own freshness checks read
+LAST_CHANGE = "dagster/last_updated_timestamp"
 
 
 @dataclass(frozen=True)

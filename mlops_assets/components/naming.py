@@ -14,11 +14,12 @@ if TYPE_CHECKING:
 
 # metadata of `<model>/trained_model` and `<dataset>/landing`: its declaration
 DECLARATION = "declaration"
-LEFT_OUT = (  # metadata of a project: why datasets and models, by name, are not in it
-    "mlops/left_out"
-)
-RUN_KEY = "dagster/run_key"  # tag of a Dagster run: the request of the sensor that asked for it
-RESUME = "mlops/resume"  # tag of a Dagster run: the training run that it continues
+# metadata of a project: why datasets and models, by name, are not in it
+LEFT_OUT = "mlops/left_out"
+# tag of a Dagster run: the request of the sensor that asked for it
+RUN_KEY = "dagster/run_key"
+# tag of a Dagster run: the training run that it continues
+RESUME = "mlops/resume"
 
 
 def data_versions(dataset: str) -> dg.DynamicPartitionsDefinition:

@@ -29,7 +29,8 @@ def run_config_type(specification: ModelSpecification, trainer: Trainer) -> type
             described = Field(default=value, description=declared[name].description)
             fields[name] = (_launchpad_type(declared[name].annotation), described)
         else:
-            fields[name] = (Any, Field(default=value))  # null is a value too
+            # null is a value too
+            fields[name] = (Any, Field(default=value))
     fields["seed"] = (int, Field(default=specification.seed, description="Seed of the run."))
     base = dg.PermissiveConfig if permissive else dg.Config
     config: type[dg.Config] = create_model(f"{specification.name}_config", __base__=base, **fields)

@@ -65,7 +65,8 @@ class TrainedModelAttributes(ModelSpecification):
     @classmethod
     def _params_fit(cls, params: dict[str, object], info: ValidationInfo) -> dict[str, object]:
         try:
-            if "trainer" in info.data:  # else its own error is enough
+            # otherwise the error of the trainer is enough
+            if "trainer" in info.data:
                 load_trainer(info.data["trainer"]).parameters(params)
         except TrainerError as error:
             raise ValueError(str(error)) from error
@@ -349,7 +350,8 @@ def _later_steps_loading(trainer: Trainer) -> Iterator[None]:
             # from then on the main thread imports modules itself
             if ended.is_set():
                 return
-            with suppress(Exception):  # the step itself reports it
+            # the step itself reports an error
+            with suppress(Exception):
                 importlib.import_module(name)
 
     ended = threading.Event()

@@ -28,9 +28,12 @@ from mlops_assets.training.trainers import load_trainer
 
 FILE_NAMES = ("defs.yaml", "component.yaml")
 PACKAGE = "mlops_assets.components"
-WHOLE_FILE = -1  # number of the document where a file cannot be read
-Place = tuple[Path, int]  # a file, and the number of a document in it
-Key = str | int  # of a mapping, or the position in a list
+# number of the document where a file cannot be read
+WHOLE_FILE = -1
+# a file, and the number of a document in it
+Place = tuple[Path, int]
+# of a mapping, or the position in a list
+Key = str | int
 
 
 @dataclass(frozen=True)
@@ -84,7 +87,8 @@ class Declared:
     """The declarations of a project and their problems."""
 
     folder: Path
-    documents: dict[Place, str]  # every document, of other packages too, with its file and line
+    # every document, of other packages too, with its file and line
+    documents: dict[Place, str]
     declarations: list[Declaration]
     problems: list[Problem]
 
@@ -150,12 +154,8 @@ def read_declarations(folder: Path) -> Declared:
             text = file.read_text(encoding="utf-8")
             documents = parse_yamls_with_source_position(text, str(file))
             nodes = list(yaml.compose_all(text, yaml.SafeLoader))
-        except (
-            yaml.YAMLError,
-            ValueError,
-            TypeError,
-            RecursionError,
-        ) as error:  # a list as a key, a wrong tag
+        # the last three for a list as a key, a wrong tag, or deep nesting
+        except (yaml.YAMLError, ValueError, TypeError, RecursionError) as error:
             problems.append(
                 Problem(
                     f"{file}: is not valid YAML: {' '.join(str(error).split())}",
@@ -206,7 +206,8 @@ def _declaration(
     if not isinstance(kind, str):
         text = f"{where}: type: names no component; write e.g. 'type: {PACKAGE}.TrainingDataset'"
         return Problem(text, ((file, number),))
-    if kind.startswith("."):  # relative to the folder, which Dagster resolves
+    # relative to the folder, which Dagster resolves
+    if kind.startswith("."):
         return None
     component = _component(kind)
     if component is None:
@@ -263,7 +264,8 @@ def _rewritten_classes(declaration: Declaration, document: yaml.Node) -> Iterato
 def _repeated_keys(declaration: Declaration, document: yaml.Node) -> Iterator[Problem]:
     """Yield keys that a mapping has twice; YAML takes the last one silently."""
     nodes = [document]
-    for node in nodes:  # it grows: breadth first
+    # the list grows: breadth first
+    for node in nodes:
         if not isinstance(node, yaml.MappingNode):
             nodes += node.value if isinstance(node, yaml.SequenceNode) else []
             continue

@@ -71,7 +71,8 @@ def load_project(file: str) -> dg.Definitions:
         tree, loaded = _build(package, declared.left_out)
     except Exception:
         found = _not_buildable(package, declared)
-        if not found:  # the error is not of one declaration
+        # not the error of one declaration
+        if not found:
             raise
         declared = replace(declared, problems=[*declared.problems, *found])
         tree, loaded = _build(package, declared.left_out)

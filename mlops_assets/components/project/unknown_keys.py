@@ -91,7 +91,8 @@ def _names_at(model: type[BaseModel], around: Sequence[str]) -> list[str]:
             if n == part
             for m in _models_in(f.annotation)
         ]
-        models = nested or models  # an index of a list, or the name of one way of a union
+        # none are nested under the index of a list, or the name of a member of a union
+        models = nested or models
     return sorted({name for one in models for name in one.model_fields})
 
 

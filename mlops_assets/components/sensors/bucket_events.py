@@ -63,7 +63,8 @@ def changed_objects(body: str) -> list[ChangedObject]:
     try:
         document = json.loads(body)
         if document.get("Type") == "Notification":
-            document = json.loads(document["Message"])  # within SNS
+            # within SNS
+            document = json.loads(document["Message"])
         if document.get("Event") == "s3:TestEvent":
             return []
         if document.get("source") == "aws.s3":

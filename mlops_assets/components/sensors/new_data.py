@@ -17,7 +17,8 @@ from mlops_assets.components.sensors.notifications import queue_key, read_notifi
 from mlops_assets.datasets.specification.dataset import DatasetSpecification
 from mlops_assets.errors import DataProblems, EmptyLanding, StorageError
 
-MAX_REASON = 2000  # characters that Dagster stores with every tick
+# characters that Dagster stores with every tick
+MAX_REASON = 2000
 
 
 def new_data_sensor(specification: DatasetSpecification, job: str) -> dg.SensorDefinition:

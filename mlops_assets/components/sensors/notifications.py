@@ -27,18 +27,20 @@ from mlops_assets.errors import SpecificationError
 if TYPE_CHECKING:
     from resources.queue import Message, NotificationQueue
 
-ASKED = "mlops/notified"  # tag of the run that a batch of messages has asked for
+# tag of the run that a batch of messages has requested
+ASKED = "mlops/notified"
 # receipts in the cursor, which Dagster stores with every tick; the others are known by their time
 MAX_HELD = 200
-RECEIVING_SECONDS = 20.0  # of a tick's 60
-HIDDEN_SECONDS = (
-    900  # beyond settling: time for the run, and until messages of a failed run come again
-)
-FEW_WAITING = 100  # on a queue of a standard kind some may be waiting though it gave none
-CLOCKS_DIFFER_SECONDS = (
-    60.0  # between the queue and Dagster, at most; more would lose a change, less saves a commit
-)
-LOST_SECONDS = 600.0  # a run that is unknown after this time was never created
+# of a tick's 60
+RECEIVING_SECONDS = 20.0
+# beyond settling: time for the run, and until messages of a failed run are received again
+HIDDEN_SECONDS = 900
+# a standard queue may have some although it returned none
+FEW_WAITING = 100
+# between the queue and Dagster, at most: a larger difference loses a change
+CLOCKS_DIFFER_SECONDS = 60.0
+# a run that is unknown after this time was never created
+LOST_SECONDS = 600.0
 
 
 @dataclass(frozen=True)
@@ -50,8 +52,8 @@ class Pending:
         since: when the first message of this batch was received; None if nothing has changed.
         newest: when the newest message of this batch was sent.
         not_before: when a run may be requested at the earliest, for a batch that no message began.
-        held: message id → receipt of those messages of the batch that fit in here.
-        asked: what the run for this batch is tagged with, once requested; `asked_at` is when.
+        held: message id → receipt, of as many messages of the batch as the cursor has room for.
+        asked: tag of the run for this batch, once it is requested; `asked_at` is the time of that.
     """
 
     watched: str
