@@ -67,7 +67,7 @@ def _parsed(url: str) -> URL:
     """
     try:
         parsed = make_url(url)
-        parsed.get_dialect()
+        parsed.get_dialect().import_dbapi()
     except (ArgumentError, ImportError, ValueError):
         raise SettingsError(
             "the URL of the registry cannot be read: write it as"

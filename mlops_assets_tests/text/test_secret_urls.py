@@ -50,6 +50,8 @@ def test_what_opens_a_url_is_hidden_and_the_rest_is_not(url: str, expected: str)
     [
         f"postgresql+psycopg://me:ab@cd:{CANARY}/ef@host/db",
         f"postgresql://me:{CANARY}@host:port/db",
+        # the driver of this database is not installed
+        f"mysql://me:{CANARY}@host/db",
         CANARY,
     ],
 )
