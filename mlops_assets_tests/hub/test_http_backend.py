@@ -10,6 +10,9 @@ from typing import Any
 import dagster as dg
 import pytest
 from sklearn.tree import DecisionTreeClassifier
+from starlette.applications import Starlette
+from starlette.responses import PlainTextResponse
+from starlette.routing import Mount
 
 from mlops_assets.datasets.loading.training_data import TrainingData
 from mlops_assets.datasets.versions.committed_dataset import CommittedDataset
@@ -31,6 +34,7 @@ from mlops_assets.names import Reference
 from mlops_assets.store import Store
 from mlops_assets_tests.hub.serving import TOKEN, hub
 from mlops_assets_tests.models.export.onnx_files import linear_classifier, scores_of
+from mlops_assets_tests.servers.asgi import served
 from mlops_assets_tests.servers.faults import FaultyProxy
 from mlops_assets_tests.training.example_trainers import require_documents
 
@@ -202,6 +206,12 @@ def test_a_run_that_cannot_start_raises_the_error_of_the_server(
     with (
         pytest.raises(SettingsError, match="address of a server"),
         external_run("crops", "fields", url="here"),
+    ):
+        pass
+    with (
+        served(Starlette(routes=[Mount("/", PlainTextResponse("another server"))])) as url,
+        pytest.raises(SettingsError, match="does not return the state of a run; check that url="),
+        external_run("crops", "fields", url=url),
     ):
         pass
     assert store.registry.run(run.run_id).status == "canceled"

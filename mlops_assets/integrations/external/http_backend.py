@@ -19,7 +19,7 @@ from typing import IO, Literal
 import httpx
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 from tenacity import Retrying, retry_if_result, wait_exponential
 
 from mlops_assets import errors
@@ -36,7 +36,7 @@ from mlops_assets.training.metric_writer import PointWriter
 
 ROUTE = "runs"  # of the HTTP API
 POINTS_AT_ONCE = 10_000
-MAX_POLL_SECONDS = 2.0  # interval at which a publication is asked for, after 0.05, 0.1, …
+MAX_POLL_SECONDS = 2.0  # polling interval of a publication, after 0.05, 0.1, …
 TIMEOUT = httpx.Timeout(30.0, read=120.0, write=120.0)
 # 502, 503, 504: the server, or a proxy in front of it, cannot answer for now
 UNAVAILABLE = (HTTPStatus.BAD_GATEWAY, HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.GATEWAY_TIMEOUT)
@@ -60,7 +60,7 @@ class RunState(BaseModel):
 
     Attributes:
         points: number of logged points that the server has.
-        publication: state of the publication of its model; None before it was asked for.
+        publication: state of the publication of its model; None before it was requested.
         outcome: of the stages, if the model was published.
         failure: the error, if it was not.
     """
@@ -228,7 +228,18 @@ class HttpBackend:
 
 
 def _state(response: httpx.Response) -> RunState:
-    return RunState.model_validate_json(response.content)
+    """Return the state of a run from a response.
+
+    Raises:
+        SettingsError: the response is of another server.
+    """
+    try:
+        return RunState.model_validate_json(response.content)
+    except ValidationError as error:
+        raise SettingsError(
+            f"{response.url} does not return the state of a run; check that url= is the address of"
+            " a server that 'mlops hub' runs"
+        ) from error
 
 
 @contextmanager
