@@ -93,7 +93,7 @@ class Settings:
         if registry is None and root is None:
             raise SettingsError(
                 f"MLOPS_WORKSPACE={redacted(workspace)} needs MLOPS_REGISTRY, the SQLAlchemy URL of"
-                " a database that everybody who uses the workspace reaches, e.g."
+                " a database that all users of the workspace reach, e.g."
                 " postgresql+psycopg://HOST/DATABASE, or on one machine"
                 " sqlite:////PATH/registry.db"
             )

@@ -1,9 +1,8 @@
-"""Publishing what was sent, in a process of its own.
+"""Publication of uploaded models, in a process of its own.
 
 The process is `python -m mlops_assets.hub.publisher REQUEST`.
 
-Files of strangers come to native code here: a file that ends the process ends this one, and not the
-server.
+Native code reads uploaded files here: a file that crashes it ends this process, and not the server.
 """
 
 from __future__ import annotations
@@ -53,7 +52,7 @@ log = logging.getLogger(__name__)
 
 
 class Job(ChildRequest):
-    """A run to be published, and the folder of what was sent of it."""
+    """A run to be published, and the folder of its uploads."""
 
     dagster_home: Path
     folder: Path
@@ -61,16 +60,16 @@ class Job(ChildRequest):
 
 
 def publish_sent(job: Job) -> None:
-    """Publish what was sent of a run and do the stages that follow.
+    """Publish the uploaded model of a run, and complete the stages that follow.
 
-    The outcome is left beside it.
+    The outcome is written beside the uploads.
     """
     store = job.open_store()
     staging = Staging(job.folder)
     run = external(store.registry, job.run_id)
     reporter = DagsterReporter(store, job.dagster_home)
-    said = staging.read(FINISH)
-    facts = RunFacts(metrics=_last_values(store, run), **said["facts"])
+    finish = staging.read(FINISH)
+    facts = RunFacts(metrics=_last_values(store, run), **finish["facts"])
     try:
         specification = staging.specification()
         if run.model_version is not None:  # published before, but what follows was not done
@@ -78,11 +77,11 @@ def publish_sent(job: Job) -> None:
             outcome = complete(store, specification, row, reporter)
         else:
             try:
-                made = _made(staging, said["framework"], specification.architectures)
+                made = _made(staging, finish["framework"], specification.architectures)
             except MlopsError as error:
                 end(store, run.run_id, "failed", str(error), facts)
                 raise
-            except Exception as error:  # of a framework that reads what it does not know
+            except Exception as error:  # of a framework that reads an unknown file
                 end(store, run.run_id, "failed", traceback.format_exc(), facts)
                 raise ExportError(
                     f"the model cannot be read: {type(error).__name__}: {error}"
@@ -100,9 +99,9 @@ def publish_sent(job: Job) -> None:
 
 
 def publish_apart(job: Job) -> None:
-    """Do `publish_sent` in another process.
+    """Run `publish_sent` in another process.
 
-    If that exits unexpectedly, and leaves no outcome, this leaves one.
+    If it exits unexpectedly without an outcome, the failure is written as one.
     """
     staging = Staging(job.folder)
     environment = {**os.environ, **parent_settings(job.registry)}
@@ -128,14 +127,14 @@ class Finisher:
     """Publishes one run after the other."""
 
     def __init__(self, publish: Callable[[Job], None]) -> None:
-        """Publish with this."""
+        """Publish runs by calling `publish`."""
         self._publish = publish
         self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="finishing")
         self._futures: dict[str, Future[None]] = {}
         self._lock = threading.Lock()
 
     def submit(self, job: Job) -> None:
-        """Publish a run, unless that is under way."""
+        """Publish a run, unless it waits or is being published."""
         with self._lock:
             if not self.busy(job.run_id):
                 Staging(job.folder).forget(OUTCOME)
@@ -148,7 +147,7 @@ class Finisher:
         return future is not None and not future.done()
 
     def close(self) -> None:
-        """Wait for what is under way; what waits is published when its caller asks again."""
+        """Wait for the run that is being published; waiting ones are to be finished again."""
         self._pool.shutdown(cancel_futures=True)
 
 

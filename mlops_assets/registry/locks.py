@@ -1,7 +1,6 @@
 """Locks that all processes on one registry share; each is freed when its process dies.
 
-The registry is the one thing that everybody who writes a workspace has in common; object stores
-have no locks.
+The registry is shared by all writers of a workspace; object stores have no locks.
 """
 
 from __future__ import annotations
