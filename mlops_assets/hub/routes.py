@@ -124,6 +124,7 @@ async def start_run(
     return await run_in_threadpool(runs.state, run.run_id)
 
 
+@router.head("/{run_id:uuid}", include_in_schema=False, response_model_exclude_unset=True)
 @router.get(
     "/{run_id:uuid}",
     operation_id="getRun",
@@ -153,6 +154,7 @@ async def log_points(
     return PointsReceived(received=len(body.points))
 
 
+@router.head("/{run_id:uuid}/samples", include_in_schema=False)
 @router.get(
     "/{run_id:uuid}/samples",
     operation_id="getSamples",

@@ -191,6 +191,17 @@ def test_bodies_are_refused_before_they_are_read(store: Store) -> None:
                 assert peer.recv(1 << 16).startswith(f"HTTP/1.1 {status} ".encode())
 
 
+@pytest.mark.parametrize("path", ["", "/samples"])
+def test_a_head_request_returns_the_headers_of_a_resource(client: httpx.Client, path: str) -> None:
+    url = f"runs/{started(client)}{path}"
+    answer = client.head(url)
+    assert answer.status_code == 200
+    assert not answer.content
+    expected = client.get(url).headers
+    for name in ("content-type", "content-length"):
+        assert answer.headers[name] == expected[name]
+
+
 def test_an_unexpected_error_is_a_problem_document(
     client: httpx.Client, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
