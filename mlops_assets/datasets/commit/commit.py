@@ -198,7 +198,7 @@ def _facts(
     manifest = read_manifest(content)
     same = manifest["path"].map(known.get) == manifest["sha256"]
     lost = manifest.loc[~same & (manifest["role"] == "sidecar"), "scene"].dropna()
-    # a raster is what it is with its sidecars
+    # a raster is read together with its sidecars, so that a changed one changes its facts
     return manifest[same & ~manifest["scene"].isin(lost)].set_index("path")
 
 
