@@ -70,7 +70,7 @@ class ChildRequest(Strict):
         return Store(Workspace(self.workspace, self.cache), registry)
 
 
-class Outcome(Strict):
+class ChildOutcome(Strict):
     """The outcome of a request: a result, or the class and the message of an error."""
 
     result: str | None = None
@@ -126,7 +126,7 @@ def read_request(path: Path, kind: type[RequestType]) -> RequestType:
     return request
 
 
-def write_outcome(request: Path, outcome: Outcome) -> None:
+def write_outcome(request: Path, outcome: ChildOutcome) -> None:
     """Leave the outcome beside the file of the request, whole or not at all."""
     path = request.parent / _OUTCOME
     unfinished = path.with_suffix(".part")
@@ -135,10 +135,10 @@ def write_outcome(request: Path, outcome: Outcome) -> None:
     unfinished.replace(path)
 
 
-def read_outcome(request: Path) -> Outcome | None:
+def read_outcome(request: Path) -> ChildOutcome | None:
     """Return the outcome of a request; None if the child has left none."""
     path = request.parent / _OUTCOME
-    return Outcome.model_validate(json.loads(path.read_bytes())) if path.exists() else None
+    return ChildOutcome.model_validate(json.loads(path.read_bytes())) if path.exists() else None
 
 
 def start_child(

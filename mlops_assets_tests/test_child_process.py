@@ -12,8 +12,8 @@ import psutil
 import pytest
 
 from mlops_assets.child_process import (
+    ChildOutcome,
     ChildRequest,
-    Outcome,
     read_outcome,
     read_request,
     start_child,
@@ -27,11 +27,11 @@ from mlops_assets.store import Store
 CHILD = """
 import sys
 from pathlib import Path
-from mlops_assets.child_process import ChildRequest, Outcome, read_request, write_outcome
+from mlops_assets.child_process import ChildRequest, ChildOutcome, read_request, write_outcome
 request = read_request(Path(sys.argv[1]), ChildRequest)
 store = request.open_store()
 facts = [store.registry.url, store.user, sys.path[0], store.workspace.url]
-write_outcome(Path(sys.argv[1]), Outcome(result=" ".join(facts)))
+write_outcome(Path(sys.argv[1]), ChildOutcome(result=" ".join(facts)))
 """
 HANGS = """
 import subprocess, sys
@@ -43,9 +43,9 @@ sys.stdin.read()
 DISK_FULL = """
 import resource, sys
 from pathlib import Path
-from mlops_assets.child_process import Outcome, write_outcome
+from mlops_assets.child_process import ChildOutcome, write_outcome
 resource.setrlimit(resource.RLIMIT_FSIZE, (10, 10))
-write_outcome(Path(sys.argv[1]), Outcome(result="v1"))
+write_outcome(Path(sys.argv[1]), ChildOutcome(result="v1"))
 """
 
 
@@ -80,7 +80,7 @@ def test_a_child_reads_its_request_and_leaves_its_outcome(
         child = start_child(["-c", CHILD, str(request_file)], environment(store), output)
         assert wait_for(child, lambda: None) is None, (tmp_path / "log.txt").read_text()
     facts = f"{store.registry.url} {store.user} /first {store.workspace.url}"
-    assert read_outcome(request_file) == Outcome(result=facts)
+    assert read_outcome(request_file) == ChildOutcome(result=facts)
 
 
 def test_the_registry_of_which_the_url_may_have_a_password_is_not_in_the_file(
@@ -134,7 +134,7 @@ def test_a_signal_that_killed_a_child_is_reported(
 
 @pytest.mark.parametrize("message", ["no samples", os.fsdecode(b"no file Caf\xe9.csv")])
 def test_an_error_is_an_outcome_too(message: str, request_file: Path) -> None:
-    outcome = Outcome(error="TrainerError", message=message)
+    outcome = ChildOutcome(error="TrainerError", message=message)
     write_outcome(request_file, outcome)
     assert read_outcome(request_file) == outcome
 

@@ -16,14 +16,14 @@ from mlops_assets.text.json_values import JsonObject
 
 
 @dataclass(frozen=True)
-class Declaration:
+class UnvalidatedDeclaration:
     """A component as a YAML file declares it; nothing but its name is validated."""
 
     name: str
     attributes: JsonObject
 
 
-def declared(component: str) -> Iterator[Declaration]:
+def declared(component: str) -> Iterator[UnvalidatedDeclaration]:
     """Yield the declarations of a kind of component, such as `TrainedModel`.
 
     Files that cannot be read are left out.
@@ -47,7 +47,7 @@ def declared(component: str) -> Iterator[Declaration]:
                 continue
             name = attributes.get("name")
             if kind.rpartition(".")[2] == component and isinstance(name, str):
-                yield Declaration(name, attributes)
+                yield UnvalidatedDeclaration(name, attributes)
 
 
 def _folder() -> Path:

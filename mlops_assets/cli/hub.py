@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 from typing import Annotated
 
 import typer
@@ -23,7 +22,7 @@ def hub(
 ) -> None:
     """Serve the HTTP API of external runs; callers need a token, see `mlops token`."""
     from mlops_assets.hub.app import HubSettings, create_app
-    from mlops_assets.identity.declaration import read_identity
+    from mlops_assets.identity.declaration import is_loopback, read_identity
     from mlops_assets.models.specification import bytes_of
     from mlops_assets.serving.http_server import serve
 
@@ -43,17 +42,10 @@ def hub(
         max_file=limit,
     )
     app = create_app(open_store(), hub_settings)
-    if not _is_loopback(host):
+    if not is_loopback(host):
         errors.print(
             f"listening on {host} without encryption, which exposes tokens to the network: put a"
             " reverse proxy with TLS in front",
             style="yellow",
         )
     serve(app, host, port)
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

@@ -16,7 +16,7 @@ from mlops_assets.settings import DEFAULT_MODULE, Settings, project_module
 
 if TYPE_CHECKING:
     from mlops_assets.registry import DataVersion, Registry
-    from mlops_assets.runs.activity import Declared, Failed, Running, Sweep, Waiting
+    from mlops_assets.runs.activity import DeclaredModel, Failed, Running, Sweep, Waiting
 
 MAX_SCANNED = 20_000  # files of a landing
 
@@ -81,12 +81,12 @@ def _contents(registry: Registry) -> str:
     )
 
 
-def _models() -> dict[str, Declared]:
+def _models() -> dict[str, DeclaredModel]:
     """Return the models that YAML files declare; gates are None where they are invalid."""
     from pydantic import TypeAdapter, ValidationError
 
     from mlops_assets.models.specification import Gate
-    from mlops_assets.runs.activity import Declared
+    from mlops_assets.runs.activity import DeclaredModel
 
     found = {}
     for declaration in declared("TrainedModel"):
@@ -95,7 +95,7 @@ def _models() -> dict[str, Declared]:
             gates = TypeAdapter(list[Gate]).validate_python(attributes.get("gates") or [])
         except ValidationError:
             gates = None
-        found[declaration.name] = Declared(str(attributes.get("dataset")), gates)
+        found[declaration.name] = DeclaredModel(str(attributes.get("dataset")), gates)
     return found
 
 

@@ -28,12 +28,13 @@ def _issuer_url(url: str) -> str:
         raise ValueError(
             "write the issuer as its tokens have it in 'iss', such as https://HOST/realms/NAME"
         )
-    if parts.scheme != "https" and not (parts.scheme == "http" and _is_loopback(parts.hostname)):
+    if parts.scheme != "https" and not (parts.scheme == "http" and is_loopback(parts.hostname)):
         raise ValueError("an issuer needs https, except on this machine")
     return url
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Return whether a host name or address is of this machine only."""
     try:
         return host == "localhost" or ipaddress.ip_address(host).is_loopback
     except ValueError:

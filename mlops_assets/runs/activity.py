@@ -73,7 +73,7 @@ class Waiting:
 
 
 @dataclass(frozen=True)
-class Declared:
+class DeclaredModel:
     """A model as it is declared; `gates` is None where they are unknown."""
 
     dataset: str
@@ -154,7 +154,7 @@ def error_line(error: str | None) -> str:
 
 
 def waiting(
-    registry: Registry, models: Mapping[str, Declared], begun: Sequence[Run]
+    registry: Registry, models: Mapping[str, DeclaredModel], begun: Sequence[Run]
 ) -> Iterator[Waiting]:
     """Yield models not trained on the newest data, and newer versions not in production.
 
@@ -165,7 +165,7 @@ def waiting(
     """
     newest_data = {row.dataset: row for row in registry.data_versions()}
     versions = registry.model_versions()
-    known = {row.model: Declared(row.dataset) for row in versions} | dict(models)
+    known = {row.model: DeclaredModel(row.dataset) for row in versions} | dict(models)
     under_way = {(run.model, run.data_version) for run in begun}
     for model, declared in sorted(known.items()):
         own = [row for row in versions if row.model == model]

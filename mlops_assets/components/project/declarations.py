@@ -68,14 +68,16 @@ class Declaration:
             found = found.get(key) if isinstance(found, dict) else None
         return found
 
-    def problem(self, keys: Sequence[Key], message: str, *others: Declaration) -> Problem:
+    def problem(
+        self, keys: Sequence[Key], message: str, *others: Declaration
+    ) -> DeclarationProblem:
         """Return an error at a key of this declaration; `others` are wrong for the same reason."""
         text = f"{self.where(*keys)}: {'.'.join(map(str, keys)) or 'attributes'}: {message}"
-        return Problem(text, (self.place, *(other.place for other in others)))
+        return DeclarationProblem(text, (self.place, *(other.place for other in others)))
 
 
 @dataclass(frozen=True)
-class Problem:
+class DeclarationProblem:
     """One error, and the documents that cannot be used because of it."""
 
     text: str
@@ -83,14 +85,14 @@ class Problem:
 
 
 @dataclass(frozen=True)
-class Declared:
+class ProjectDeclarations:
     """The declarations of a project and their problems."""
 
     folder: Path
     # every document, of other packages too, with its file and line
     documents: dict[Place, str]
     declarations: list[Declaration]
-    problems: list[Problem]
+    problems: list[DeclarationProblem]
 
     @property
     def left_out(self) -> dict[Place, str]:
@@ -144,11 +146,11 @@ def check_declarations(folder: Path) -> None:
         raise SpecificationError(declared.message())
 
 
-def read_declarations(folder: Path) -> Declared:
+def read_declarations(folder: Path) -> ProjectDeclarations:
     """Read every declaration below a folder, and find the problems of those of ours."""
     documents_at: dict[Place, str] = {}
     declarations: list[Declaration] = []
-    problems: list[Problem] = []
+    problems: list[DeclarationProblem] = []
     for file in _files(folder):
         try:
             text = file.read_text(encoding="utf-8")
@@ -157,7 +159,7 @@ def read_declarations(folder: Path) -> Declared:
         # the last three for a list as a key, a wrong tag, or deep nesting
         except (yaml.YAMLError, ValueError, TypeError, RecursionError) as error:
             problems.append(
-                Problem(
+                DeclarationProblem(
                     f"{file}: is not valid YAML: {' '.join(str(error).split())}",
                     ((file, WHOLE_FILE),),
                 )
@@ -165,7 +167,7 @@ def read_declarations(folder: Path) -> Declared:
             continue
         if not documents:
             problems.append(
-                Problem(
+                DeclarationProblem(
                     f"{file}: is empty; declare something or remove the file", ((file, WHOLE_FILE),)
                 )
             )
@@ -183,7 +185,9 @@ def read_declarations(folder: Path) -> Declared:
                 ]
             elif found is not None:
                 problems.append(found)
-    return Declared(folder, documents_at, declarations, [*problems, *_disagreements(declarations)])
+    return ProjectDeclarations(
+        folder, documents_at, declarations, [*problems, *_disagreements(declarations)]
+    )
 
 
 def _files(folder: Path) -> list[Path]:
@@ -199,20 +203,20 @@ def _files(folder: Path) -> list[Path]:
 
 def _declaration(
     file: Path, number: int, document: ValueAndSourcePositionTree
-) -> Declaration | Problem | None:
+) -> Declaration | DeclarationProblem | None:
     """Return a declaration of ours or its problem, or None for a component of another package."""
     where = f"{file}:{document.source_position_tree.position.start.line}"
     kind = document.value.get("type") if isinstance(document.value, dict) else None
     if not isinstance(kind, str):
         text = f"{where}: type: names no component; write e.g. 'type: {PACKAGE}.TrainingDataset'"
-        return Problem(text, ((file, number),))
+        return DeclarationProblem(text, ((file, number),))
     # relative to the folder, which Dagster resolves
     if kind.startswith("."):
         return None
     component = _component(kind)
     if component is None:
         text = f"{where}: type: there is no component {kind}; see 'dg list components'"
-        return Problem(text, ((file, number),))
+        return DeclarationProblem(text, ((file, number),))
     model = component.get_model_cls()
     if kind.split(".")[0] != PACKAGE.split(".")[0] or model is None:
         return None
@@ -229,7 +233,7 @@ def _component(kind: str) -> type[dg.Component] | None:
     return found if isinstance(found, type) and issubclass(found, dg.Component) else None
 
 
-def _problems(declaration: Declaration, node: yaml.Node) -> Iterator[Problem]:
+def _problems(declaration: Declaration, node: yaml.Node) -> Iterator[DeclarationProblem]:
     """Yield the problems of one declaration by itself."""
     document = dict(declaration.document.value)
     attributes = document.pop("attributes", None)
@@ -251,7 +255,9 @@ def _problems(declaration: Declaration, node: yaml.Node) -> Iterator[Problem]:
             )
 
 
-def _rewritten_classes(declaration: Declaration, document: yaml.Node) -> Iterator[Problem]:
+def _rewritten_classes(
+    declaration: Declaration, document: yaml.Node
+) -> Iterator[DeclarationProblem]:
     """Yield values in `classes` that are other numbers to YAML: 010 is 8, and 1_000 is 1000."""
     node = _child(_child(document, "attributes"), "classes")
     for key, _ in node.value if isinstance(node, yaml.MappingNode) else ():
@@ -261,7 +267,7 @@ def _rewritten_classes(declaration: Declaration, document: yaml.Node) -> Iterato
             yield declaration.problem(("attributes", "classes"), message)
 
 
-def _repeated_keys(declaration: Declaration, document: yaml.Node) -> Iterator[Problem]:
+def _repeated_keys(declaration: Declaration, document: yaml.Node) -> Iterator[DeclarationProblem]:
     """Yield keys that a mapping has twice; YAML takes the last one silently."""
     nodes = [document]
     # the list grows: breadth first
@@ -276,7 +282,7 @@ def _repeated_keys(declaration: Declaration, document: yaml.Node) -> Iterator[Pr
                 continue
             first = seen.setdefault(_read(key), key)
             if first is not key:
-                yield Problem(
+                yield DeclarationProblem(
                     f"{declaration.file}:{key.start_mark.line + 1}: {key.value}: is written twice,"
                     f" first in line {first.start_mark.line + 1}; remove one",
                     (declaration.place,),
@@ -349,7 +355,7 @@ def _is_dataset(declaration: Declaration) -> bool:
     return declaration.kind == "TrainingDataset"
 
 
-def _disagreements(declarations: list[Declaration]) -> Iterator[Problem]:
+def _disagreements(declarations: list[Declaration]) -> Iterator[DeclarationProblem]:
     """Yield the problems between declarations.
 
     Names are declared twice, or models name datasets that are not declared.
@@ -374,7 +380,7 @@ def _disagreements(declarations: list[Declaration]) -> Iterator[Problem]:
 
 def _declared_twice(
     declarations: list[Declaration], keys: Sequence[str], message: str
-) -> Iterator[Problem]:
+) -> Iterator[DeclarationProblem]:
     """Yield declarations that have one value under a key.
 
     Which of them is wrong is unknown, so none can be used.
@@ -391,7 +397,7 @@ def _declared_twice(
             )
 
 
-def _unknown_bands(declarations: list[Declaration]) -> Iterator[Problem]:
+def _unknown_bands(declarations: list[Declaration]) -> Iterator[DeclarationProblem]:
     """Yield bands of models that their dataset lacks, where it declares their names.
 
     Else training finds them.

@@ -35,9 +35,9 @@ from dagster_shared.yaml_utils import parse_yamls_with_source_position
 from mlops_assets.components.naming import LEFT_OUT
 from mlops_assets.components.project.declarations import (
     WHOLE_FILE,
-    Declared,
+    DeclarationProblem,
     Place,
-    Problem,
+    ProjectDeclarations,
     read_declarations,
 )
 from mlops_assets.components.verification import verification
@@ -107,9 +107,9 @@ def _build(package: Path, left_out: Collection[Place]) -> tuple[dg.ComponentTree
         return tree, tree.build_defs(tree.defs_module_path)
 
 
-def _not_buildable(package: Path, declared: Declared) -> list[Problem]:
+def _not_buildable(package: Path, declared: ProjectDeclarations) -> list[DeclarationProblem]:
     """Return the documents that Dagster cannot build definitions of, each tried on its own."""
-    problems: list[Problem] = []
+    problems: list[DeclarationProblem] = []
     for place, where in declared.documents.items():
         if place in declared.left_out:
             continue
@@ -121,7 +121,9 @@ def _not_buildable(package: Path, declared: Declared) -> list[Problem]:
                 cause = cause.__cause__
             reason = " ".join(str(cause).split())
             problems.append(
-                Problem(f"{where}: cannot be built: {type(cause).__name__}: {reason}", (place,))
+                DeclarationProblem(
+                    f"{where}: cannot be built: {type(cause).__name__}: {reason}", (place,)
+                )
             )
     return problems
 

@@ -55,7 +55,7 @@ class Failure(BaseModel):
     message: str
 
 
-class RunState(BaseModel):
+class RemoteRun(BaseModel):
     """The state of a run, as the server returns it.
 
     Attributes:
@@ -186,7 +186,7 @@ class HttpBackend:
             raise _error(state.failure.error, state.failure.message)
         return Outcome.read(state.outcome or {})
 
-    def _poll(self, finish: JsonObject) -> RunState:
+    def _poll(self, finish: JsonObject) -> RemoteRun:
         state = _state(self._patiently("GET", ""))
         if state.publication in (None, "interrupted"):  # the server was stopped meanwhile
             return _state(self._patiently("POST", "/finish", json=finish))
@@ -227,14 +227,14 @@ class HttpBackend:
         return send_request(self._client, request)
 
 
-def _state(response: httpx.Response) -> RunState:
+def _state(response: httpx.Response) -> RemoteRun:
     """Return the state of a run from a response.
 
     Raises:
         SettingsError: the response is of another server.
     """
     try:
-        return RunState.model_validate_json(response.content)
+        return RemoteRun.model_validate_json(response.content)
     except ValidationError as error:
         raise SettingsError(
             f"{response.url} does not return the state of a run; check that url= is the address of"

@@ -58,7 +58,7 @@ class Fork(Strict):
     environment: dict[str, str]
 
 
-class Message(Strict):
+class ForkMessage(Strict):
     """A message to the preloaded process: modules to import, then a worker to fork, if any."""
 
     modules: list[str] = Field(default=[])
@@ -69,7 +69,7 @@ class Message(Strict):
         return json.dumps(self.model_dump(), default=str).encode()
 
     @classmethod
-    def decode(cls, content: bytes) -> Message:
+    def decode(cls, content: bytes) -> ForkMessage:
         """Return the message of `encode`."""
         return cls.model_validate(json.loads(content))
 
@@ -158,7 +158,7 @@ class ForkServer:
         with self._lock, suppress(OSError):
             new = [name for name in modules if name not in self._loaded]
             if new:
-                self._socket.send(Message(modules=new).encode())
+                self._socket.send(ForkMessage(modules=new).encode())
                 self._loaded.update(new)
 
     def start(
@@ -175,7 +175,7 @@ class ForkServer:
             OSError: the preloaded process is gone.
         """
         fork = Fork(request=request, cwd=Path.cwd(), environment=dict(environment))
-        message = Message(fork=fork).encode()
+        message = ForkMessage(fork=fork).encode()
         reader, writer = os.pipe()
         try:
             with self._lock:
@@ -243,7 +243,7 @@ def main(connection: int) -> int:
     """Import the modules of every worker, then serve messages until the connection is closed.
 
     Args:
-        connection: file descriptor of a socket, on which each packet is a `Message`.
+        connection: file descriptor of a socket, on which each packet is a `ForkMessage`.
 
     Returns:
         The exit code, in this process at its end, and in each forked process at its own.
@@ -263,7 +263,7 @@ def main(connection: int) -> int:
             content, descriptors, _, _ = socket.recv_fds(messages, MAX_MESSAGE_BYTES, 2)
             if not content:
                 return 0
-            message = Message.decode(content)
+            message = ForkMessage.decode(content)
             for name in message.modules:
                 importlib.import_module(name)
             if message.fork is not None and os.fork() == 0:

@@ -20,7 +20,7 @@ import psutil
 from mlops_assets import errors
 from mlops_assets.child_process import (
     Child,
-    Outcome,
+    ChildOutcome,
     family,
     read_outcome,
     wait_for,
@@ -96,7 +96,7 @@ def train_supervised(
             raise
         finally:
             _keep_log(store, request.run_id, output)
-        return _published(store, request, read_outcome(path) or Outcome(), reason)
+        return _published(store, request, read_outcome(path) or ChildOutcome(), reason)
 
 
 def _gpus() -> list[str]:
@@ -216,7 +216,7 @@ def _keep_log(store: Store, run_id: str, output: IO[bytes]) -> None:
 
 
 def _published(
-    store: Store, request: TrainingRequest, outcome: Outcome, reason: str | None
+    store: Store, request: TrainingRequest, outcome: ChildOutcome, reason: str | None
 ) -> ModelVersion:
     """Return the model version that a worker has published, or raise the error it ended with."""
     if outcome.result is not None:

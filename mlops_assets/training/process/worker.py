@@ -16,7 +16,7 @@ from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
-from mlops_assets.child_process import ChildRequest, Outcome, read_request, write_outcome
+from mlops_assets.child_process import ChildOutcome, ChildRequest, read_request, write_outcome
 from mlops_assets.errors import MlopsError
 from mlops_assets.training.request import TrainingRequest
 
@@ -56,9 +56,9 @@ def main(path: Path) -> int:
         row = train(store, request.training, world_size=processes)
     except (MlopsError, Stopped) as error:
         if rank == 0:
-            write_outcome(path, Outcome(error=type(error).__name__, message=str(error)))
+            write_outcome(path, ChildOutcome(error=type(error).__name__, message=str(error)))
         return 1
-    write_outcome(path, Outcome(result=row.version))
+    write_outcome(path, ChildOutcome(result=row.version))
     return 0
 
 

@@ -15,8 +15,8 @@ import pytest
 from mlops_assets.models.frameworks import preloadable_modules
 from mlops_assets.training.process.forkserver import (
     Fork,
+    ForkMessage,
     ForkServer,
-    Message,
     close_all,
     fork_server,
 )
@@ -92,8 +92,8 @@ def test_a_variable_that_is_not_valid_utf_8_reaches_a_forked_process(
     with (tmp_path / "log.txt").open("w+b") as output:
         assert server.start(NO_REQUEST, output, latin).wait(120) == 1
     assert "FileNotFoundError" in (tmp_path / "log.txt").read_text()
-    message = Message(fork=Fork(request=NO_REQUEST, cwd=tmp_path, environment=latin))
-    assert Message.decode(message.encode()) == message
+    message = ForkMessage(fork=Fork(request=NO_REQUEST, cwd=tmp_path, environment=latin))
+    assert ForkMessage.decode(message.encode()) == message
 
 
 def test_what_libraries_read_when_they_are_loaded_decides_which_process_serves(
