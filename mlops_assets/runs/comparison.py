@@ -83,20 +83,23 @@ class MetricRow:
     Attributes:
         name: of the metric.
         values: one a run; None where a run does not have it.
+        comparable: one a run; whether it was measured on the samples of the first.
         best: index of the run that is better than all others, if the direction of the metric is
-            known.
+            known and all were measured on the same samples.
     """
 
     name: str
     values: tuple[float | None, ...]
+    comparable: tuple[bool, ...]
     best: int | None
 
     @property
     def deltas(self) -> tuple[float | None, ...]:
-        """The difference of each value from the first run's."""
+        """The difference of each value from the first run's; None where it means nothing."""
         first = self.values[0]
         return tuple(
-            None if value is None or first is None else value - first for value in self.values
+            value - first if comparable and value is not None and first is not None else None
+            for value, comparable in zip(self.values, self.comparable, strict=True)
         )
 
     @property
@@ -113,6 +116,22 @@ class Comparison:
     differences: tuple[Difference, ...]
     metrics: tuple[MetricRow, ...]
     same_parameters: Mapping[str, Json]
+
+    @property
+    def different_data(self) -> str:
+        """The reason why not all metrics can be compared, and the remedy; empty if they can."""
+        if all(self._comparable):
+            return ""
+        versions = dict.fromkeys(f"{c.run.dataset}@{c.run.data_version}" for c in self.runs)
+        return (
+            f"measured on different samples, of {', '.join(versions)}: metrics of different data"
+            " versions are not compared; train on the same version to compare models, e.g."
+            f" 'mlops train {self.runs[0].run.model}@{self.runs[-1].run.data_version}'"
+        )
+
+    @property
+    def _comparable(self) -> tuple[bool, ...]:
+        return _same_data([compared.run for compared in self.runs])
 
     @property
     def unmeasured(self) -> list[str]:
@@ -160,6 +179,7 @@ class Comparison:
                 for m in self.metrics
             ],
             "same_parameters": dict(self.same_parameters),
+            "different_data": self.different_data,
         }
 
 
@@ -318,9 +338,17 @@ def _equal(first: Json, second: Json) -> bool:
 
 
 def _metrics(runs: Sequence[Run]) -> Iterable[MetricRow]:
+    comparable = _same_data(runs)
     for name in dict.fromkeys(name for run in runs for name in run.metrics):
         values = tuple(_number(run.metrics.get(name)) for run in runs)
-        yield MetricRow(name, values, _best(name, values))
+        best = _best(name, values) if all(comparable) else None
+        yield MetricRow(name, values, comparable, best)
+
+
+def _same_data(runs: Sequence[Run]) -> tuple[bool, ...]:
+    """Return for each run whether it used the data of the first."""
+    data = [(run.dataset, run.data_digest) for run in runs]
+    return tuple(each == data[0] for each in data)
 
 
 def _number(value: object) -> float | None:

@@ -178,6 +178,25 @@ def test_equal_runs_do_not_differ_though_true_is_not_one(store: Store) -> None:
     assert of(compare_runs(store, [runs[0], other]), "parameters") == {"x": (1, True)}
 
 
+def test_metrics_of_different_data_are_not_compared(store: Store, tmp_path: Path) -> None:
+    runs = [
+        record(
+            store, f"run-{name}", metrics={"macro_f1": value}, data_version=name, data_digest=name
+        )
+        for name, value in (("v1", 0.5), ("v2", 0.625))
+    ]
+    comparison = compare_runs(store, runs)
+    (row,) = comparison.metrics
+    assert (row.best, row.deltas) == (None, (0.0, None))
+    assert "fields@v1, fields@v2" in comparison.different_data
+    assert "mlops train crops@v2" in comparison.different_data
+    for suffix in (".html", ".md"):
+        report = tmp_path / f"report{suffix}"
+        write_report(comparison, report)
+        assert "measured on different samples" in report.read_text()
+        assert "▲ 0.125" not in report.read_text()
+
+
 def test_runs_of_older_releases_and_failed_ones_are_compared_as_far_as_they_go(
     store: Store,
 ) -> None:

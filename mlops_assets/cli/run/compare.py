@@ -150,6 +150,9 @@ def print_table(header: Sequence[str], rows: Sequence[Sequence[object]], empty: 
 
 def print_comparison(comparison: Comparison) -> None:
     """Print metrics and differences; more of both is in the reports."""
+    if comparison.different_data:
+        console.print(comparison.different_data, style="yellow")
+        console.print()
     ids = [compared.short for compared in comparison.runs]
     rows: list[list[object]] = [
         ["model version", *(compared.product for compared in comparison.runs)]

@@ -35,6 +35,7 @@ def html(comparison: Comparison, figures: Mapping[str, bytes]) -> str:
         plain=plain,
         quantity=quantity,
         judged=_judged,
+        different_data=comparison.different_data,
         unmeasured=comparison.unmeasured,
         not_measured=NOT_MEASURED,
         figures={

@@ -36,6 +36,7 @@ def markdown(comparison: Comparison, figures: Mapping[str, str]) -> str:
     text = template("mlops_assets.runs.reports", "comparison.md.j2").render(
         first=names[0],
         others=names[1:],
+        different_data=comparison.different_data,
         facts=table(["", *names], facts),
         metrics=_shortened(["", *names], metrics),
         unmeasured=[f"{run} {code(classes)}" for run, classes in unmeasured],
