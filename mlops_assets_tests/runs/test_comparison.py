@@ -194,7 +194,7 @@ def test_metrics_of_different_data_are_not_compared(store: Store, tmp_path: Path
         report = tmp_path / f"report{suffix}"
         write_report(comparison, report)
         assert "measured on different samples" in report.read_text()
-        assert "▲ 0.125" not in report.read_text()
+        assert "+0.125" not in report.read_text()
 
 
 def test_runs_of_older_releases_and_failed_ones_are_compared_as_far_as_they_go(
