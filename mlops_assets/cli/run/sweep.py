@@ -119,7 +119,11 @@ def _print(store: Store, plan: Plan, as_json: bool) -> None:
         " split); only its model was exported and evaluated"
     ]
     if found.importances:
-        parts = ", ".join(f"{name} {share:.0%}" for name, share in found.importances.items())
+        shares = {
+            name: "unknown, as it did not vary" if share is None else f"{share:.0%}"
+            for name, share in found.importances.items()
+        }
+        parts = ", ".join(f"{name} {share}" for name, share in shares.items())
         lines.append(f"importance of parameters: {parts}")
     version = f"{found.row.model}@{found.row.version}"
     measured = ", ".join(f"{name} {value:.4f}" for name, value in found.row.metrics.items())

@@ -28,7 +28,8 @@ class SweepResult:
         row: the model version of the best.
         candidate: whether that is the model's candidate.
         gates: description of its gates, passed and failed.
-        importances: parameter → share of the variance of the objective that it explains.
+        importances: parameter → share of the variance of the objective that it explains; None if it
+            had one value only.
     """
 
     plan: Plan
@@ -37,7 +38,7 @@ class SweepResult:
     row: ModelVersion
     candidate: bool
     gates: str
-    importances: dict[str, float]
+    importances: dict[str, float | None]
 
     @property
     def best(self) -> Trial:

@@ -74,7 +74,7 @@ class Search:
         found = study.ask(distributions).params
         return {name: _value(axis, found[name]) for name, axis in self.space.axes.items()}
 
-    def importances(self, trials: Sequence[Trial], objective: Objective) -> dict[str, float]:
+    def importances(self, trials: Sequence[Trial], objective: Objective) -> dict[str, float | None]:
         """Return the importance of each parameter, largest first.
 
         Args:
@@ -82,22 +82,29 @@ class Search:
             objective: the metric that is optimised.
 
         Returns:
-            name → share of the variance of the objective that the parameter explains. The shares
-            add up to 1. Empty if there are too few trials, or too few differences, to estimate
-            them.
+            name → share of the variance of the objective that the parameter explains; None, at the
+            end, for those that had one value in all trials. The shares add up to 1. Empty if there
+            are too few trials, or fewer than two parameters varied, to estimate them.
         """
-        if len(objective.ranked(trials)) < 2 or len(self.space.axes) < 2:
+        ranked = objective.ranked(trials)
+        varied = [
+            name
+            for name in self.space.axes
+            if any(trial.parameters.get(name) != ranked[0].parameters.get(name) for trial in ranked)
+        ]
+        if len(varied) < 2:
             return {}
         study = self._study(trials, objective, max(trial.number for trial in trials) + 1, None)
         with warnings.catch_warnings():
             # of axes with one value, and of experimental parts
             warnings.simplefilter("ignore")
             try:
-                found = optuna.importance.get_param_importances(study)
+                found = optuna.importance.get_param_importances(study, params=varied)
             except (RuntimeError, ValueError):
-                # all values are equal, or all parameters
+                # all values are equal
                 return {}
-        return {name: float(value) for name, value in found.items()}
+        constant = [name for name in self.space.axes if name not in varied]
+        return {name: float(value) for name, value in found.items()} | dict.fromkeys(constant)
 
     def _study(
         self,

@@ -174,12 +174,31 @@ def test_importances_find_the_parameter_that_matters() -> None:
         {"quality": {"min": 0, "max": 1}, "depth": {"min": 1, "max": 8}}, method="random"
     )
     found = plan.search().importances(bowl(plan, 30), LOSS)
-    assert next(iter(found)) == "quality" and sum(found.values()) == pytest.approx(1)
+    assert next(iter(found)) == "quality" and sum(
+        share or 0 for share in found.values()
+    ) == pytest.approx(1)
     assert plan.search().importances(bowl(plan, 1), LOSS) == {}
-    equal = [trial(number, 1.0, quality=0.5, depth=1) for number in range(5)]
-    assert sum(plan.search().importances(equal, LOSS).values()) == pytest.approx(
-        1
-    ) or not plan.search().importances(equal, LOSS)
+    for depths in ([1] * 5, range(1, 6)):
+        one_varied = [trial(n, n / 4, quality=0.5, depth=depth) for n, depth in enumerate(depths)]
+        assert plan.search().importances(one_varied, LOSS) == {}
+
+
+def test_the_importance_of_a_parameter_that_never_varied_is_unknown() -> None:
+    plan = planned(
+        {
+            "quality": {"min": 0, "max": 1},
+            "depth": {"min": 1, "max": 8},
+            "steps": {"min": 1, "max": 9},
+        },
+        method="random",
+    )
+    trials = [
+        trial(number, float(number % 5), quality=number % 5 / 4, depth=1 + number % 3, steps=1)
+        for number in range(10)
+    ]
+    found = plan.search().importances(trials, LOSS)
+    assert list(found)[-1] == "steps" and found["steps"] is None
+    assert sum(share or 0 for share in found.values()) == pytest.approx(1)
 
 
 def settings(**changes: Any) -> SweepSettings:
