@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import text
 
@@ -45,7 +45,7 @@ def run(name: str, hours: float = 0, **changes: Any) -> Run:
     return Run(**row | changes)
 
 
-RUNS = {
+RUNS: dict[str, dict[str, Any]] = {
     "a": {
         "metrics": {"macro_f1": 0.9, "recall.wheat": 0.7, "recall.Grünland": 0.5, "bias": -2},
         "parameters": {
@@ -389,6 +389,8 @@ def test_values_are_only_ever_values(registry: Registry) -> None:
 def test_any_name_is_resolved_or_refused_and_never_breaks_the_query(
     registry: Registry, key: str, value: str
 ) -> None:
+    # Hypothesis tries names that it finds in the source code, too
+    assume(not any(key in row["parameters"] for row in RUNS.values()))
     name, literal = f"params.{key}".replace('"', '""'), value.replace("'", "''").replace("\0", "")
     with pytest.raises(MlopsError) as caught:
         search_runs(registry, where=f"\"{name}\" = '{literal}'")
