@@ -11,7 +11,6 @@ import typer
 from mlops_assets.cli.terminal import completion
 from mlops_assets.cli.terminal.interruption import interruptible
 from mlops_assets.cli.terminal.output import Json, Module, console, open_store, show_one
-from mlops_assets.datasets.quality import Check
 from mlops_assets.names import Reference
 from mlops_assets.settings import Settings
 
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
     from dagster import ExecuteInProcessResult
 
     from mlops_assets.components.project.launch import Project
+    from mlops_assets.datasets.quality import Check
 
 
 @dataclass(frozen=True)
