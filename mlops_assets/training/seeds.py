@@ -6,8 +6,6 @@ import importlib.util
 import random
 import sys
 
-import numpy as np
-
 # name of its framework adapter
 PYTORCH = "pytorch"
 
@@ -23,6 +21,9 @@ def seed_everything(seed: int, framework: str | None = None) -> None:
         framework: the framework that the trainer's module names by `FRAMEWORK`; None if it names
             none, and may import PyTorch later.
     """
+    # definitions load this module and need no NumPy
+    import numpy as np
+
     random.seed(seed)
     np.random.seed(seed % 2**32)
     wanted = framework in (PYTORCH, None) and importlib.util.find_spec("torch") is not None
