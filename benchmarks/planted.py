@@ -270,7 +270,7 @@ PLANTED = [
     Mutation(
         name="orphans",
         fault="processes that a stopped trainer had started are left running",
-        file="mlops_assets/child_process.py",
+        file="mlops_assets/training/process/child_process.py",
         before="for member in {*members, *family(child.pid)}:",
         after="for member in family(child.pid):",
         tests=["training/process/test_supervisor.py"],

@@ -21,13 +21,6 @@ from pathlib import Path
 import numpy as np
 import psutil
 
-from mlops_assets.child_process import (
-    ChildRequest,
-    read_request,
-    start_child,
-    wait_for,
-    write_request,
-)
 from mlops_assets.components.reporting import DagsterReporter
 from mlops_assets.errors import ExportError, MlopsError
 from mlops_assets.hub.uploads import NATIVE, Staging
@@ -43,6 +36,13 @@ from mlops_assets.settings import parent_settings
 from mlops_assets.storage.scratch import scratch_folder
 from mlops_assets.store import Store
 from mlops_assets.text.secret_urls import redacted
+from mlops_assets.training.process.child_process import (
+    ChildRequest,
+    read_request,
+    start_child,
+    wait_for,
+    write_request,
+)
 
 OUTCOME = "outcome"
 FINISH = "finish"

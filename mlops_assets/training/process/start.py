@@ -14,11 +14,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import IO
 
-from mlops_assets.child_process import start_child
 from mlops_assets.errors import TrainerError
 from mlops_assets.models.frameworks import preloadable_modules
 from mlops_assets.models.specification import Compute, ModelSpecification
 from mlops_assets.settings import child_environment
+from mlops_assets.training.process.child_process import start_child
 from mlops_assets.training.process.forkserver import ForkedProcess, fork_server
 from mlops_assets.training.trainers import load_trainer
 

@@ -18,14 +18,6 @@ from typing import IO
 import psutil
 
 from mlops_assets import errors
-from mlops_assets.child_process import (
-    Child,
-    ChildOutcome,
-    family,
-    read_outcome,
-    wait_for,
-    write_request,
-)
 from mlops_assets.errors import DataProblems, StorageError, TrainerError
 from mlops_assets.models.run_documents import end_run
 from mlops_assets.models.specification import Compute, bytes_of
@@ -38,6 +30,14 @@ from mlops_assets.registry.patience import patiently
 from mlops_assets.settings import declared_gpus, parent_settings
 from mlops_assets.storage.scratch import scratch_folder
 from mlops_assets.store import Store
+from mlops_assets.training.process.child_process import (
+    Child,
+    ChildOutcome,
+    family,
+    read_outcome,
+    wait_for,
+    write_request,
+)
 from mlops_assets.training.process.gpu_leases import leased
 from mlops_assets.training.process.start import environment_for, start_process
 from mlops_assets.training.process.worker import STARTED, Stopped, WorkerRequest

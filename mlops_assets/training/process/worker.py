@@ -16,8 +16,13 @@ from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
-from mlops_assets.child_process import ChildOutcome, ChildRequest, read_request, write_outcome
 from mlops_assets.errors import MlopsError
+from mlops_assets.training.process.child_process import (
+    ChildOutcome,
+    ChildRequest,
+    read_request,
+    write_outcome,
+)
 from mlops_assets.training.request import TrainingRequest
 
 # file beside the request: the worker has begun

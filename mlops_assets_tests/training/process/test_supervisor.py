@@ -12,13 +12,12 @@ from pathlib import Path
 import psutil
 import pytest
 
-from mlops_assets import child_process
 from mlops_assets.datasets.commit.commit import Commit
 from mlops_assets.errors import Conflict, MlopsError, TrainerError
 from mlops_assets.paths import Owner, model_folder
 from mlops_assets.registry import Run
 from mlops_assets.store import Store
-from mlops_assets.training.process import supervisor
+from mlops_assets.training.process import child_process, supervisor
 from mlops_assets.training.process.supervisor import train_supervised
 from mlops_assets.training.train import train
 from mlops_assets_tests import interpreter

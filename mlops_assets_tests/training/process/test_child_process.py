@@ -11,7 +11,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from mlops_assets.child_process import (
+from mlops_assets.settings import parent_settings
+from mlops_assets.store import Store
+from mlops_assets.training.process.child_process import (
     ChildOutcome,
     ChildRequest,
     read_outcome,
@@ -21,17 +23,16 @@ from mlops_assets.child_process import (
     write_outcome,
     write_request,
 )
-from mlops_assets.settings import parent_settings
-from mlops_assets.store import Store
 
 CHILD = """
 import sys
 from pathlib import Path
-from mlops_assets.child_process import ChildRequest, ChildOutcome, read_request, write_outcome
-request = read_request(Path(sys.argv[1]), ChildRequest)
+from mlops_assets.training.process import child_process
+from mlops_assets.training.process.child_process import ChildRequest, ChildOutcome
+request = child_process.read_request(Path(sys.argv[1]), ChildRequest)
 store = request.open_store()
 facts = [store.registry.url, store.user, sys.path[0], store.workspace.url]
-write_outcome(Path(sys.argv[1]), ChildOutcome(result=" ".join(facts)))
+child_process.write_outcome(Path(sys.argv[1]), ChildOutcome(result=" ".join(facts)))
 """
 HANGS = """
 import subprocess, sys
@@ -43,7 +44,7 @@ sys.stdin.read()
 DISK_FULL = """
 import resource, sys
 from pathlib import Path
-from mlops_assets.child_process import ChildOutcome, write_outcome
+from mlops_assets.training.process.child_process import ChildOutcome, write_outcome
 resource.setrlimit(resource.RLIMIT_FSIZE, (10, 10))
 write_outcome(Path(sys.argv[1]), ChildOutcome(result="v1"))
 """
