@@ -9,13 +9,11 @@ import json
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
-import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
-from mlops_assets.datasets.readers.scenes import read_samples
+from mlops_assets.datasets.readers.scenes.read_samples import read, read_labels, read_mask
 from mlops_assets.datasets.readers.scenes.sampling import sample_scenes
 from mlops_assets.datasets.readers.scenes.scene_classification import whole_scenes
 from mlops_assets.datasets.readers.table_roles import as_text, one_spelling
@@ -25,8 +23,7 @@ from mlops_assets.datasets.specification.dataset import DatasetSpecification
 from mlops_assets.datasets.versions.contents import Contents, DescribedScenes, file_rows
 from mlops_assets.text.json_values import Json, JsonObject
 
-if TYPE_CHECKING:
-    from mlops_assets.datasets.versions.committed_dataset import CommittedDataset
+__all__ = ["contents", "read", "read_labels", "read_mask"]
 
 
 _SPELLED: tuple[Literal["label", "group", "split"], ...] = ("label", "group", "split")
@@ -90,69 +87,3 @@ def _spelled(scenes: Sequence[Scene]) -> list[Scene]:
     return [
         replace(scene, properties=found) for scene, found in zip(scenes, properties, strict=True)
     ]
-
-
-def read(
-    committed: CommittedDataset, path: str, places: NDArray[np.int64], view: str
-) -> NDArray[np.generic]:
-    """Read samples of a scene; see `Layout.read`.
-
-    Args:
-        committed: the data version.
-        path: landed path of the scene's first image.
-        places: int64 of shape (n, 2): centre of a patch or pixel, upper left pixel of a window.
-        view: shape of a sample.
-
-    Returns:
-        Shape (n, bands) of pixels, else (n, bands, size, size), or (n, bands, height, width) of
-        whole images: the type of the files, or float32 in physical units.
-
-    Raises:
-        ValueError: the file cannot be read.
-        StorageError: the file cannot be fetched.
-    """
-    return read_samples.read(committed, path, places, view)
-
-
-def read_mask(
-    committed: CommittedDataset, path: str, places: NDArray[np.int64], view: str
-) -> NDArray[np.bool_]:
-    """Read which values of samples are valid; see `Layout.read_mask`.
-
-    Args:
-        committed: the data version.
-        path: landed path of the scene's first image.
-        places: int64 of shape (n, 2): centre of a patch or pixel, upper left pixel of a window.
-        view: shape of a sample.
-
-    Returns:
-        Bool of the shape that `read` returns, true where a value is valid.
-
-    Raises:
-        ValueError: the file cannot be read.
-        StorageError: the file cannot be fetched.
-    """
-    return np.asarray(read_samples.read(committed, path, places, view, mask=True), dtype=bool)
-
-
-def read_labels(
-    committed: CommittedDataset, path: str, places: NDArray[np.int64]
-) -> NDArray[np.int64]:
-    """Read the labels of windows; see `Layout.read_labels`.
-
-    Args:
-        committed: the data version.
-        path: landed path of the scene's first image.
-        places: int64 of shape (n, 2), row and column of each window's upper left pixel.
-
-    Returns:
-        Class values, int64 of shape (n, size, size), `unlabelled` where unknown.
-
-    Raises:
-        SpecificationError: the samples are not windows.
-        ValueError: the labels cannot be read.
-        StorageError: the labels cannot be fetched.
-    """
-    return read_samples.read_labels(
-        committed, path, places, committed.specification.source.stac_layout
-    )

@@ -29,30 +29,84 @@ if TYPE_CHECKING:
 
 
 def read(
-    committed: CommittedDataset,
-    path: str,
-    places: NDArray[np.int64],
-    view: str,
-    mask: bool = False,
+    committed: CommittedDataset, path: str, places: NDArray[np.int64], view: str
 ) -> NDArray[np.generic]:
-    """Read samples of a scene; the bands of stacked files follow each other.
+    """Read samples of a scene; the bands of stacked files follow each other. See `Layout.read`.
 
     Args:
         committed: the data version.
         path: landed path of the scene's first image.
         places: int64 of shape (n, 2): centre of a patch or pixel, upper left pixel of a window.
         view: shape of a sample.
-        mask: read which values are valid by nodata, alpha and masks, instead of the values.
 
     Returns:
-        Shape (n, bands) of pixels, else (n, bands, height, width): the type of the files, float32
-        in physical units, or bool for a mask.
+        Shape (n, bands) of pixels, else (n, bands, size, size), or (n, bands, height, width) of
+        whole images: the type of the files, or float32 in physical units.
 
     Raises:
         ValueError: a file cannot be read.
         StorageError: a file cannot be fetched.
     """
-    what: Reading = "mask" if mask else committed.reading
+    return _read(committed, path, places, view, committed.reading)
+
+
+def read_mask(
+    committed: CommittedDataset, path: str, places: NDArray[np.int64], view: str
+) -> NDArray[np.bool_]:
+    """Read which values of samples are valid by nodata, alpha and masks; see `Layout.read_mask`.
+
+    Args:
+        committed: the data version.
+        path: landed path of the scene's first image.
+        places: int64 of shape (n, 2): centre of a patch or pixel, upper left pixel of a window.
+        view: shape of a sample.
+
+    Returns:
+        Bool of the shape that `read` returns, true where a value is valid.
+
+    Raises:
+        ValueError: a file cannot be read.
+        StorageError: a file cannot be fetched.
+    """
+    return np.asarray(_read(committed, path, places, view, "mask"), dtype=bool)
+
+
+def read_labels(
+    committed: CommittedDataset, path: str, places: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    """Read the labels of windows; see `Layout.read_labels`.
+
+    Args:
+        committed: the data version.
+        path: landed path of the scene's first image.
+        places: int64 of shape (n, 2), row and column of each window's upper left pixel.
+
+    Returns:
+        Class values, int64 of shape (n, size, size), `unlabelled` where unknown.
+
+    Raises:
+        SpecificationError: the samples are not windows; their labels are in the samples' table.
+        ValueError: the labels cannot be read.
+        StorageError: the labels cannot be fetched.
+    """
+    sampling = committed.specification.source.sampling
+    if committed.document.input.kind != "window" or sampling is None:
+        raise SpecificationError(
+            f"{committed.reference} has one label a sample; they are in the samples"
+        )
+    size = committed.document.input.size
+    name = committed.scene_labels(path)
+    if is_vector(name):
+        with open_raster(committed.raster_path(path)) as raster:
+            burned = _vector(committed, name, sampling).onto(raster)
+        return _blocks(burned, places, size)
+    with open_raster(committed.raster_path(name)) as raster:
+        return _blocks(RasterLabels(raster, sampling), places, size)
+
+
+def _read(
+    committed: CommittedDataset, path: str, places: NDArray[np.int64], view: str, what: Reading
+) -> NDArray[np.generic]:
     files = [
         (committed.raster_path(part), committed.bands(part))
         for part in committed.scene_images(path)
@@ -71,37 +125,6 @@ def read(
         [read_patches(local, places, size, bands, what) for local, bands in files], axis=1
     )
     return patches[:, :, 0, 0] if view == "pixel" else patches
-
-
-def read_labels(
-    committed: CommittedDataset, path: str, places: NDArray[np.int64], sampling: Sampling
-) -> NDArray[np.int64]:
-    """Read the labels of windows.
-
-    Args:
-        committed: the data version.
-        path: landed path of the scene's first image.
-        places: int64 of shape (n, 2), row and column of each window's upper left pixel.
-        sampling: as declared: the label column, its meaning, and the value of unlabelled pixels.
-
-    Returns:
-        Class values, int64 of shape (n, size, size).
-
-    Raises:
-        SpecificationError: the samples are not windows; their labels are in the samples' table.
-    """
-    if committed.document.input.kind != "window":
-        raise SpecificationError(
-            f"{committed.reference} has one label a sample; they are in the samples"
-        )
-    size = committed.document.input.size
-    name = committed.scene_labels(path)
-    if is_vector(name):
-        with open_raster(committed.raster_path(path)) as raster:
-            burned = _vector(committed, name, sampling).onto(raster)
-        return _blocks(burned, places, size)
-    with open_raster(committed.raster_path(name)) as raster:
-        return _blocks(RasterLabels(raster, sampling), places, size)
 
 
 def read_image(
