@@ -120,7 +120,7 @@ class Comparison:
     @property
     def different_data(self) -> str:
         """The reason why not all metrics can be compared, and the remedy; empty if they can."""
-        if all(self._comparable):
+        if all(_same_data([compared.run for compared in self.runs])):
             return ""
         versions = dict.fromkeys(f"{c.run.dataset}@{c.run.data_version}" for c in self.runs)
         return (
@@ -128,10 +128,6 @@ class Comparison:
             " versions are not compared; train on the same version to compare models, e.g."
             f" 'mlops train {self.runs[0].run.model}@{self.runs[-1].run.data_version}'"
         )
-
-    @property
-    def _comparable(self) -> tuple[bool, ...]:
-        return _same_data([compared.run for compared in self.runs])
 
     @property
     def unmeasured(self) -> list[str]:
