@@ -52,28 +52,26 @@ PLANTED = [
         name="split-seed",
         fault="the seed of a split is ignored",
         file="mlops_assets/datasets/splits/assign.py",
-        before='f"{split.seed}\\0".encode()',
-        after='"0\\0".encode()',
+        before='seed, sha256 = f"{split.seed}\\0".encode(), hashlib.sha256',
+        after='seed, sha256 = b"0\\0", hashlib.sha256',
         tests=["datasets/splits/test_assign.py"],
     ),
     Mutation(
         name="digest-group",
         fault="the digest of a data version ignores the groups of samples",
-        file="mlops_assets/datasets/commit/commit.py",
+        file="mlops_assets/datasets/versions/digest.py",
         before='["path", "row", "column", "label", "group", "split"]',
         after='["path", "row", "column", "label", "split"]',
-        tests=["datasets/commit/test_commit.py", "datasets/specification/test_dataset.py"],
+        tests=["datasets/versions/test_digest.py", "datasets/commit/test_commit.py"],
     ),
     Mutation(
         name="training-statistics",
         fault="the statistics of scaling are of test samples",
         file="mlops_assets/datasets/loading/training_data.py",
-        before="""            np.flatnonzero(self.committed.samples["split"] == "train"),
-        )
+        before="""np.flatnonzero(self.committed.samples["split"] == "train")
         found = self.decoded("train")
 """,
-        after="""            np.flatnonzero(self.committed.samples["split"] == "test"),
-        )
+        after="""np.flatnonzero(self.committed.samples["split"] == "test")
         found = self.decoded("test")
 """,
         tests=["datasets/loading/test_scaling.py", "datasets/loading/test_training_data.py"],
@@ -117,8 +115,8 @@ PLANTED = [
         name="strip-seams",
         fault="patches at the upper seam of a strip see mirrored pixels and not their neighbours",
         file="mlops_assets/datasets/io/rasters.py",
-        before="first, last = max(top - half, 0),",
-        after="first, last = top,",
+        before="first = max(top - half, 0)",
+        after="first = top",
         tests=["serving/test_scenes.py", "datasets/readers/scenes/test_scenes.py"],
     ),
     Mutation(
@@ -246,7 +244,7 @@ PLANTED = [
             "a later step works on the newest model version of the partition, and not on that of"
             " its own run"
         ),
-        file="mlops_assets/store.py",
+        file="mlops_assets/models/lifecycle.py",
         before="found = [versions[run.run_id] for run in runs if run.run_id in versions]",
         after="found = list(versions.values()) if runs else []",
         tests=["models/test_lifecycle.py"],
@@ -298,8 +296,8 @@ PLANTED = [
         name="exit-code",
         fault="a command that fails prints its error and exits with 0",
         file="mlops_assets/cli/__init__.py",
-        before="put into it\n        sys.exit(1)\n",
-        after="put into it\n        sys.exit(0)\n",
+        before="password into it\n        sys.exit(1)\n",
+        after="password into it\n        sys.exit(0)\n",
         tests=["cli/dataset/test_commands.py"],
     ),
 ]

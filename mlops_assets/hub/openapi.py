@@ -1,6 +1,6 @@
 """The OpenAPI document of the HTTP API, as far as FastAPI does not derive it from the routes.
 
-FastAPI knows of no body that it does not read itself, and of no problem documents.
+FastAPI documents no body that it does not read itself, and no problem documents.
 """
 
 from __future__ import annotations
