@@ -166,18 +166,19 @@ def _require_pixels_beside(local: Path, raster: Raster) -> None:
             )
 
 
-def strips(raster: Raster, rows: int = STRIP_ROWS) -> Iterator[tuple[int, int]]:
+def strips(raster: Raster, rows: int | None = None) -> Iterator[tuple[int, int]]:
     """Yield (top, bottom) of strips of an open raster, from top to bottom.
 
     Args:
         raster: an open raster.
-        rows: rows of a strip; fewer where `STRIP_BYTES` would not hold all bands of so many.
+        rows: rows of a strip, `STRIP_ROWS` if None; fewer where `STRIP_BYTES` would not hold all
+            bands of so many.
 
     Yields:
         First row, and one past the last row.
     """
     row_bytes = raster.width * sum(numpy_type(dtype).itemsize for dtype in raster.dtypes)
-    step = max(1, min(rows, STRIP_BYTES // max(row_bytes, 1)))
+    step = max(1, min(rows or STRIP_ROWS, STRIP_BYTES // max(row_bytes, 1)))
     for top in range(0, raster.height, step):
         yield top, min(top + step, raster.height)
 
