@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Self
 import dagster as dg
 from dagster._core.definitions.data_version import DATA_VERSION_TAG, get_input_data_version_tag
 
+from mlops_assets.components.graph.kinds import landing_kinds
 from mlops_assets.datasets.specification.dataset import DatasetSpecification
 from mlops_assets.datasets.specification.source import Source
 from resources import StoreResource
@@ -99,6 +100,7 @@ def source_asset(specification: DatasetSpecification) -> dg.AssetsDefinition:
         source_key(specification.name),
         group_name=specification.name,
         description=f"The files in {specification.source.url}, whether committed or not.",
+        kinds=landing_kinds(specification.source),
     )
     with warnings.catch_warnings():
         # The decorator is beta, which is ours to follow and not the user's to read. Its sibling for

@@ -13,6 +13,12 @@ from typing import TYPE_CHECKING, Self
 import dagster as dg
 from pydantic import BaseModel, Field, ValidationInfo, field_validator
 
+from mlops_assets.components.graph.kinds import (
+    framework_kind,
+    registry_kinds,
+    workspace_kinds,
+)
+from mlops_assets.components.graph.labels import Labels, declared
 from mlops_assets.components.model_results import Result, identity, trained_result
 from mlops_assets.components.naming import (
     DECLARATION,
@@ -49,7 +55,7 @@ _LATER = (
 )
 
 
-class TrainedModelAttributes(ModelSpecification):
+class TrainedModelAttributes(Labels, ModelSpecification):
     """A model as declared, checked against its trainer too."""
 
     @field_validator("trainer")
@@ -110,8 +116,9 @@ class _StageAsset:
 class TrainedModel(dg.Component):
     """A model trained on each version of a dataset, exported, measured, recorded and promoted."""
 
-    def __init__(self, specification: ModelSpecification) -> None:
+    def __init__(self, specification: ModelSpecification, labels: Labels | None = None) -> None:
         self.specification = specification
+        self.labels = labels or Labels()
 
     @classmethod
     def get_model_cls(cls) -> type[BaseModel]:
@@ -121,7 +128,8 @@ class TrainedModel(dg.Component):
     @classmethod
     def load(cls, attributes: BaseModel | None, context: dg.ComponentLoadContext) -> Self:
         """Make the component from checked attributes."""
-        return cls(TrainedModelAttributes.model_validate(attributes))
+        checked = TrainedModelAttributes.model_validate(attributes)
+        return cls(declared(checked, ModelSpecification), checked)
 
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
         """Return the model's assets, checks, lifecycle job and sensor."""
@@ -143,6 +151,7 @@ class TrainedModel(dg.Component):
             description=(
                 f"Trains, exports, evaluates and records {name} on one version of {dataset}."
             ),
+            owners=self.labels.owners,
         )
         sensors = (
             [new_version_sensor(self.specification, job.name)]
@@ -150,7 +159,9 @@ class TrainedModel(dg.Component):
             else []
         )
         return dg.Definitions(
-            assets=assets, jobs=[job, sweep_job(self.specification)], sensors=sensors
+            assets=self.labels.labelled(assets),
+            jobs=[job, sweep_job(self.specification)],
+            sensors=sensors,
         )
 
     def _version(self, store: "Store", context: dg.AssetExecutionContext) -> "ModelVersion":
@@ -175,7 +186,7 @@ class TrainedModel(dg.Component):
             code_version=source_digest(trainer.file.parent)[:12],
             op_tags=kubernetes_tags(specification.compute),
             pool=GPU_POOL if specification.compute.gpus else None,
-            kinds={"python"},
+            kinds=self.labels.kinds_or({framework_kind(trainer), *workspace_kinds()}),
             metadata={DECLARATION: dg.MetadataValue.json(specification.model_dump(mode="json"))},
         )
         def trained_model(
@@ -243,7 +254,7 @@ class TrainedModel(dg.Component):
         stage = _StageAsset(
             name="evaluation",
             stage="evaluate",
-            kind="python",
+            kind="onnx",
             description="Metrics of the ONNX model on the test split.",
         )
         return self._stage(stage, "onnx_model")
@@ -279,7 +290,7 @@ class TrainedModel(dg.Component):
             partitions_def=data_versions(specification.dataset),
             description=stage.description,
             check_specs=checks,
-            kinds={stage.kind},
+            kinds={stage.kind, *workspace_kinds()},
         )
         def result(
             context: dg.AssetExecutionContext, store: StoreResource, mlflow: MlflowMirror
@@ -307,6 +318,7 @@ class TrainedModel(dg.Component):
                 "The model version in use. Each materialisation is a promotion: who, when, past"
                 " which gates."
             ),
+            kinds=registry_kinds(),
         )
         def production(
             context: dg.AssetExecutionContext,

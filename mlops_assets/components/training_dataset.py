@@ -8,6 +8,8 @@ from typing import Self
 import dagster as dg
 from pydantic import BaseModel, Field
 
+from mlops_assets.components.graph.kinds import layout_kind, workspace_kinds
+from mlops_assets.components.graph.labels import Labels, declared
 from mlops_assets.components.landing_source import (
     LandingState,
     made_from,
@@ -40,34 +42,39 @@ class LandingConfig(dg.Config):
     )
 
 
+class TrainingDatasetAttributes(Labels, DatasetSpecification):
+    """A dataset as declared, with what only Dagster's graph shows."""
+
+
 @dg.scaffold_with(TrainingDatasetScaffolder)
 class TrainingDataset(dg.Component):
     """Training data that lands in a folder and is committed into immutable, described versions."""
 
-    def __init__(self, specification: DatasetSpecification) -> None:
+    def __init__(self, specification: DatasetSpecification, labels: Labels | None = None) -> None:
         self.specification = specification
+        self.labels = labels or Labels()
 
     @classmethod
     def get_model_cls(cls) -> type[BaseModel]:
         """Return the core's own model, so that errors in the YAML name file, line and key."""
-        return DatasetSpecification
+        return TrainingDatasetAttributes
 
     @classmethod
     def load(cls, attributes: BaseModel | None, context: dg.ComponentLoadContext) -> Self:
         """Make the component from checked attributes."""
-        return cls(DatasetSpecification.model_validate(attributes))
+        checked = TrainingDatasetAttributes.model_validate(attributes)
+        return cls(declared(checked, DatasetSpecification), checked)
 
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
         """Return the dataset's assets, checks, job and sensor."""
         landing = self._landing()
-        job = dg.define_asset_job(f"{self.specification.name}_landing", selection=[landing])
+        job = dg.define_asset_job(
+            f"{self.specification.name}_landing", selection=[landing], owners=self.labels.owners
+        )
         return dg.Definitions(
-            assets=[
-                source_asset(self.specification),
-                landing,
-                self._training_data(),
-                self._record(),
-            ],
+            assets=self.labels.labelled(
+                [source_asset(self.specification), landing, self._training_data(), self._record()]
+            ),
             jobs=[job],
             sensors=[new_data_sensor(self.specification, job.name)],
             resources=queue_resources(self.specification),
@@ -83,7 +90,7 @@ class TrainingDataset(dg.Component):
                 f"Commits the files in {specification.source.url} as the next data version."
             ),
             deps=[source_key(specification.name)],
-            kinds={"file"},
+            kinds=workspace_kinds(),
             metadata={DECLARATION: dg.MetadataValue.json(specification.model_dump(mode="json"))},
         )
         def landing(
@@ -130,6 +137,7 @@ class TrainingDataset(dg.Component):
             or f"Training data {specification.name}, one partition a data version.",
             deps=[[specification.name, "landing"]],
             partitions_def=data_versions(specification.name),
+            kinds=self.labels.kinds_or({layout_kind(specification.source), *workspace_kinds()}),
             check_specs=[
                 dg.AssetCheckSpec(
                     name, asset=key, blocking=kind.blocking, description=kind.description
@@ -172,7 +180,7 @@ class TrainingDataset(dg.Component):
             description="STAC Collection with Items, in the static catalogue.",
             deps=[[specification.name, "training_data"]],
             partitions_def=data_versions(specification.name),
-            kinds={"stac"},
+            kinds={"stac", *workspace_kinds()},
         )
         def record(
             context: dg.AssetExecutionContext,
