@@ -73,7 +73,9 @@ def test_these_checks_block_what_comes_after(loaded: dg.Definitions) -> None:
     assert blocking == {"readable", "labels", "leakage", "parity", "gates"}
 
 
-def test_these_jobs_and_sensors_are_there_and_sensors_are_off(loaded: dg.Definitions) -> None:
+def test_these_jobs_and_sensors_are_there_and_sensors_run_as_declared(
+    loaded: dg.Definitions,
+) -> None:
     repository = loaded.get_repository_def()
     jobs = {job.name for job in repository.get_all_jobs() if not job.name.startswith("__")}
     of_models = {
@@ -88,7 +90,7 @@ def test_these_jobs_and_sensors_are_there_and_sensors_are_off(loaded: dg.Definit
         "indian_pines_svm_new_version",
         "indian_pines_cnn_new_version",
     }
-    assert sensors == dict.fromkeys(names, dg.DefaultSensorStatus.STOPPED)
+    assert sensors == dict.fromkeys(names, dg.DefaultSensorStatus.RUNNING)
     schedules = {schedule.name: schedule.default_status for schedule in repository.schedule_defs}
     assert schedules == dict.fromkeys(
         ["verify_changes", "verify_everything"], dg.DefaultScheduleStatus.RUNNING

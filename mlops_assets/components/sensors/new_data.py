@@ -33,6 +33,7 @@ def new_data_sensor(specification: DatasetSpecification, job: str) -> dg.SensorD
         name=f"{specification.name}_new_data",
         job_name=job,
         minimum_interval_seconds=specification.sensor.interval_seconds,
+        default_status=dg.DefaultSensorStatus(specification.sensor.status.upper()),
         description=f"Commits the landing of {specification.name} once new data has settled.",
         required_resource_keys={"store", queue_key(specification.name)} if notified else {"store"},
     )

@@ -25,6 +25,8 @@ def new_version_sensor(specification: ModelSpecification, job: str) -> dg.Sensor
         name=f"{specification.name}_new_version",
         job_name=job,
         minimum_interval_seconds=30,
+        # as `auto_train: true` says
+        default_status=dg.DefaultSensorStatus.RUNNING,
         description=f"Trains {specification.name} on every new version of {specification.dataset}.",
     )
     def new_version(context: dg.SensorEvaluationContext, store: StoreResource) -> dg.SensorResult:

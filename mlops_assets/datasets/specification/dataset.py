@@ -226,8 +226,14 @@ class QualityThresholds(Strict):
 
 
 class SensorSettings(Strict):
-    """Settings for watching the landing."""
+    """Settings for watching the landing and its versions."""
 
+    status: Literal["running", "stopped"] = Field(
+        default="stopped",
+        description=(
+            "Whether the dataset's sensors are on until somebody switches them in Dagster's UI."
+        ),
+    )
     interval_seconds: int = Field(default=30, ge=5, description="Polling interval in seconds.")
     settle_seconds: int = Field(
         default=60, ge=0, description="New data must have been unchanged for so long."

@@ -55,6 +55,17 @@ def land(folder: Path, name: str = "a.csv", seed: int = 0) -> Path:
     return folder / name
 
 
+def test_a_dataset_watches_its_landing_only_if_its_declaration_says_so(
+    instance: dg.DagsterInstance,
+) -> None:
+    for status in ("running", "stopped"):
+        declared = LandingDaemon(table_specification(sensor={"status": status}), instance)
+        assert declared.sensor.default_status == dg.DefaultSensorStatus(status.upper())
+    assert LandingDaemon(table_specification(), instance).sensor.default_status == (
+        dg.DefaultSensorStatus.STOPPED
+    )
+
+
 def test_new_data_is_asked_for_once_after_it_has_settled(
     folder: Path, instance: dg.DagsterInstance, clock: list[float]
 ) -> None:
