@@ -191,6 +191,7 @@ def _report_checks(
                 severity=result.severity,
                 description=result.description,
                 target_materialization_data=target,
+                partition=row.data_version,
             )
         )
 

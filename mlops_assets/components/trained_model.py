@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Self
 import dagster as dg
 from pydantic import BaseModel, Field, ValidationInfo, field_validator
 
+from mlops_assets.components.graph.checks import version_check
 from mlops_assets.components.graph.kinds import (
     framework_kind,
     registry_kinds,
@@ -242,9 +243,10 @@ class TrainedModel(dg.Component):
             kind="onnx",
             description="The model as ONNX, proved equal to the trained one on real samples.",
         )
-        check = dg.AssetCheckSpec(
+        check = version_check(
             "parity",
-            asset=[self.specification.name, stage.name],
+            [self.specification.name, stage.name],
+            self.specification.dataset,
             blocking=True,
             description="The ONNX model gives what the trained model gives.",
         )
@@ -269,9 +271,10 @@ class TrainedModel(dg.Component):
                 " gates pass."
             ),
         )
-        check = dg.AssetCheckSpec(
+        check = version_check(
             "gates",
-            asset=[self.specification.name, stage.name],
+            [self.specification.name, stage.name],
+            self.specification.dataset,
             blocking=True,
             description="The model version may be promoted.",
         )

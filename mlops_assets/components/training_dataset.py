@@ -8,6 +8,7 @@ from typing import Self
 import dagster as dg
 from pydantic import BaseModel, Field
 
+from mlops_assets.components.graph.checks import version_check
 from mlops_assets.components.graph.kinds import layout_kind, workspace_kinds
 from mlops_assets.components.graph.labels import Labels, declared
 from mlops_assets.components.landing_source import (
@@ -139,8 +140,12 @@ class TrainingDataset(dg.Component):
             partitions_def=data_versions(specification.name),
             kinds=self.labels.kinds_or({layout_kind(specification.source), *workspace_kinds()}),
             check_specs=[
-                dg.AssetCheckSpec(
-                    name, asset=key, blocking=kind.blocking, description=kind.description
+                version_check(
+                    name,
+                    key.path,
+                    specification.name,
+                    blocking=kind.blocking,
+                    description=kind.description,
                 )
                 for name, kind in CHECKS.items()
             ],

@@ -87,6 +87,7 @@ def test_the_best_is_in_the_graph_as_if_its_steps_had_made_it(
             checked, limit=9
         )
         assert execution.status.value == "SUCCEEDED"
+        assert execution.partition == "v1"
 
 
 def test_wrong_settings_are_refused_before_anything_is_launched(
