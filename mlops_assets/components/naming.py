@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import dagster as dg
@@ -20,6 +20,11 @@ LEFT_OUT = "mlops/left_out"
 RUN_KEY = "dagster/run_key"
 # tag of a Dagster run: the training run that it continues
 RESUME = "mlops/resume"
+# tags of a Dagster run: what it works on, and who its steps act for
+MODEL = "mlops/model"
+DATASET = "mlops/dataset"
+DATA_VERSION = "mlops/data_version"
+USER = "mlops/user"
 
 
 def data_versions(dataset: str) -> dg.DynamicPartitionsDefinition:
@@ -76,3 +81,27 @@ def ancestors(context: dg.AssetExecutionContext) -> Sequence[str]:
         run = context.instance.get_run_by_id(parent)
         parent = run.parent_run_id if run else None
     return found
+
+
+def tag_run(
+    context: dg.AssetExecutionContext | dg.OpExecutionContext, user: str, tags: Mapping[str, str]
+) -> None:
+    """Add tags to a Dagster run, by which the list of runs can be filtered.
+
+    A run launched from the asset graph may work on several models: their names are listed.
+
+    Args:
+        context: of a step of the run.
+        user: the principal that its steps act for.
+        tags: tag → value; what the run was launched with is replaced, as a run that is opened in
+            the Launchpad again comes with its tags.
+    """
+    run_id = context.run.run_id
+    run = context.instance.get_run_by_id(run_id)
+    launched_with = run.tags if run else {}
+    added = {USER: user, **tags}
+    for tag in (MODEL, DATASET):
+        listed = launched_with.get(tag, "").split(", ")
+        if tag in added and listed != [""]:
+            added[tag] = ", ".join(sorted({*listed, added[tag]}))
+    context.instance.add_run_tags(run_id, added)

@@ -9,7 +9,13 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 from pydantic import Field
 
-from mlops_assets.components.naming import data_versions
+from mlops_assets.components.naming import (
+    DATA_VERSION,
+    DATASET,
+    MODEL,
+    data_versions,
+    tag_run,
+)
 from mlops_assets.components.presentation import sweep_markdown
 from mlops_assets.components.run_config import kubernetes_tags
 from mlops_assets.models.specification import ModelSpecification
@@ -99,6 +105,7 @@ def sweep_job(specification: ModelSpecification) -> dg.JobDefinition:
             f" {plan.data_version}"
         )
         opened = store.open()
+        tag_run(context, opened.user, {DATA_VERSION: plan.data_version})
         reporter = DagsterReporter(opened, context.instance)
         result = run_sweep(opened, plan, reporter, context.run_id, context.log.info)
         document = result.document()
@@ -121,6 +128,7 @@ def sweep_job(specification: ModelSpecification) -> dg.JobDefinition:
             f"{specification.dataset}; the best on the validation split becomes candidate."
         ),
         partitions_def=data_versions(specification.dataset),
+        tags={MODEL: specification.name, DATASET: specification.dataset},
     )
     def job() -> None:
         sweep()

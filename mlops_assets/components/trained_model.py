@@ -22,11 +22,15 @@ from mlops_assets.components.graph.kinds import (
 from mlops_assets.components.graph.labels import Labels, declared
 from mlops_assets.components.model_results import Result, identity, trained_result
 from mlops_assets.components.naming import (
+    DATA_VERSION,
+    DATASET,
     DECLARATION,
+    MODEL,
     RESUME,
     ancestors,
     data_versions,
     requested_by,
+    tag_run,
 )
 from mlops_assets.components.run_config import kubernetes_tags, run_config_type
 from mlops_assets.components.scaffolding import TrainedModelScaffolder
@@ -153,6 +157,7 @@ class TrainedModel(dg.Component):
                 f"Trains, exports, evaluates and records {name} on one version of {dataset}."
             ),
             owners=self.labels.owners,
+            tags={MODEL: name, DATASET: dataset},
         )
         sensors = (
             [new_version_sensor(self.specification, job.name)]
@@ -164,6 +169,14 @@ class TrainedModel(dg.Component):
             jobs=[job, sweep_job(self.specification)],
             sensors=sensors,
         )
+
+    def _tags(self, data_version: str) -> dict[str, str]:
+        """Return the tags of a run with a step of the model."""
+        return {
+            MODEL: self.specification.name,
+            DATASET: self.specification.dataset,
+            DATA_VERSION: data_version,
+        }
 
     def _version(self, store: "Store", context: dg.AssetExecutionContext) -> "ModelVersion":
         from mlops_assets.models.lifecycle import version_for
@@ -204,6 +217,7 @@ class TrainedModel(dg.Component):
             parameters = config.model_dump()  # type: ignore[attr-defined]
             seed = parameters.pop("seed")
             opened = store.open()
+            tag_run(context, opened.user, self._tags(context.partition_key))
             request = TrainingRequest(
                 specification=specification,
                 data_version=context.partition_key,
@@ -301,6 +315,7 @@ class TrainedModel(dg.Component):
             from mlops_assets.components.reporting import stage_events
 
             opened = store.open()
+            tag_run(context, opened.user, self._tags(context.partition_key))
             row = self._version(opened, context)
             for event in stage_events(stage.stage, opened, specification, row):
                 # after it, nothing about the run changes
@@ -340,6 +355,7 @@ class TrainedModel(dg.Component):
                 row = _to_promote(opened, specification, config.version, ancestors(context))
                 moved = promote(opened, row, specification.gates, config.alias)
             row = opened.registry.model_version(Reference(specification.name, moved.version))
+            tag_run(context, opened.user, self._tags(row.data_version))
             context.add_asset_metadata(mlflow.aliases(opened, specification.name))
             return dg.MaterializeResult(
                 data_version=dg.DataVersion(row.version),

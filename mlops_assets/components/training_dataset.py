@@ -19,10 +19,13 @@ from mlops_assets.components.landing_source import (
     source_key,
 )
 from mlops_assets.components.naming import (
+    DATA_VERSION,
+    DATASET,
     DECLARATION,
     add_data_versions,
     check_results,
     data_versions,
+    tag_run,
 )
 from mlops_assets.components.presentation import counts_markdown, figures_metadata, file_metadata
 from mlops_assets.components.scaffolding import TrainingDatasetScaffolder
@@ -70,7 +73,10 @@ class TrainingDataset(dg.Component):
         """Return the dataset's assets, checks, job and sensor."""
         landing = self._landing()
         job = dg.define_asset_job(
-            f"{self.specification.name}_landing", selection=[landing], owners=self.labels.owners
+            f"{self.specification.name}_landing",
+            selection=[landing],
+            tags={DATASET: self.specification.name},
+            owners=self.labels.owners,
         )
         return dg.Definitions(
             assets=self.labels.labelled(
@@ -106,6 +112,7 @@ class TrainingDataset(dg.Component):
             state = LandingState.of(landed.landing.url, landed.files, landed.scenes)
             context.log_event(observation(specification.name, state))
             row = committed.version
+            tag_run(context, opened.user, {DATASET: row.dataset, DATA_VERSION: row.version})
             context.log.info(
                 f"{row.dataset}@{row.version} is new"
                 if committed.created
@@ -158,6 +165,11 @@ class TrainingDataset(dg.Component):
 
             opened = store.open()
             reference = Reference(specification.name, context.partition_key)
+            tag_run(
+                context,
+                opened.user,
+                {DATASET: specification.name, DATA_VERSION: context.partition_key},
+            )
             committed = CommittedDataset.open(opened.workspace, opened.registry, reference)
             quality = assess(opened.registry, committed, specification.quality)
             return dg.MaterializeResult(
@@ -197,6 +209,11 @@ class TrainingDataset(dg.Component):
 
             opened = store.open()
             reference = Reference(specification.name, context.partition_key)
+            tag_run(
+                context,
+                opened.user,
+                {DATASET: specification.name, DATA_VERSION: context.partition_key},
+            )
             committed = CommittedDataset.open(opened.workspace, opened.registry, reference)
             before = description(opened.workspace, opened.registry, committed.row)
             described = committed.described_as(specification)

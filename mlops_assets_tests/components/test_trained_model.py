@@ -11,12 +11,18 @@ from typing import Any
 import dagster as dg
 import pytest
 
+from mlops_assets.components import TrainedModel
 from mlops_assets.components.naming import data_versions
 from mlops_assets.datasets.commit.commit import Commit
 from mlops_assets.datasets.quality import CHECKS
 from mlops_assets.names import Reference
 from mlops_assets.store import Store
-from mlops_assets_tests.components.project import FOREST, definitions, lifecycle_job
+from mlops_assets_tests.components.project import (
+    FOREST,
+    definitions,
+    lifecycle_job,
+    model_specification,
+)
 from mlops_assets_tests.interpreter import Process
 
 MODEL_ASSETS = ["trained_model", "onnx_model", "evaluation", "record"]
@@ -86,6 +92,30 @@ def test_lifecycle_materialises_every_asset_with_checks_and_figures_for_people(
     assert evaluation["figure"].startswith("![")
     assert {metadata(result, step)["model_version"] for step in MODEL_ASSETS} == {row.version}
     assert row.stage == "recorded"
+
+
+def test_runs_can_be_filtered_by_model_data_version_and_user(
+    landed: dg.Definitions, instance: dg.DagsterInstance
+) -> None:
+    launched = instance.get_runs(dg.RunsFilter(tags={"mlops/dataset": "fields"}))
+    assert [run.tags["mlops/data_version"] for run in launched] == ["v1"]
+    # from the graph, of two models at once; opened in the Launchpad from the run of another user
+    other = TrainedModel(model_specification(name="other_forest")).build_defs(None)  # type: ignore[arg-type]
+    both = dg.Definitions.merge(landed, other)
+    steps = dg.AssetSelection.assets(
+        ["crop_forest", "trained_model"], ["other_forest", "trained_model"]
+    )
+    both = dg.Definitions.merge(both, dg.Definitions(jobs=[dg.define_asset_job("both", steps)]))
+    before = {"mlops/data_version": "v0", "mlops/user": "somebody"}
+    assert (
+        both.resolve_job_def("both")
+        .execute_in_process(instance=instance, partition_key="v1", tags=before)
+        .success
+    )
+    (run,) = instance.get_runs(
+        dg.RunsFilter(tags={"mlops/user": "tester", "mlops/data_version": "v1"}), limit=1
+    )
+    assert run.tags["mlops/model"] == "crop_forest, other_forest"
 
 
 @pytest.mark.slow
