@@ -97,7 +97,7 @@ def external_run(
     specification = specification_for(
         models_of_project(module).get(model), model, reference.name, declared
     )
-    reporter = DagsterReporter(store, settings.dagster_home)
+    reporter = DagsterReporter(store, specification, settings.dagster_home)
     return record_in_registry(store, specification, request, reporter, gpus)
 
 

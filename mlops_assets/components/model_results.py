@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
@@ -16,6 +17,7 @@ from mlops_assets.components.naming import check_results
 from mlops_assets.components.presentation import figure_markdown, file_metadata
 from mlops_assets.datasets.quality import Check
 from mlops_assets.errors import ParityError
+from mlops_assets.names import Reference
 from mlops_assets.paths import model_folder, model_owner
 
 if TYPE_CHECKING:
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from mlops_assets.models.evaluation.tally import Evaluation
     from mlops_assets.models.export.parity import ParityReport
     from mlops_assets.models.promotion import GateOutcome
+    from mlops_assets.models.specification import ModelSpecification
     from mlops_assets.registry import ModelVersion
     from mlops_assets.storage import FileStat
     from mlops_assets.store import Store
@@ -40,7 +43,47 @@ def identity(row: ModelVersion) -> dict[str, str]:
     }
 
 
-def trained_result(store: Store, row: ModelVersion) -> Result:
+def _identity(
+    store: Store, specification: ModelSpecification, row: ModelVersion
+) -> dict[str, RawMetadataValue]:
+    """Return the metadata of every event of a model version, with whether it is an experiment."""
+    from mlops_assets.training.experiment import departures
+
+    run = store.registry.run(row.run_id)
+    found = departures(specification, run.trainer, run.parameters, run.seed)
+    metadata: dict[str, RawMetadataValue] = {**identity(row), "experiment": bool(found)}
+    if found:
+        differing = {name: asdict(departure) for name, departure in found.items()}
+        metadata["differs_from_declared"] = dg.MetadataValue.json(differing)
+    return metadata
+
+
+def _compared(
+    store: Store, specification: ModelSpecification, row: ModelVersion
+) -> dict[str, RawMetadataValue]:
+    """Return the metrics of the best version on the data version, and of that in production.
+
+    They are plotted beside the metrics of the version that a partition shows.
+    """
+    from mlops_assets.models.standing import measured, standing
+
+    found = standing(store.registry, specification, row)
+    metadata: dict[str, RawMetadataValue] = {}
+    if found.best is not None:
+        metadata |= {"best_by": found.metric, "best_model_version": found.best.version}
+        metadata |= {f"best_{name}": value for name, value in measured(found.best).items()}
+    if found.production is not None:
+        metadata |= {
+            "production_model_version": found.production.version,
+            "production_data_version": found.production.data_version,
+        }
+        if found.comparable:
+            values = measured(found.production)
+            metadata |= {f"production_{name}": value for name, value in values.items()}
+    return metadata
+
+
+def trained_result(store: Store, specification: ModelSpecification, row: ModelVersion) -> Result:
     """Return the result of a training."""
     from mlops_assets.models.native import native_files
     from mlops_assets.registry.files.verified_read import read_published
@@ -56,7 +99,7 @@ def trained_result(store: Store, row: ModelVersion) -> Result:
         [file.sha256 for file in native],
     ]
     metadata: dict[str, RawMetadataValue] = {
-        **identity(row),
+        **_identity(store, specification, row),
         "run_id": run.run_id,
         "seed": run.seed,
         "code_version": run.code_version,
@@ -73,13 +116,15 @@ def trained_result(store: Store, row: ModelVersion) -> Result:
     return dg.MaterializeResult(data_version=dg.DataVersion(version), metadata=metadata)
 
 
-def onnx_result(store: Store, row: ModelVersion, report: ParityReport) -> Result:
+def onnx_result(
+    store: Store, specification: ModelSpecification, row: ModelVersion, report: ParityReport
+) -> Result:
     """Return the result of an export that passed the parity check."""
     (file,) = store.registry.files_at(f"{model_folder(row.model, row.version)}/model.onnx")
     return dg.MaterializeResult(
         data_version=dg.DataVersion(file.sha256),
         metadata={
-            **identity(row),
+            **_identity(store, specification, row),
             "size": file.size,
             "sha256": file.sha256,
             "difference": report.difference,
@@ -96,7 +141,13 @@ def parity_failure(error: ParityError) -> list[dg.AssetCheckResult]:
     return check_results([Check("parity", False, str(error))])
 
 
-def evaluation_result(store: Store, row: ModelVersion, found: Evaluation, figure: bytes) -> Result:
+def evaluation_result(
+    store: Store,
+    specification: ModelSpecification,
+    row: ModelVersion,
+    found: Evaluation,
+    figure: bytes,
+) -> Result:
     """Return the result of an evaluation; `figure` is its main one."""
     from mlops_assets.models.evaluation.model_card import (
         metrics_table,
@@ -122,8 +173,9 @@ def evaluation_result(store: Store, row: ModelVersion, found: Evaluation, figure
     return dg.MaterializeResult(
         data_version=dg.DataVersion(file.sha256),
         metadata={
-            **identity(row),
+            **_identity(store, specification, row),
             **found.metrics,
+            **_compared(store, specification, row),
             **details,
             "figure": figure_markdown(figure, row.version),
             **file_metadata(store.workspace, [file]),
@@ -132,14 +184,24 @@ def evaluation_result(store: Store, row: ModelVersion, found: Evaluation, figure
 
 
 def record_result(
-    store: Store, row: ModelVersion, files: Sequence[FileStat], outcomes: Sequence[GateOutcome]
+    store: Store,
+    specification: ModelSpecification,
+    row: ModelVersion,
+    files: Sequence[FileStat],
+    outcomes: Sequence[GateOutcome],
 ) -> Result:
     """Return the result of a record, with the check of the gates."""
     from mlops_assets.models.promotion import gates_description
 
     passed = all(outcome.passed for outcome in outcomes)
+    evaluated = store.registry.model_version(Reference(row.model, row.version))
     return dg.MaterializeResult(
         data_version=dg.DataVersion(files[0].sha256),
-        metadata={**identity(row), **file_metadata(store.workspace, files[:1])},
+        metadata={
+            **_identity(store, specification, row),
+            **evaluated.metrics,
+            **_compared(store, specification, row),
+            **file_metadata(store.workspace, files[:1]),
+        },
         check_results=check_results([Check("gates", passed, gates_description(outcomes))]),
     )

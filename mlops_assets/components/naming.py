@@ -25,6 +25,8 @@ MODEL = "mlops/model"
 DATASET = "mlops/dataset"
 DATA_VERSION = "mlops/data_version"
 USER = "mlops/user"
+# tag of a Dagster run: `true` if it trains with other parameters than the declared ones
+EXPERIMENT = "mlops/experiment"
 
 
 def data_versions(dataset: str) -> dg.DynamicPartitionsDefinition:

@@ -43,19 +43,22 @@ from mlops_assets.store import Store
 class _Reporter(AbstractContextManager["_Reporter"], ABC):
     """Makes Dagster's events of the reports of stages."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, specification: ModelSpecification) -> None:
         self._store = store
+        self._specification = specification
 
     def __exit__(self, *error: object) -> None:
         """End."""
 
     def trained(self, row: ModelVersion) -> None:
         """The model version is published."""
-        self._materialised(row, "trained_model", trained_result(self._store, row))
+        result = trained_result(self._store, self._specification, row)
+        self._materialised(row, "trained_model", result)
 
     def exported(self, row: ModelVersion, report: ParityReport) -> None:
         """Its ONNX file is published and proved."""
-        self._materialised(row, "onnx_model", onnx_result(self._store, row, report))
+        result = onnx_result(self._store, self._specification, row, report)
+        self._materialised(row, "onnx_model", result)
 
     def unproved(self, row: ModelVersion, error: ParityError) -> None:
         """Its ONNX file is not what the model is."""
@@ -63,13 +66,15 @@ class _Reporter(AbstractContextManager["_Reporter"], ABC):
 
     def evaluated(self, row: ModelVersion, found: Evaluation, figure: bytes) -> None:
         """It is measured."""
-        self._materialised(row, "evaluation", evaluation_result(self._store, row, found, figure))
+        result = evaluation_result(self._store, self._specification, row, found, figure)
+        self._materialised(row, "evaluation", result)
 
     def recorded(
         self, row: ModelVersion, files: Sequence[FileStat], outcomes: Sequence[GateOutcome]
     ) -> None:
         """It is in the catalogue and compared with its gates."""
-        self._materialised(row, "record", record_result(self._store, row, files, outcomes))
+        result = record_result(self._store, self._specification, row, files, outcomes)
+        self._materialised(row, "record", result)
 
     @abstractmethod
     def _materialised(self, row: ModelVersion, step: str, result: Result) -> None: ...
@@ -83,8 +88,8 @@ class _Reporter(AbstractContextManager["_Reporter"], ABC):
 class _StepReporter(_Reporter):
     """Keeps what a step of the asset graph yields."""
 
-    def __init__(self, store: Store) -> None:
-        super().__init__(store)
+    def __init__(self, store: Store, specification: ModelSpecification) -> None:
+        super().__init__(store, specification)
         self.events: list[Result | dg.AssetCheckResult] = []
 
     def _materialised(self, row: ModelVersion, step: str, result: Result) -> None:
@@ -102,7 +107,7 @@ def stage_events(
     Raises:
         MlopsError: the stage fails; the events until then are yielded before.
     """
-    reporter = _StepReporter(store)
+    reporter = _StepReporter(store, specification)
     try:
         do_stage(name, store, specification, row, Outcome(row.model, row.version), reporter)
     except MlopsError:
@@ -117,9 +122,17 @@ class DagsterReporter(_Reporter):
     It reports them as events without a Dagster run.
     """
 
-    def __init__(self, store: Store, to: Path | dg.DagsterInstance) -> None:
-        """Report to an instance, or to that of a Dagster home, created if it is missing."""
-        super().__init__(store)
+    def __init__(
+        self, store: Store, specification: ModelSpecification, to: Path | dg.DagsterInstance
+    ) -> None:
+        """Report to an instance, or to that of a Dagster home, created if it is missing.
+
+        Args:
+            store: workspace and registry of the model.
+            specification: the model as declared.
+            to: the instance, or its home.
+        """
+        super().__init__(store, specification)
         self._to = to
         self._opened: dg.DagsterInstance | None = None
 

@@ -106,7 +106,7 @@ def sweep_job(specification: ModelSpecification) -> dg.JobDefinition:
         )
         opened = store.open()
         tag_run(context, opened.user, {DATA_VERSION: plan.data_version})
-        reporter = DagsterReporter(opened, context.instance)
+        reporter = DagsterReporter(opened, specification, context.instance)
         result = run_sweep(opened, plan, reporter, context.run_id, context.log.info)
         document = result.document()
         best = {name: result.best.parameters.get(name) for name in plan.space.axes}

@@ -25,6 +25,7 @@ from mlops_assets.components.naming import (
     DATA_VERSION,
     DATASET,
     DECLARATION,
+    EXPERIMENT,
     MODEL,
     RESUME,
     ancestors,
@@ -38,6 +39,7 @@ from mlops_assets.components.sensors.new_version import new_version_sensor
 from mlops_assets.components.sweeping import sweep_job
 from mlops_assets.errors import MlopsError, TrainerError
 from mlops_assets.models.frameworks import preloadable_modules
+from mlops_assets.models.parameters import document
 from mlops_assets.models.specification import ModelSpecification
 from mlops_assets.names import Reference
 from mlops_assets.training.provenance import source_digest
@@ -209,6 +211,7 @@ class TrainedModel(dg.Component):
             store: StoreResource,
             mlflow: MlflowMirror,
         ) -> dg.MaterializeResult:  # type: ignore[type-arg]
+            from mlops_assets.training.experiment import departures
             from mlops_assets.training.process.run_progress import followed
             from mlops_assets.training.process.supervisor import train_supervised
             from mlops_assets.training.request import TrainingRequest, run_identifier
@@ -217,7 +220,13 @@ class TrainedModel(dg.Component):
             parameters = config.model_dump()  # type: ignore[attr-defined]
             seed = parameters.pop("seed")
             opened = store.open()
-            tag_run(context, opened.user, self._tags(context.partition_key))
+            typed = document(trainer.parameters(parameters))
+            found = departures(specification, trainer.name, typed, seed)
+            tags = self._tags(context.partition_key)
+            # a run that is opened in the Launchpad again comes with its tags
+            if found or EXPERIMENT in context.run.tags:
+                tags[EXPERIMENT] = "true" if found else "false"
+            tag_run(context, opened.user, tags)
             request = TrainingRequest(
                 specification=specification,
                 data_version=context.partition_key,
@@ -246,7 +255,7 @@ class TrainedModel(dg.Component):
                 mlflow.run(opened, request.run_id)
                 raise
             context.add_asset_metadata(mlflow.run(opened, request.run_id))
-            return trained_result(opened, row)
+            return trained_result(opened, specification, row)
 
         return trained_model
 

@@ -67,11 +67,11 @@ def publish_sent(job: Job) -> None:
     store = job.open_store()
     staging = Staging(job.folder)
     run = external(store.registry, job.run_id)
-    reporter = DagsterReporter(store, job.dagster_home)
     finish = staging.read(FINISH)
     facts = RunFacts(metrics=_last_values(store, run), **finish["facts"])
     try:
         specification = staging.specification()
+        reporter = DagsterReporter(store, specification, job.dagster_home)
         if run.model_version is not None:  # published before, but what follows was not done
             row = store.registry.model_version(Reference(run.model, run.model_version))
             outcome = complete(store, specification, row, reporter)

@@ -21,6 +21,14 @@ CLASS_METRICS = ("accuracy", "balanced_accuracy", "macro_f1", "kappa", "mean_iou
 SINGLE_CLASS_METRICS = ("precision", "recall", "f1", "iou")
 NUMBER_METRICS = ("rmse", "mae", "r2", "bias")
 SMALLER_IS_BETTER = {"rmse", "mae", "ece"}
+# by which versions are compared where no gate names another
+MAIN_METRIC: dict[Task, str] = {
+    "classification": "accuracy",
+    "semantic-segmentation": "mean_iou",
+    "regression": "rmse",
+}
+# stands where a declared model names its trainer, for models that the project does not declare
+EXTERNAL_TRAINER = "mlops_assets.external:external_run"
 
 
 def class_metric(metric: str) -> tuple[str, str] | None:

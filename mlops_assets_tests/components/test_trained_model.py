@@ -134,6 +134,37 @@ def test_a_run_with_other_parameters_makes_a_second_model_version_with_another_d
     assert versions[0] != versions[1]
 
 
+@pytest.mark.slow
+def test_an_experiment_is_distinguished_from_the_best_and_the_version_in_production(
+    landed: dg.Definitions, store: Store, instance: dg.DagsterInstance
+) -> None:
+    declared = launch(landed, "crop_forest_lifecycle", instance, "v1")
+    (best,) = store.registry.model_versions("crop_forest")
+    store.registry.promote(best, [])
+    poor = launch(landed, "crop_forest_lifecycle", instance, "v1", n_estimators=1, max_depth=1)
+    assert declared.success
+    assert poor.success
+    for step in MODEL_ASSETS:
+        assert metadata(declared, step)["experiment"] is False
+        assert "differs_from_declared" not in metadata(declared, step)
+        found = metadata(poor, step)
+        assert (found["experiment"], found["differs_from_declared"]) == (
+            True,
+            {
+                "n_estimators": {"declared": 5, "used": 1},
+                "max_depth": {"declared": None, "used": 1},
+            },
+        )
+    tags = [instance.get_run_by_id(run.run_id).tags for run in (declared, poor)]  # type: ignore[union-attr]
+    assert [found.get("mlops/experiment") for found in tags] == [None, "true"]
+    assert metadata(declared, "record")["best_accuracy"] == best.metrics["accuracy"]
+    assert "production_accuracy" not in metadata(declared, "record")
+    for step in ("evaluation", "record"):
+        found = metadata(poor, step)
+        assert found["accuracy"] < found["best_accuracy"] == found["production_accuracy"]
+        assert found["best_model_version"] == found["production_model_version"] == best.version
+
+
 def test_parameters_of_the_wrong_type_are_refused_before_anything_is_launched(
     landed: dg.Definitions, store: Store, instance: dg.DagsterInstance
 ) -> None:

@@ -78,7 +78,7 @@ def import_mlflow(
     specification = specification_for(declared, name, data.name, attributes)
     with (
         step(f"importing {experiment} from MLflow"),
-        DagsterReporter(store, settings.dagster_home) as reporter,
+        DagsterReporter(store, specification, settings.dagster_home) as reporter,
     ):
         found = import_experiment(store, settings.mlflow, experiment, data, specification, reporter)
     if as_json:

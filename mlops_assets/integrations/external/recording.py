@@ -29,7 +29,7 @@ from mlops_assets.models.publish import (
 )
 from mlops_assets.models.run_documents import end_run
 from mlops_assets.models.signature import data_for
-from mlops_assets.models.specification import ModelSpecification
+from mlops_assets.models.specification import EXTERNAL_TRAINER, ModelSpecification
 from mlops_assets.names import Reference
 from mlops_assets.principals import Role
 from mlops_assets.registry import ModelVersion, Registry, Run
@@ -41,8 +41,6 @@ from mlops_assets.store import Store
 from mlops_assets.text.json_values import JsonObject
 
 SOURCE = "external"
-# stands where a declared model names its trainer
-FUNCTION = "mlops_assets.external:external_run"
 
 
 @dataclass(frozen=True)
@@ -116,7 +114,7 @@ def specification_for(
         return declared
     try:
         return ModelSpecification.model_validate(
-            {"trainer": FUNCTION, **attributes, "name": model, "dataset": dataset}
+            {"trainer": EXTERNAL_TRAINER, **attributes, "name": model, "dataset": dataset}
         )
     except ValidationError as error:
         listed = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
