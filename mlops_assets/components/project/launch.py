@@ -15,9 +15,9 @@ from importlib.resources import files
 from pathlib import Path
 
 import dagster as dg
-from dagster_shared.error import SerializableErrorInfo
 
 from mlops_assets.components.naming import DECLARATION, LEFT_OUT, add_data_versions
+from mlops_assets.components.project.failures import FAILED_CHECK, failure_messages, step_errors
 from mlops_assets.components.project.load import documented
 from mlops_assets.datasets.quality import Check
 from mlops_assets.datasets.specification.dataset import DatasetSpecification
@@ -27,7 +27,6 @@ from mlops_assets.settings import Settings, project_module
 from mlops_assets.store import open_store
 
 INTERRUPTED = "DagsterExecutionInterruptedError"
-FAILED_CHECK = "DagsterAssetCheckFailedError"
 
 
 class StepFailure(MlopsError):
@@ -102,11 +101,13 @@ class Project:
         except dg.DagsterExecutionInterruptedError as error:
             raise KeyboardInterrupt from error
         if not result.success:
-            if any(error.cls_name == INTERRUPTED for error in _step_errors(result)):
+            errors = list(step_errors(result.all_events))
+            if any(error.cls_name == INTERRUPTED for error in errors):
                 raise KeyboardInterrupt
-            by_check = all(error.cls_name == FAILED_CHECK for error in _step_errors(result))
+            by_check = all(error.cls_name == FAILED_CHECK for error in errors)
             kind = CheckFailure if by_check else StepFailure
-            raise kind("\n".join(_failures(result)), result.run_id, evaluated_checks(result))
+            messages = "\n".join(failure_messages(result.all_events))
+            raise kind(messages, result.run_id, evaluated_checks(result))
         return result
 
     def sync(self, dataset: str) -> None:
@@ -314,28 +315,3 @@ def evaluated_checks(result: dg.ExecuteInProcessResult) -> list[Check]:
         )
         for check in result.get_asset_check_evaluations()
     ]
-
-
-def _failures(result: dg.ExecuteInProcessResult) -> Iterator[str]:
-    """Yield the messages of failed checks and steps."""
-    for check in result.get_asset_check_evaluations():
-        if not check.passed and check.severity == dg.AssetCheckSeverity.ERROR:
-            yield (
-                f"{check.asset_key.to_user_string()}: check {check.check_name!r} failed:"
-                f" {check.description}"
-            )
-    for error in _step_errors(result):
-        if error.cls_name != FAILED_CHECK:
-            yield error.message.strip().split(": ", 1)[-1]
-
-
-def _step_errors(result: dg.ExecuteInProcessResult) -> Iterator[SerializableErrorInfo]:
-    """Yield the error of each failed step, without the errors of Dagster that wrap it."""
-    for event in result.all_events:
-        if event.is_step_failure and event.step_failure_data.error:
-            error = event.step_failure_data.error
-            while (
-                error.cause is not None and error.cls_name == "DagsterExecutionStepExecutionError"
-            ):
-                error = error.cause
-            yield error

@@ -114,6 +114,8 @@ def read_notifications(
 ) -> dg.SensorResult:
     """Evaluate the sensor `new_data` of a dataset with notifications.
 
+    A failed commit is requested again by its messages, which the queue delivers again.
+
     Raises:
         StorageError: the queue or the bucket cannot be read.
     """

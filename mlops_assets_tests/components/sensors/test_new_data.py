@@ -170,6 +170,76 @@ def test_a_cursor_of_the_release_before_is_read(folder: Path, instance: dg.Dagst
     assert json.loads(daemon.cursor)["asked"] == "a" * 64
 
 
+def test_a_failed_commit_is_named_until_the_landing_or_the_declaration_is_corrected(
+    folder: Path, instance: dg.DagsterInstance
+) -> None:
+    land(folder)
+    wrong = {"url": "landing/fields", "layout": "table", "table": {"label": "plant"}}
+    daemon = LandingDaemon(table_specification(source=wrong, sensor=AT_ONCE), instance)
+    (request,) = daemon.tick()
+    assert not daemon.run(request)
+    (run,) = instance.get_runs()
+    for _ in range(2):
+        assert daemon.tick() == [], "the same would fail again"
+        assert daemon.reason is not None
+        assert daemon.reason.startswith(f"run /runs/{run.run_id} failed: ")
+        assert "'plant'" in daemon.reason, "the error of the step itself"
+        assert "correct the landing or the declaration of fields" in daemon.reason
+    corrected = LandingDaemon(table_specification(sensor=AT_ONCE), instance)
+    corrected.cursor = daemon.cursor
+    (again,) = corrected.tick()
+    assert again.run_key
+    assert corrected.run(again)
+    assert corrected.tick() == []
+    assert corrected.reason == "the landing has not changed"
+    assert corrected.versions() == ["v1"]
+
+
+def test_a_failed_commit_is_named_while_a_changed_landing_settles_and_is_committed_by_hand(
+    folder: Path, instance: dg.DagsterInstance, clock: list[float]
+) -> None:
+    (folder / "a.csv").write_text("x,y\n1,2\n")
+    daemon = LandingDaemon(table_specification(sensor={"settle_seconds": 60}), instance)
+    daemon.tick()
+    clock[0] += 60
+    assert not daemon.run(*daemon.tick())
+    (folder / "a.csv").unlink()
+    daemon.tick()
+    assert daemon.reason is not None
+    assert "is empty; put training data into it; run /runs/" in daemon.reason
+    land(folder)
+    assert daemon.tick() == []
+    assert daemon.reason is not None and "settling for 60 s more; run /runs/" in daemon.reason
+    assert daemon.run(), "by hand"
+    clock[0] += 59
+    daemon.tick()
+    assert daemon.reason == "new data, settling for 1 s more"
+
+
+@pytest.mark.parametrize(
+    ("status", "tags", "reported"),
+    [
+        (dg.DagsterRunStatus.STARTED, {}, "is in progress"),
+        (dg.DagsterRunStatus.CANCELED, {}, "was canceled; correct the landing"),
+        (dg.DagsterRunStatus.FAILURE, {"dagster/will_retry": "true"}, "will be retried"),
+    ],
+)
+def test_the_run_of_a_commit_is_reported_as_it_is(
+    folder: Path,
+    instance: dg.DagsterInstance,
+    status: dg.DagsterRunStatus,
+    tags: dict[str, str],
+    reported: str,
+) -> None:
+    land(folder)
+    daemon = LandingDaemon(table_specification(sensor=AT_ONCE), instance)
+    daemon.tick()
+    job = daemon.definitions.resolve_job_def("fields_landing")
+    instance.create_run_for_job(job, tags=tags, status=status)
+    daemon.tick()
+    assert daemon.reason is not None and reported in daemon.reason
+
+
 def test_the_cursor_stays_small(folder: Path, instance: dg.DagsterInstance) -> None:
     for number in range(1000):
         (folder / f"{number}.csv").touch()
