@@ -49,8 +49,6 @@ def evaluate_version(
         EvaluationError: the test split has no labelled sample, or the model returns something that
             is not a prediction.
     """
-    import onnx
-
     from mlops_assets.models.evaluation.model_card import model_card
 
     started = time.monotonic()
@@ -58,13 +56,7 @@ def evaluate_version(
     named = _class_metrics_of_gates(specification, data)
     folder = model_folder(row.model, row.version)
     title = f"{row.model}@{row.version}"
-    path = published_path(store.workspace, store.registry, f"{folder}/model.onnx")
-    try:
-        evaluation = measure(OnnxModel(path), data, kind_of_scores(onnx.load(path), row.framework))
-    except EvaluationError as error:
-        raise EvaluationError(
-            f"{title} cannot be measured on the test split of {data.reference}: {error}"
-        ) from error
+    evaluation = measure_version(store, row, data)
     evaluation = replace(evaluation, metrics=evaluation.metrics | _per_class(evaluation, named))
     drawn = _figures(evaluation, data.class_names, title)
     document = {
@@ -86,6 +78,33 @@ def evaluate_version(
             row, "evaluated", publishing.files, evaluation.metrics, time.monotonic() - started
         )
     return evaluation, next(iter(drawn.values()))
+
+
+def measure_version(store: Store, row: ModelVersion, data: TrainingData) -> Evaluation:
+    """Measure the published ONNX file of a model version on the test split; nothing is published.
+
+    Args:
+        store: workspace and registry.
+        row: the exported model version.
+        data: a data version, raw, with the bands and classes of the model.
+
+    Raises:
+        StorageError: the model version has no ONNX file yet.
+        IntegrityError: its ONNX file is not as it was published.
+        EvaluationError: the test split has no labelled sample, or the model returns something that
+            is not a prediction.
+    """
+    import onnx
+
+    key = f"{model_folder(row.model, row.version)}/model.onnx"
+    path = published_path(store.workspace, store.registry, key)
+    try:
+        return measure(OnnxModel(path), data, kind_of_scores(onnx.load(path), row.framework))
+    except EvaluationError as error:
+        raise EvaluationError(
+            f"{row.model}@{row.version} cannot be measured on the test split of"
+            f" {data.reference}: {error}"
+        ) from error
 
 
 def _figures(evaluation: Evaluation, class_names: list[str], title: str) -> dict[str, bytes]:
