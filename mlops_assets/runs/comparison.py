@@ -5,22 +5,27 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from mlops_assets.errors import IntegrityError
 from mlops_assets.models.specification import (
     CLASS_METRICS,
     NUMBER_METRICS,
     SINGLE_CLASS_METRICS,
     SMALLER_IS_BETTER,
 )
-from mlops_assets.paths import model_folder
+from mlops_assets.names import Reference
 from mlops_assets.registry import Run
-from mlops_assets.registry.files.verified_read import published_metrics, read_published
+from mlops_assets.registry.files.verified_read import published_metrics
+from mlops_assets.runs.environment import recorded_environment
 from mlops_assets.store import Store
 from mlops_assets.text.json_values import Json, JsonObject
+
+if TYPE_CHECKING:
+    from mlops_assets.models.evaluation.bootstrap import Interval
+    from mlops_assets.models.evaluation.tally import Evaluation
+    from mlops_assets.runs.common_split import CommonSplit, Measured
 
 SECTIONS = ("run", "data", "code", "parameters", "environment", "hardware", "took")
 # best at zero, on either side
@@ -47,13 +52,21 @@ class ComparedRun:
         confusion: of its model version, if that was evaluated and is a classifier.
         unmeasured: classes without a metric of its model version, as the test split has no sample
             of them.
+        metrics: what it logged and what its model version was measured by; on a common test split
+            only the latter.
+        measured_on: data version whose test split its model version was measured on; empty if it
+            was not.
+        measured: its model version on the common test split, if there is one.
     """
 
     run: Run
     series: Mapping[str, list[tuple[int, float]]]
     environment: Mapping[str, str] | None
     confusion: Confusion | None
-    unmeasured: tuple[str, ...] = ()
+    unmeasured: tuple[str, ...]
+    metrics: Mapping[str, object]
+    measured_on: str
+    measured: Measured | None = None
 
     @property
     def short(self) -> str:
@@ -85,13 +98,16 @@ class MetricRow:
         values: one a run; None where a run does not have it.
         comparable: one a run; whether it was measured on the samples of the first.
         best: index of the run that is better than all others, if the direction of the metric is
-            known and all were measured on the same samples.
+            known, all were measured on the same samples, and none was trained on some of them.
+        intervals: one a run; the 95 % confidence interval on a common test split, None if there is
+            none.
     """
 
     name: str
     values: tuple[float | None, ...]
     comparable: tuple[bool, ...]
     best: int | None
+    intervals: tuple[Interval | None, ...]
 
     @property
     def deltas(self) -> tuple[float | None, ...]:
@@ -116,18 +132,35 @@ class Comparison:
     differences: tuple[Difference, ...]
     metrics: tuple[MetricRow, ...]
     same_parameters: Mapping[str, Json]
+    on: CommonSplit | None = None
 
     @property
     def different_data(self) -> str:
         """The reason why not all metrics can be compared, and the remedy; empty if they can."""
-        if all(_same_data([compared.run for compared in self.runs])):
+        if self.on is not None or all(_same_data([compared.run for compared in self.runs])):
             return ""
-        versions = dict.fromkeys(f"{c.run.dataset}@{c.run.data_version}" for c in self.runs)
+        versions = list(dict.fromkeys(f"{c.run.dataset}@{c.run.data_version}" for c in self.runs))
         return (
             f"measured on different samples, of {', '.join(versions)}: metrics of different data"
-            " versions are not compared; train on the same version to compare models, e.g."
-            f" 'mlops train {self.runs[0].run.model}@{self.runs[-1].run.data_version}'"
+            f" versions are not compared; {self._remedy(versions[-1])}"
         )
+
+    @property
+    def notices(self) -> list[str]:
+        """What has to be known before the metrics are read, each in one line."""
+        if self.on is not None:
+            return self.on.notices([compared.run for compared in self.runs])
+        return [self.different_data] if self.different_data else []
+
+    def _remedy(self, version: str) -> str:
+        """Return how to compare the models on the test split of one data version."""
+        if sum(compared.run.model_version is not None for compared in self.runs) < 2:
+            return (
+                "train on the same version to compare models, e.g."
+                f" 'mlops train {self.runs[0].run.model}@{self.runs[-1].run.data_version}'"
+            )
+        ids = " ".join(compared.short for compared in self.runs)
+        return f"to measure all models on one test split: 'mlops run compare {ids} --on {version}'"
 
     @property
     def unmeasured(self) -> list[str]:
@@ -154,6 +187,8 @@ class Comparison:
                     "status": c.run.status,
                     "started": c.run.started.isoformat(),
                     "unmeasured_classes": list(c.unmeasured),
+                    "measured_on": c.measured_on or None,
+                    **({} if c.measured is None else c.measured.document()),
                 }
                 for c in self.runs
             ],
@@ -171,25 +206,43 @@ class Comparison:
                     "values": dict(zip(ids, m.values, strict=True)),
                     "deltas": dict(zip(ids, m.deltas, strict=True)),
                     "best": None if m.best is None else ids[m.best],
+                    **(
+                        {"intervals": dict(zip(ids, map(_ends, m.intervals), strict=True))}
+                        if self.on
+                        else {}
+                    ),
                 }
                 for m in self.metrics
             ],
             "same_parameters": dict(self.same_parameters),
             "different_data": self.different_data,
+            "test_split": None if self.on is None else self.on.document(),
         }
 
 
-def compare_runs(store: Store, runs: Sequence[Run]) -> Comparison:
+def compare_runs(store: Store, runs: Sequence[Run], on: Reference | None = None) -> Comparison:
     """Compare runs with each other.
 
     Args:
         store: the project's storage.
         runs: two or more; the first is the one that the others are compared with.
+        on: a data version, to measure all models on its test split; metrics as recorded if None.
 
     Raises:
-        IntegrityError: a document of a run has changed since it was published.
+        IntegrityError: a document of a run, or what is measured now, has changed since it was
+            published.
+        NotFound: there is no such data version.
+        EvaluationError: no model can be measured on the data version.
     """
-    compared = tuple(_gathered(store, run) for run in runs)
+    common = None
+    if on is not None:
+        from mlops_assets.runs.common_split import measure_on
+
+        common = measure_on(store, runs, on)
+    compared = tuple(
+        _gathered(store, run, common, None if common is None else common.measured[number])
+        for number, run in enumerate(runs)
+    )
     parameters = [flat(run.parameters) for run in runs]
     sections: dict[str, Sequence[Mapping[str, Json]]] = {
         "run": [_outcome(run) for run in runs],
@@ -212,7 +265,7 @@ def compare_runs(store: Store, runs: Sequence[Run]) -> Comparison:
         for name, value in parameters[0].items()
         if all(name in other and _equal(other[name], value) for other in parameters)
     }
-    return Comparison(compared, tuple(found), tuple(_metrics(runs)), same)
+    return Comparison(compared, tuple(found), tuple(_metrics(compared)), same, common)
 
 
 def smaller_is_better(metric: str) -> bool | None:
@@ -227,35 +280,6 @@ def smaller_is_better(metric: str) -> bool | None:
     return False if measure in known or "accuracy" in name else None
 
 
-def recorded_environment(store: Store, run: Run) -> dict[str, str] | None:
-    """Return `python` and the packages that a run had installed, with their versions.
-
-    None if they were not recorded.
-
-    Raises:
-        IntegrityError: the record has changed since it was written.
-    """
-    if run.environment is not None:
-        try:
-            content = store.workspace.get_object(run.environment)
-        except IntegrityError as error:
-            raise IntegrityError(
-                f"the environment of run {run.run_id[:8]} has changed: {error}"
-            ) from error
-        return environment_versions(json.loads(content))
-    document = _published(store, run, "environment.json")
-    return None if document is None else environment_versions(json.loads(document))
-
-
-def environment_versions(document: JsonObject) -> dict[str, str]:
-    """Return the versions in a document of `provenance.environment` as one table."""
-    packages = document.get("packages")
-    versions = {"python": str(document.get("python", ""))}
-    if isinstance(packages, dict):
-        versions |= {name: str(version) for name, version in packages.items()}
-    return versions
-
-
 def flat(document: Mapping[str, Json], prefix: str = "") -> JsonObject:
     """Return a nested document with dotted names."""
     found: JsonObject = {}
@@ -267,7 +291,22 @@ def flat(document: Mapping[str, Json], prefix: str = "") -> JsonObject:
     return found
 
 
-def _gathered(store: Store, run: Run) -> ComparedRun:
+def _gathered(
+    store: Store, run: Run, common: CommonSplit | None, measured: Measured | None
+) -> ComparedRun:
+    series, environment = store.registry.series(run.run_id), recorded_environment(store, run)
+    if common is not None and measured is not None:
+        evaluation = measured.evaluation
+        return ComparedRun(
+            run,
+            series,
+            environment,
+            None if evaluation is None else _confusion(evaluation),
+            () if evaluation is None else tuple(evaluation.unmeasured),
+            {} if evaluation is None else evaluation.metrics,
+            "" if evaluation is None else common.reference,
+            measured,
+        )
     metrics = None
     if run.model_version is not None:
         metrics = published_metrics(store.workspace, store.registry, run.model, run.model_version)
@@ -275,19 +314,23 @@ def _gathered(store: Store, run: Run) -> ComparedRun:
     if metrics is not None and metrics.confusion_matrix:
         names = [entry.name for entry in metrics.per_class]
         confusion = Confusion(names, metrics.confusion_matrix)
-    unmeasured = [] if metrics is None else metrics.unmeasured
-    series, environment = store.registry.series(run.run_id), recorded_environment(store, run)
-    return ComparedRun(run, series, environment, confusion, tuple(unmeasured))
+    return ComparedRun(
+        run,
+        series,
+        environment,
+        confusion,
+        () if metrics is None else tuple(metrics.unmeasured),
+        run.metrics,
+        "" if metrics is None else f"{run.dataset}@{run.data_version}",
+    )
 
 
-def _published(store: Store, run: Run, name: str) -> bytes | None:
-    """Return the content of a document of a run's model version, or None if there is none."""
-    if run.model_version is None:
+def _confusion(evaluation: Evaluation) -> Confusion | None:
+    if evaluation.confusion is None:
         return None
-    key = f"{model_folder(run.model, run.model_version)}/{name}"
-    if not store.registry.files_at(key):
-        return None
-    return read_published(store.workspace, store.registry, key)
+    names: list[str] = evaluation.per_class["class"].tolist()
+    counts: list[list[int]] = evaluation.confusion.tolist()
+    return Confusion(names, counts)
 
 
 def _outcome(run: Run) -> JsonObject:
@@ -333,12 +376,29 @@ def _equal(first: Json, second: Json) -> bool:
     return first == second and isinstance(first, bool) == isinstance(second, bool)
 
 
-def _metrics(runs: Sequence[Run]) -> Iterable[MetricRow]:
-    comparable = _same_data(runs)
-    for name in dict.fromkeys(name for run in runs for name in run.metrics):
-        values = tuple(_number(run.metrics.get(name)) for run in runs)
-        best = _best(name, values) if all(comparable) else None
-        yield MetricRow(name, values, comparable, best)
+def _metrics(runs: Sequence[ComparedRun]) -> Iterable[MetricRow]:
+    alike = _same_samples(runs)
+    fair = all(alike) and not any(each.measured and each.measured.overlap.train for each in runs)
+    for name in dict.fromkeys(name for each in runs for name in each.metrics):
+        values = tuple(_number(each.metrics.get(name)) for each in runs)
+        intervals = tuple(_interval(each, name) for each in runs)
+        yield MetricRow(name, values, alike, _best(name, values) if fair else None, intervals)
+
+
+def _same_samples(runs: Sequence[ComparedRun]) -> tuple[bool, ...]:
+    """Return for each run whether it was measured on the samples of the first."""
+    if any(each.measured for each in runs):
+        return tuple(True for _ in runs)
+    return _same_data([each.run for each in runs])
+
+
+def _interval(compared: ComparedRun, name: str) -> Interval | None:
+    evaluation = compared.measured and compared.measured.evaluation
+    return evaluation.intervals.get(name) if evaluation else None
+
+
+def _ends(interval: Interval | None) -> list[Json] | None:
+    return None if interval is None else list(interval)
 
 
 def _same_data(runs: Sequence[Run]) -> tuple[bool, ...]:

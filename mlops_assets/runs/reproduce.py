@@ -15,7 +15,7 @@ from mlops_assets.models.specification import ModelSpecification
 from mlops_assets.names import Reference
 from mlops_assets.registry import ModelVersion, Run
 from mlops_assets.registry.model_documents import Signature
-from mlops_assets.runs.comparison import environment_versions, recorded_environment
+from mlops_assets.runs.environment import environment_versions, recorded_environment
 from mlops_assets.store import Store
 from mlops_assets.text.json_values import Json, JsonObject
 from mlops_assets.training import provenance

@@ -16,6 +16,7 @@ from mlops_assets.cli.terminal.output import (
     show,
     show_one,
 )
+from mlops_assets.names import Reference
 from mlops_assets.text.printable import printable_log
 
 if TYPE_CHECKING:
@@ -108,13 +109,24 @@ def compare(
             help="Two or more run ids, or their beginnings.", autocompletion=completion.run_ids
         ),
     ],
+    on: Annotated[
+        str | None,
+        typer.Option(
+            metavar="DATASET@VERSION",
+            help="Measure all models on the test split of this data version.",
+            autocompletion=completion.data_references,
+        ),
+    ] = None,
     report: Annotated[
         Path | None,
         typer.Option(help="Write a report: .html, .png, or .md with its figures beside it."),
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Compare runs side by side: metrics, data, code, parameters, environment."""
+    """Compare runs side by side: metrics, data, code, parameters, environment.
+
+    Metrics of runs on different data versions are comparable only with --on.
+    """
     from mlops_assets.cli.run import compare as run_reports
     from mlops_assets.runs.comparison import compare_runs
     from mlops_assets.runs.reports import check_format, write_report
@@ -127,7 +139,7 @@ def compare(
     runs = {run.run_id: run for run in map(store.registry.run, run_ids)}
     if len(runs) < 2:
         raise typer.BadParameter("these ids name the same run; name two different ones")
-    comparison = compare_runs(store, list(runs.values()))
+    comparison = compare_runs(store, list(runs.values()), Reference.parse(on) if on else None)
     if as_json:
         show_one(comparison.document(), as_json=True)
     else:

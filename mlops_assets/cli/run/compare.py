@@ -13,8 +13,17 @@ from mlops_assets.errors import NotFound
 from mlops_assets.paths import object_key, run_log_key
 from mlops_assets.registry import Run
 from mlops_assets.registry.files.verified_read import read_published, unmeasured_classes
-from mlops_assets.runs.comparison import Comparison, MetricRow, recorded_environment
-from mlops_assets.runs.reports.formatting import NOT_MEASURED, delta, number, plain, quantity
+from mlops_assets.runs.comparison import Comparison, MetricRow
+from mlops_assets.runs.environment import recorded_environment
+from mlops_assets.runs.reports.formatting import (
+    MEASURED_ON,
+    NOT_MEASURED,
+    delta,
+    interval,
+    number,
+    plain,
+    quantity,
+)
 from mlops_assets.store import Store
 
 BARS = "▁▂▃▄▅▆▇█"
@@ -150,12 +159,14 @@ def print_table(header: Sequence[str], rows: Sequence[Sequence[object]], empty: 
 
 def print_comparison(comparison: Comparison) -> None:
     """Print metrics and differences; more of both is in the reports."""
-    if comparison.different_data:
-        console.print(comparison.different_data, style="yellow")
+    for notice in comparison.notices:
+        console.print(notice, style="yellow")
+    if comparison.notices:
         console.print()
     ids = [compared.short for compared in comparison.runs]
     rows: list[list[object]] = [
-        ["model version", *(compared.product for compared in comparison.runs)]
+        ["model version", *(compared.product for compared in comparison.runs)],
+        [MEASURED_ON, *(compared.measured_on or "–" for compared in comparison.runs)],
     ]
     rows += [[row.name, *_metric_cells(row)] for row in comparison.metrics]
     rows += [[NOT_MEASURED, *comparison.unmeasured]] if comparison.unmeasured else []
@@ -205,8 +216,10 @@ def _unmeasured(store: Store, run: Run) -> list[str]:
 
 def _metric_cells(row: MetricRow) -> list[str]:
     cells = []
-    for index, (value, change) in enumerate(zip(row.values, row.deltas, strict=True)):
-        written = plain(value) + (" *" if row.best == index else "")
+    for index, (value, ends, change) in enumerate(
+        zip(row.values, row.intervals, row.deltas, strict=True)
+    ):
+        written = plain(value) + interval(ends) + (" *" if row.best == index else "")
         cells.append(f"{written}  {delta(change)}" if index and change is not None else written)
     return cells
 

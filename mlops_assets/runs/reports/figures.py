@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import math
+import textwrap
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,7 +15,13 @@ from matplotlib import colormaps
 from matplotlib.figure import Figure, SubFigure
 
 from mlops_assets.runs.comparison import ComparedRun, Comparison, Confusion
-from mlops_assets.runs.reports.formatting import NOT_MEASURED, delta, number
+from mlops_assets.runs.reports.formatting import (
+    MEASURED_ON,
+    NOT_MEASURED,
+    delta,
+    interval,
+    number,
+)
 
 if TYPE_CHECKING:
     from matplotlib.lines import Line2D
@@ -28,6 +35,8 @@ CLASSES_WITH_COUNTS = 20
 TABLE_METRICS = 14
 _PANEL = (4.2, 2.7)
 _MATRIX = 4.0
+# characters of a notice that fit an inch
+_PER_INCH = 14
 
 
 def drawn(comparison: Comparison) -> dict[str, bytes]:
@@ -52,7 +61,7 @@ def overview(comparison: Comparison) -> bytes:
     names = curve_names(comparison)
     matrices = _matrices(comparison)
     metrics = min(len(comparison.metrics), TABLE_METRICS)
-    heights = [0.3 + 0.21 * (metrics + 2)]
+    heights = [0.3 + 0.21 * (metrics + 3)]
     if names:
         heights.append(math.ceil(len(names) / 3) * _PANEL[1] + 0.5)
     if matrices:
@@ -61,10 +70,21 @@ def overview(comparison: Comparison) -> bytes:
         9.0,
         min(3, len(names)) * _PANEL[0],
         min(4, len(matrices)) * _MATRIX,
-        2.5 + 2 * len(comparison.runs),
+        2.5 + (3 if comparison.on else 2) * len(comparison.runs),
     )
+    lines = [
+        line
+        for notice in comparison.notices
+        for line in textwrap.wrap(notice, int(width * _PER_INCH))
+    ]
+    if lines:
+        heights.insert(0, 0.1 + 0.18 * len(lines))
     figure = _figure(width, sum(heights))
     parts = list(figure.subfigures(len(heights), 1, height_ratios=heights, squeeze=False).ravel())
+    if lines:
+        parts.pop(0).text(
+            0.01, 0.5, "\n".join(lines), fontsize=9, verticalalignment="center", parse_math=False
+        )
     _draw_table(parts.pop(0), comparison)
     if names:
         _draw_curves(parts.pop(0), comparison, names)
@@ -149,15 +169,16 @@ def _draw_table(figure: Figure | SubFigure, comparison: Comparison) -> None:
     axes = figure.subplots()
     axes.set_axis_off()
     cells = [
-        ["model version", *(each.run.model_version or each.run.status for each in comparison.runs)]
+        ["model version", *(each.run.model_version or each.run.status for each in comparison.runs)],
+        [MEASURED_ON, *(each.measured_on or "–" for each in comparison.runs)],
     ]
     for row in comparison.metrics[:TABLE_METRICS]:
         written = []
-        for value, change, index in zip(
-            row.values, row.deltas, range(len(row.values)), strict=True
+        for value, ends, change, index in zip(
+            row.values, row.intervals, row.deltas, range(len(row.values)), strict=True
         ):
             more = f"  {delta(change)}" if index and change is not None else ""
-            written.append("–" if value is None else f"{number(value)}{more}")
+            written.append("–" if value is None else f"{number(value)}{interval(ends)}{more}")
         cells.append([row.name, *written])
     if comparison.unmeasured:
         cells.append([NOT_MEASURED, *comparison.unmeasured])
@@ -179,8 +200,8 @@ def _draw_table(figure: Figure | SubFigure, comparison: Comparison) -> None:
         if line == 0 and column:
             cell.get_text().set_color(_colour(column - 1))
         best = (
-            comparison.metrics[line - 2].best
-            if 2 <= line < 2 + min(len(comparison.metrics), TABLE_METRICS)
+            comparison.metrics[line - 3].best
+            if 3 <= line < 3 + min(len(comparison.metrics), TABLE_METRICS)
             else None
         )
         if line == 0 or (best is not None and best == column - 1):

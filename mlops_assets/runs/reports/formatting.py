@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 
+# the data version that metrics are of
+MEASURED_ON = "test split of"
 # classes without a metric
 NOT_MEASURED = "not in the test split"
 # characters of a value
@@ -49,6 +51,11 @@ def delta(value: float) -> str:
     if value == 0:
         return "="
     return f"{'▲' if value > 0 else '▼'} {value:+.4g}"
+
+
+def interval(ends: tuple[float, float] | None) -> str:
+    """Return a confidence interval after its value: ` [0.71, 0.84]`; nothing if there is none."""
+    return "" if ends is None else f" [{number(ends[0])}, {number(ends[1])}]"
 
 
 def quantity(name: str, value: object) -> str:

@@ -9,7 +9,15 @@ import base64
 from collections.abc import Mapping
 
 from mlops_assets.runs.comparison import SECTIONS, Comparison
-from mlops_assets.runs.reports.formatting import NOT_MEASURED, delta, number, plain, quantity
+from mlops_assets.runs.reports.formatting import (
+    MEASURED_ON,
+    NOT_MEASURED,
+    delta,
+    interval,
+    number,
+    plain,
+    quantity,
+)
 from mlops_assets.runs.reports.markdown import TITLES
 from mlops_assets.text.templates import template
 
@@ -35,7 +43,9 @@ def html(comparison: Comparison, figures: Mapping[str, bytes]) -> str:
         plain=plain,
         quantity=quantity,
         judged=_judged,
-        different_data=comparison.different_data,
+        notices=comparison.notices,
+        interval=interval,
+        measured_on=MEASURED_ON,
         unmeasured=comparison.unmeasured,
         not_measured=NOT_MEASURED,
         figures={

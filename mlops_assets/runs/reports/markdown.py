@@ -6,7 +6,14 @@ from collections.abc import Mapping, Sequence
 from urllib.parse import quote
 
 from mlops_assets.runs.comparison import Comparison, Difference, MetricRow
-from mlops_assets.runs.reports.formatting import NOT_MEASURED, delta, number, quantity
+from mlops_assets.runs.reports.formatting import (
+    MEASURED_ON,
+    NOT_MEASURED,
+    delta,
+    interval,
+    number,
+    quantity,
+)
 from mlops_assets.text.markup import code, table
 from mlops_assets.text.templates import template
 
@@ -27,6 +34,7 @@ def markdown(comparison: Comparison, figures: Mapping[str, str]) -> str:
     facts = [
         ["model version", *(code(compared.product) for compared in runs)],
         ["data", *(code(f"{c.run.dataset}@{c.run.data_version}") for c in runs)],
+        [MEASURED_ON, *(code(c.measured_on) if c.measured_on else "–" for c in runs)],
         ["code", *(code(c.run.code_version) for c in runs)],
         ["took", *(quantity("seconds", c.run.seconds) for c in runs)],
     ]
@@ -36,7 +44,7 @@ def markdown(comparison: Comparison, figures: Mapping[str, str]) -> str:
     text = template("mlops_assets.runs.reports", "comparison.md.j2").render(
         first=names[0],
         others=names[1:],
-        different_data=comparison.different_data,
+        notices=comparison.notices,
         facts=table(["", *names], facts),
         metrics=_shortened(["", *names], metrics),
         unmeasured=[f"{run} {code(classes)}" for run, classes in unmeasured],
@@ -49,9 +57,12 @@ def markdown(comparison: Comparison, figures: Mapping[str, str]) -> str:
 
 def _metric(row: MetricRow) -> list[str]:
     cells = [code(row.name)]
-    for index, (value, change) in enumerate(zip(row.values, row.deltas, strict=True)):
+    for index, (value, ends, change) in enumerate(
+        zip(row.values, row.intervals, row.deltas, strict=True)
+    ):
         written = "–" if value is None else number(value)
         written = f"**{written}**" if row.best == index else written
+        written += interval(ends)
         cells.append(f"{written} {delta(change)}" if index and change is not None else written)
     return cells
 
