@@ -131,8 +131,14 @@ class Project:
             NotFound: it is not declared.
         """
         self.require(dg.AssetKey([name, "landing"]))
-        declared = {found["name"]: found for found in _declarations(self.definitions, "landing")}
-        return DatasetSpecification.model_validate(declared[name])
+        return {dataset.name: dataset for dataset in self.datasets()}[name]
+
+    def datasets(self) -> list[DatasetSpecification]:
+        """Return the declarations of all datasets."""
+        return [
+            DatasetSpecification.model_validate(found)
+            for found in _declarations(self.definitions, "landing")
+        ]
 
     def require(self, key: dg.AssetKey) -> None:
         """Make sure that an asset is declared.
@@ -257,18 +263,25 @@ def load_definitions(module: str) -> dg.Definitions:
 
     Raises:
         NotFound: the module cannot be imported or has no `defs`.
+        SpecificationError: its own code fails.
     """
     if str(Path.cwd()) not in sys.path:
         sys.path.insert(0, str(Path.cwd()))
+    without = documented.set(False)
     try:
         found = importlib.import_module(module).defs
+        loaded: dg.Definitions = found() if callable(found) else found
+    except MlopsError:
+        raise
     except (ImportError, AttributeError) as error:
         raise NotFound(
             f"{module} cannot be loaded: {error}; name the module with --module"
         ) from error
-    without = documented.set(False)
-    try:
-        loaded: dg.Definitions = found() if callable(found) else found
+    except Exception as error:
+        raise SpecificationError(
+            f"{module} cannot be loaded: {type(error).__name__}: {error}; 'mlops --debug' shows"
+            " where"
+        ) from error
     finally:
         documented.reset(without)
     return loaded
