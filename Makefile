@@ -61,8 +61,8 @@ mlflow: .venv/mlflow-server/$(MLFLOW) ## a whole MLflow server, in an environmen
 demo: .venv/with-demo .env ## run the main job on the example: land, commit, train, compare, promote, verify, predict
 	@$(BIN)/mlops demo
 
-up: .venv/with-demo .env ## Dagster's UI and daemon on the demo's workspace, sensors running; PORT=3000
-	@bash deployments/local/up.sh
+up: .venv/with-demo .env ## Dagster's UI, daemon and sensors on the demo's workspace; PORT=3000
+	@$(BIN)/mlops up --port $(or $(PORT),3000)
 
 test: .venv/with-test ## the fast tests: all that need no further framework, server or browser
 	@$(PYTEST) -m "$(FAST)"

@@ -29,6 +29,7 @@ from mlops_assets.cli.run import import_runs, mlflow, sweep, train
 from mlops_assets.cli.terminal.interruption import again, interruptible
 from mlops_assets.cli.terminal.output import WIDE, errors, set_quiet
 from mlops_assets.cli.terminal.progress import showing_progress
+from mlops_assets.cli.up import command as up
 from mlops_assets.errors import MlopsError
 from mlops_assets.settings import load_environment_file
 from mlops_assets.text.printable import printable
@@ -83,6 +84,7 @@ app.command("sweep")(sweep.sweep)
 app.command("predict")(train.predict)
 app.command("verify")(verify.verify)
 app.command("status")(status.status)
+app.command("up")(up.up)
 app.command("hub")(hub.hub)
 app.command("init")(new_project.init)
 app.command("doctor")(doctor.doctor)

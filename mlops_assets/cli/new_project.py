@@ -41,7 +41,7 @@ def init(
     prepare_home(home)
     console.print(
         f"created {root}; next:\n  cd {directory}\n  mlops dataset commit samples\n  mlops train"
-        " samples_forest",
+        " samples_forest\nor, with Dagster's UI, sensors and daemon:\n  mlops up",
     )
 
 

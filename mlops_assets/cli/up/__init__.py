@@ -1,0 +1,1 @@
+"""`mlops up`: Dagster's web server and daemon on a project, until Ctrl-C."""

@@ -1,0 +1,116 @@
+"""Dagster's web server and daemon, as processes below this one, and what they print.
+
+They are those of `dg dev`; none of them is started or watched here by itself.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import signal
+import threading
+from contextlib import suppress
+from logging.handlers import RotatingFileHandler
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from mlops_assets.cli.terminal.output import errors
+from mlops_assets.errors import MlopsError
+from mlops_assets.settings import Settings, child_environment
+from mlops_assets.text.secret_urls import redacted
+from mlops_assets.training.process.child_process import start_child, stop_child
+
+LOG_FILE = "up.log"
+MAX_LOG_BYTES = 10 << 20
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+# date, time, zone - logger - LEVEL - message
+_RECORD = re.compile(r"\S+ \S+ \S+ - (?P<logger>\S+) - (?P<level>[A-Z]+) - (?P<message>.*)")
+_PASSED_ON = ("WARNING", "ERROR", "CRITICAL")
+# beginnings of lines of a traceback; the last line of one has another
+_FRAMES = (" ", "Traceback", "Stack Trace", "The above exception", "During handling")
+
+
+class ServicesFailure(MlopsError):
+    """Dagster's web server or daemon cannot be started, or has ended by itself."""
+
+
+class Services:
+    """Dagster's web server, daemon and code server of one project.
+
+    All that they print is in a log file of the Dagster home; warnings and errors are printed here
+    too, without tracebacks.
+
+    Args:
+        module: the definitions of the project.
+        host: address that the web server listens on.
+        port: of the web server.
+        settings: name the Dagster home.
+    """
+
+    def __init__(self, module: str, host: str, port: int, settings: Settings) -> None:
+        self.log_file = settings.dagster_home / LOG_FILE
+        self._failure = ""
+        reader, writer = os.pipe()
+        with os.fdopen(writer, "wb") as output:
+            self._process = start_child(
+                [
+                    *("-m", "mlops_assets.cli.up.dagster_dev"),
+                    *("--module-name", module, "--working-directory", str(Path.cwd())),
+                    *("--host", host, "--port", str(port)),
+                ],
+                child_environment({}) | {"DAGSTER_HOME": str(settings.dagster_home)},
+                output,
+            )
+        self._relay = threading.Thread(target=self._pass_on, args=(reader,), daemon=True)
+        self._relay.start()
+
+    def check(self) -> None:
+        """Make sure that they are running.
+
+        Raises:
+            ServicesFailure: they have ended.
+        """
+        if self._process.poll() is None:
+            return
+        self._relay.join(1)
+        reason = self._failure or f"exit code {self._process.returncode}"
+        raise ServicesFailure(
+            f"Dagster's web server or daemon has ended: {reason}; all that they printed is in"
+            f" {self.log_file}"
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        at: TracebackType | None,
+    ) -> None:
+        """Stop all processes; an interrupt kills them at once."""
+        try:
+            stop_child(self._process)
+        finally:
+            # those whose parent was killed are no descendants any more, but in its session
+            with suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+
+    def _pass_on(self, reader: int) -> None:
+        """Write all output to the log file, and print what is a warning or worse."""
+        log = RotatingFileHandler(self.log_file, maxBytes=MAX_LOG_BYTES, backupCount=1)
+        passed_on = False
+        with os.fdopen(reader, encoding="utf-8", errors="backslashreplace") as lines:
+            for line in lines:
+                text = _COLOUR.sub("", line.rstrip("\n"))
+                log.emit(logging.makeLogRecord({"msg": text}))
+                record = _RECORD.match(text)
+                if record:
+                    passed_on = record["level"] in _PASSED_ON
+                    text = f"{record['level'].lower()}: {record['message']}"
+                if passed_on and text and not text.startswith(_FRAMES):
+                    self._failure = text
+                    errors.print(redacted(text))
+        log.close()
