@@ -58,6 +58,18 @@ def check_label(label: str, what: str) -> str:
     return label
 
 
+def check_function(name: str, what: str) -> str:
+    """Return `name` if it is written as `package.module:function`.
+
+    Raises:
+        NameRefused: it is not.
+    """
+    module, _, function = name.partition(":")
+    if not function.isidentifier() or not all(part.isidentifier() for part in module.split(".")):
+        raise NameRefused(f"{what} {name!r} must be written 'package.module:function'")
+    return name
+
+
 @dataclass(frozen=True)
 class Reference:
     """`NAME@WHAT`: a data version or tag, a model version or alias.

@@ -11,10 +11,10 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from mlops_assets.choices import Task
 from mlops_assets.datasets.loading.scaling import DeclaredScaling, methods_of
-from mlops_assets.errors import SpecificationError
+from mlops_assets.errors import NameRefused, SpecificationError
 from mlops_assets.models.frameworks.architectures import CLASS
 from mlops_assets.models.parameters import written
-from mlops_assets.names import check_name
+from mlops_assets.names import check_function, check_name
 from mlops_assets.strict import Strict
 
 CLASS_METRICS = ("accuracy", "balanced_accuracy", "macro_f1", "kappa", "mean_iou", "ece")
@@ -213,14 +213,10 @@ class ModelSpecification(Strict):
     @field_validator("trainer")
     @classmethod
     def _trainer(cls, trainer: str) -> str:
-        module, colon, function = trainer.partition(":")
-        if (
-            not colon
-            or not function.isidentifier()
-            or not all(part.isidentifier() for part in module.split("."))
-        ):
-            raise ValueError(f"trainer {trainer!r} must be written 'package.module:function'")
-        return trainer
+        try:
+            return check_function(trainer, "trainer")
+        except NameRefused as error:
+            raise ValueError(str(error)) from error
 
     @field_validator("gates")
     @classmethod

@@ -1,8 +1,8 @@
 """A preloaded process that workers are forked from, to start in milliseconds.
 
-The forked process runs `worker`; `supervisor` starts and watches it. The standard library's
-`multiprocessing.forkserver` takes no environment, and OpenMP and BLAS read theirs when they are
-loaded.
+The forked process runs `worker`, or another module that carries out a request; `supervisor` starts
+and watches it. The standard library's `multiprocessing.forkserver` takes no environment, and OpenMP
+and BLAS read theirs when they are loaded.
 """
 
 from __future__ import annotations
@@ -42,6 +42,8 @@ READ_AT_IMPORT = (
     "TORCH_",
 )
 MAX_MESSAGE_BYTES = 1 << 20
+# module that carries out the request of a training
+TRAINING = "mlops_assets.training.process.worker"
 
 
 class Fork(Strict):
@@ -51,11 +53,13 @@ class Fork(Strict):
         request: file of the worker's request.
         cwd: its working directory.
         environment: its variables.
+        module: its `main` carries out the request.
     """
 
     request: Path
     cwd: Path
     environment: dict[str, str]
+    module: str = TRAINING
 
 
 class ForkMessage(Strict):
@@ -162,7 +166,11 @@ class ForkServer:
                 self._loaded.update(new)
 
     def start(
-        self, request: Path, output: IO[bytes], environment: Mapping[str, str]
+        self,
+        request: Path,
+        output: IO[bytes],
+        environment: Mapping[str, str],
+        module: str = TRAINING,
     ) -> ForkedProcess:
         """Fork a worker, in a session of its own.
 
@@ -170,11 +178,12 @@ class ForkServer:
             request: file of its request.
             output: file that it prints to.
             environment: its variables; those of `READ_AT_IMPORT` as this process has them.
+            module: its `main` is called with the path of the request, and returns the exit code.
 
         Raises:
             OSError: the preloaded process is gone.
         """
-        fork = Fork(request=request, cwd=Path.cwd(), environment=dict(environment))
+        fork = Fork(request=request, cwd=Path.cwd(), environment=dict(environment), module=module)
         message = ForkMessage(fork=fork).encode()
         reader, writer = os.pipe()
         try:
@@ -248,7 +257,7 @@ def main(connection: int) -> int:
     Returns:
         The exit code, in this process at its end, and in each forked process at its own.
     """
-    for name in ("mlops_assets.training.process.worker", "mlops_assets.training.train"):
+    for name in (TRAINING, "mlops_assets.training.train"):
         importlib.import_module(name)
     from mlops_assets.training.provenance import environment
 
@@ -297,9 +306,8 @@ def _fork_and_wait(fork: Fork, output: int, status: int) -> int:
     os.chdir(fork.cwd)
     # otherwise garbage collection of all that is imported takes two seconds at exit
     atexit.register(gc.freeze)
-    from mlops_assets.training.process.worker import main as work
-
-    return work(fork.request)
+    code: int = importlib.import_module(fork.module).main(fork.request)
+    return code
 
 
 if __name__ == "__main__":

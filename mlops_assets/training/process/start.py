@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 import subprocess  # nosec B404
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
@@ -19,7 +20,7 @@ from mlops_assets.models.frameworks import preloadable_modules
 from mlops_assets.models.specification import Compute, ModelSpecification
 from mlops_assets.settings import child_environment
 from mlops_assets.training.process.child_process import start_child
-from mlops_assets.training.process.forkserver import ForkedProcess, fork_server
+from mlops_assets.training.process.forkserver import TRAINING, ForkedProcess, fork_server
 from mlops_assets.training.trainers import load_trainer
 
 # polls of a waiting thread of GNU's OpenMP, which PyTorch uses; its default is up to 300,000
@@ -78,19 +79,46 @@ def _preloaded(specification: ModelSpecification) -> list[str]:
         return []
 
 
+@dataclass(frozen=True)
+class Worker:
+    """A process that carries out a request.
+
+    Attributes:
+        module: its `main` is called with the path of the request, and returns the exit code.
+        request: file of the request.
+        compute: what it may use.
+        preloaded: modules that are imported before it is forked.
+    """
+
+    module: str
+    request: Path
+    compute: Compute
+    preloaded: Sequence[str] = ()
+
+
+def training_worker(request: Path, specification: ModelSpecification) -> Worker:
+    """Return the worker that trains a model.
+
+    Args:
+        request: file of the request.
+        specification: the model.
+    """
+    return Worker(TRAINING, request, specification.compute, _preloaded(specification))
+
+
 def start_process(
-    request: Path, specification: ModelSpecification, environment: dict[str, str], output: IO[bytes]
+    worker: Worker, environment: dict[str, str], output: IO[bytes]
 ) -> subprocess.Popen[bytes] | ForkedProcess:
-    """Start the worker of a request, in a session of its own; it ends when this process does."""
-    compute = specification.compute
+    """Start a worker, in a session of its own; it ends when this process does."""
+    compute = worker.compute
     if _forks(compute):
         try:
             server = fork_server(environment)
-            server.load(_preloaded(specification))
-            return server.start(request, output, environment)
+            server.load(worker.preloaded)
+            return server.start(worker.request, output, environment, worker.module)
         except OSError as error:
-            log.warning("the trainer is started without a preloaded process: %s", error)
-    arguments = ["-m", "mlops_assets.training.process.worker", str(request)]
+            log.warning("%s is started without a preloaded process: %s", worker.module, error)
+    arguments = ["-m", worker.module, str(worker.request)]
     if compute.worker_processes > 1:
         processes = f"--nproc-per-node={compute.worker_processes}"
         arguments = ["-m", "torch.distributed.run", "--standalone", processes, *arguments]

@@ -39,7 +39,12 @@ from mlops_assets.training.process.child_process import (
     write_request,
 )
 from mlops_assets.training.process.gpu_leases import leased
-from mlops_assets.training.process.start import environment_for, start_process
+from mlops_assets.training.process.start import (
+    Worker,
+    environment_for,
+    start_process,
+    training_worker,
+)
 from mlops_assets.training.process.worker import STARTED, Stopped, WorkerRequest
 from mlops_assets.training.request import TrainingRequest
 
@@ -71,7 +76,6 @@ def train_supervised(
             the machine has fewer GPUs.
     """
     store.registry.principal.require(Role.SCIENTIST, "start run")
-    compute = request.specification.compute
     with ExitStack() as stack:
         folder = stack.enter_context(scratch_folder("job"))
         worker_request = WorkerRequest(
@@ -83,14 +87,10 @@ def train_supervised(
             import_path=[str(Path(entry).resolve()) for entry in sys.path],
         )
         path = write_request(folder, worker_request)
-        machine = _gpus() if compute.gpus else []
-        gpus = stack.enter_context(leased(compute.gpus, machine)) if machine else []
-        environment = environment_for(compute, gpus) | parent_settings(store.registry.url)
         output = stack.enter_context((folder / "log.txt").open("w+b"))
         try:
-            child = start_process(path, request.specification, environment, output)
-            limits = _Limits(child.pid, compute, path.parent / STARTED, stop)
-            reason = _watch(child, limits, output)
+            worker = training_worker(path, request.specification)
+            reason = run_worker(worker, store.registry.url, output, stop)
         except BaseException:
             _close(store, request.run_id, "canceled", "stopped from outside")
             raise
@@ -99,10 +99,38 @@ def train_supervised(
         return _published(store, request, read_outcome(path) or ChildOutcome(), reason)
 
 
+def run_worker(
+    worker: Worker, registry: str, output: IO[bytes], stop: Event | None = None
+) -> str | None:
+    """Run a worker within its compute until it exits, and pass on what it prints.
+
+    Args:
+        worker: the process to be started.
+        registry: URL of the registry that it works on.
+        output: file of what it prints.
+        stop: ends it once it is set.
+
+    Returns:
+        Why it was stopped or killed; None if it exited by itself.
+
+    Raises:
+        Stopped: `stop` was set meanwhile.
+        TrainerError: the machine has fewer GPUs.
+    """
+    compute = worker.compute
+    machine = _gpus() if compute.gpus else []
+    with ExitStack() as stack:
+        gpus = stack.enter_context(leased(compute.gpus, machine)) if machine else []
+        environment = environment_for(compute, gpus) | parent_settings(registry)
+        child = start_process(worker, environment, output)
+        limits = _Limits(child.pid, compute, worker.request.parent / STARTED, stop)
+        return _watch(child, limits, output)
+
+
 def _gpus() -> list[str]:
     """Return the GPUs of this machine.
 
-    A model that asks for some is trained on the CPU where there is none.
+    What asks for some runs on the CPU where there is none.
     """
     declared = declared_gpus()
     if declared is None:
@@ -110,7 +138,7 @@ def _gpus() -> list[str]:
 
         declared = [str(index) for index in range(torch.cuda.device_count())]
     if not declared:
-        log.warning("compute.gpus is set, and this machine has no GPU: training on the CPU")
+        log.warning("compute.gpus is set, and this machine has no GPU: the CPU is used")
     return declared
 
 
@@ -150,7 +178,8 @@ class _Limits:
             if used > bytes_of(compute.memory):
                 return (
                     f"used {used / 2**30:.2f} GiB of memory, compute.memory is"
-                    f" {compute.memory}; raise it, or lower batch_size or workers"
+                    f" {compute.memory}; raise it, or hold less at once (of a trainer: lower"
+                    " batch_size or workers)"
                 )
         return None
 

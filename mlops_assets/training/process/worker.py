@@ -44,14 +44,10 @@ def main(path: Path) -> int:
     from mlops_assets.training.train import train, train_rank
 
     request = read_request(path, WorkerRequest)
-    logging.basicConfig(
-        level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
-    )
+    log_to_output()
     processes = request.training.specification.compute.worker_processes
     rank = _join() if processes > 1 else 0
-    if rank == 0:
-        signal.signal(signal.SIGTERM, _stop)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    stop_with_parent(reported=rank == 0)
     store = request.open_store()
     (path.parent / STARTED).touch()
     try:
@@ -65,6 +61,24 @@ def main(path: Path) -> int:
         return 1
     write_outcome(path, ChildOutcome(result=row.version))
     return 0
+
+
+def log_to_output() -> None:
+    """Print what is logged, with its time."""
+    logging.basicConfig(
+        level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+    )
+
+
+def stop_with_parent(reported: bool = True) -> None:
+    """Stop this process when its parent asks for it, or is gone.
+
+    Args:
+        reported: it raises `Stopped`, so that the end can be reported; else the process just ends.
+    """
+    if reported:
+        signal.signal(signal.SIGTERM, _stop)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
 
 
 def _join() -> int:
