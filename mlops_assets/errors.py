@@ -80,6 +80,10 @@ class TrainerError(MlopsError):
     """A trainer could not be loaded, failed, or returned something no framework adapter accepts."""
 
 
+class ProcessingError(MlopsError):
+    """A function that makes data of data could not be loaded, failed, or wrote nothing usable."""
+
+
 class TrialPruned(MlopsError):
     """A trial of a sweep stopped early, as others do so much better."""
 

@@ -32,7 +32,7 @@ from mlops_assets.datasets.versions.digest import digest_of_documents
 from mlops_assets.datasets.versions.documents import json_bytes, samples_bytes
 from mlops_assets.datasets.versions.manifest import knows_bands, read_manifest, write_manifest
 from mlops_assets.datasets.versions.summarise import summarise
-from mlops_assets.datasets.versions.version_document import VersionDocument
+from mlops_assets.datasets.versions.version_document import Processing, VersionDocument
 from mlops_assets.errors import DataProblems, EmptyLanding, SpecificationError, StorageError
 from mlops_assets.paths import version_folder
 from mlops_assets.principals import Role
@@ -62,11 +62,27 @@ class Commit:
     landed: Landed
 
 
+@dataclass(frozen=True)
+class Made:
+    """Files that were made from other data versions, instead of those in the landing.
+
+    Attributes:
+        landing: contains the files.
+        processing: how they were made.
+        notes: for people, in addition to those of the commit.
+    """
+
+    landing: Landing
+    processing: Processing
+    notes: Sequence[str] = ()
+
+
 def commit(
     workspace: Workspace,
     registry: Registry,
     specification: DatasetSpecification,
     rehash: bool = False,
+    made: Made | None = None,
 ) -> Commit:
     """Commit the files in a dataset's landing.
 
@@ -78,6 +94,7 @@ def commit(
         specification: the dataset as declared.
         rehash: read and store every file again, also those known by path, size and time; repairs
             damaged objects.
+        made: what is committed instead of the landing.
 
     Raises:
         EmptyLanding: nothing has landed.
@@ -92,7 +109,11 @@ def commit(
     registry.principal.require(Role.SCIENTIST, "publish data version")
     with registry.lock(specification.name):
         listed = time.time()
-        with read_landing(workspace, registry, specification, rehash) as (source, contents):
+        landing = made.landing if made else None
+        with read_landing(workspace, registry, specification, rehash, landing) as (
+            source,
+            contents,
+        ):
             _require_features(specification.units, contents.features)
             belonging = set(contents.files["path"].tolist())
             used = [file for file in source.files if file.path in belonging]
@@ -117,6 +138,10 @@ def commit(
         manifest = contents.files.merge(stored, on="path").sort_values("path", ignore_index=True)
         notes = [*contents.notes, *_unread(unread), *_absent(contents, samples, specification)]
         document = VersionDocument.draft(contents, specification)
+        if made is not None:
+            notes = [*made.notes, *notes]
+            described = {"processing": made.processing, "notes": [*made.notes, *document.notes]}
+            document = document.model_copy(update=described)
         digest = digest_of_documents(manifest, samples, document)
         version = registry.data_version_with(specification.name, digest)
         if version is not None:
@@ -148,15 +173,16 @@ def read_landing(
     registry: Registry,
     specification: DatasetSpecification,
     rehash: bool = False,
+    landing: Landing | None = None,
 ) -> Iterator[tuple[Landed, Contents]]:
     """Read and check everything that has landed; nothing is stored.
 
     Use it under the lock of the dataset.
 
     Local copies of remote files last as long as the context. Arguments and errors are those of
-    `commit`.
+    `commit`; `landing` is the declared one if not given.
     """
-    landing = open_landing(workspace, specification.source)
+    landing = landing or open_landing(workspace, specification.source)
     with step(f"listing the landing of {specification.name}"):
         landed = landing.list()
     known = {} if rehash else known_files(workspace, registry, landing.url, landed)

@@ -27,7 +27,8 @@ def digest_of_documents(
             which bands are read, in any order.
         samples: place, label, group and split of every sample, in any order.
         document: classes, features, shape, labels and source; of the source the reading options
-            count, not the location. Its own version and digest are not read.
+            count, not the location; and what it was made from. Its own version and digest are not
+            read.
     """
     source = document.specification["source"]
     reading = _without_location(source)
@@ -40,6 +41,8 @@ def digest_of_documents(
         "reading": reading,
         "labels": document.labels,
     }
+    if document.processing is not None:  # versions that have landed keep their digest
+        header["processing"] = document.processing.identity()
     chosen = files.reindex(columns=["path", "bands"]).dropna().sort_values("path")
     if len(chosen):  # versions that read all bands in file order keep their digest
         header["bands"] = {

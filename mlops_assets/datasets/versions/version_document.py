@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Self
 
-from pydantic import BaseModel, ConfigDict, JsonValue
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from mlops_assets.datasets.specification.dataset import DatasetSpecification
 from mlops_assets.datasets.versions.contents import ClassName, Contents, DescribedScenes
@@ -57,6 +57,42 @@ class VersionSummary(_Stored):
     classes: list[ClassCounts]
 
 
+class InputVersion(_Stored):
+    """A data version that another one was made from."""
+
+    dataset: str
+    version: str
+    digest: str
+
+    @property
+    def reference(self) -> str:
+        """`dataset@version`."""
+        return f"{self.dataset}@{self.version}"
+
+
+class Processing(_Stored):
+    """The making of a data version from others; part of its identity, but for `code`.
+
+    Attributes:
+        inputs: the data versions it was made from, in the order of the function's inputs.
+        function: `package.module:function`.
+        source: sha256 of the Python files of the function's package, and of the release.
+        parameters: of the function.
+        code: `commit` of the function's repository, and the sha256 of the object with its
+            uncommitted changes, `diff`; empty without a repository.
+    """
+
+    inputs: list[InputVersion]
+    function: str
+    source: str
+    parameters: dict[str, JsonValue]
+    code: dict[str, str] = {}
+
+    def identity(self) -> JsonObject:
+        """Return what makes the version another one, whatever the function has written."""
+        return self.model_dump(mode="json", exclude={"code"})
+
+
 class VersionDocument(_Stored):
     """The content of `version.json`. Fields with a default are missing in earlier releases.
 
@@ -74,6 +110,7 @@ class VersionDocument(_Stored):
         labels: first image of a scene → its label file, where the manifest cannot state it.
         described: platform and bands by STAC Items.
         summary: place, time and class counts.
+        processing: how it was made from other data versions; None where its files have landed.
     """
 
     dataset: str
@@ -89,6 +126,7 @@ class VersionDocument(_Stored):
     labels: dict[str, str] = {}
     described: list[DescribedScenes] = []
     summary: VersionSummary | None = None
+    processing: Processing | None = Field(default=None, exclude_if=lambda found: found is None)
 
     @classmethod
     def draft(cls, contents: Contents, specification: DatasetSpecification) -> Self:

@@ -1,0 +1,73 @@
+"""Functions that make data of data, and some that misbehave; the tests run them in processes."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from pydantic import BaseModel
+
+from mlops_assets.processing.function import ProcessingInput, ProcessingRun
+
+HERE = __name__
+
+
+class Thinning(BaseModel):
+    """The rows that are kept."""
+
+    every: int = 2
+
+
+def thin(
+    inputs: Sequence[ProcessingInput], output: Path, params: Thinning, run: ProcessingRun
+) -> None:
+    """Keep every other row of each table."""
+    for given in inputs:
+        for path in sorted(given.folder.glob("*.csv")):
+            header, *rows = path.read_text().splitlines()
+            kept = rows[:: params.every]
+            name = f"{given.committed.row.dataset}_{path.name}"
+            (output / name).write_text("\n".join([header, *kept]) + "\n")
+    run.note(f"kept one row in {params.every}")
+
+
+class Conduct(BaseModel):
+    """The act of a function."""
+
+    does: Literal[
+        "raise", "nothing", "hide", "link out", "stray", "leak", "die", "hang", "scribble", "exit"
+    ]
+
+
+def behave(
+    inputs: Sequence[ProcessingInput], output: Path, params: Conduct, run: ProcessingRun
+) -> None:
+    """Do something no function should do."""
+    (given,) = inputs
+    print("about to", params.does, flush=True)
+    if params.does == "raise":
+        raise ValueError("these fields are fallow")
+    if params.does == "hide":
+        (output / ".table.csv").write_text("a,crop\n")
+    if params.does == "link out":
+        (output / "table.csv").symlink_to(given.folder / "samples.csv")
+    if params.does == "stray":
+        (output.parent / "table.csv").write_text("a,crop\n")
+    if params.does == "scribble":
+        (output / "table.csv").write_text("a,b\n1,2\n")
+    if params.does == "leak":
+        held = []
+        while True:
+            held.append(np.ones(10_000_000))  # 80 MB
+            time.sleep(0.05)
+    if params.does == "die":
+        os.kill(os.getpid(), 9)
+    if params.does == "exit":
+        raise SystemExit("no fields today")
+    if params.does == "hang":
+        (run.directory / "begun").touch()
+        time.sleep(600)

@@ -1,0 +1,159 @@
+"""Data made from data: the version, what it records, and functions that misbehave."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from mlops_assets.datasets.commit.commit import Commit
+from mlops_assets.datasets.versions.committed_dataset import CommittedDataset
+from mlops_assets.errors import MlopsError, NotFound
+from mlops_assets.names import Reference
+from mlops_assets.processing.produce import ProcessingJob, produce
+from mlops_assets.processing.specification import ProcessedDatasetSpecification
+from mlops_assets.store import Store
+from mlops_assets.training.provenance import source_digest
+from mlops_assets_tests.conftest import crops_table, table_specification
+from mlops_assets_tests.processing import functions
+from mlops_assets_tests.processing.functions import HERE
+
+
+def processed(name: str = "thinned", /, **changes: object) -> ProcessedDatasetSpecification:
+    """Every other row of the table `fields`; `changes` replace attributes."""
+    attributes: dict[str, object] = {
+        "name": name,
+        "source": {"layout": "table", "table": {"label": "crop"}},
+        "split": {"fractions": {"train": 0.6, "validation": 0.1, "test": 0.3}},
+        "inputs": ["fields"],
+        "function": f"{HERE}:thin",
+    }
+    return ProcessedDatasetSpecification.model_validate(attributes | changes)
+
+
+@pytest.fixture(autouse=True)
+def scratch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of temporary files, the test's own."""
+    folder = tmp_path / "temporary"
+    folder.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    return folder
+
+
+def test_a_version_is_made_of_an_input_version_and_records_how(
+    store: Store, land_table: Callable[..., Commit], scratch: Path
+) -> None:
+    land_table()
+    first = produce(store, ProcessingJob(processed()))
+    assert (first.created, first.version.version, first.version.samples) == (True, "v1", 150)
+    row = store.registry.data_version(Reference("fields"))
+    committed = CommittedDataset.open(store.workspace, store.registry, Reference("thinned"))
+    made = committed.document.processing
+    assert made is not None
+    assert [(i.reference, i.digest) for i in made.inputs] == [("fields@v1", row.digest)]
+    assert (made.function, made.parameters) == (f"{HERE}:thin", {"every": 2})
+    assert made.source == source_digest(Path(functions.__file__).parent)
+    assert "kept one row in 2" in committed.document.notes
+    assert committed.manifest["path"].tolist() == ["fields_samples.csv"]
+    assert list(scratch.iterdir()) == []
+    # the same again is the same version
+    again = produce(store, ProcessingJob(processed()))
+    assert (again.created, again.version.version) == (False, "v1")
+
+
+def test_other_inputs_code_or_parameters_are_another_version_of_equal_files(
+    store: Store, land_table: Callable[..., Commit], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    land_table()
+    produce(store, ProcessingJob(processed()))
+    # another version of an input that is pinned: nothing new; that it is the newest: another
+    table = crops_table()
+    land_table(table.assign(surveyed=1.0))
+    unchanged = produce(store, ProcessingJob(processed(), input_version="v1"))
+    assert unchanged.version.version == "v1"
+    assert produce(store, ProcessingJob(processed())).version.version == "v2"
+    job = ProcessingJob(processed(), input_version="v1", parameters={"every": 3})
+    assert produce(store, job).version.version == "v3"
+    monkeypatch.setattr(
+        "mlops_assets.processing.produce.provenance.source_digest", lambda folder: "f" * 64
+    )
+    changed = produce(store, ProcessingJob(processed(), input_version="v1"))
+    assert changed.version.version == "v4"
+    manifests = [
+        CommittedDataset.open(store.workspace, store.registry, Reference("thinned", version))
+        for version in ("v1", "v4")
+    ]
+    assert manifests[0].manifest["sha256"].tolist() == manifests[1].manifest["sha256"].tolist()
+
+
+def test_several_inputs_are_taken_at_their_newest_or_a_named_version(
+    store: Store, land_table: Callable[..., Commit]
+) -> None:
+    land_table()
+    for rows in (50, 60):
+        land_table(crops_table(rows), table_specification("extra"))
+    store.registry.tag("extra", "v1", "survey")
+    for declared, expected in (("extra", "extra@v2"), ("extra@survey", "extra@v1")):
+        produce(store, ProcessingJob(processed(inputs=["fields", declared])))
+        made = CommittedDataset.open(store.workspace, store.registry, Reference("thinned"))
+        assert made.document.processing is not None
+        references = [given.reference for given in made.document.processing.inputs]
+        assert references == ["fields@v1", expected]
+
+
+def test_a_version_whose_files_have_landed_is_stored_as_before(
+    store: Store, land_table: Callable[..., Commit]
+) -> None:
+    row = land_table().version
+    document = json.loads(store.workspace.get(f"datasets/fields/{row.version}/version.json"))
+    assert "processing" not in document
+
+
+@pytest.mark.parametrize(
+    ("does", "compute", "message"),
+    [
+        ("raise", {}, "ValueError: these fields are fallow ("),
+        ("exit", {}, "SystemExit: no fields today"),
+        ("nothing", {}, "wrote no file that layout 'table' reads to its output folder"),
+        ("hide", {}, "wrote no file that layout 'table' reads to its output folder"),
+        ("link out", {}, "table.csv: links out of the landing"),
+        ("stray", {}, "wrote table.csv beside its output folder"),
+        ("scribble", {}, "crop"),
+        ("leak", {"memory": "900Mi"}, "of memory, compute.memory is 900Mi"),
+        ("die", {}, "was killed by SIGKILL; most likely the machine is out of memory"),
+        ("hang", {"time_limit": 1}, "exceeded compute.time_limit, 1 seconds"),
+    ],
+)
+def test_a_function_that_misbehaves_is_one_error_and_nothing_is_committed(
+    does: str,
+    compute: dict[str, object],
+    message: str,
+    store: Store,
+    land_table: Callable[..., Commit],
+    scratch: Path,
+) -> None:
+    land_table()
+    declared = processed(function=f"{HERE}:behave", params={"does": does}, compute=compute)
+    with pytest.raises(MlopsError) as caught:
+        produce(store, ProcessingJob(declared))
+    text = str(caught.value)
+    assert message in text
+    assert f"{HERE}:behave" in text
+    assert str(scratch) not in text
+    if does == "raise":
+        assert f"{functions.__file__}:" in text
+    assert store.registry.data_versions("thinned") == []
+    assert list(scratch.iterdir()) == []
+
+
+def test_parameters_and_versions_that_do_not_exist_are_refused_before_anything_runs(
+    store: Store, land_table: Callable[..., Commit]
+) -> None:
+    land_table()
+    with pytest.raises(MlopsError, match=r"parameters of .*:behave are refused: does"):
+        produce(store, ProcessingJob(processed(function=f"{HERE}:behave")))
+    with pytest.raises(NotFound, match="fields@v9 is not known"):
+        produce(store, ProcessingJob(processed(), input_version="v9"))
