@@ -18,7 +18,7 @@ from mlops_assets.components.presentation import figure_markdown, file_metadata
 from mlops_assets.datasets.quality import Check
 from mlops_assets.errors import ParityError
 from mlops_assets.names import Reference
-from mlops_assets.paths import model_folder, model_owner
+from mlops_assets.paths import model_folder, model_owner, run_document_key
 
 if TYPE_CHECKING:
     from dagster._core.definitions.metadata import RawMetadataValue
@@ -194,6 +194,14 @@ def record_result(
     from mlops_assets.models.promotion import gates_description
 
     passed = all(outcome.passed for outcome in outcomes)
+    card = store.registry.files_at(f"{model_folder(row.model, row.version)}/model-card.md")
+    run = store.registry.files_at(run_document_key(row.run_id))
+    links: dict[str, RawMetadataValue] = {
+        **file_metadata(store.workspace, [*files[:1], *card, *run])
+    }
+    orchestration_run = store.registry.run(row.run_id).orchestration_run
+    if orchestration_run:
+        links["trained_by"] = dg.MetadataValue.dagster_run(orchestration_run)
     evaluated = store.registry.model_version(Reference(row.model, row.version))
     return dg.MaterializeResult(
         data_version=dg.DataVersion(files[0].sha256),
@@ -201,7 +209,7 @@ def record_result(
             **_identity(store, specification, row),
             **evaluated.metrics,
             **_compared(store, specification, row),
-            **file_metadata(store.workspace, files[:1]),
+            **links,
         },
         check_results=check_results([Check("gates", passed, gates_description(outcomes))]),
     )

@@ -13,7 +13,44 @@ from mlops_assets.text.markup import plain, table
 if TYPE_CHECKING:
     import pandas as pd
 
+    from mlops_assets.datasets.versions.columns import Column
     from mlops_assets.storage import FileStat, Workspace
+
+# the schema of an event lists no more columns
+MAX_COLUMNS = 500
+
+
+def schema_metadata(
+    columns: Sequence[Column], rows: int
+) -> dict[str, dg.TableSchemaMetadataValue | int]:
+    """Return the columns of training data and its number of samples, as Dagster has them."""
+    listed = columns
+    more: list[str] = []
+    if len(columns) > MAX_COLUMNS:
+        # the features come first, and there may be many; what is not a feature is always listed
+        rest = [column for column in columns if column.role not in ("feature", "band")]
+        listed = [*columns[: MAX_COLUMNS - len(rest)], *rest]
+        more = [f"{len(columns) - len(listed)} more features are not listed"]
+    schema = dg.TableSchema(
+        columns=[
+            dg.TableColumn(
+                name=column.name,
+                type=column.type,
+                description=column.description,
+                constraints=dg.TableColumnConstraints(
+                    unique=column.unique, other=list(column.rules)
+                ),
+                tags={"role": column.role, **({"unit": column.unit} if column.unit else {})},
+            )
+            for column in listed
+        ],
+        constraints=dg.TableConstraints(other=more),
+    )
+    # names that Dagster's UI displays as a table
+    return {
+        "dagster/column_schema": dg.MetadataValue.table_schema(schema),
+        "dagster/row_count": rows,
+    }
 
 
 def file_metadata(

@@ -27,7 +27,12 @@ from mlops_assets.components.naming import (
     data_versions,
     tag_run,
 )
-from mlops_assets.components.presentation import counts_markdown, figures_metadata, file_metadata
+from mlops_assets.components.presentation import (
+    counts_markdown,
+    figures_metadata,
+    file_metadata,
+    schema_metadata,
+)
 from mlops_assets.components.scaffolding import TrainingDatasetScaffolder
 from mlops_assets.components.sensors.new_data import new_data_sensor
 from mlops_assets.components.sensors.notifications import queue_resources
@@ -161,6 +166,7 @@ class TrainingDataset(dg.Component):
             context: dg.AssetExecutionContext, store: StoreResource
         ) -> dg.MaterializeResult:  # type: ignore[type-arg]
             from mlops_assets.datasets.quality.assessment import assess
+            from mlops_assets.datasets.versions.columns import columns
             from mlops_assets.datasets.versions.committed_dataset import CommittedDataset
 
             opened = store.open()
@@ -171,12 +177,14 @@ class TrainingDataset(dg.Component):
                 {DATASET: specification.name, DATA_VERSION: context.partition_key},
             )
             committed = CommittedDataset.open(opened.workspace, opened.registry, reference)
+            described = committed.described_as(specification)
             quality = assess(opened.registry, committed, specification.quality)
             return dg.MaterializeResult(
                 data_version=dg.DataVersion(committed.row.digest),
                 metadata={
                     "data_version": committed.row.version,
                     "digest": committed.row.digest,
+                    **schema_metadata(columns(described), committed.row.samples),
                     **{f"{split}_samples": count for split, count in committed.row.counts.items()},
                     "class_counts": dg.MetadataValue.md(counts_markdown(quality.counts)),
                     **figures_metadata(quality.figures),

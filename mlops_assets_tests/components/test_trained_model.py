@@ -92,6 +92,10 @@ def test_lifecycle_materialises_every_asset_with_checks_and_figures_for_people(
     assert evaluation["figure"].startswith("![")
     assert {metadata(result, step)["model_version"] for step in MODEL_ASSETS} == {row.version}
     assert row.stage == "recorded"
+    record = metadata(result, "record")
+    assert record["trained_by"] == result.run_id
+    for name in (f"{row.version}.json", "model-card.md", "run.json"):
+        assert Path(record[name]).is_file()
 
 
 def test_runs_can_be_filtered_by_model_data_version_and_user(

@@ -46,6 +46,10 @@ def test_figures_and_counts_show_in_the_metadata(
         )
         assert base64.b64decode(data.rstrip(")")).startswith(b"\x89PNG")
         assert len(data) < 140_000
+    (schema,) = [v for v in event.metadata.values() if isinstance(v, dg.TableSchemaMetadataValue)]
+    label = schema.schema.columns[-1]
+    assert (label.name, label.tags) == ("crop", {"role": "label"})
+    assert metadata["dagster/row_count"] == 300
     assert {e.check_name for e in result.get_asset_check_evaluations()} == set(CHECKS)
 
 

@@ -23,12 +23,11 @@ def statuses(instance: dg.DagsterInstance) -> Mapping[str, set[str]]:
     versions = data_versions("fields")
     with partition_loading_context(dynamic_partitions_store=instance):
         states = instance.event_log_storage.get_asset_check_state([(READABLE, versions)])
-        found = {
+        return {
             status.value: set(subset.subset_value.get_partition_keys())
             for status, subset in states[READABLE].subsets.items()
             if not subset.is_empty
         }
-    return found
 
 
 def test_a_check_of_a_version_stays_its_own_when_another_version_is_checked(
