@@ -9,6 +9,7 @@ import dagster as dg
 from pydantic import BaseModel, Field
 
 from mlops_assets.components.graph.checks import version_check
+from mlops_assets.components.graph.freshness import Freshness
 from mlops_assets.components.graph.kinds import layout_kind, workspace_kinds
 from mlops_assets.components.graph.labels import Labels, declared
 from mlops_assets.components.landing_source import (
@@ -54,14 +55,25 @@ class LandingConfig(dg.Config):
 class TrainingDatasetAttributes(Labels, DatasetSpecification):
     """A dataset as declared, with what only Dagster's graph shows."""
 
+    freshness: Freshness | None = Field(
+        default=None,
+        description="When new data is late, as the landing's health; never if not given.",
+    )
+
 
 @dg.scaffold_with(TrainingDatasetScaffolder)
 class TrainingDataset(dg.Component):
     """Training data that lands in a folder and is committed into immutable, described versions."""
 
-    def __init__(self, specification: DatasetSpecification, labels: Labels | None = None) -> None:
+    def __init__(
+        self,
+        specification: DatasetSpecification,
+        labels: Labels | None = None,
+        freshness: Freshness | None = None,
+    ) -> None:
         self.specification = specification
         self.labels = labels or Labels()
+        self.freshness = freshness
 
     @classmethod
     def get_model_cls(cls) -> type[BaseModel]:
@@ -72,7 +84,7 @@ class TrainingDataset(dg.Component):
     def load(cls, attributes: BaseModel | None, context: dg.ComponentLoadContext) -> Self:
         """Make the component from checked attributes."""
         checked = TrainingDatasetAttributes.model_validate(attributes)
-        return cls(declared(checked, DatasetSpecification), checked)
+        return cls(declared(checked, DatasetSpecification), checked, checked.freshness)
 
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
         """Return the dataset's assets, checks, job and sensor."""
@@ -103,6 +115,7 @@ class TrainingDataset(dg.Component):
             ),
             deps=[source_key(specification.name)],
             kinds=workspace_kinds(),
+            freshness_policy=self.freshness.policy() if self.freshness else None,
             metadata={DECLARATION: dg.MetadataValue.json(specification.model_dump(mode="json"))},
         )
         def landing(
