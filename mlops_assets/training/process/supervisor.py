@@ -39,6 +39,7 @@ from mlops_assets.training.process.child_process import (
     write_request,
 )
 from mlops_assets.training.process.gpu_leases import leased
+from mlops_assets.training.process.output import OutputRelay
 from mlops_assets.training.process.start import (
     Worker,
     environment_for,
@@ -49,7 +50,7 @@ from mlops_assets.training.process.worker import STARTED, Stopped, WorkerRequest
 from mlops_assets.training.request import TrainingRequest
 
 MEMORY_POLL_SECONDS = 1.0
-# of a run's output that are kept: its end
+# of a run's output that are kept, and that wait to be passed on: its end
 LOG_BYTES = 10 << 20
 
 log = logging.getLogger(__name__)
@@ -189,26 +190,16 @@ def _watch(child: Child, limits: _Limits, output: IO[bytes]) -> str | None:
 
     Return why it was stopped or killed, or None if it exited by itself.
     """
-    passed_on = 0
+    relay = OutputRelay(output.fileno(), LOG_BYTES)
 
     def check() -> str | None:
-        nonlocal passed_on
-        passed_on = _pass_on(output, passed_on)
+        relay.pass_on()
         return limits.exceeded()
 
     try:
         return wait_for(child, check)
     finally:
-        _pass_on(output, passed_on)
-
-
-def _pass_on(output: IO[bytes], start: int) -> int:
-    """Print what a worker has printed from a position on; return the next position."""
-    content = os.pread(output.fileno(), 1 << 20, start)
-    if content:
-        sys.stderr.write(content.decode(errors="replace"))
-        sys.stderr.flush()
-    return start + len(content)
+        relay.finish()
 
 
 def _memory(pid: int) -> int:

@@ -12,6 +12,7 @@ import os
 import signal
 import sys
 import threading
+from io import TextIOWrapper
 from pathlib import Path
 from types import FrameType
 from typing import NoReturn
@@ -64,10 +65,13 @@ def main(path: Path) -> int:
 
 
 def log_to_output() -> None:
-    """Print what is logged, with its time."""
+    """Print what is logged, with its time, and let each line that is printed out at once."""
     logging.basicConfig(
         level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
+    # otherwise what it prints is passed on at its end only, as it goes to a file
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(line_buffering=True)
 
 
 def stop_with_parent(reported: bool = True) -> None:
