@@ -42,6 +42,7 @@ from mlops_assets.models.frameworks import preloadable_modules
 from mlops_assets.models.parameters import document
 from mlops_assets.models.specification import ModelSpecification
 from mlops_assets.names import Reference
+from mlops_assets.text.printable import printable
 from mlops_assets.training.provenance import source_digest
 from mlops_assets.training.trainers import Trainer, load_trainer
 from resources import MlflowMirror, StoreResource
@@ -245,9 +246,13 @@ class TrainedModel(dg.Component):
             message = (
                 f"training {specification.name} on {specification.dataset}@{context.partition_key}"
             )
+            departing = "".join(f"; {name} {departure}" for name, departure in found.items())
+            context.log.info(printable(f"{message}, run {request.run_id}{departing}"))
             try:
                 with (
-                    followed(opened.registry, request.run_id, message, parameters),
+                    followed(
+                        opened.registry, request.run_id, message, parameters, context.log.info
+                    ),
                     _later_steps_loading(trainer),
                 ):
                     row = train_supervised(opened, request)

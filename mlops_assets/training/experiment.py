@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -17,6 +18,9 @@ class Departure:
 
     declared: Json
     used: Json
+
+    def __str__(self) -> str:
+        return f"{json.dumps(self.used)} instead of {json.dumps(self.declared)}"
 
 
 def departures(
