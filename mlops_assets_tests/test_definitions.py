@@ -83,10 +83,11 @@ def test_these_jobs_and_sensors_are_there_and_sensors_run_as_declared(
         for model in ("svm", "cnn")
         for what in ("lifecycle", "sweep")
     }
-    assert jobs == {"indian_pines_landing", "verify", *of_models}
+    assert jobs == {"indian_pines_landing", "indian_pines_assessment", "verify", *of_models}
     sensors = {sensor.name: sensor.default_status for sensor in repository.sensor_defs}
     names = {
         "indian_pines_new_data",
+        "indian_pines_new_version",
         "indian_pines_svm_new_version",
         "indian_pines_cnn_new_version",
     }

@@ -1,6 +1,6 @@
 """The component TrainingDataset.
 
-It has the source, landing, training data and record of one dataset, with checks and sensor.
+It has the source, landing, training data and record of one dataset, with checks and sensors.
 """
 
 from typing import Self
@@ -36,6 +36,7 @@ from mlops_assets.components.presentation import (
 )
 from mlops_assets.components.scaffolding import TrainingDatasetScaffolder
 from mlops_assets.components.sensors.new_data import new_data_sensor
+from mlops_assets.components.sensors.new_version import assessment_sensor
 from mlops_assets.components.sensors.notifications import queue_resources
 from mlops_assets.datasets.quality import CHECKS
 from mlops_assets.datasets.specification.dataset import DatasetSpecification
@@ -87,20 +88,30 @@ class TrainingDataset(dg.Component):
         return cls(declared(checked, DatasetSpecification), checked, checked.freshness)
 
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
-        """Return the dataset's assets, checks, job and sensor."""
+        """Return the dataset's assets, checks, jobs and sensors."""
+        name = self.specification.name
         landing = self._landing()
-        job = dg.define_asset_job(
-            f"{self.specification.name}_landing",
+        assessed = [self._training_data(), self._record()]
+        commit = dg.define_asset_job(
+            f"{name}_landing",
             selection=[landing],
-            tags={DATASET: self.specification.name},
+            tags={DATASET: name},
+            owners=self.labels.owners,
+        )
+        assessment = dg.define_asset_job(
+            f"{name}_assessment",
+            selection=assessed,
+            description=f"Assesses and records one version of {name}.",
+            tags={DATASET: name},
             owners=self.labels.owners,
         )
         return dg.Definitions(
-            assets=self.labels.labelled(
-                [source_asset(self.specification), landing, self._training_data(), self._record()]
-            ),
-            jobs=[job],
-            sensors=[new_data_sensor(self.specification, job.name)],
+            assets=self.labels.labelled([source_asset(self.specification), landing, *assessed]),
+            jobs=[commit, assessment],
+            sensors=[
+                new_data_sensor(self.specification, commit.name),
+                assessment_sensor(self.specification, assessment.name),
+            ],
             resources=queue_resources(self.specification),
         )
 

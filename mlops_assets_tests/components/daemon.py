@@ -16,7 +16,7 @@ from resources import StoreResource
 
 
 class Daemon:
-    """Evaluates one sensor.
+    """Evaluates one sensor, and runs what it asks for.
 
     `reason` is why the last tick skipped; `cursor` and `events` are what it left.
     """
@@ -47,9 +47,22 @@ class Daemon:
             self.instance.report_runless_asset_event(event)
         return list(found.run_requests or [])
 
+    def run(self, *requests: dg.RunRequest) -> bool:
+        """Run the sensor's job, as requested or by hand; whether every run succeeded."""
+        job = self.definitions.resolve_job_def(str(self.sensor.job_name))
+        return all(
+            job.execute_in_process(
+                instance=self.instance,
+                partition_key=request.partition_key,
+                tags=dict(request.tags),
+                raise_on_error=False,
+            ).success
+            for request in requests or [dg.RunRequest()]
+        )
+
 
 class LandingDaemon(Daemon):
-    """Evaluates the sensor `new_data` of a dataset declared alone, and runs what it asks for."""
+    """Evaluates the sensor `new_data` of a dataset declared alone."""
 
     def __init__(self, specification: DatasetSpecification, instance: dg.DagsterInstance) -> None:
         self.name = specification.name
@@ -58,16 +71,6 @@ class LandingDaemon(Daemon):
             resources={"store": StoreResource()}, executor=dg.in_process_executor
         )
         super().__init__(dg.Definitions.merge(built, common), f"{self.name}_new_data", instance)
-
-    def run(self, *requests: dg.RunRequest) -> bool:
-        """Run the landing job, as requested or by hand; whether every run succeeded."""
-        job = self.definitions.resolve_job_def(f"{self.name}_landing")
-        return all(
-            job.execute_in_process(
-                instance=self.instance, tags=dict(request.tags), raise_on_error=False
-            ).success
-            for request in requests or [dg.RunRequest()]
-        )
 
     def versions(self) -> list[str]:
         """The data versions that Dagster knows."""

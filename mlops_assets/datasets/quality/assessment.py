@@ -55,6 +55,9 @@ from mlops_assets.registry.files.verified_read import read_published
 from mlops_assets.storage import FileStat
 from mlops_assets.text.json_values import JsonObject
 
+# that another process may take to assess the same version
+MAX_ASSESSING_SECONDS = 24 * 3600.0
+
 
 @dataclass(frozen=True)
 class QualityAssessment:
@@ -90,7 +93,8 @@ def assess(
 ) -> QualityAssessment:
     """Assess a data version and publish what is found.
 
-    The same version and thresholds give the same files.
+    The same version and thresholds give the same files. Of several processes that assess a version
+    at once, one measures.
 
     Files are re-hashed every time. Measurements are reused from the report of this version, if it
     is as it was published and in the same format; they are judged again every time.
@@ -99,6 +103,9 @@ def assess(
         registry: where files are recorded.
         committed: the data version.
         thresholds: to judge by; by default as declared when the version was committed.
+
+    Raises:
+        Conflict: another process has been assessing this version for `MAX_ASSESSING_SECONDS`.
     """
     thresholds = thresholds or committed.specification.quality
     readable = check_readable(committed)
@@ -113,8 +120,15 @@ def assess(
     complete_publications(committed.workspace, registry)
     report = _published(registry, committed, thresholds)
     if report is None:
-        with step(f"assessing {committed.reference}"):
-            report = _measured(registry, committed, readable, thresholds)
+        # two models that train on a new version assess it at the same time
+        lock = f"assess-{committed.row.dataset}-{committed.row.version}"
+        with (
+            step(f"assessing {committed.reference}"),
+            registry.lock(lock, timeout=MAX_ASSESSING_SECONDS),
+        ):
+            report = _published(registry, committed, thresholds)
+            if report is None:
+                report = _measured(registry, committed, readable, thresholds)
     return _judged(registry, committed, report, readable, thresholds)
 
 

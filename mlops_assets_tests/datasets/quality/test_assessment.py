@@ -5,7 +5,9 @@ from __future__ import annotations
 import io
 import json
 import shutil
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -20,6 +22,7 @@ from mlops_assets.datasets.quality import CHECKS
 from mlops_assets.datasets.quality.assessment import assess
 from mlops_assets.datasets.quality.checks import FORMAT
 from mlops_assets.datasets.quality.content.scan import scan
+from mlops_assets.datasets.quality.findings.integrity import check_readable
 from mlops_assets.datasets.quality.published import checks_of, published_report
 from mlops_assets.datasets.specification.dataset import DatasetSpecification, QualityThresholds
 from mlops_assets.datasets.versions.committed_dataset import CommittedDataset
@@ -133,6 +136,25 @@ def test_a_published_report_is_taken_up_again(
 ) -> None:
     land_table()
     assert assessed()[1].files == assessed()[1].files
+    assert len(scans) == 1
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_of_two_that_assess_a_version_at_once_one_measures(
+    land_table: Land, assessed: Assess, scans: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    land_table()
+    both = threading.Barrier(2, timeout=60)
+
+    def when_both_are_there(committed: CommittedDataset) -> Any:
+        both.wait()
+        return check_readable(committed)
+
+    where = "mlops_assets.datasets.quality.assessment.check_readable"
+    monkeypatch.setattr(where, when_both_are_there)
+    with ThreadPoolExecutor(2) as threads:
+        first, second = [threads.submit(assessed) for _ in range(2)]
+        assert first.result()[1].files == second.result()[1].files
     assert len(scans) == 1
 
 
