@@ -11,9 +11,10 @@ import re
 from datetime import UTC, datetime
 from typing import Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from mlops_assets.choices import SplitName
+from mlops_assets.datasets.specification.classes import numbered, require_quoted
 from mlops_assets.datasets.specification.source import Source
 from mlops_assets.names import check_name
 from mlops_assets.strict import Strict
@@ -255,7 +256,11 @@ class DatasetSpecification(Strict):
     source: Source = Field(description="Where the files arrive and how they are read.")
     classes: dict[int | str, str] | None = Field(
         default=None,
-        description="Label value → class name. Taken from the labels of a table if not given.",
+        description=(
+            "Label value → class name, or a list of names where labels are texts: of a table, of"
+            " folders, or in a column of vector labels. Taken from the labels of a table if not"
+            " given."
+        ),
     )
     bands: Bands = Field(default=Bands(), description="What the bands of the scenes are.")
     units: dict[str, str] = Field(
@@ -280,20 +285,17 @@ class DatasetSpecification(Strict):
         except Exception as error:
             raise ValueError(str(error)) from error
 
-    @field_validator("classes", mode="before")
+    @field_validator(
+        "classes",
+        mode="before",
+        json_schema_input_type=dict[int | str, str] | list[str] | None,
+    )
     @classmethod
-    def _texts_are_quoted(cls, classes: object) -> object:
-        """Refuse what YAML makes of texts.
-
-        NO is false to it, 1e2 may be a number, and 2024-01-01 a date.
-        """
-        for entry in classes.items() if isinstance(classes, dict) else ():
-            for written in entry:
-                if not isinstance(written, int | str) or isinstance(written, bool):
-                    raise ValueError(
-                        f"classes: {written!r} is how YAML parsed an unquoted value; quote it"
-                        ' as it was meant, such as "NO" or "1e2"'
-                    )
+    def _values_and_names(cls, classes: object, checked: ValidationInfo) -> object:
+        if isinstance(classes, list):
+            return numbered(classes, checked.data.get("source"))
+        if isinstance(classes, dict):
+            require_quoted(written for entry in classes.items() for written in entry)
         return classes
 
     @model_validator(mode="after")
@@ -335,7 +337,8 @@ class DatasetSpecification(Strict):
     def _classes_fit_scenes(self, unlabelled: int | None) -> None:
         if not self.classes:
             raise ValueError(
-                "classes: {VALUE: NAME} is needed to know what the labels of the scenes mean"
+                "classes: {VALUE: NAME} is needed to know what the labels of the scenes mean; for"
+                " vector labels with names also [NAME, …]"
             )
         texts = [repr(value) for value in self.classes if not re.fullmatch("-?[0-9]+", str(value))]
         if texts:

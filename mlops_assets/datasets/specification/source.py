@@ -17,6 +17,8 @@ from mlops_assets.text.secret_urls import redacted
 SCHEMES = ("file", "s3", "az", "gs", "http", "https", "stac+http", "stac+https")
 
 
+# names of vector files end in these
+VECTOR_SUFFIXES = (".geojson", ".json", ".gpkg", ".shp", ".fgb", ".parquet", ".geoparquet")
 UTF_8 = "utf-8"
 
 
@@ -386,6 +388,13 @@ class Source(Strict):
         if self.layout == "scenes":
             return self.scenes_layout
         return self.stac_layout if self.layout == "stac" and self.stac_layout.labels else None
+
+    @property
+    def has_vector_labels(self) -> bool:
+        """True if the labels of scenes are known to be vectors, by the name of their files."""
+        return self.layout == "scenes" and self.scenes_layout.labels.lower().endswith(
+            VECTOR_SUFFIXES
+        )
 
     @property
     def apply_scale(self) -> bool:

@@ -13,6 +13,12 @@ from mlops_assets_tests.conftest import scenes_specification, table_specificatio
 
 TABLE: dict[str, Any] = {"url": "landing/x", "layout": "table", "table": {"label": "crop"}}
 SCENES: dict[str, Any] = {"url": "landing/x", "layout": "scenes"}
+IMAGES: dict[str, Any] = {"url": "landing/x", "layout": "image_folder"}
+STAC: dict[str, Any] = {
+    "url": "landing/x",
+    "layout": "stac",
+    "stac": {"labels": None, "label": "crop"},
+}
 INTERVAL = ["2020-01-01", "2020-12-31"]
 
 
@@ -112,6 +118,11 @@ def scenes(**options: Any) -> dict[str, Any]:
         ({"classes": {1: "wheat", 2: "1"}}, "classes: 1 is both a value and another class's name"),
         ({"classes": {1: "1", 2: "1"}}, "classes: 1 is both a value and another class's name"),
         ({"classes": {"a": "b", "b": "c"}}, "classes: b is both a value and another class's name"),
+        ({"classes": []}, r"classes: \[\] has no class; name them"),
+        ({"classes": ["wheat", "maize", "wheat"]}, "classes: wheat is listed twice"),
+        ({"classes": ["wheat", " "]}, "classes: ' ' in a list of names is not a name"),
+        ({"classes": ["wheat", False]}, "classes: False is how YAML parsed an unquoted value"),
+        ({"classes": [1, 2]}, "1, 2 in a list .* write value and name: {1: NAME, 2: NAME}"),
         (table(label_is="text"), "label_is"),
         (table(decimal=";"), "decimal"),
         ({"quality": {"max_duplicates": 1.5}}, "max_duplicates"),
@@ -167,6 +178,18 @@ def test_a_table_that_cannot_be_meant_is_refused_with_the_reason(
             "classes: 0 is the value that 'unlabelled' marks as unknown",
         ),
         (scenes(unlabelled=2), "classes: 2 is the value that 'unlabelled' marks as unknown"),
+        (
+            {"classes": ["water", "land"]},
+            r"label rasters \(labels/\*\.tif\) each has; .* {1: NAME, 2: NAME}",
+        ),
+        (
+            {"source": STAC | {"stac": {}}, "classes": ["water", "land"]},
+            r"label rasters \(assets of STAC Items\) each has",
+        ),
+        (
+            scenes(labels="labels/*.gpkg") | {"classes": ["10", "20"]},
+            "classes: '10', '20' in a list of names is not a name",
+        ),
         ({"split": {"method": "column"}}, "'column' does not go with layout 'scenes'"),
     ],
 )
@@ -175,14 +198,6 @@ def test_scenes_that_cannot_be_meant_are_refused_with_the_reason(
 ) -> None:
     with pytest.raises(ValidationError, match=f"(?s){message}"):
         scenes_specification(**changes)
-
-
-IMAGES: dict[str, Any] = {"url": "landing/x", "layout": "image_folder"}
-STAC: dict[str, Any] = {
-    "url": "landing/x",
-    "layout": "stac",
-    "stac": {"labels": None, "label": "crop"},
-}
 
 
 @pytest.mark.parametrize(
@@ -278,6 +293,24 @@ def test_a_time_without_a_zone_is_utc_in_an_interval(interval: list[str]) -> Non
 )
 def test_a_declaration_that_can_be_meant_is_accepted(changes: dict[str, Any]) -> None:
     table_specification(**changes)
+
+
+@pytest.mark.parametrize(
+    ("changes", "mapping"),
+    [
+        (table(), {"wheat": "wheat", "maize": "maize"}),
+        ({"source": IMAGES}, {"wheat": "wheat", "maize": "maize"}),
+        ({"source": STAC}, {"wheat": "wheat", "maize": "maize"}),
+        (scenes(labels="fields.GPKG"), {1: "wheat", 2: "maize"}),
+    ],
+    ids=["table", "folders", "property", "vectors"],
+)
+def test_a_list_of_classes_stands_for_a_mapping_in_its_order(
+    changes: dict[str, Any], mapping: dict[int | str, str]
+) -> None:
+    listed = table_specification(**changes, classes=["wheat", "maize"])
+    assert listed.classes == mapping and list(listed.classes or {}) == list(mapping)
+    assert listed == table_specification(**changes, classes=mapping)
 
 
 def test_a_declaration_cannot_be_changed() -> None:

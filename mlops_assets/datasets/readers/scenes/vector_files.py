@@ -18,13 +18,13 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from mlops_assets.datasets.readers.table_geoparquet import read_geoparquet
+from mlops_assets.datasets.specification.source import VECTOR_SUFFIXES
 from mlops_assets.storage.scratch import scratch_folder
 
 if TYPE_CHECKING:
     from mlops_assets.datasets.io.geopandas_types import GeoDataFrame
     from mlops_assets.datasets.sources import LandedFile
 
-SUFFIXES = (".geojson", ".json", ".gpkg", ".shp", ".fgb", ".parquet", ".geoparquet")
 MAGIC = {".gpkg": b"SQLite format 3\0", ".shp": b"\0\0\x27\x0a", ".fgb": b"fgb\x03fgb"}
 HEAD_BYTES = 16
 # definitions as SQLite itself stores them in its file, and of the spatial index of a GeoPackage
@@ -53,7 +53,7 @@ ACTING_SQL = r"(?i)(?<![a-z_])(ogr_|gdal_)|load_extension|fromfile"
 
 def is_vector(path: str) -> bool:
     """Return whether a file of this name is read as vector labels."""
-    return path.lower().endswith(SUFFIXES)
+    return path.lower().endswith(VECTOR_SUFFIXES)
 
 
 def sidecars(path: str, paths: Iterable[str]) -> list[str]:

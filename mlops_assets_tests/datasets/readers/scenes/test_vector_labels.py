@@ -77,7 +77,7 @@ def read(folder: Path) -> Read:
     """
 
     def read_with(
-        classes: dict[int, str] | None = None, by: str | None = None, **options: Any
+        classes: dict[int, str] | list[str] | None = None, by: str | None = None, **options: Any
     ) -> Contents:
         layout = {"images": "*.tif", "labels": "*.geojson", "label_column": "crop", **options}
         source = {"url": "landing", "layout": "scenes", "scenes": layout}
@@ -104,6 +104,15 @@ def test_a_pixel_belongs_to_the_polygon_that_its_centre_lies_in(folder: Path, re
     expected = np.zeros((SIDE, SIDE), dtype=np.int64)
     expected[3:9, 5:11] = 1
     np.testing.assert_array_equal(burned(read()), expected)
+
+
+def test_names_are_numbered_in_the_order_of_the_list(folder: Path, read: Read) -> None:
+    land(folder, (square(0, 0, 4, 4), "wheat"), (square(8, 8, 12, 12), "maize"))
+    found = read(classes=["maize", "wheat"])
+    assert found.classes == [{"value": 1, "name": "maize"}, {"value": 2, "name": "wheat"}]
+    expected = np.zeros((SIDE, SIDE), dtype=np.int64)
+    expected[0:4, 0:4], expected[8:12, 8:12] = 2, 1
+    np.testing.assert_array_equal(burned(found), expected)
 
 
 def test_holes_and_parts_of_polygons_are_seen(folder: Path, read: Read) -> None:
