@@ -1,32 +1,66 @@
 """The output of `dg scaffold defs`: a complete declaration that only needs your names."""
 
+import re
+from typing import TypeVar
+
 import dagster as dg
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
+
+from mlops_assets.components.examples import ExampleName, example
+
+ParamsT = TypeVar("ParamsT", bound=BaseModel)
 
 
-class TrainingDatasetScaffolder(dg.Scaffolder[BaseModel]):
-    """Writes a table dataset called like its folder."""
+class DatasetScaffoldParams(BaseModel):
+    """Parameters of a scaffolded dataset."""
 
-    def scaffold(self, request: dg.ScaffoldRequest[BaseModel]) -> None:
+    layout: ExampleName = Field(default="table", description="What lies in the landing.")
+
+
+class ModelScaffoldParams(DatasetScaffoldParams):
+    """Parameters of a scaffolded model."""
+
+    dataset: str = Field(default="DATASET", description="Name of the dataset to train on.")
+
+
+class TrainingDatasetScaffolder(dg.Scaffolder[DatasetScaffoldParams]):
+    """Writes the example of a layout as a dataset called like its folder."""
+
+    @classmethod
+    def get_scaffold_params(cls) -> type[DatasetScaffoldParams]:
+        """Return the options of `dg scaffold defs`."""
+        return DatasetScaffoldParams
+
+    def scaffold(self, request: dg.ScaffoldRequest[DatasetScaffoldParams]) -> None:
         """Write `defs.yaml`."""
         name = request.target_path.name
-        table = {"label": "label"}
-        dg.scaffold_component(
-            request,
-            {"name": name, "source": {"url": f"landing/{name}", "layout": "table", "table": table}},
-        )
+        text = example(request.params.layout, "TrainingDataset")
+        _write(request, text, {"name": name, "url": f"landing/{name}"})
 
 
-class TrainedModelScaffolder(dg.Scaffolder[BaseModel]):
-    """Writes a random forest called like its folder; name the dataset."""
+class TrainedModelScaffolder(dg.Scaffolder[ModelScaffoldParams]):
+    """Writes the example of a layout as a model called like its folder."""
 
-    def scaffold(self, request: dg.ScaffoldRequest[BaseModel]) -> None:
+    @classmethod
+    def get_scaffold_params(cls) -> type[ModelScaffoldParams]:
+        """Return the options of `dg scaffold defs`."""
+        return ModelScaffoldParams
+
+    def scaffold(self, request: dg.ScaffoldRequest[ModelScaffoldParams]) -> None:
         """Write `defs.yaml`."""
-        attributes = {
-            "name": request.target_path.name,
-            "dataset": "DATASET",
-            "task": "classification",
-            "trainer": "mlops_assets.training.trainers.sklearn:train",
-            "params": {"estimator": "sklearn.ensemble.RandomForestClassifier"},
-        }
-        dg.scaffold_component(request, attributes)
+        names = {"name": request.target_path.name, "dataset": request.params.dataset}
+        _write(request, example(request.params.layout, "TrainedModel"), names)
+
+
+def _write(request: dg.ScaffoldRequest[ParamsT], text: str, names: dict[str, str]) -> None:
+    """Write an example with other names; its comments stay."""
+    if request.scaffold_format == "python":
+        dg.scaffold_component(request)
+        return
+    for key, name in names.items():
+        text = re.sub(rf"^( +{key}: )\S+", rf"\g<1>{name}", text, count=1, flags=re.MULTILINE)
+    if request.append:
+        with request.target_path.open("a", encoding="utf-8") as file:
+            file.write(f"---\n{text}")
+    else:
+        (request.target_path / "defs.yaml").write_text(text, encoding="utf-8")

@@ -122,7 +122,12 @@ class _StageAsset:
 
 @dg.scaffold_with(TrainedModelScaffolder)
 class TrainedModel(dg.Component):
-    """A model trained on each version of a dataset, exported, measured, recorded and promoted."""
+    """A model trained on each version of a dataset, exported, measured, recorded and promoted.
+
+    `dg scaffold defs mlops_assets.components.TrainedModel NAME --layout LAYOUT --dataset DATASET`
+    declares an example that you adapt; LAYOUT is table, image_folder, scenes_rasters,
+    scenes_polygons or stac.
+    """
 
     def __init__(self, specification: ModelSpecification, labels: Labels | None = None) -> None:
         self.specification = specification
@@ -132,6 +137,11 @@ class TrainedModel(dg.Component):
     def get_model_cls(cls) -> type[BaseModel]:
         """Return the core's own model, so that errors in the YAML name file, line and key."""
         return TrainedModelAttributes
+
+    @classmethod
+    def get_spec(cls) -> dg.ComponentTypeSpec:
+        """Return what Dagster's UI lists of the component."""
+        return dg.ComponentTypeSpec(produces=["asset", "asset_check", "job", "sensor"])
 
     @classmethod
     def load(cls, attributes: BaseModel | None, context: dg.ComponentLoadContext) -> Self:

@@ -64,7 +64,11 @@ class TrainingDatasetAttributes(Labels, DatasetSpecification):
 
 @dg.scaffold_with(TrainingDatasetScaffolder)
 class TrainingDataset(dg.Component):
-    """Training data that lands in a folder and is committed into immutable, described versions."""
+    """Training data that lands in a folder and is committed into immutable, described versions.
+
+    `dg scaffold defs mlops_assets.components.TrainingDataset NAME --layout LAYOUT` declares an
+    example that you adapt; LAYOUT is table, image_folder, scenes_rasters, scenes_polygons or stac.
+    """
 
     def __init__(
         self,
@@ -80,6 +84,11 @@ class TrainingDataset(dg.Component):
     def get_model_cls(cls) -> type[BaseModel]:
         """Return the core's own model, so that errors in the YAML name file, line and key."""
         return TrainingDatasetAttributes
+
+    @classmethod
+    def get_spec(cls) -> dg.ComponentTypeSpec:
+        """Return what Dagster's UI lists of the component."""
+        return dg.ComponentTypeSpec(produces=["asset", "asset_check", "job", "sensor"])
 
     @classmethod
     def load(cls, attributes: BaseModel | None, context: dg.ComponentLoadContext) -> Self:

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 from typer.testing import CliRunner
 
 from mlops_assets.cli import app
@@ -43,8 +44,17 @@ def test_dg_lists_our_components_and_scaffolds_what_passes_its_check(project: Pa
     listed = dg(project, "list", "components", "--json")
     assert "mlops_assets.components.TrainingDataset" in listed
     assert "mlops_assets.components.TrainedModel" in listed
-    dg(project, "scaffold", "defs", "mlops_assets.components.TrainingDataset", "meadow")
-    declared = (project / "fieldwork" / "defs" / "meadow" / "defs.yaml").read_text()
-    assert "url: landing/meadow" in declared
+    kind = "mlops_assets.components"
+    layout = ("--layout", "scenes_polygons")
+    dg(project, "scaffold", "defs", f"{kind}.TrainingDataset", "meadow", *layout)
+    dg(project, "scaffold", "defs", f"{kind}.TrainedModel", "grass", *layout, "--dataset", "meadow")
+    defs = project / "fieldwork" / "defs"
+    dataset, model = (
+        yaml.safe_load((defs / name / "defs.yaml").read_text())["attributes"]
+        for name in ("meadow", "grass")
+    )
+    assert (dataset["name"], dataset["source"]["url"]) == ("meadow", "landing/meadow")
+    assert dataset["source"]["scenes"]["labels"].endswith(".shp")
+    assert (model["name"], model["dataset"], model["inputs"]) == ("grass", "meadow", "patch")
     dg(project, "check", "yaml")
     dg(project, "check", "defs")

@@ -5,10 +5,8 @@ The invalid ones, with the reasons, are found in `declarations`.
 
 from __future__ import annotations
 
-import importlib.metadata
 import logging
 import os
-import sys
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -21,15 +19,6 @@ from dagster._utils.warnings import disable_dagster_warnings
 from dagster.components.core import decl
 from dagster.components.core.defs_module import ComponentPath
 from dagster.components.core.load_defs import PLUGIN_COMPONENT_TYPES_JSON_METADATA_KEY
-from dagster.components.core.package_entry import (
-    DG_PLUGIN_ENTRY_POINT_GROUP,
-    discover_package_objects,
-)
-from dagster.components.core.snapshot import get_package_entry_snap
-from dagster_shared.serdes.objects.package_entry import (
-    ComponentTypeNamespaceJson,
-    json_for_all_components,
-)
 from dagster_shared.yaml_utils import parse_yamls_with_source_position
 
 from mlops_assets.components.naming import LEFT_OUT
@@ -40,6 +29,7 @@ from mlops_assets.components.project.declarations import (
     ProjectDeclarations,
     read_declarations,
 )
+from mlops_assets.components.project.documentation import component_documentation
 from mlops_assets.components.verification import verification
 from mlops_assets.errors import SpecificationError
 from resources import MlflowMirror, StoreResource
@@ -86,7 +76,7 @@ def load_project(file: str) -> dg.Definitions:
         )
     metadata: dict[str, Any] = {LEFT_OUT: dg.MetadataValue.json(names)} if names else {}
     if documented.get():
-        metadata[PLUGIN_COMPONENT_TYPES_JSON_METADATA_KEY] = _component_documentation()
+        metadata[PLUGIN_COMPONENT_TYPES_JSON_METADATA_KEY] = component_documentation()
     return dg.Definitions.merge(
         loaded,
         verification(),
@@ -168,19 +158,3 @@ def _leaving_out(left_out: Collection[Place]) -> Iterator[None]:
         yield
     finally:
         decl.build_component_decl_from_yaml_file = read
-
-
-def _component_documentation() -> list[ComponentTypeNamespaceJson]:
-    """Return the content of Dagster's docs tab.
-
-    It shows the component types of the libraries that declarations have imported.
-
-    `load_from_defs_folder` imports every installed component library for it, whether it is used or
-    not; `dagster-aws` alone takes as long as Dagster itself.
-    """
-    registered = importlib.metadata.entry_points(group=DG_PLUGIN_ENTRY_POINT_GROUP)
-    used = sorted({entry.value for entry in registered if entry.value in sys.modules})
-    snapshots = [
-        get_package_entry_snap(key, entry) for key, entry in discover_package_objects(used).items()
-    ]
-    return json_for_all_components(snapshots)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Annotated, Literal, TypedDict, cast
 
-from pydantic import Discriminator, Tag, model_validator
+from pydantic import Discriminator, Field, Tag, model_validator
 
 from mlops_assets.errors import SpecificationError
 from mlops_assets.strict import Strict
@@ -44,10 +44,10 @@ class Figures(Strict):
     They are in units of the data.
     """
 
-    mean: float | None = None
-    stddev: float | None = None
-    minimum: float | None = None
-    maximum: float | None = None
+    mean: float | None = Field(default=None, description="Becomes 0.")
+    stddev: float | None = Field(default=None, description="Above and below the mean, becomes ±1.")
+    minimum: float | None = Field(default=None, description="Becomes 0.")
+    maximum: float | None = Field(default=None, description="Becomes 1.")
 
     @model_validator(mode="after")
     def _one_pair(self) -> Figures:

@@ -116,9 +116,11 @@ class Extent(Strict):
 class Provider(Strict):
     """Somebody who made, licenses or hosts the data (STAC `providers`)."""
 
-    name: str
-    roles: list[Literal["licensor", "producer", "processor", "host"]] = Field(default=[])
-    url: str | None = None
+    name: str = Field(description="Name of the person or organisation.")
+    roles: list[Literal["licensor", "producer", "processor", "host"]] = Field(
+        default=[], description="What they have done."
+    )
+    url: str | None = Field(default=None, description="Their home page.")
 
 
 class Bands(Strict):
