@@ -44,6 +44,10 @@ class StorageError(MlopsError):
     """The workspace could not be read or written."""
 
 
+class StorageUnreachable(StorageError):
+    """The workspace, a landing or the registry did not answer; the same may succeed later."""
+
+
 class IntegrityError(MlopsError):
     """Stored bytes are not the bytes that were published."""
 

@@ -20,6 +20,7 @@ from mlops_assets.components.graph.kinds import (
     workspace_kinds,
 )
 from mlops_assets.components.graph.labels import Labels, declared
+from mlops_assets.components.graph.retries import retried
 from mlops_assets.components.model_results import Result, identity, trained_result
 from mlops_assets.components.naming import (
     DATA_VERSION,
@@ -50,6 +51,7 @@ from resources import MlflowMirror, StoreResource
 if TYPE_CHECKING:
     from mlops_assets.registry import ModelVersion
     from mlops_assets.store import Store
+    from mlops_assets.training.request import TrainingRequest
 
 GPU_POOL = "gpu"
 # modules that the steps after a training import, which takes seconds
@@ -216,6 +218,7 @@ class TrainedModel(dg.Component):
             kinds=self.labels.kinds_or({framework_kind(trainer), *workspace_kinds()}),
             metadata={DECLARATION: dg.MetadataValue.json(specification.model_dump(mode="json"))},
         )
+        @retried
         def trained_model(
             context: dg.AssetExecutionContext,
             config: config_type,  # type: ignore[valid-type]
@@ -265,7 +268,7 @@ class TrainedModel(dg.Component):
                     ),
                     _later_steps_loading(trainer),
                 ):
-                    row = train_supervised(opened, request)
+                    row = _trained_before(opened, request) or train_supervised(opened, request)
             except MlopsError:
                 mlflow.run(opened, request.run_id)
                 raise
@@ -333,6 +336,7 @@ class TrainedModel(dg.Component):
             check_specs=checks,
             kinds={stage.kind, *workspace_kinds()},
         )
+        @retried
         def result(
             context: dg.AssetExecutionContext, store: StoreResource, mlflow: MlflowMirror
         ) -> Iterator[Result | dg.AssetCheckResult]:
@@ -394,6 +398,16 @@ class TrainedModel(dg.Component):
             )
 
         return production
+
+
+def _trained_before(store: "Store", request: "TrainingRequest") -> "ModelVersion | None":
+    """Return what an earlier attempt of the same step has published, if it got that far."""
+    run = next(iter(store.registry.runs(run_id=request.run_id)), None)
+    if run is None or run.model_version is None:
+        return None
+    if run.orchestration_run != request.orchestration_run:
+        return None
+    return store.registry.model_version(Reference(run.model, run.model_version))
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from mlops_assets.components.graph.checks import version_check
 from mlops_assets.components.graph.freshness import Freshness
 from mlops_assets.components.graph.kinds import layout_kind, workspace_kinds
 from mlops_assets.components.graph.labels import Labels, declared
+from mlops_assets.components.graph.retries import retried
 from mlops_assets.components.landing_source import (
     LandingState,
     made_from,
@@ -138,6 +139,7 @@ class TrainingDataset(dg.Component):
             freshness_policy=self.freshness.policy() if self.freshness else None,
             metadata={DECLARATION: dg.MetadataValue.json(specification.model_dump(mode="json"))},
         )
+        @retried
         def landing(
             context: dg.AssetExecutionContext, config: LandingConfig, store: StoreResource
         ) -> dg.MaterializeResult:  # type: ignore[type-arg]
@@ -195,6 +197,7 @@ class TrainingDataset(dg.Component):
                 for name, kind in CHECKS.items()
             ],
         )
+        @retried
         def training_data(
             context: dg.AssetExecutionContext, store: StoreResource
         ) -> dg.MaterializeResult:  # type: ignore[type-arg]
@@ -240,6 +243,7 @@ class TrainingDataset(dg.Component):
             partitions_def=data_versions(specification.name),
             kinds={"stac", *workspace_kinds()},
         )
+        @retried
         def record(
             context: dg.AssetExecutionContext,
             store: StoreResource,

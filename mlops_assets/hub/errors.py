@@ -31,6 +31,7 @@ _STATUS: dict[type[MlopsError], HTTPStatus] = {
     errors.Conflict: HTTPStatus.CONFLICT,
     errors.Forbidden: HTTPStatus.FORBIDDEN,
     errors.StorageError: HTTPStatus.SERVICE_UNAVAILABLE,
+    errors.StorageUnreachable: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.IntegrityError: HTTPStatus.INTERNAL_SERVER_ERROR,
 }
 

@@ -6,14 +6,15 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from copy import copy
 from datetime import UTC, datetime
+from sqlite3 import Error as SqliteError
 from typing import Self, TypeVar
 
 from sqlalchemy import Connection, delete, event, select
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.exc import IntegrityError as SqlIntegrityError
 from sqlalchemy.orm import Session, sessionmaker
 
-from mlops_assets.errors import NotFound, StorageError
+from mlops_assets.errors import NotFound, StorageError, StorageUnreachable
 from mlops_assets.paths import Owner
 from mlops_assets.principals import Principal, Role, local
 from mlops_assets.registry.engine import open_engine
@@ -74,7 +75,7 @@ class RegistrySession:
                 with self._engine.begin() as connection:
                     prepare(connection, self.principal.name)
         except DBAPIError as error:
-            raise StorageError(
+            raise _kind_of(error)(
                 f"registry {redacted(self.url)} cannot be opened: {_first_line(error)}; check"
                 " MLOPS_REGISTRY, or restore it from a backup"
             ) from error
@@ -174,14 +175,15 @@ class RegistrySession:
         """Turn errors of the database into errors that name the registry and a remedy.
 
         Raises:
-            StorageError: the database cannot be reached, read or written.
+            StorageUnreachable: the database does not answer, and may do so later.
+            StorageError: it cannot be read or written.
         """
         try:
             yield
         except SqlIntegrityError:
             raise
         except DBAPIError as error:
-            raise StorageError(
+            raise _kind_of(error)(
                 f"registry {redacted(self.url)} could not be used: {_first_line(error)}; nothing"
                 " was recorded; check MLOPS_REGISTRY and the disk, or restore the registry from a"
                 " backup"
@@ -296,6 +298,17 @@ class RegistrySession:
         with self.reading() as session:
             rows = session.scalars(select(File).where(File.path.in_(paths)))
             return [FileStat(row.path, row.sha256, row.size) for row in rows]
+
+
+def _kind_of(error: DBAPIError) -> type[StorageError]:
+    """Return the error that a driver's error is to us, by whether it may not happen again.
+
+    That is so where a server does not answer, or other processes hold SQLite's file for long.
+    """
+    if isinstance(error.orig, SqliteError):
+        return StorageUnreachable if "is locked" in str(error.orig) else StorageError
+    is_of_server = error.connection_invalidated or isinstance(error, OperationalError)
+    return StorageUnreachable if is_of_server else StorageError
 
 
 def _first_line(error: DBAPIError) -> str:

@@ -16,13 +16,14 @@ from urllib.parse import quote, unquote, urlsplit
 
 from obstore.exceptions import (
     BaseError,
+    GenericError,
     NotFoundError,
     PermissionDeniedError,
     UnauthenticatedError,
 )
 from obstore.store import LocalStore, from_url
 
-from mlops_assets.errors import StorageError
+from mlops_assets.errors import StorageError, StorageUnreachable
 
 if TYPE_CHECKING:
     from obstore.store import ClientConfig, ObjectStore, RetryConfig
@@ -46,6 +47,8 @@ _DENIED = re.compile(r"\b(401|403) (Unauthorized|Forbidden)|status: 40[13]\b")
 _NO_PATH = re.compile(
     r"parsing path|Path .* contained|illegal character|empty path segment", re.IGNORECASE
 )
+# how obstore names a folder of this machine, which fails for reasons that stay
+_FOLDER = "Generic LocalFileSystem error"
 # http:// is used only where an endpoint is declared with it
 _CLIENT: ClientConfig = {
     "connect_timeout": "10 seconds",
@@ -108,13 +111,15 @@ def explained(
         missing: advice if it is not there.
 
     Raises:
-        StorageError: in place of any error of obstore or of the operating system.
+        StorageUnreachable: in place of an error of obstore that may not happen again.
+        StorageError: in place of any other error of obstore or of the operating system.
     """
     try:
         yield
     except (BaseError, OSError, ValueError) as error:
         reason = cause(error)
         advice = remedy
+        kind = StorageError
         if is_missing(error):
             reason = "it is not there"
             advice = missing
@@ -125,7 +130,9 @@ def explained(
             advice = "check the credentials and their rights"
         elif _NO_PATH.search(str(error)):
             advice = "rename or remove that key: it is not a valid path of a file"
-        raise StorageError(f"{where} could not be {verb}: {reason}; {advice}") from error
+        elif isinstance(error, GenericError) and _FOLDER not in str(error):
+            kind = StorageUnreachable
+        raise kind(f"{where} could not be {verb}: {reason}; {advice}") from error
 
 
 def is_missing(error: BaseException | None) -> bool:

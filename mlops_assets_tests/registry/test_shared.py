@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
-from mlops_assets.errors import Conflict, StorageError
+from mlops_assets.errors import Conflict, StorageError, StorageUnreachable
 from mlops_assets.registry import ModelVersion, Registry, engine
 from mlops_assets_tests.registry.rows import model_version, new_run
 from mlops_assets_tests.servers.postgres import PostgresServer
@@ -156,7 +156,8 @@ def test_a_server_that_accepts_and_never_answers_is_given_up(
     with socket.create_server(("127.0.0.1", 0)) as silent:
         port = silent.getsockname()[1]
         with pytest.raises(
-            StorageError, match=rf"registry postgresql.*{port}.*cannot be opened.*timeout.*; check"
+            StorageUnreachable,
+            match=rf"registry postgresql.*{port}.*cannot be opened.*timeout.*; check",
         ):
             Registry(f"postgresql+psycopg://somebody@127.0.0.1:{port}/registry")
 

@@ -1,0 +1,59 @@
+"""Retries of steps that storage or registry failed, and of no others.
+
+A retry policy of Dagster would repeat every error: wrong data and a failing trainer, too.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import wraps
+from typing import Any, TypeVar, cast
+
+import dagster as dg
+
+from mlops_assets.errors import StorageUnreachable
+
+# seconds before each retry; obstore has retried for half a minute before
+WAITS = (10, 30, 90)
+
+Step = TypeVar("Step", bound=Callable[..., Any])
+
+
+def retried(step: Step) -> Step:
+    """Have Dagster retry a step if the workspace, a landing or the registry does not answer.
+
+    Its other errors end it. The step must do nothing twice that it did before it failed.
+
+    Args:
+        step: the function of an asset, whose first parameter is the context.
+    """
+    if inspect.isgeneratorfunction(step):
+
+        @wraps(step)
+        def events(context: dg.AssetExecutionContext, *given: object, **named: object) -> Any:
+            with _retrying(context):
+                yield from step(context, *given, **named)
+
+        return cast("Step", events)
+
+    @wraps(step)
+    def result(context: dg.AssetExecutionContext, *given: object, **named: object) -> Any:
+        with _retrying(context):
+            return step(context, *given, **named)
+
+    return cast("Step", result)
+
+
+@contextmanager
+def _retrying(context: dg.AssetExecutionContext) -> Iterator[None]:
+    try:
+        yield
+    except StorageUnreachable as error:
+        # the last error is the step's own, not Dagster's about retries
+        if context.retry_number >= len(WAITS):
+            raise
+        wait = WAITS[context.retry_number]
+        context.log.warning(f"{error}; this step is tried again in {wait} s")
+        raise dg.RetryRequested(max_retries=len(WAITS), seconds_to_wait=wait) from error
