@@ -18,6 +18,7 @@ from mlops_assets.components.project.declarations import check_declarations
 from mlops_assets.components.project.launch import DeclaredModels, left_out
 from mlops_assets.definitions import defs
 from mlops_assets.errors import SpecificationError
+from mlops_assets_tests.components import project
 
 GRAPH = {
     "workspace": [],
@@ -130,6 +131,22 @@ def test_kubernetes_gets_the_compute_that_is_declared() -> None:
         "requests": {"cpu": "2", "memory": "4Gi"},
         "limits": {"memory": "4Gi", "nvidia.com/gpu": "1"},
     }
+
+
+@pytest.mark.parametrize(
+    ("compute", "pool"),
+    [
+        ({"memory": "15.9Gi"}, None),
+        ({"memory": "16384Mi"}, "memory"),
+        ({"memory": "64Gi", "gpus": 1}, "gpu"),
+    ],
+)
+def test_trainings_that_do_not_fit_beside_each_other_wait_in_a_pool(
+    compute: dict[str, object], pool: str | None
+) -> None:
+    definitions = project.definitions(compute=compute)
+    key = dg.AssetKey(["crop_forest", "trained_model"])
+    assert definitions.resolve_asset_graph().get(key).assets_def.op.pool == pool
 
 
 def test_importing_the_definitions_imports_no_framework() -> None:

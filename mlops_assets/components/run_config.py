@@ -9,9 +9,15 @@ import dagster as dg
 from pydantic import Field, create_model
 
 from mlops_assets.models.parameters import written_mapping
-from mlops_assets.models.specification import Compute, ModelSpecification
+from mlops_assets.models.specification import Compute, ModelSpecification, bytes_of
 from mlops_assets.text.json_values import JsonObject
 from mlops_assets.training.trainers import Trainer
+
+# pools of Dagster, whose limits are in dagster.yaml
+GPU_POOL = "gpu"
+MEMORY_POOL = "memory"
+# from which on two trainings do not fit into a workstation of 32 GiB
+LARGE_MEMORY = "16Gi"
 
 
 def run_config_type(specification: ModelSpecification, trainer: Trainer) -> type[dg.Config]:
@@ -47,6 +53,13 @@ def _launchpad_type(annotation: Any) -> object:
     except dg.DagsterError:
         return Any
     return annotation
+
+
+def pool_of(compute: Compute) -> str | None:
+    """Return the pool in which a training waits its turn; a step can be in one only."""
+    if compute.gpus:
+        return GPU_POOL
+    return MEMORY_POOL if bytes_of(compute.memory) >= bytes_of(LARGE_MEMORY) else None
 
 
 def kubernetes_tags(compute: Compute) -> dict[str, JsonObject]:

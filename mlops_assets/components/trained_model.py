@@ -14,6 +14,7 @@ import dagster as dg
 from pydantic import BaseModel, Field, ValidationInfo, field_validator
 
 from mlops_assets.components.graph.checks import version_check
+from mlops_assets.components.graph.code_references import trainer_reference
 from mlops_assets.components.graph.kinds import (
     framework_kind,
     registry_kinds,
@@ -28,13 +29,14 @@ from mlops_assets.components.naming import (
     DECLARATION,
     EXPERIMENT,
     MODEL,
+    ONE_RUN_A_VERSION,
     RESUME,
     ancestors,
     data_versions,
     requested_by,
     tag_run,
 )
-from mlops_assets.components.run_config import kubernetes_tags, run_config_type
+from mlops_assets.components.run_config import kubernetes_tags, pool_of, run_config_type
 from mlops_assets.components.scaffolding import TrainedModelScaffolder
 from mlops_assets.components.sensors.new_version import new_version_sensor
 from mlops_assets.components.sweeping import sweep_job
@@ -53,7 +55,6 @@ if TYPE_CHECKING:
     from mlops_assets.store import Store
     from mlops_assets.training.request import TrainingRequest
 
-GPU_POOL = "gpu"
 # modules that the steps after a training import, which takes seconds
 _LATER = (
     "mlops_assets.models.export.export",
@@ -210,13 +211,17 @@ class TrainedModel(dg.Component):
             group_name=specification.name,
             deps=[[specification.dataset, "training_data"]],
             partitions_def=data_versions(specification.dataset),
+            backfill_policy=ONE_RUN_A_VERSION,
             description=specification.description
             or f"Model {specification.name}, trained on one data version.",
             code_version=source_digest(trainer.file.parent)[:12],
             op_tags=kubernetes_tags(specification.compute),
-            pool=GPU_POOL if specification.compute.gpus else None,
+            pool=pool_of(specification.compute),
             kinds=self.labels.kinds_or({framework_kind(trainer), *workspace_kinds()}),
-            metadata={DECLARATION: dg.MetadataValue.json(specification.model_dump(mode="json"))},
+            metadata={
+                DECLARATION: dg.MetadataValue.json(specification.model_dump(mode="json")),
+                **trainer_reference(trainer),
+            },
         )
         @retried
         def trained_model(
@@ -332,6 +337,7 @@ class TrainedModel(dg.Component):
             group_name=specification.name,
             deps=[[specification.name, upstream]],
             partitions_def=data_versions(specification.dataset),
+            backfill_policy=ONE_RUN_A_VERSION,
             description=stage.description,
             check_specs=checks,
             kinds={stage.kind, *workspace_kinds()},

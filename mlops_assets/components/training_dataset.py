@@ -24,6 +24,7 @@ from mlops_assets.components.naming import (
     DATA_VERSION,
     DATASET,
     DECLARATION,
+    ONE_RUN_A_VERSION,
     add_data_versions,
     check_results,
     data_versions,
@@ -185,6 +186,7 @@ class TrainingDataset(dg.Component):
             or f"Training data {specification.name}, one partition a data version.",
             deps=[[specification.name, "landing"]],
             partitions_def=data_versions(specification.name),
+            backfill_policy=ONE_RUN_A_VERSION,
             kinds=self.labels.kinds_or({layout_kind(specification.source), *workspace_kinds()}),
             check_specs=[
                 version_check(
@@ -241,6 +243,7 @@ class TrainingDataset(dg.Component):
             description="STAC Collection with Items, in the static catalogue.",
             deps=[[specification.name, "training_data"]],
             partitions_def=data_versions(specification.name),
+            backfill_policy=ONE_RUN_A_VERSION,
             kinds={"stac", *workspace_kinds()},
         )
         @retried

@@ -7,6 +7,7 @@ since the last complete verification that passed, and once a week everything. Th
 import dagster as dg
 from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
 
+from mlops_assets.components.graph.kinds import workspace_kinds
 from mlops_assets.settings import Settings
 from resources import StoreResource
 
@@ -97,6 +98,7 @@ def verification() -> dg.Definitions:
         WORKSPACE,
         group_name="workspace",
         description="Everything that was published: files, the registry, and its log.",
+        kinds=workspace_kinds(),
     )
     return dg.Definitions(
         assets=[spec], asset_checks=[as_published], jobs=[job], schedules=schedules

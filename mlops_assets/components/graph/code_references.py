@@ -1,0 +1,28 @@
+"""Links from an asset to the code behind it.
+
+Dagster itself adds the file and line of the declaration.
+"""
+
+from __future__ import annotations
+
+import inspect
+import warnings
+
+import dagster as dg
+
+from mlops_assets.training.trainers import Trainer
+
+
+def trainer_reference(trainer: Trainer) -> dict[str, dg.CodeReferencesMetadataValue]:
+    """Return the metadata that links a trainer's function, by file and line where it has one."""
+    code = getattr(inspect.unwrap(trainer.function), "__code__", None)
+    with warnings.catch_warnings():
+        # code references are beta, which is ours to follow and not the user's to read
+        warnings.simplefilter("ignore", dg.BetaWarning)
+        reference = dg.LocalFileCodeReference(
+            file_path=str(trainer.file),
+            line_number=code.co_firstlineno if code else None,
+            label=f"trainer {trainer.name}",
+        )
+        found = dg.CodeReferencesMetadataValue(code_references=[reference])
+    return {"dagster/code_references": found}
