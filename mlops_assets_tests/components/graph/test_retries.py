@@ -60,10 +60,12 @@ def test_a_model_that_is_trained_is_not_trained_again_by_a_retry(
 ) -> None:
     failures = [StorageUnreachable("no answer")]
 
-    def reading_fails_once(store: Store, row: object) -> object:
+    def reading_fails_once(
+        store: Store, specification: ModelSpecification, row: ModelVersion
+    ) -> object:
         if failures:
             raise failures.pop()
-        return trained_result(store, row)  # type: ignore[arg-type]
+        return trained_result(store, specification, row)
 
     monkeypatch.setattr(trained_model, "trained_result", reading_fails_once)
     add_data_versions(instance, assessed.registry, "fields")

@@ -1,0 +1,88 @@
+"""The whole graph of the shipped example as Dagster sees it, compared with `graph.txt`.
+
+To renew it: `UPDATE_GOLDEN=1 .venv/bin/python -m pytest mlops_assets_tests/test_graph.py`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import dagster as dg
+from dagster._core.definitions.assets.graph.asset_graph import AssetNode
+
+from mlops_assets.definitions import defs
+
+GOLDEN = Path(__file__).with_name("graph.txt")
+PROJECT = Path(__file__).parents[1]
+
+
+def listed(values: Iterable[object]) -> str:
+    return ", ".join(sorted(map(str, values)))
+
+
+def asset_lines(node: AssetNode) -> Iterator[str]:
+    """The attributes of an asset that are set, one a line."""
+    definition = node.assets_def
+    partitions, policy = node.partitions_def, node.backfill_policy
+    spec = node.to_asset_spec()
+    references = spec.metadata.get("dagster/code_references")
+    code = (
+        [
+            f"{Path(reference.file_path).relative_to(PROJECT)}"
+            for reference in references.code_references
+            if isinstance(reference, dg.LocalFileCodeReference)
+        ]
+        if isinstance(references, dg.CodeReferencesMetadataValue)
+        else []
+    )
+    op = definition.op if definition.is_executable else None
+    pools = {op.pool} - {None} if op else set()
+    fields = {
+        "group": node.group_name,
+        "after": listed(key.to_user_string() for key in node.parent_keys),
+        "owners": listed(node.owners),
+        "tags": listed(
+            f"{k}={v}" for k, v in node.tags.items() if not k.startswith("dagster/kind/")
+        ),
+        "kinds": listed(spec.kinds),
+        "partitions": partitions.name
+        if isinstance(partitions, dg.DynamicPartitionsDefinition)
+        else "",
+        "runs of a backfill": f"{policy.max_partitions_per_run} partition each" if policy else "",
+        "pool": listed(pools),
+        "freshness": str(node.freshness_policy or ""),
+        "code": listed(code),
+    }
+    yield f"asset {node.key.to_user_string()}"
+    yield from (f"  {name}: {value}" for name, value in fields.items() if value)
+
+
+def graph_lines(definitions: dg.Definitions) -> Iterator[str]:
+    graph = definitions.resolve_asset_graph()
+    for asset in sorted(graph.get_all_asset_keys()):
+        yield from asset_lines(graph.get(asset))
+        for check in sorted(key for key in graph.asset_check_keys if key.asset_key == asset):
+            node = graph.get(check)
+            traits = [("blocking", node.blocking), ("partitioned", node.partitions_def)]
+            how = listed(name for name, has in traits if has) or "unpartitioned"
+            yield f"  check {check.name}: {how}"
+    repository = definitions.get_repository_def()
+    for job in sorted(repository.get_all_jobs(), key=lambda job: job.name):
+        if not job.name.startswith("__"):
+            assets = listed(key.to_user_string() for key in job.asset_layer.executable_asset_keys)
+            yield f"job {job.name}: {assets or listed(node.name for node in job.nodes)}"
+    for sensor in sorted(repository.sensor_defs, key=lambda sensor: sensor.name):
+        targets = listed(target.job_name for target in sensor.targets)
+        yield f"sensor {sensor.name}: {targets}, {sensor.default_status.value}"
+    for schedule in sorted(repository.schedule_defs, key=lambda schedule: schedule.name):
+        status = schedule.default_status.value
+        yield f"schedule {schedule.name}: {schedule.job_name}, {schedule.cron_schedule}, {status}"
+
+
+def test_the_graph_of_the_shipped_example_is_as_in_the_golden_file() -> None:
+    rendered = "\n".join(graph_lines(defs())) + "\n"
+    if os.environ.get("UPDATE_GOLDEN"):
+        GOLDEN.write_text(rendered)
+    assert rendered == GOLDEN.read_text(), "renew it with UPDATE_GOLDEN=1, and read the diff"
