@@ -130,6 +130,47 @@ def test_a_bucket_that_cannot_be_listed_is_reported_and_scanned_again(
     assert not daemon.landing_is_stale()
 
 
+def test_a_landing_that_is_away_for_an_hour_is_named_and_then_settles_anew_if_it_changed(
+    folder: Path, instance: dg.DagsterInstance, clock: list[float]
+) -> None:
+    land(folder)
+    daemon = LandingDaemon(table_specification(sensor={"settle_seconds": 60}), instance)
+    daemon.tick()
+    clock[0] += 60
+    assert daemon.run(*daemon.tick())
+    elsewhere = folder.rename(folder.with_name("unmounted"))
+    for _ in range(120):
+        clock[0] += 30
+        assert daemon.tick() == []
+        assert daemon.reason is not None and f"{folder} does not exist" in daemon.reason
+    elsewhere.rename(folder)
+    assert daemon.tick() == []
+    assert daemon.reason == "the landing has not changed"
+    folder.rename(elsewhere)
+    daemon.tick()
+    land(elsewhere, "b.csv", seed=1)
+    elsewhere.rename(folder)
+    assert daemon.tick() == [], "it may still be arriving"
+    clock[0] += 60
+    assert daemon.run(*daemon.tick())
+    assert daemon.versions() == ["v1", "v2"]
+
+
+def test_two_datasets_with_one_landing_are_committed_each_by_itself(
+    folder: Path, instance: dg.DagsterInstance
+) -> None:
+    land(folder)
+    source = {"url": "landing/fields", "layout": "table", "table": {"label": "plant"}}
+    daemons = [
+        LandingDaemon(table_specification(sensor=AT_ONCE), instance),
+        LandingDaemon(table_specification("plots", source=source, sensor=AT_ONCE), instance),
+    ]
+    assert [daemon.run(*daemon.tick()) for daemon in daemons] == [True, False]
+    assert [daemon.tick() for daemon in daemons] == [[], []]
+    assert daemons[0].reason == "the landing has not changed"
+    assert daemons[1].reason is not None and "failed: " in daemons[1].reason
+
+
 @pytest.mark.services
 def test_a_bucket_that_is_as_it_once_was_is_committed_again(
     s3: Bucket, instance: dg.DagsterInstance, store: Store, clock: list[float]
