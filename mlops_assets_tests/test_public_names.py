@@ -10,12 +10,15 @@ import pytest
 import mlops_assets
 from mlops_assets.datasets.loading import training_data
 from mlops_assets.external import external_run
+from mlops_assets.processing import function
 from mlops_assets.training import run
 
 
 def test_the_public_names_are_those_of_the_modules_that_define_them() -> None:
     assert mlops_assets.TrainingData is training_data.TrainingData
     assert mlops_assets.TrainingRun is run.TrainingRun
+    assert mlops_assets.ProcessingInput is function.ProcessingInput
+    assert mlops_assets.ProcessingRun is function.ProcessingRun
     assert mlops_assets.external_run is external_run
     with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
         _ = mlops_assets.nothing

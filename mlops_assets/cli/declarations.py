@@ -23,13 +23,13 @@ class UnvalidatedDeclaration:
     attributes: JsonObject
 
 
-def declared(component: str) -> Iterator[UnvalidatedDeclaration]:
-    """Yield the declarations of a kind of component, such as `TrainedModel`.
+def declared(*components: str) -> Iterator[UnvalidatedDeclaration]:
+    """Yield the declarations of some kinds of components, such as `TrainedModel`.
 
     Files that cannot be read are left out.
 
     Args:
-        component: the last part of the component's type.
+        components: the last parts of the components' types.
     """
     import yaml
 
@@ -46,7 +46,7 @@ def declared(component: str) -> Iterator[UnvalidatedDeclaration]:
             if not isinstance(kind, str) or not isinstance(attributes, dict):
                 continue
             name = attributes.get("name")
-            if kind.rpartition(".")[2] == component and isinstance(name, str):
+            if kind.rpartition(".")[2] in components and isinstance(name, str):
                 yield UnvalidatedDeclaration(name, attributes)
 
 

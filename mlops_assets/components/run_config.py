@@ -3,6 +3,7 @@
 They are its parameters as a form, and the compute that it asks for.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 import dagster as dg
@@ -11,6 +12,7 @@ from pydantic import Field, create_model
 from mlops_assets.models.parameters import written_mapping
 from mlops_assets.models.specification import Compute, ModelSpecification, bytes_of
 from mlops_assets.text.json_values import JsonObject
+from mlops_assets.training.functions import UserFunction
 from mlops_assets.training.trainers import Trainer
 
 # pools of Dagster, whose limits are in dagster.yaml
@@ -25,10 +27,25 @@ def run_config_type(specification: ModelSpecification, trainer: Trainer) -> type
 
     It holds the trainer's parameters, with the YAML's values as defaults, and the seed.
     """
-    params = trainer.parameters(specification.params)
-    values = params.model_dump() | written_mapping(params.model_extra or {})
-    permissive = trainer.params_type.model_config.get("extra") == "allow"
-    declared = trainer.params_type.model_fields
+    seed = (int, Field(default=specification.seed, description="Seed of the run."))
+    return parameters_type(specification.name, trainer, specification.params, seed=seed)
+
+
+def parameters_type(
+    name: str, function: UserFunction, params: Mapping[str, object], **further: object
+) -> type[dg.Config]:
+    """Return the run config of a function: its parameters, with declared values as defaults.
+
+    Args:
+        name: of the asset that calls it.
+        function: has the types of the parameters.
+        params: as declared.
+        further: fields besides the parameters, as pydantic's `create_model` takes them.
+    """
+    typed = function.parameters(params)
+    values = typed.model_dump() | written_mapping(typed.model_extra or {})
+    permissive = function.params_type.model_config.get("extra") == "allow"
+    declared = function.params_type.model_fields
     fields: dict[str, Any] = {}
     for name, value in values.items():
         if name in declared:
@@ -37,9 +54,9 @@ def run_config_type(specification: ModelSpecification, trainer: Trainer) -> type
         else:
             # null is a value too
             fields[name] = (Any, Field(default=value))
-    fields["seed"] = (int, Field(default=specification.seed, description="Seed of the run."))
+    fields |= further
     base = dg.PermissiveConfig if permissive else dg.Config
-    config: type[dg.Config] = create_model(f"{specification.name}_config", __base__=base, **fields)
+    config: type[dg.Config] = create_model(f"{name}_config", __base__=base, **fields)
     return config
 
 

@@ -38,6 +38,20 @@ class TrainingDatasetScaffolder(dg.Scaffolder[DatasetScaffoldParams]):
         _write(request, text, {"name": name, "url": f"landing/{name}"})
 
 
+class ProcessedDatasetScaffolder(dg.Scaffolder[BaseModel]):
+    """Writes a table dataset called like its folder; name its input and the function."""
+
+    def scaffold(self, request: dg.ScaffoldRequest[BaseModel]) -> None:
+        """Write `defs.yaml`."""
+        attributes = {
+            "name": request.target_path.name,
+            "inputs": ["DATASET"],
+            "function": "PACKAGE.MODULE:FUNCTION",
+            "source": {"layout": "table", "table": {"label": "label"}},
+        }
+        dg.scaffold_component(request, attributes)
+
+
 class TrainedModelScaffolder(dg.Scaffolder[ModelScaffoldParams]):
     """Writes the example of a layout as a model called like its folder."""
 

@@ -175,6 +175,10 @@ class TrainingDataset(dg.Component):
 
         return landing
 
+    def _committed_by(self) -> dg.AssetDep:
+        """Return the dependency on the asset that commits the versions."""
+        return dg.AssetDep([self.specification.name, "landing"])
+
     def _training_data(self) -> dg.AssetsDefinition:
         specification = self.specification
         key = dg.AssetKey([specification.name, "training_data"])
@@ -184,7 +188,7 @@ class TrainingDataset(dg.Component):
             group_name=specification.name,
             description=specification.description
             or f"Training data {specification.name}, one partition a data version.",
-            deps=[[specification.name, "landing"]],
+            deps=[self._committed_by()],
             partitions_def=data_versions(specification.name),
             backfill_policy=ONE_RUN_A_VERSION,
             kinds=self.labels.kinds_or({layout_kind(specification.source), *workspace_kinds()}),

@@ -19,8 +19,10 @@ from mlops_assets.paths import data_owner
 from mlops_assets.settings import Settings
 
 if TYPE_CHECKING:
+    from mlops_assets.components.project.launch import Project
     from mlops_assets.datasets.quality import Check
     from mlops_assets.datasets.versions.summary import Summary
+    from mlops_assets.processing.specification import ProcessedDatasetSpecification
     from mlops_assets.registry import DataVersion
     from mlops_assets.store import Store
 
@@ -43,11 +45,20 @@ def commit(
             help="Skip the quality report and the record; see 'mlops dataset assess'.",
         ),
     ] = False,
+    input_version: Annotated[
+        str | None,
+        typer.Option(
+            "--input",
+            metavar="VERSION",
+            help="Of a ProcessedDataset: version or tag of its first input; the newest by default.",
+        ),
+    ] = None,
     module: Module = None,
 ) -> None:
     """Commit the landing as a data version and assess it.
 
-    Unchanged content returns the existing version.
+    A ProcessedDataset is made from its inputs first. Unchanged content returns the existing
+    version.
 
     Failed checks are printed with the reason. A failed check that blocks training does not undo
     the commit.
@@ -59,16 +70,19 @@ def commit(
     check_name(name, "dataset name")
     if tag is not None:
         check_label(tag, "tag")
-    node = f"{name}__landing"
     with open_project(Settings.from_environment(), module) as project:
-        project.require(dg.AssetKey([name, "landing"]))
-        kept = (
-            "the files stored so far are kept, no version was published; to continue, run the same"
-            " command again:"
-        )
-        with interruptible(lambda: f"{kept} {again()}"):
-            result = project.launch(f"{name}_landing", ops={node: {"config": {"rehash": rehash}}})
-        metadata = result.asset_materializations_for_node(node)[0].metadata
+        processed = project.processed_dataset(name)
+        if processed is not None:
+            if rehash:
+                raise typer.BadParameter(
+                    f"{name} is made from {', '.join(processed.inputs)}; commit those with --rehash"
+                )
+            metadata = _process(project, processed, input_version)
+        else:
+            project.require(dg.AssetKey([name, "landing"]))
+            if input_version is not None:
+                raise typer.BadParameter(f"--input: {name} is not made from another dataset")
+            metadata = _commit_landing(project, name, rehash)
         version = str(metadata["data_version"].value)
         if tag is not None:
             open_store().registry.tag(name, version, tag)
@@ -79,10 +93,40 @@ def commit(
                 console.print(line)
 
 
+def _commit_landing(project: Project, name: str, rehash: bool) -> Mapping[str, Any]:
+    """Commit a landing; return the metadata of its materialisation."""
+    node = f"{name}__landing"
+    kept = (
+        "the files stored so far are kept, no version was published; to continue, run the same"
+        " command again:"
+    )
+    with interruptible(lambda: f"{kept} {again()}"):
+        result = project.launch(f"{name}_landing", ops={node: {"config": {"rehash": rehash}}})
+    return result.asset_materializations_for_node(node)[0].metadata
+
+
+def _process(
+    project: Project, processed: ProcessedDatasetSpecification, input_version: str | None
+) -> Mapping[str, Any]:
+    """Make a dataset from a version of its first input; return the materialisation's metadata."""
+    first = processed.input_references[0].name
+    row = open_store().registry.data_version(Reference(first, input_version))
+    project.sync(first)
+    with interruptible(lambda: f"no version was published; to run it again: {again()}"):
+        result = project.launch(f"{processed.name}_processing", partition=row.version)
+    console.print(f"made from {first}@{row.version} by {processed.function}")
+    return result.asset_materializations_for_node(f"{processed.name}__processed")[0].metadata
+
+
 def _print_committed(name: str, metadata: Mapping[str, Any]) -> None:
     """Print the data version of a commit."""
     values = {key: value.value for key, value in metadata.items()}
-    verdict = "is new" if values["new"] else "has the content of the landing already; nothing new"
+    unchanged = (
+        "is of the same inputs, code and files; nothing new"
+        if "inputs" in values
+        else "has the content of the landing already; nothing new"
+    )
+    verdict = "is new" if values["new"] else unchanged
     console.print(
         f"{name}@{values['data_version']} {verdict}: {values['files']} file(s), {values['samples']}"
         f" sample(s), digest {values['digest']}"
@@ -199,7 +243,7 @@ def _checks(store: Store, found: Summary) -> list[Check] | None:
     if report is None:
         return None
     thresholds = None
-    for declaration in declared("TrainingDataset"):
+    for declaration in declared("TrainingDataset", "ProcessedDataset"):
         if declaration.name == found.row.dataset:
             with suppress(ValidationError):  # loading the project reports it
                 thresholds = QualityThresholds.model_validate(
@@ -230,10 +274,21 @@ def contents(store: Store, found: Summary) -> dict[str, Any]:
     row = found.row
     specification: dict[str, Any] = found.document.specification
     recorded = description(store.workspace, store.registry, row) or specification
+    made = found.document.processing
+    origin: dict[str, Any] = (
+        {"landing": landing_url(store.workspace, specification["source"]["url"])}
+        if made is None
+        else {
+            "made_from": [given.reference for given in made.inputs],
+            "function": made.function,
+            "code": made.code_version,
+            "parameters": made.parameters,
+        }
+    )
     return {
         "title": recorded["title"],
         "license": recorded["license"],
-        "landing": landing_url(store.workspace, specification["source"]["url"]),
+        **origin,
         "layout": specification["source"]["layout"],
         "input": found.document.input.model_dump(),
         "features": found.document.features,

@@ -46,7 +46,7 @@ def _completer(
 @_completer
 def datasets(incomplete: str) -> Iterable[str]:
     """Datasets, declared or with a version."""
-    yield from (declaration.name for declaration in declared("TrainingDataset"))
+    yield from (d.name for d in declared("TrainingDataset", "ProcessedDataset"))
     yield from _column("SELECT DISTINCT dataset FROM data_versions ORDER BY dataset")
 
 

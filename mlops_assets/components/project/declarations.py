@@ -8,7 +8,8 @@ Nothing is built from them here.
 from __future__ import annotations
 
 import importlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,7 +23,9 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from mlops_assets.components.project.unknown_keys import advice
-from mlops_assets.errors import SpecificationError, TrainerError
+from mlops_assets.errors import NameRefused, ProcessingError, SpecificationError, TrainerError
+from mlops_assets.names import Reference
+from mlops_assets.processing.function import load_processing
 from mlops_assets.text.listing import named
 from mlops_assets.training.trainers import load_trainer
 
@@ -98,7 +101,7 @@ class ProjectDeclarations:
     def left_out(self) -> dict[Place, str]:
         """Documents that cannot be used, with the reason.
 
-        They have an error, or declare a model of a dataset that has one.
+        They have an error, or declare a model of a dataset that has one, or data made from it.
         """
         reasons: dict[Place, str] = {}
         for problem in self.problems:
@@ -106,19 +109,16 @@ class ProjectDeclarations:
                 reasons[place] = "\n".join(
                     [*reasons.get(place, "").splitlines(), f"  - {problem.text}"]
                 )
-        wrong = {
-            d.attribute("name") for d in self.declarations if _is_dataset(d) and d.place in reasons
-        }
-        for declaration in self.declarations:
-            dataset = declaration.attribute("dataset")
-            if (
-                declaration.kind == "TrainedModel"
-                and dataset in wrong
-                and declaration.place not in reasons
-            ):
-                reasons[declaration.place] = (
-                    f"  - {declaration.where()}: its dataset {dataset} is declared wrongly"
-                )
+        wrong = [d for d in self.declarations if _is_dataset(d) and d.place in reasons]
+        # the list grows by the datasets that are made from those in it
+        for dataset in wrong:
+            name = dataset.attribute("name")
+            for declaration in self.declarations:
+                if name in _made_from(declaration) and declaration.place not in reasons:
+                    reasons[declaration.place] = (
+                        f"  - {declaration.where()}: its dataset {name} is declared wrongly"
+                    )
+                    wrong += [declaration] if _is_dataset(declaration) else []
         return reasons
 
     def left_out_names(self) -> dict[str, str]:
@@ -322,17 +322,19 @@ def _message(
 
 
 def _trainer_parameters(declaration: Declaration) -> type[BaseModel] | None:
-    """Return the parameters of the trainer of a model; None without one.
+    """Return the parameters of the trainer of a model, or of the function of a dataset.
 
-    One that cannot be loaded is an error of its own.
+    None without one. One that cannot be loaded is an error of its own.
     """
-    trainer = declaration.attribute("trainer")
-    if declaration.kind != "TrainedModel" or trainer is None:
-        return None
+    trainer, function = (declaration.attribute(key) for key in ("trainer", "function"))
     try:
-        return load_trainer(trainer).params_type
-    except TrainerError:
-        return None
+        if declaration.kind == "TrainedModel" and trainer is not None:
+            return load_trainer(trainer).params_type
+        if declaration.kind == "ProcessedDataset" and function is not None:
+            return load_processing(function).params_type
+    except (TrainerError, ProcessingError):
+        pass
+    return None
 
 
 def _other_models(declaration: Declaration) -> dict[str, type[BaseModel]]:
@@ -352,30 +354,81 @@ def _other_models(declaration: Declaration) -> dict[str, type[BaseModel]]:
 
 
 def _is_dataset(declaration: Declaration) -> bool:
-    return declaration.kind == "TrainingDataset"
+    return declaration.kind in ("TrainingDataset", "ProcessedDataset")
+
+
+def _made_from(declaration: Declaration) -> list[str]:
+    """Return the datasets that a declaration names, which must be declared well for it to work."""
+    if declaration.kind == "TrainedModel":
+        dataset = declaration.attribute("dataset")
+        return [] if dataset is None else [dataset]
+    inputs = declaration.find("attributes", "inputs")
+    if declaration.kind != "ProcessedDataset" or not isinstance(inputs, list):
+        return []
+    found: list[str] = []
+    for given in inputs:
+        # a malformed name is an error of its own
+        with suppress(NameRefused):
+            found.append(Reference.parse(str(given)).name)
+    return found
 
 
 def _disagreements(declarations: list[Declaration]) -> Iterator[DeclarationProblem]:
     """Yield the problems between declarations.
 
-    Names are declared twice, or models name datasets that are not declared.
+    Names are declared twice, models or inputs name datasets that are not declared, or data is made
+    from itself.
     """
     yield from _declared_twice(
         declarations, ("attributes", "name"), "{value!r} is declared at {place} too"
     )
     datasets = {d.attribute("name") for d in declarations if _is_dataset(d)}
+    there = ", ".join(sorted(map(str, datasets))) or "none"
     for declaration in declarations:
-        dataset = declaration.attribute("dataset")
-        if declaration.kind == "TrainedModel" and dataset is not None and dataset not in datasets:
-            there = ", ".join(sorted(map(str, datasets))) or "none"
-            message = f"no TrainingDataset is called {dataset!r}; there is {there}"
-            yield declaration.problem(("attributes", "dataset"), message)
+        key = "inputs" if _is_dataset(declaration) else "dataset"
+        for dataset in _made_from(declaration):
+            if dataset not in datasets:
+                message = f"no TrainingDataset is called {dataset!r}; there is {there}"
+                yield declaration.problem(("attributes", key), message)
+    yield from _circles(declarations)
     yield from _unknown_bands(declarations)
     # two datasets that read one queue would each delete the messages that the other waits for
     queue = ("attributes", "source", "notifications", "queue")
     yield from _declared_twice(
         declarations, queue, "{value} is read at {place} too; give each dataset a queue of its own"
     )
+
+
+def _circles(declarations: list[Declaration]) -> Iterator[DeclarationProblem]:
+    """Yield datasets that are made from each other in a circle, each circle once."""
+    made_from = {d.attribute("name"): d for d in declarations if _is_dataset(d)}
+    reported: set[str | None] = set()
+    for name, declaration in made_from.items():
+        chain = _chain_back(name, made_from)
+        if chain and reported.isdisjoint(chain):
+            reported.update(chain)
+            message = f"is a circle: {' from '.join([*chain, chain[0]])}; none could be the first"
+            others = [made_from[other] for other in chain[1:]]
+            yield declaration.problem(("attributes", "inputs"), message, *others)
+
+
+def _chain_back(name: str | None, made_from: Mapping[str | None, Declaration]) -> list[str]:
+    """Return the datasets from `name` back to itself, each made from the next; empty if none.
+
+    A dataset that names itself is an error of its own declaration already.
+    """
+    paths = [[str(name)]]
+    seen = {name}
+    # the list grows: breadth first
+    for path in paths:
+        declaration = made_from.get(path[-1])
+        for given in _made_from(declaration) if declaration is not None else ():
+            if given == name and len(path) > 1:
+                return path
+            if given not in seen:
+                seen.add(given)
+                paths.append([*path, given])
+    return []
 
 
 def _declared_twice(

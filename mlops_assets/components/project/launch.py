@@ -23,6 +23,7 @@ from mlops_assets.datasets.quality import Check
 from mlops_assets.datasets.specification.dataset import DatasetSpecification
 from mlops_assets.errors import MlopsError, NotFound, SpecificationError
 from mlops_assets.models.specification import ModelSpecification
+from mlops_assets.processing.specification import ProcessedDatasetSpecification
 from mlops_assets.settings import Settings, project_module
 from mlops_assets.store import open_store
 
@@ -139,6 +140,15 @@ class Project:
             DatasetSpecification.model_validate(found)
             for found in _declarations(self.definitions, "landing")
         ]
+
+    def processed_dataset(self, name: str) -> ProcessedDatasetSpecification | None:
+        """Return the declaration of a dataset that is made from others; None if it is not."""
+        found = (
+            ProcessedDatasetSpecification.model_validate(declared)
+            for declared in _declarations(self.definitions, "processed")
+            if declared["name"] == name
+        )
+        return next(found, None)
 
     def require(self, key: dg.AssetKey) -> None:
         """Make sure that an asset is declared.

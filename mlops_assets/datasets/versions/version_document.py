@@ -88,6 +88,13 @@ class Processing(_Stored):
     parameters: dict[str, JsonValue]
     code: dict[str, str] = {}
 
+    @property
+    def code_version(self) -> str:
+        """Commit and `+dirty` where there are uncommitted changes; else the digest of the code."""
+        if "commit" not in self.code:
+            return f"source.{self.source[:12]}"
+        return self.code["commit"] + ("+dirty" if "diff" in self.code else "")
+
     def identity(self) -> JsonObject:
         """Return what makes the version another one, whatever the function has written."""
         return self.model_dump(mode="json", exclude={"code"})

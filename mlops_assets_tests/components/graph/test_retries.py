@@ -11,6 +11,8 @@ from mlops_assets.components.graph.retries import WAITS, retried
 from mlops_assets.components.model_results import trained_result
 from mlops_assets.components.naming import add_data_versions
 from mlops_assets.errors import SpecificationError, StorageUnreachable
+from mlops_assets.models.specification import ModelSpecification
+from mlops_assets.registry import ModelVersion
 from mlops_assets.store import Store
 from mlops_assets_tests.components.project import definitions
 
