@@ -14,8 +14,6 @@ from mlops_assets.settings import Settings
 from mlops_assets.text.secret_urls import redacted
 
 if TYPE_CHECKING:
-    import dagster as dg
-
     from mlops_assets.store import Store
 
 MIN_FREE_BYTES = 1 << 30
@@ -31,7 +29,7 @@ def doctor(module: Module = None, as_json: Json = False) -> None:
     import dagster as dg
 
     from mlops_assets.components.project.launch import left_out, open_project, prepare_home
-    from mlops_assets.training.resume import close_abandoned_runs
+    from mlops_assets.components.project.lost_runs import close_lost_trainings
 
     settings = Settings.from_environment()
     store = open_store()
@@ -64,11 +62,8 @@ def doctor(module: Module = None, as_json: Json = False) -> None:
             f"{free / 2**30:.1f} GiB free; commits and runs need 1 GiB",
         )
     )
-    gone = close_abandoned_runs(store)
     with dg.DagsterInstance.from_config(str(prepare_home(settings.dagster_home))) as instance:
-        _close_dagster_runs(
-            instance, [store.registry.run(run_id).orchestration_run for run_id in gone]
-        )
+        gone = close_lost_trainings(store, instance)
     lost = f"{len(gone)} run(s) had lost their process and are now marked as failed"
     rows.append(_row("runs", not gone, lost if gone else "no run has lost its process"))
     unknown = _orphans(store)
@@ -89,16 +84,6 @@ def doctor(module: Module = None, as_json: Json = False) -> None:
     if not all(row["well"] for row in rows):
         console.print("see the rows whose 'well' is False", style="yellow")
         raise typer.Exit(1)
-
-
-def _close_dagster_runs(instance: dg.DagsterInstance, run_ids: list[str | None]) -> None:
-    """End Dagster runs whose process is gone, too; they would count as running forever."""
-    for run_id in run_ids:
-        run = instance.get_run_by_id(run_id) if run_id else None
-        if run is not None and not run.is_finished:
-            instance.report_run_failed(
-                run, "the process exited unexpectedly; closed by 'mlops doctor'"
-            )
 
 
 def _row(what: str, well: bool, detail: str) -> dict[str, object]:

@@ -54,7 +54,7 @@ def up(
     _require_free(port)
     store = open_store()
     with _only_one(settings.dagster_home):
-        landings = _landings(settings, module, store)
+        landings = _prepare(settings, module, store)
         from mlops_assets.cli.up.services import Services
         from mlops_assets.cli.up.web_server import WebServer
 
@@ -119,18 +119,29 @@ def _only_one(home: Path) -> Iterator[None]:
         yield
 
 
-def _landings(settings: Settings, module: str, store: Store) -> dict[str, str]:
-    """Return the places of the landings by the names of the sensors that watch them.
+def _prepare(settings: Settings, module: str, store: Store) -> dict[str, str]:
+    """Load the project, close the runs that have lost their process, and return the landings.
 
     Declarations that are left out are printed, with the reasons, as the project is loaded.
+
+    Returns:
+        The URL of each landing by the name of the sensor that watches it.
 
     Raises:
         NotFound: the project cannot be loaded.
     """
     from mlops_assets.components.project.launch import open_project
+    from mlops_assets.components.project.lost_runs import close_lost_runs, close_lost_trainings
     from mlops_assets.datasets.sources import landing_url
 
     with open_project(settings, module) as project:
+        trainings = close_lost_trainings(store, project.instance)
+        lost = [*trainings, *close_lost_runs(project.instance)]
+        if lost:
+            advise(
+                f"{len(lost)} run(s) had lost their process and are now marked as failed; 'mlops"
+                " status' has the commands that resume trainings"
+            )
         return {
             f"{dataset.name}_new_data": landing_url(store.workspace, dataset.source.url)
             for dataset in project.datasets()
@@ -205,9 +216,13 @@ def _cancel_runs(server: WebServer) -> None:
         if not runs:
             return
         server.cancel(runs)
-        for run in runs:
-            advise(f"canceling {run.subject}, run {run.id[:8]}")
+        advise(
+            f"canceling {', '.join(run.subject for run in runs)}; 'mlops status' has the commands"
+            " that resume trainings"
+        )
         deadline = time.monotonic() + CANCEL_SECONDS
-        while time.monotonic() < deadline and any(run.ours for run in server.runs(*_IN_PROGRESS)):
+        while any(run.ours for run in server.runs(*_IN_PROGRESS)):
+            if time.monotonic() > deadline:
+                advise(f"not ended within {CANCEL_SECONDS:.0f} s, now killed")
+                return
             time.sleep(START_POLL_SECONDS)
-        advise("'mlops status' lists what was canceled, and how to resume it")

@@ -17,6 +17,7 @@ from types import TracebackType
 from typing import Self
 
 from mlops_assets.cli.terminal.output import errors
+from mlops_assets.cli.up.dagster_log import Warnings
 from mlops_assets.errors import MlopsError
 from mlops_assets.settings import Settings, child_environment
 from mlops_assets.text.secret_urls import redacted
@@ -25,11 +26,6 @@ from mlops_assets.training.process.child_process import start_child, stop_child
 LOG_FILE = "up.log"
 MAX_LOG_BYTES = 10 << 20
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
-# date, time, zone - logger - LEVEL - message
-_RECORD = re.compile(r"\S+ \S+ \S+ - (?P<logger>\S+) - (?P<level>[A-Z]+) - (?P<message>.*)")
-_PASSED_ON = ("WARNING", "ERROR", "CRITICAL")
-# beginnings of lines of a traceback; the last line of one has another
-_FRAMES = (" ", "Traceback", "Stack Trace", "The above exception", "During handling")
 
 
 class ServicesFailure(MlopsError):
@@ -101,16 +97,13 @@ class Services:
     def _pass_on(self, reader: int) -> None:
         """Write all output to the log file, and print what is a warning or worse."""
         log = RotatingFileHandler(self.log_file, maxBytes=MAX_LOG_BYTES, backupCount=1)
-        passed_on = False
+        warnings = Warnings()
         with os.fdopen(reader, encoding="utf-8", errors="backslashreplace") as lines:
             for line in lines:
                 text = _COLOUR.sub("", line.rstrip("\n"))
                 log.emit(logging.makeLogRecord({"msg": text}))
-                record = _RECORD.match(text)
-                if record:
-                    passed_on = record["level"] in _PASSED_ON
-                    text = f"{record['level'].lower()}: {record['message']}"
-                if passed_on and text and not text.startswith(_FRAMES):
-                    self._failure = text
-                    errors.print(redacted(text))
+                picked = warnings.pick(text)
+                if picked is not None:
+                    self._failure = picked
+                    errors.print(redacted(picked))
         log.close()
