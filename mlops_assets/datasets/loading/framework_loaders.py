@@ -116,7 +116,7 @@ class SplitDataset(Dataset[tuple[Tensor, Tensor]]):
     ) -> tuple[NDArray[np.float32], NDArray[np.int64 | np.float32]]:
         """Return samples as arrays: float32, and labels int64 or float32."""
         X, y = self._open()
-        return self._prepare(X[positions]), np.asarray(y[positions], dtype=self.label_type)
+        return self._prepare(X, positions), np.asarray(y[positions], dtype=self.label_type)
 
     def _open(self) -> tuple[CheckedArray[np.generic], StoredLabels]:
         if self._arrays is None:

@@ -20,8 +20,12 @@ if TYPE_CHECKING:  # what is declared about a model is read without NumPy
     import numpy as np
     from numpy.typing import NDArray
 
+    from mlops_assets.datasets.versions.checked_array import CheckedArray
+
 Method = Literal["none", "standardize", "minmax"]
 OTHERS = "*"
+# of float32, selected and scaled at once: it stays in the processor's cache from step to step
+BLOCK_BYTES = 1 << 20
 
 
 class ScalingObject(TypedDict, total=False):
@@ -112,17 +116,22 @@ class Scaling:
         ]
         return np.array(spans, dtype=np.float32)
 
-    def apply(self, X: NDArray[np.float32]) -> NDArray[np.float32]:
+    def apply(
+        self, X: NDArray[np.float32], out: NDArray[np.float32] | None = None
+    ) -> NDArray[np.float32]:
         """Scale samples.
 
         Args:
             X: float32 of shape (n, features, …).
+            out: array of this shape that is written to, which may be `X`; a new one by default.
 
         Returns:
             float32 of the same shape.
         """
-        shape = (1, -1, *(1 for _ in X.shape[2:]))
-        scaled = X - self.offset.reshape(shape)
+        import numpy as np
+
+        shape = (-1,) + (1,) * (X.ndim - 2)
+        scaled = np.subtract(X, self.offset.reshape(shape), out=out)
         scaled /= self.divisor.reshape(shape)
         return scaled
 
@@ -139,20 +148,37 @@ class Preparation:
     chosen: Sequence[int] | None = None
     scaling: Scaling | None = None
 
-    def __call__(self, X: NDArray[np.generic]) -> NDArray[np.float32]:
+    def __call__(
+        self,
+        X: NDArray[np.generic] | CheckedArray[np.generic],
+        positions: NDArray[np.int64] | None = None,
+    ) -> NDArray[np.float32]:
         """Select and scale samples.
 
         Args:
             X: shape (n, features, …), in the data's own dtype.
+            positions: of the samples in X that are taken, int64 of shape (m,); all by default.
 
         Returns:
-            float32 of shape (n, chosen features, …).
+            float32 of shape (m, chosen features, …).
         """
         import numpy as np
 
+        if self.chosen is None and self.scaling is None and X.dtype == np.float32:
+            return np.asarray(X[:] if positions is None else X[positions], dtype=np.float32)
+        samples = len(X) if positions is None else len(positions)
+        features = X.shape[1] if self.chosen is None else len(self.chosen)
+        prepared = np.empty((samples, features, *X.shape[2:]), dtype=np.float32)
+        step = max(1, BLOCK_BYTES // max(1, prepared[:1].nbytes))
         with np.errstate(over="ignore"):  # what does not fit float32 becomes infinite
-            raw = np.asarray(X if self.chosen is None else X[:, self.chosen], dtype=np.float32)
-        return raw if self.scaling is None else self.scaling.apply(raw)
+            for start in range(0, samples, step):
+                part = slice(start, start + step)
+                block = prepared[part]
+                raw = X[part if positions is None else positions[part]]
+                block[...] = raw if self.chosen is None else raw[:, self.chosen]
+                if self.scaling is not None:
+                    self.scaling.apply(block, out=block)
+        return prepared
 
 
 def methods_of(declared: DeclaredScaling, features: Sequence[str]) -> dict[str, Method | Figures]:

@@ -110,6 +110,7 @@ class TrainingData:
             None if whole else [self.source_features.index(name) for name in self.features]
         )
         self._methods = methods_of(scaling, self.features)
+        self._opened: dict[SplitName, tuple[CheckedArray[np.generic], StoredLabels]] = {}
         self.class_names = (
             [entry["name"] for entry in committed.classes or []] if task != "regression" else []
         )
@@ -161,11 +162,11 @@ class TrainingData:
         samples = self.committed.split(split)
         if limit is None or len(samples) <= limit:
             X, y = self._rows(split)
-            return self._prepared(X), np.array(y[:], dtype=self.label_type)
+            return self._held(X), np.array(y[:], dtype=self.label_type)
         chosen = self.positions(split, limit)
         if is_decoded(self.committed, split, self.view, self._source_shape):
             X, y = self._rows(split)
-            return self._prepared(X[chosen]), np.array(y[chosen], dtype=self.label_type)
+            return self._held(X, chosen), np.array(y[chosen], dtype=self.label_type)
         return self._read(samples.iloc[chosen])
 
     def positions(self, split: SplitName, limit: int | None = None) -> NDArray[np.int64]:
@@ -204,7 +205,7 @@ class TrainingData:
             StorageError: a file is missing, or the decoded cache cannot be written.
         """
         X, y = self._rows(split)
-        return X.whole(), y.whole() if isinstance(y, CheckedArray) else y
+        return X.whole(), y.whole() if isinstance(y, CheckedArray) else y.copy()
 
     def decoded(self, split: SplitName) -> Decoded:
         """Return the arrays of a split in the decoded cache; decode it if necessary.
@@ -362,17 +363,25 @@ class TrainingData:
         return (len(self.source_features), *self._pixels)
 
     def _rows(self, split: SplitName) -> tuple[CheckedArray[np.generic], StoredLabels]:
-        """Return a split from the decoded cache; each block is checked when it is read."""
-        found = self.decoded(split)
-        return found.samples(), found.labels() if self.view == "window" else self.labels(split)
+        """Return a split from the decoded cache; each block is checked when it is read.
 
-    def _prepared(self, X: CheckedArray[np.generic] | NDArray[np.generic]) -> NDArray[np.float32]:
-        """Prepare many samples in parts, so that intermediate arrays are small."""
-        prepared = np.empty((len(X), *self.sample_shape), dtype=np.float32)
-        step = max(1, BATCH_BYTES // (4 * int(np.prod(self._source_shape))))
-        for start in range(0, len(X), step):
-            prepared[start : start + step] = self.prepare(X[start : start + step])
-        return prepared
+        It stays mapped from one epoch to the next, unless the cache has been made again.
+        """
+        found = self.decoded(split)
+        opened = self._opened.get(split)
+        if opened is None or not all(
+            part.is_current for part in opened if isinstance(part, CheckedArray)
+        ):
+            labels = found.labels() if self.view == "window" else self.labels(split)
+            opened = self._opened[split] = found.samples(), labels
+        return opened
+
+    def _held(
+        self, X: CheckedArray[np.generic], positions: NDArray[np.int64] | None = None
+    ) -> NDArray[np.float32]:
+        """Prepare many samples as an array in memory, also those that need no preparation."""
+        prepared = self.prepare(X, positions)
+        return prepared if prepared.flags.writeable else prepared.copy()
 
     def _read(self, samples: pd.DataFrame) -> tuple[NDArray[np.float32], Labels]:
         """Read a few samples straight from their files."""

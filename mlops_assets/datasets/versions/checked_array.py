@@ -32,6 +32,12 @@ def block_digests(path: Path) -> list[str]:
     return digests
 
 
+def _key(path: Path) -> _Key:
+    """Return what a file is recognised by: its path, inode, size and time of change."""
+    found = path.stat()
+    return str(path), found.st_ino, found.st_size, found.st_mtime_ns
+
+
 class CheckedArray(Generic[Scalar]):
     """A memory-mapped `.npy` file, read-only, that is indexed by rows.
 
@@ -49,10 +55,9 @@ class CheckedArray(Generic[Scalar]):
         """
         self.path = path
         self._digests = digests
-        found = path.stat()
-        key = str(path), found.st_ino, found.st_size, found.st_mtime_ns
+        self._key = _key(path)
         self._done = _checked.setdefault(
-            key, np.zeros(-(-found.st_size // BLOCK_BYTES), dtype=bool)
+            self._key, np.zeros(-(-self._key[2] // BLOCK_BYTES), dtype=bool)
         )
         if len(self._done) != len(digests) or not digests:
             raise self._damaged(0)
@@ -66,6 +71,14 @@ class CheckedArray(Generic[Scalar]):
 
     def __len__(self) -> int:
         return len(self._rows)
+
+    @property
+    def is_current(self) -> bool:
+        """Whether the file at this path is still the one that was opened."""
+        try:
+            return _key(self.path) == self._key
+        except OSError:
+            return False
 
     def __getitem__(self, rows: int | slice | NDArray[np.int64]) -> NDArray[Scalar]:
         """Return rows as they were decoded.

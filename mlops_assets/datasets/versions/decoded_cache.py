@@ -91,9 +91,9 @@ def decoded(
         IntegrityError: a file of the data version is not as it was committed.
     """
     folder = split_folder(committed, split, view)
-    samples = committed.split(split)
     if is_decoded(committed, split, view, shape):
         return Decoded(folder)
+    samples = committed.split(split)
     for attempt in range(ATTEMPTS):
         try:
             folder.parent.mkdir(parents=True, exist_ok=True)
@@ -132,7 +132,8 @@ def is_decoded(
         found: NDArray[np.generic] = np.load(folder / SAMPLES, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError, KeyError, TypeError):
         return False
-    return found.shape == (len(committed.split(split)), *shape)
+    samples = int((committed.samples["split"] == split).sum())
+    return found.shape == (samples, *shape)
 
 
 def damaged_splits(committed: CommittedDataset) -> list[Path]:

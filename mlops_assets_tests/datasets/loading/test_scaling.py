@@ -19,6 +19,7 @@ from mlops_assets.datasets.loading.scaling import (
     DeclaredScaling,
     Preparation,
     Scaling,
+    ScalingObject,
     fit,
     methods_of,
 )
@@ -249,3 +250,18 @@ def test_preparing_is_selecting_then_scaling() -> None:
     found = Preparation([2, 0], scaling)(X)
     np.testing.assert_array_equal(found, np.stack([(X[:, 2] - 10.0) / 2, X[:, 0]], axis=1))
     assert found.dtype == np.float32
+
+
+@pytest.mark.parametrize("bands", [None, [2, 0]])
+def test_preparing_in_blocks_is_preparing_at_once(
+    bands: list[int] | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entry: ScalingObject = {"type": "z-score", "mean": 10.0, "stddev": 3.0}
+    scaling = Scaling((entry,) * len(bands or range(3)))
+    X = np.arange(7 * 3 * 4, dtype=np.uint16).reshape(7, 3, 2, 2)
+    at_once = Preparation(bands, scaling)(X)
+    monkeypatch.setattr("mlops_assets.datasets.loading.scaling.BLOCK_BYTES", 100)
+    in_blocks = Preparation(bands, scaling)
+    np.testing.assert_array_equal(in_blocks(X), at_once)
+    positions = np.array([6, 0, 3, 3])
+    np.testing.assert_array_equal(in_blocks(X, positions), at_once[positions])

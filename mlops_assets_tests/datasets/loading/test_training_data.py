@@ -57,6 +57,7 @@ def test_rows_are_raw_features_and_class_indices(land_table: Land, opened: Open)
         X, y = data.arrays(name)  # type: ignore[arg-type]
         landed = frame.iloc[opened().split(name)["row"]]  # type: ignore[arg-type]
         assert (str(X.dtype), str(y.dtype), X.shape) == ("float32", "int64", (len(landed), 7))
+        assert X.flags.writeable and y.flags.writeable  # the caller's own
         np.testing.assert_array_equal(X, landed[data.features].to_numpy(np.float32))
         assert [data.class_names[i] for i in y] == landed["crop"].tolist()
         total += len(X)
