@@ -17,6 +17,7 @@ import pandas as pd
 from sqlalchemy import inspect, select
 from sqlalchemy.orm import Session
 
+from mlops_assets.datasets.recall.ancestry import ancestors, input_problems
 from mlops_assets.datasets.recall.verify import cache_damages, row_problems
 from mlops_assets.datasets.versions.committed_dataset import CommittedDataset
 from mlops_assets.datasets.versions.digest import digest_of_documents
@@ -99,9 +100,17 @@ def verify_reference(store: Store, reference: Reference) -> Verification:
 
 
 def verify_model(store: Store, row: ModelVersion) -> Verification:
-    """Verify one model version with its run, data version, records, predictions and registry."""
+    """Verify one model version with its run, records, predictions and registry.
+
+    With its data version, all that it was made from is verified.
+    """
     subject = f"{row.model}@{row.version}"
     found = _verified_log(store, subject)
+    data = _readable(store, found, DataVersion, dataset=row.dataset, version=row.data_version)
+    for version in tuple(data):
+        name = f"what {version.dataset}@{version.version} was made from"
+        of_version = partial(ancestors, store.workspace, store.registry, version)
+        data += attempt(found.problems, name, of_version)
     owners = [
         model_owner(row.model, row.version),
         record_owner(row.model, row.version),
@@ -109,9 +118,13 @@ def verify_model(store: Store, row: ModelVersion) -> Verification:
         run_owner(row.run_id),
         data_owner(row.dataset, row.data_version),
         record_owner(row.dataset, row.data_version),
+        *(
+            owner(version.dataset, version.version)
+            for version in data[1:]
+            for owner in (data_owner, record_owner)
+        ),
         CATALOG_OWNER,
     ]
-    data = _readable(store, found, DataVersion, dataset=row.dataset, version=row.data_version)
     runs = _readable(store, found, Run, run_id=row.run_id)
     files = [
         _stat_of(file) for owner in owners for file in _readable(store, found, File, owner=owner)
@@ -283,7 +296,7 @@ def _objects_of_all(
     objects = [file for run in runs for file in _objects_of_run(run)]
     for version in data:
         name = f"the files of {version.dataset}@{version.version}"
-        objects += attempt(found.problems, name, partial(_objects, store, version))
+        objects += attempt(found.problems, name, partial(_objects_of_data, store, version))
     return objects
 
 
@@ -291,7 +304,7 @@ def _folder(data: DataVersion) -> str:
     return version_folder(data.dataset, data.version)
 
 
-def _objects(store: Store, data: DataVersion) -> list[FileStat]:
+def _objects_of_data(store: Store, data: DataVersion) -> list[FileStat]:
     """Return the files of a data version.
 
     There are none if the manifest cannot be read, which its checksum reports.
@@ -302,14 +315,28 @@ def _objects(store: Store, data: DataVersion) -> list[FileStat]:
     # files kept by reference are not objects; 'mlops dataset verify' checks them
     stored = manifest[manifest["href"].isna()]
     rows = zip(stored["sha256"], stored["size"], strict=True)
-    return [FileStat(object_key(sha256), sha256, int(size)) for sha256, size in rows]
+    files = [FileStat(object_key(sha256), sha256, int(size)) for sha256, size in rows]
+    return files + _objects([_code(store, data).get("diff")])
+
+
+def _code(store: Store, data: DataVersion) -> dict[str, str]:
+    """Return the code that made a data version; nothing where its files have landed."""
+    content = published_content(store, f"{_folder(data)}/version.json")
+    if content is None:
+        return {}
+    processing = VersionDocument.model_validate_json(content).processing
+    return {} if processing is None else processing.code
 
 
 def _objects_of_run(run: Run) -> list[FileStat]:
     """Return the objects of a run: its list of packages, and the patch of uncommitted code."""
     code = run.code if isinstance(run.code, dict) else {}
-    found = [sha256 for sha256 in (run.environment, code.get("diff")) if sha256]
-    return [FileStat(object_key(str(sha256)), str(sha256), -1) for sha256 in found]
+    return _objects([run.environment, code.get("diff")])
+
+
+def _objects(checksums: Iterable[str | None]) -> list[FileStat]:
+    """Return the objects of checksums, those that there are."""
+    return [FileStat(object_key(str(sha256)), str(sha256), -1) for sha256 in checksums if sha256]
 
 
 def _manifest(store: Store, data: DataVersion) -> pd.DataFrame | None:
@@ -341,6 +368,9 @@ def _data_problems(store: Store, data: DataVersion) -> Iterator[str]:
             "restore the registry or the manifest from a backup"
         )
     yield from row_problems(data, document, manifest, samples)
+    if document.processing is not None:
+        name = f"{data.dataset}@{data.version}"
+        yield from input_problems(store.registry, name, document.processing)
 
 
 def _cache_problems(store: Store, data: DataVersion) -> list[str]:

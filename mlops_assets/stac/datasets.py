@@ -62,8 +62,9 @@ def write_dataset_record(
             *registry.files(data_owner(committed.row.dataset, committed.row.version)),
             described,
         ]
-        collection = _collection(committed, key, [file.path for file in files], published)
-        collection |= _quality(workspace, registry, committed)
+        inputs = _derived_from(writer, committed, key)
+        collection = _collection(committed, key, [file.path for file in files], published, inputs)
+        collection |= _quality(workspace, registry, committed) | _processing(committed)
         writer.write(key, collection, owner)
         recorded = [
             (other, record_owner(row.dataset, row.version))
@@ -93,7 +94,11 @@ def _write_parent(writer: CatalogWriter, committed: CommittedDataset, versions: 
 
 
 def _collection(
-    committed: CommittedDataset, key: str, items: list[str], published: list[FileStat]
+    committed: CommittedDataset,
+    key: str,
+    items: list[str],
+    published: list[FileStat],
+    inputs: list[dict[str, object]],
 ) -> dict[str, object]:
     specification, row = committed.specification, committed.row
     collection = pystac.Collection(
@@ -135,6 +140,7 @@ def _collection(
         link("root", key, CATALOG_ROOT),
         link("parent", key, parent),
         *(link("item", key, item) for item in items),
+        *inputs,
     ]
     if specification.doi:
         links.append({"rel": "cite-as", "href": f"https://doi.org/{specification.doi}"})
@@ -153,6 +159,22 @@ def _quality(
         return {}
     failed = [check.name for check in written_checks(report) if not check.passed]
     return {"mlops:quality": {"failed": failed, "thresholds": report.thresholds}}
+
+
+def _processing(committed: CommittedDataset) -> dict[str, object]:
+    """Return how the data version was made from others; nothing where its files have landed."""
+    processing = committed.document.processing
+    return {} if processing is None else {"mlops:processing": processing.model_dump(mode="json")}
+
+
+def _derived_from(
+    writer: CatalogWriter, committed: CommittedDataset, key: str
+) -> list[dict[str, object]]:
+    """Return links to the records of the inputs, of those that are recorded."""
+    processing = committed.document.processing
+    inputs = processing.inputs if processing is not None else []
+    keys = [dataset_collection_key(given.dataset, given.version) for given in inputs]
+    return [link("derived_from", key, other) for other in keys if writer.has(other)]
 
 
 def _assets(

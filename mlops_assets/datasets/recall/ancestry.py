@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 
-from mlops_assets.datasets.versions.documents import published_documents
-from mlops_assets.datasets.versions.version_document import Processing
+from mlops_assets.datasets.versions.version_document import Processing, VersionDocument
+from mlops_assets.errors import IntegrityError, StorageError
+from mlops_assets.paths import version_folder
 from mlops_assets.registry import DataVersion, Registry
+from mlops_assets.registry.files.verified_read import read_published
 from mlops_assets.storage import Workspace
 
 
@@ -14,10 +17,12 @@ def processing_of(workspace: Workspace, registry: Registry, row: DataVersion) ->
     """Return how a data version was made from others; None if its files have landed.
 
     Raises:
-        IntegrityError: its documents are not as they were published.
-        StorageError: they cannot be read.
+        IntegrityError: its document is not as it was published.
+        StorageError: it cannot be read.
     """
-    return published_documents(workspace, registry, row)[0].processing
+    key = f"{version_folder(row.dataset, row.version)}/version.json"
+    content = read_published(workspace, registry, key)
+    return VersionDocument.model_validate_json(content).processing
 
 
 def processed_versions(
@@ -41,6 +46,34 @@ def processed_versions(
         given = processing.inputs if processing is not None else []
         found |= {entry.version for entry in given if entry.dataset == first}
     return found
+
+
+def ancestors(workspace: Workspace, registry: Registry, row: DataVersion) -> list[DataVersion]:
+    """Return the data versions that one was made from, and what those were made from, each once.
+
+    Those that the registry does not have are left out, as `input_problems` reports them, and so is
+    what a damaged document states, as its checksum reports that.
+
+    Args:
+        workspace: has the documents.
+        registry: has the versions.
+        row: the data version.
+    """
+    found = [row]
+    # the list grows: breadth first
+    for version in found:
+        processing = None
+        with suppress(IntegrityError, StorageError):
+            processing = processing_of(workspace, registry, version)
+        for given in processing.inputs if processing is not None else ():
+            known = {(other.dataset, other.version) for other in found}
+            rows = registry.data_versions(given.dataset)
+            found += [
+                other
+                for other in rows
+                if other.version == given.version and (other.dataset, other.version) not in known
+            ]
+    return found[1:]
 
 
 def input_problems(registry: Registry, subject: str, processing: Processing) -> Iterator[str]:

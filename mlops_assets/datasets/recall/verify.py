@@ -8,11 +8,12 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import pandas as pd
 
+from mlops_assets.datasets.recall.ancestry import ancestors, input_problems
 from mlops_assets.datasets.recall.objects import StoredBytes, StoredFile, in_parallel, stored_files
 from mlops_assets.datasets.specification.dataset import SPLITS
 from mlops_assets.datasets.versions.committed_dataset import CommittedDataset
@@ -25,7 +26,7 @@ from mlops_assets.paths import data_owner, record_owner
 from mlops_assets.registry import DataVersion, Registry
 from mlops_assets.registry.files.verified_read import stat_published
 from mlops_assets.registry.log.chain import kept
-from mlops_assets.registry.log.replay import UNREADABLE, guarded, same
+from mlops_assets.registry.log.replay import UNREADABLE, attempt, guarded, same
 from mlops_assets.registry.log.verify import verify_log
 from mlops_assets.storage import Workspace
 
@@ -71,8 +72,8 @@ class DataVerification:
 def verify(workspace: Workspace, registry: Registry, reference: Reference) -> DataVerification:
     """Read the documents, records, files and cache of a data version again.
 
-    Files that are kept by reference are read, too. The registry's log is replayed, and compared
-    with all its tables and with its mirror.
+    Files that are kept by reference are read, too, and so are the data versions that it was made
+    from. The registry's log is replayed, and compared with all its tables and with its mirror.
 
     Args:
         workspace: where the bytes are.
@@ -86,14 +87,37 @@ def verify(workspace: Workspace, registry: Registry, reference: Reference) -> Da
     damages = [Damage("registry", "registry", problem) for problem in log.problems]
     try:
         row = registry.data_version(reference)
-        documents = registry.files(
-            data_owner(row.dataset, row.version), record_owner(row.dataset, row.version)
-        )
     except (NotFound, StorageError, *UNREADABLE):
         if log.problems:
             return DataVerification(str(reference), 0, 0, 0, damages)
         raise
     name = f"{row.dataset}@{row.version}"
+    problems: list[str] = []
+    inputs = attempt(
+        problems, f"what {name} was made from", lambda: ancestors(workspace, registry, row)
+    )
+    damages += [Damage(name, "registry", problem) for problem in problems]
+    read = _read_version(workspace, registry, row)
+    for version in inputs:
+        of_input = _read_version(workspace, registry, version)
+        read.documents += of_input.documents
+        read.files += of_input.files
+        read.size += of_input.size
+        read.damages += [
+            replace(damage, path=f"{of_input.reference}: {damage.path}")
+            for damage in of_input.damages
+        ]
+    read.damages[:0] = damages
+    return read
+
+
+def _read_version(workspace: Workspace, registry: Registry, row: DataVersion) -> DataVerification:
+    """Read the documents, records, files and cache of one data version again."""
+    name = f"{row.dataset}@{row.version}"
+    damages: list[Damage] = []
+    documents = registry.files(
+        data_owner(row.dataset, row.version), record_owner(row.dataset, row.version)
+    )
     size = 0
     for published in documents:
         try:
@@ -134,6 +158,9 @@ def _content_problems(
     read.size += size
     read.damages += damages + _digest_damages(committed, row) + cache_damages(committed)
     yield from row_problems(row, committed.document, committed.manifest, committed.samples)
+    processing = committed.document.processing
+    if processing is not None:
+        yield from input_problems(registry, read.reference, processing)
 
 
 def row_problems(
