@@ -14,7 +14,11 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from mlops_assets.components.naming import check_results
-from mlops_assets.components.presentation import figure_markdown, file_metadata
+from mlops_assets.components.presentation import (
+    figure_markdown,
+    file_metadata,
+    logged_markdown,
+)
 from mlops_assets.datasets.quality import Check
 from mlops_assets.errors import ParityError
 from mlops_assets.names import Reference
@@ -108,6 +112,9 @@ def trained_result(store: Store, specification: ModelSpecification, row: ModelVe
         **run.metrics,
         **file_metadata(store.workspace, native),
     }
+    if run.metrics:
+        logged = logged_markdown(run.metrics, store.registry.ranges(run.run_id))
+        metadata["logged_metrics"] = dg.MetadataValue.md(logged)
     curves = f"{model_folder(row.model, row.version)}/figures/learning_curves.png"
     if any(file.path == curves for file in files):
         drawn = read_published(store.workspace, store.registry, curves)

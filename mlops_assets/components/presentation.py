@@ -87,6 +87,21 @@ def counts_markdown(counts: pd.DataFrame) -> str:
     )
 
 
+def logged_markdown(last: Mapping[str, Any], ranges: Mapping[str, tuple[int, float, float]]) -> str:
+    """Return the metrics of a run as a Markdown table.
+
+    Args:
+        last: metric → the run's own value.
+        ranges: metric → number of logged values, smallest and largest one.
+    """
+    rows = []
+    for name, value in last.items():
+        count, *ends = ranges.get(name, (0,))
+        cells = [f"{end:.4g}" for end in ends] or ["", ""]
+        rows.append([plain(name), f"{float(value):.4g}", *cells, str(count)])
+    return table(["metric", "last", "smallest", "largest", "logged"], rows)
+
+
 def sweep_markdown(trials: Sequence[Mapping[str, Any]]) -> str:
     """Return the trials of a sweep, as their documents give them, as a Markdown table."""
     names = list(trials[0]["parameters"]) if trials else []

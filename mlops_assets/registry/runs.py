@@ -235,6 +235,26 @@ class Runs(RegistrySession):
                 found.setdefault(name, []).append((step, value))
         return found
 
+    def ranges(self, run_id: str) -> dict[str, tuple[int, float, float]]:
+        """Return how often each metric of a run was logged, with its range; no point is loaded.
+
+        Args:
+            run_id: the run.
+
+        Returns:
+            Name → (number of values, smallest, largest), by name.
+        """
+        table = Point.__table__.c
+        found = (func.count(), func.min(table.value), func.max(table.value))
+        query = (
+            select(table.name, *found)
+            .where(table.run_id == run_id)
+            .group_by(table.name)
+            .order_by(table.name)
+        )
+        with self.reading() as session:
+            return {name: (count, low, high) for name, count, low, high in session.execute(query)}
+
     def next_seq(self, run_id: str) -> int:
         """Return the number of the next point of a run.
 

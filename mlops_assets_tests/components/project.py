@@ -56,6 +56,15 @@ def hanging_job() -> dg.JobDefinition:
     )
 
 
+def chatty_job() -> dg.JobDefinition:
+    """A lifecycle whose trainer prints and logs in every epoch; the first waits for `./go`."""
+    params = {"epochs": 3, "waits_for": "go", "megabytes": 100}
+    trainer = "mlops_assets_tests.training.process.supervised:chatty"
+    return definitions(trainer=trainer, params=params, gates=[]).resolve_job_def(
+        "crop_forest_lifecycle"
+    )
+
+
 def lifecycle_job() -> dg.JobDefinition:
     """The lifecycle job, so that it can be re-executed from failure."""
     return definitions().resolve_job_def("crop_forest_lifecycle")

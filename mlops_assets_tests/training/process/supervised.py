@@ -123,3 +123,25 @@ def together(data: TrainingData, params: Conduct, run: TrainingRun) -> nn.Module
     print(f"rank {run.rank}", file=sys.stderr, flush=True)  # one write: two processes share the log
     torch.manual_seed(0)
     return Net(data.sample_shape[0], len(data.class_names)).eval()
+
+
+class Epochs(BaseModel):
+    """The length of `chatty`, the file that each epoch waits for, and its output at the end."""
+
+    epochs: int = 3
+    waits_for: str | None = None
+    megabytes: int = 0
+
+
+def chatty(data: TrainingData, params: Epochs, run: TrainingRun) -> nn.Module:
+    """Print in every epoch, also in a child process; and what is no text."""
+    for epoch in range(params.epochs):
+        print(f"epoch {epoch} begins")
+        print("\x1b[2Jto stderr", file=sys.stderr)
+        subprocess.run(["echo", "of a child"], check=True)
+        run.log({"loss": 1 / (epoch + 1), "accuracy": epoch / 10}, step=epoch)
+        while params.waits_for and not Path(params.waits_for).exists():
+            time.sleep(0.05)
+    os.write(1, b"\xff\xfe" + b"x" * (params.megabytes << 20) + b"no end")
+    torch.manual_seed(0)
+    return Net(data.sample_shape[0], len(data.class_names)).eval()
