@@ -8,11 +8,21 @@ from typing import TYPE_CHECKING, Any, Self
 import dagster as dg
 from pydantic import BaseModel, ValidationInfo, field_validator
 
-from mlops_assets.components.naming import DECLARATION, add_data_versions, data_versions
-from mlops_assets.components.run_config import kubernetes_tags, parameters_type
+from mlops_assets.components.graph.code_references import code_reference
+from mlops_assets.components.graph.kinds import workspace_kinds
+from mlops_assets.components.graph.labels import Labels, declared
+from mlops_assets.components.graph.retries import retried
+from mlops_assets.components.naming import (
+    DATASET,
+    DECLARATION,
+    ONE_RUN_A_VERSION,
+    add_data_versions,
+    data_versions,
+    tag_run,
+)
+from mlops_assets.components.run_config import kubernetes_tags, parameters_type, pool_of
 from mlops_assets.components.scaffolding import ProcessedDatasetScaffolder
 from mlops_assets.components.sensors.new_input import new_input_sensor
-from mlops_assets.components.trained_model import GPU_POOL
 from mlops_assets.components.training_dataset import TrainingDataset
 from mlops_assets.errors import ProcessingError
 from mlops_assets.processing.function import load_processing
@@ -26,7 +36,7 @@ if TYPE_CHECKING:
     from mlops_assets.datasets.versions.version_document import Processing
 
 
-class ProcessedDatasetAttributes(ProcessedDatasetSpecification):
+class ProcessedDatasetAttributes(Labels, ProcessedDatasetSpecification):
     """A processed dataset as declared, checked against its function too."""
 
     @field_validator("function")
@@ -56,8 +66,10 @@ class ProcessedDataset(TrainingDataset):
 
     specification: ProcessedDatasetSpecification
 
-    def __init__(self, specification: ProcessedDatasetSpecification) -> None:
-        super().__init__(specification)
+    def __init__(
+        self, specification: ProcessedDatasetSpecification, labels: Labels | None = None
+    ) -> None:
+        super().__init__(specification, labels)
 
     @classmethod
     def get_model_cls(cls) -> type[BaseModel]:
@@ -67,23 +79,24 @@ class ProcessedDataset(TrainingDataset):
     @classmethod
     def load(cls, attributes: BaseModel | None, context: dg.ComponentLoadContext) -> Self:
         """Make the component from checked attributes."""
-        return cls(ProcessedDatasetAttributes.model_validate(attributes))
+        checked = ProcessedDatasetAttributes.model_validate(attributes)
+        return cls(declared(checked, ProcessedDatasetSpecification), checked)
 
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
-        """Return the dataset's assets, checks, job and sensor."""
+        """Return the dataset's assets, checks, jobs and sensors."""
         specification = self.specification
         processed = self._processed()
         job = dg.define_asset_job(
             f"{specification.name}_processing",
             selection=[processed],
             description=f"Makes {specification.name} of one version of {specification.inputs[0]}.",
+            tags={DATASET: specification.name},
+            owners=self.labels.owners,
         )
-        return dg.Definitions(
-            assets=[processed, self._training_data(), self._record()],
-            jobs=[job],
-            sensors=(
-                [new_input_sensor(specification, job.name)] if specification.auto_process else []
-            ),
+        sensors = [new_input_sensor(specification, job.name)] if specification.auto_process else []
+        return dg.Definitions.merge(
+            self._assessment(),
+            dg.Definitions(assets=self.labels.labelled([processed]), jobs=[job], sensors=sensors),
         )
 
     def _committed_by(self) -> dg.AssetDep:
@@ -122,12 +135,17 @@ class ProcessedDataset(TrainingDataset):
             ),
             deps=self._inputs(),
             partitions_def=data_versions(specification.input_references[0].name),
+            backfill_policy=ONE_RUN_A_VERSION,
             code_version=source_digest(function.file.parent)[:12],
             op_tags=kubernetes_tags(specification.compute),
-            pool=GPU_POOL if specification.compute.gpus else None,
-            kinds={"python"},
-            metadata={DECLARATION: dg.MetadataValue.json(specification.model_dump(mode="json"))},
+            pool=pool_of(specification.compute),
+            kinds={"python", *workspace_kinds()},
+            metadata={
+                DECLARATION: dg.MetadataValue.json(specification.model_dump(mode="json")),
+                **code_reference(function, "function"),
+            },
         )
+        @retried
         def processed(
             context: dg.AssetExecutionContext, config: config_type, store: StoreResource
         ) -> dg.MaterializeResult:  # type: ignore[type-arg]
@@ -135,6 +153,7 @@ class ProcessedDataset(TrainingDataset):
             from mlops_assets.processing.produce import ProcessingJob, produce
 
             opened = store.open()
+            tag_run(context, opened.user, {DATASET: specification.name})
             job = ProcessingJob(specification, context.partition_key, config.model_dump())
             committed = produce(opened, job)
             add_data_versions(context.instance, opened.registry, specification.name)

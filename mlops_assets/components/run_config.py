@@ -47,13 +47,13 @@ def parameters_type(
     permissive = function.params_type.model_config.get("extra") == "allow"
     declared = function.params_type.model_fields
     fields: dict[str, Any] = {}
-    for name, value in values.items():
-        if name in declared:
-            described = Field(default=value, description=declared[name].description)
-            fields[name] = (_launchpad_type(declared[name].annotation), described)
+    for field, value in values.items():
+        if field in declared:
+            described = Field(default=value, description=declared[field].description)
+            fields[field] = (_launchpad_type(declared[field].annotation), described)
         else:
             # null is a value too
-            fields[name] = (Any, Field(default=value))
+            fields[field] = (Any, Field(default=value))
     fields |= further
     base = dg.PermissiveConfig if permissive else dg.Config
     config: type[dg.Config] = create_model(f"{name}_config", __base__=base, **fields)

@@ -14,7 +14,7 @@ import dagster as dg
 from pydantic import BaseModel, Field, ValidationInfo, field_validator
 
 from mlops_assets.components.graph.checks import version_check
-from mlops_assets.components.graph.code_references import trainer_reference
+from mlops_assets.components.graph.code_references import code_reference
 from mlops_assets.components.graph.kinds import (
     framework_kind,
     registry_kinds,
@@ -220,7 +220,7 @@ class TrainedModel(dg.Component):
             kinds=self.labels.kinds_or({framework_kind(trainer), *workspace_kinds()}),
             metadata={
                 DECLARATION: dg.MetadataValue.json(specification.model_dump(mode="json")),
-                **trainer_reference(trainer),
+                **code_reference(trainer, "trainer"),
             },
         )
         @retried

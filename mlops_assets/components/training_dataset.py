@@ -102,28 +102,35 @@ class TrainingDataset(dg.Component):
         """Return the dataset's assets, checks, jobs and sensors."""
         name = self.specification.name
         landing = self._landing()
-        assessed = [self._training_data(), self._record()]
-        commit = dg.define_asset_job(
+        job = dg.define_asset_job(
             f"{name}_landing",
             selection=[landing],
             tags={DATASET: name},
             owners=self.labels.owners,
         )
-        assessment = dg.define_asset_job(
+        landed = dg.Definitions(
+            assets=self.labels.labelled([source_asset(self.specification), landing]),
+            jobs=[job],
+            sensors=[new_data_sensor(self.specification, job.name)],
+            resources=queue_resources(self.specification),
+        )
+        return dg.Definitions.merge(landed, self._assessment())
+
+    def _assessment(self) -> dg.Definitions:
+        """Return what is made of each data version: report and record, by job and sensor."""
+        name = self.specification.name
+        assets = [self._training_data(), self._record()]
+        job = dg.define_asset_job(
             f"{name}_assessment",
-            selection=assessed,
+            selection=assets,
             description=f"Assesses and records one version of {name}.",
             tags={DATASET: name},
             owners=self.labels.owners,
         )
         return dg.Definitions(
-            assets=self.labels.labelled([source_asset(self.specification), landing, *assessed]),
-            jobs=[commit, assessment],
-            sensors=[
-                new_data_sensor(self.specification, commit.name),
-                assessment_sensor(self.specification, assessment.name),
-            ],
-            resources=queue_resources(self.specification),
+            assets=self.labels.labelled(assets),
+            jobs=[job],
+            sensors=[assessment_sensor(self.specification, job.name)],
         )
 
     def _landing(self) -> dg.AssetsDefinition:

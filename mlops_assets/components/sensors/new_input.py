@@ -1,10 +1,11 @@
 """The sensor `new_input`, which makes a dataset of each new version of the one it is made from."""
 
-import json
+from __future__ import annotations
 
 import dagster as dg
 
 from mlops_assets.components.naming import add_data_versions, data_versions
+from mlops_assets.components.sensors.version_requests import VersionTarget, request_versions
 from mlops_assets.processing.specification import ProcessedDatasetSpecification
 from resources import StoreResource
 
@@ -12,16 +13,27 @@ from resources import StoreResource
 def new_input_sensor(specification: ProcessedDatasetSpecification, job: str) -> dg.SensorDefinition:
     """Return the sensor of one dataset with `auto_process: true`.
 
-    Its cursor is the list of input versions it has requested that no version is made of yet.
-
-    Input versions that were processed by hand are not requested.
+    Input versions that were processed by hand are not requested. A run that failed is in the reason
+    of every tick until the version is processed; it is never requested again.
     """
     first = specification.input_references[0].name
+    asset = dg.AssetKey([specification.name, "processed"])
+    target = VersionTarget(
+        dataset=first,
+        asset=asset,
+        run_key=f"{specification.name}/",
+        sensor="new_input",
+        advice=(
+            "correct the cause, then re-execute the run or run 'mlops dataset commit"
+            f" {specification.name} --input VERSION'"
+        ),
+    )
 
     @dg.sensor(
         name=f"{specification.name}_new_input",
         job_name=job,
         minimum_interval_seconds=specification.sensor.interval_seconds,
+        # as `auto_process: true` says
         default_status=dg.DefaultSensorStatus.RUNNING,
         description=f"Makes {specification.name} of every new version of {first}.",
     )
@@ -33,24 +45,13 @@ def new_input_sensor(specification: ProcessedDatasetSpecification, job: str) -> 
         for dataset in (first, specification.name):
             add_data_versions(context.instance, opened.registry, dataset)
         versions = context.instance.get_dynamic_partitions(data_versions(first).name or "")
-        asked = set(json.loads(context.cursor) if context.cursor else [])
-        new = [version for version in versions if version not in asked]
-        if not new:
-            return dg.SensorResult(skip_reason=f"no new version of {first}")
-        # documents are read only where a version has not been met
-        made = processed_versions(opened.workspace, opened.registry, specification.name, first)
-        context.update_cursor(json.dumps(versions))
-        requests = [
-            dg.RunRequest(
-                run_key=f"{specification.name}/{first}@{version}",
-                partition_key=version,
-                tags={"mlops/sensor": "new_input"},
-            )
-            for version in new
-            if version not in made
-        ]
-        if not requests:
-            return dg.SensorResult(skip_reason=f"every version of {first} has been processed")
-        return dg.SensorResult(requests)
+        done = context.instance.get_materialized_partitions(asset)
+        # documents are read only where Dagster does not know that all are processed
+        by_hand = (
+            processed_versions(opened.workspace, opened.registry, specification.name, first)
+            if set(versions) - done
+            else set()
+        )
+        return request_versions(context, target, versions, dict.fromkeys(by_hand))
 
     return new_input
