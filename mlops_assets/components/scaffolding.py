@@ -6,7 +6,7 @@ from typing import TypeVar
 import dagster as dg
 from pydantic import BaseModel, Field
 
-from mlops_assets.components.examples import ExampleName, example
+from mlops_assets.components.examples import PROCESSED, ExampleName, example
 
 ParamsT = TypeVar("ParamsT", bound=BaseModel)
 
@@ -39,17 +39,12 @@ class TrainingDatasetScaffolder(dg.Scaffolder[DatasetScaffoldParams]):
 
 
 class ProcessedDatasetScaffolder(dg.Scaffolder[BaseModel]):
-    """Writes a table dataset called like its folder; name its input and the function."""
+    """Writes the example of data made from data as a dataset called like its folder."""
 
     def scaffold(self, request: dg.ScaffoldRequest[BaseModel]) -> None:
         """Write `defs.yaml`."""
-        attributes = {
-            "name": request.target_path.name,
-            "inputs": ["DATASET"],
-            "function": "PACKAGE.MODULE:FUNCTION",
-            "source": {"layout": "table", "table": {"label": "label"}},
-        }
-        dg.scaffold_component(request, attributes)
+        text = example(PROCESSED, "ProcessedDataset")
+        _write(request, text, {"name": request.target_path.name})
 
 
 class TrainedModelScaffolder(dg.Scaffolder[ModelScaffoldParams]):

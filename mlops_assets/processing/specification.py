@@ -17,7 +17,7 @@ from mlops_assets.text.json_values import JsonObject
 
 
 class OutputSource(Source):
-    """How the files are read that the function writes."""
+    """The layout of files that a function writes, and how they are read."""
 
     url: str = Field(
         default="", description="Not given: what the function writes to its output is read."

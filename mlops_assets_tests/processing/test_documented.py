@@ -12,6 +12,7 @@ import pytest
 import rasterio
 
 from mlops_assets.cli import main
+from mlops_assets.components.examples import PROCESSED, example
 from mlops_assets.datasets.versions.committed_dataset import CommittedDataset
 from mlops_assets.names import Reference
 from mlops_assets.settings import Settings
@@ -46,6 +47,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.chdir(root)
     monkeypatch.syspath_prepend(str(root))
     (code,), (declaration,) = blocks("python"), blocks("yaml")
+    assert declaration.split("\n", 1)[1] == example(PROCESSED, "ProcessedDataset").split("\n", 1)[1]
     (root / "my_project" / "processing.py").write_text(code)
     for name, text in (("field_scenes", SCENES), ("monthly_composites", declaration)):
         folder = root / "my_project" / "defs" / name

@@ -1,27 +1,35 @@
-"""Example declarations, a file for each layout: a dataset and a model of it.
+"""Example declarations, a file for each layout and one for data that is made from data.
 
 The docs, the docs tab of Dagster's UI and `dg scaffold defs` show these files.
 """
 
+from collections.abc import Iterator
 from importlib.resources import files
 from typing import Literal, get_args
 
+# the layouts: a dataset and a model of it
 ExampleName = Literal["table", "image_folder", "scenes_rasters", "scenes_polygons", "stac"]
+PROCESSED = "processed"
 _SEPARATOR = "---\n"
 
 
-def example(name: ExampleName, component: str) -> str:
+def example(name: str, component: str) -> str:
     """Return the document of an example that declares a component.
 
     Args:
-        name: the layout.
+        name: the layout, or `processed`.
         component: name of the component, such as `TrainingDataset`.
     """
-    text = files(__name__).joinpath(f"{name}.yaml").read_text(encoding="utf-8")
-    kind = f"type: mlops_assets.components.{component}\n"
-    return next(document for document in text.split(_SEPARATOR) if kind in document)
+    return next(_documents(name, component))
 
 
 def examples(component: str) -> str:
     """Return the documents of all examples that declare a component, as one YAML text."""
-    return _SEPARATOR.join(example(name, component) for name in get_args(ExampleName))
+    names = (*get_args(ExampleName), PROCESSED)
+    return _SEPARATOR.join(text for name in names for text in _documents(name, component))
+
+
+def _documents(name: str, component: str) -> Iterator[str]:
+    text = files(__name__).joinpath(f"{name}.yaml").read_text(encoding="utf-8")
+    kind = f"type: mlops_assets.components.{component}\n"
+    yield from (document for document in text.split(_SEPARATOR) if kind in document)
