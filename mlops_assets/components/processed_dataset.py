@@ -91,7 +91,6 @@ class ProcessedDataset(TrainingDataset):
             selection=[processed],
             description=f"Makes {specification.name} of one version of {specification.inputs[0]}.",
             tags={DATASET: specification.name},
-            owners=self.labels.owners,
         )
         sensors = [new_input_sensor(specification, job.name)] if specification.auto_process else []
         return dg.Definitions.merge(

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Self
 import dagster as dg
 from pydantic import BaseModel, Field, ValidationInfo, field_validator
 
-from mlops_assets.components.graph.checks import version_check
 from mlops_assets.components.graph.code_references import code_reference
 from mlops_assets.components.graph.kinds import (
     framework_kind,
@@ -172,7 +171,6 @@ class TrainedModel(dg.Component):
             description=(
                 f"Trains, exports, evaluates and records {name} on one version of {dataset}."
             ),
-            owners=self.labels.owners,
             tags={MODEL: name, DATASET: dataset},
         )
         sensors = (
@@ -289,12 +287,12 @@ class TrainedModel(dg.Component):
             kind="onnx",
             description="The model as ONNX, proved equal to the trained one on real samples.",
         )
-        check = version_check(
+        check = dg.AssetCheckSpec(
             "parity",
-            [self.specification.name, stage.name],
-            self.specification.dataset,
+            asset=[self.specification.name, stage.name],
             blocking=True,
             description="The ONNX model gives what the trained model gives.",
+            partitions_def=data_versions(self.specification.dataset),
         )
         return self._stage(stage, "trained_model", check)
 
@@ -317,12 +315,12 @@ class TrainedModel(dg.Component):
                 " gates pass."
             ),
         )
-        check = version_check(
+        check = dg.AssetCheckSpec(
             "gates",
-            [self.specification.name, stage.name],
-            self.specification.dataset,
+            asset=[self.specification.name, stage.name],
             blocking=True,
             description="The model version may be promoted.",
+            partitions_def=data_versions(self.specification.dataset),
         )
         return self._stage(stage, "evaluation", check)
 

@@ -8,7 +8,6 @@ from typing import Self
 import dagster as dg
 from pydantic import BaseModel, Field
 
-from mlops_assets.components.graph.checks import version_check
 from mlops_assets.components.graph.freshness import Freshness
 from mlops_assets.components.graph.kinds import layout_kind, workspace_kinds
 from mlops_assets.components.graph.labels import Labels, declared
@@ -60,7 +59,7 @@ class TrainingDatasetAttributes(Labels, DatasetSpecification):
 
     freshness: Freshness | None = Field(
         default=None,
-        description="When new data is late, as the landing's health; never if not given.",
+        description="When new data is late, which its landing shows; never if not given.",
     )
 
 
@@ -106,7 +105,6 @@ class TrainingDataset(dg.Component):
             f"{name}_landing",
             selection=[landing],
             tags={DATASET: name},
-            owners=self.labels.owners,
         )
         landed = dg.Definitions(
             assets=self.labels.labelled([source_asset(self.specification), landing]),
@@ -125,7 +123,6 @@ class TrainingDataset(dg.Component):
             selection=assets,
             description=f"Assesses and records one version of {name}.",
             tags={DATASET: name},
-            owners=self.labels.owners,
         )
         return dg.Definitions(
             assets=self.labels.labelled(assets),
@@ -200,12 +197,12 @@ class TrainingDataset(dg.Component):
             backfill_policy=ONE_RUN_A_VERSION,
             kinds=self.labels.kinds_or({layout_kind(specification.source), *workspace_kinds()}),
             check_specs=[
-                version_check(
+                dg.AssetCheckSpec(
                     name,
-                    key.path,
-                    specification.name,
+                    asset=key,
                     blocking=kind.blocking,
                     description=kind.description,
+                    partitions_def=data_versions(specification.name),
                 )
                 for name, kind in CHECKS.items()
             ],

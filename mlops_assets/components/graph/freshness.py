@@ -1,4 +1,4 @@
-"""When a landing is late, as declared; Dagster's daemon judges it and its UI shows it as health."""
+"""When a landing is late, as declared; Dagster's daemon judges it and its UI shows it."""
 
 from __future__ import annotations
 
