@@ -93,9 +93,12 @@ def assess_version(project: Project, dataset: str, version: str) -> Assessment:
         NotFound: the project does not declare the dataset.
         StepFailure: something other than a check failed.
     """
+    import dagster as dg
+
     from mlops_assets.components.project.launch import CheckFailure, evaluated_checks
 
     reference = f"{dataset}@{version}"
+    project.require(dg.AssetKey([dataset, "training_data"]))
     project.sync(dataset)
     with interruptible(
         lambda: (
@@ -103,7 +106,7 @@ def assess_version(project: Project, dataset: str, version: str) -> Assessment:
         )
     ):
         try:
-            result = project.launch(f"{dataset}/training_data,{dataset}/record", version)
+            result = project.launch(f"{dataset}_assessment", version)
         except CheckFailure as failure:
             return Assessment(reference, failure.checks, [])
     return Assessment(reference, evaluated_checks(result), record_changes(result, dataset))
