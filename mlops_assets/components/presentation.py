@@ -78,11 +78,16 @@ def figures_metadata(figures: Mapping[str, bytes]) -> dict[str, dg.MarkdownMetad
     }
 
 
-def counts_markdown(counts: pd.DataFrame) -> str:
-    """Return sample counts by class and split as a Markdown table."""
+def counts_markdown(counts: pd.DataFrame, of: str) -> str:
+    """Return counts by class and split as a Markdown table.
+
+    Args:
+        counts: one row a class, one column a split.
+        of: what is counted: `samples`, or `labelled pixels` of windows.
+    """
     rows = zip(counts.index, counts.to_numpy(), strict=True)
     return table(
-        ["class", *map(plain, counts.columns)],
+        [f"class ({of})", *map(plain, counts.columns)],
         ([plain(name), *map(str, row)] for name, row in rows),
     )
 

@@ -232,7 +232,9 @@ class TrainingDataset(dg.Component):
                     "digest": committed.row.digest,
                     **schema_metadata(columns(described), committed.row.samples),
                     **{f"{split}_samples": count for split, count in committed.row.counts.items()},
-                    "class_counts": dg.MetadataValue.md(counts_markdown(quality.counts)),
+                    "class_counts": dg.MetadataValue.md(
+                        counts_markdown(quality.counts, committed.document.input.counted)
+                    ),
                     **figures_metadata(quality.figures),
                     "notes": dg.MetadataValue.json(committed.document.notes),
                     **file_metadata(opened.workspace, quality.files),

@@ -38,7 +38,9 @@ def test_figures_and_counts_show_in_the_metadata(
     assert result.success
     (event,) = result.asset_materializations_for_node("fields__training_data")
     metadata = {name: value.value for name, value in event.metadata.items()}
-    assert str(metadata["class_counts"]).startswith("| class | train | validation | test |")
+    assert str(metadata["class_counts"]).startswith(
+        "| class (samples) | train | validation | test |"
+    )
     for name in ("class_counts_figure", "band_histograms_figure"):
         before, _, data = str(metadata[name]).partition("base64,")
         assert before.startswith(

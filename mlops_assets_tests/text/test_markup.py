@@ -62,7 +62,7 @@ def test_text_is_rendered_literally(text: str) -> None:
 
 
 def test_names_of_classes_stay_in_their_cell() -> None:
-    table = counts_markdown(pd.DataFrame({"train": [1]}, index=["<script>a</script>|x"]))
+    table = counts_markdown(pd.DataFrame({"train": [1]}, index=["<script>a</script>|x"]), "samples")
     tags, content = rendered(table)
     assert tags <= ALLOWED and content.endswith("<script>a</script>|x1")
 

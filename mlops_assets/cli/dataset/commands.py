@@ -21,6 +21,7 @@ from mlops_assets.settings import Settings
 if TYPE_CHECKING:
     from mlops_assets.components.project.launch import Project
     from mlops_assets.datasets.quality import Check
+    from mlops_assets.datasets.quality.checks import Report
     from mlops_assets.datasets.versions.summary import Summary
     from mlops_assets.processing.specification import ProcessedDatasetSpecification
     from mlops_assets.registry import DataVersion
@@ -177,20 +178,25 @@ def show_version(
 
     It prints the content, its extent in space and time, and its source.
     """
+    from mlops_assets.datasets.quality.published import published_report
     from mlops_assets.datasets.versions.summary import LEFT_OUT, Summary
 
     store = open_store()
     found = Summary.open(store.workspace, store.registry, Reference.parse(reference))
     row = found.row
-    classes = [entry.model_dump() for entry in found.facts.classes]
+    report = published_report(store.workspace, store.registry, row)
+    classes = _classes(found, report)
+    counted = found.document.input.counted
     content = contents(store, found)
     shown = describe(row, store.registry.tags(row.dataset)) | content
-    checks = _checks(store, found)
+    checks = None if report is None else _checks(found, report)
     if as_json:
         shown["checks"] = None if checks is None else [assess.described(check) for check in checks]
         stored = [file.path for file in store.registry.files(data_owner(row.dataset, row.version))]
         show_one(
-            shown | {"classes": classes, "specification": row.specification, "stored": stored},
+            shown
+            | {"classes": classes, "classes_counted_in": counted}
+            | {"specification": row.specification, "stored": stored},
             as_json,
         )
         return
@@ -200,6 +206,7 @@ def show_version(
     shown |= {"size": f"{row.size:,} bytes", "features": _named(content["features"])}
     show_one({name: value for name, value in shown.items() if value not in (None, [])}, as_json)
     if classes:
+        console.print(f"\n{counted} of each class:")
         show(classes, False, ["name", "value", *SplitName, LEFT_OUT], "")
     if checks is None:
         console.print(f"not assessed; run 'mlops dataset assess {row.dataset}@{row.version}'")
@@ -232,16 +239,26 @@ app.command("recall")(recall.recall)
 app.command("verify")(recall.verify)
 
 
-def _checks(store: Store, found: Summary) -> list[Check] | None:
-    """Return the checks of a data version by the current thresholds; None if not assessed."""
+def _classes(found: Summary, report: Report | None) -> list[dict[str, Any]]:
+    """Return the classes of a data version with their counts.
+
+    Those of windows that an earlier release committed are in their quality report, if anywhere.
+    """
+    classes = [entry.model_dump() for entry in found.facts.classes]
+    counts = ((report and report.model_extra) or {}).get("class_counts", {}).get("classes", {})
+    return [
+        entry | counts.get(entry["name"], {}) if entry["train"] is None else entry
+        for entry in classes
+    ]
+
+
+def _checks(found: Summary, report: Report) -> list[Check]:
+    """Return the checks of a data version by the current thresholds."""
     from pydantic import ValidationError
 
-    from mlops_assets.datasets.quality.published import checks_of, published_report
+    from mlops_assets.datasets.quality.published import checks_of
     from mlops_assets.datasets.specification.dataset import QualityThresholds
 
-    report = published_report(store.workspace, store.registry, found.row)
-    if report is None:
-        return None
     thresholds = None
     for declaration in declared("TrainingDataset", "ProcessedDataset"):
         if declaration.name == found.row.dataset:

@@ -7,12 +7,13 @@ publication. A crash before that leaves at most objects that the next commit fin
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from mlops_assets.datasets.commit.ingest import known_files, store_files
 from mlops_assets.datasets.commit.reread import require_same_from_stored
@@ -20,7 +21,7 @@ from mlops_assets.datasets.io.git_lfs import pointer_problem
 from mlops_assets.datasets.quality.findings.balance import (
     absent_classes,
     absent_text,
-    sample_counts,
+    landed_counts,
 )
 from mlops_assets.datasets.readers import LAYOUTS
 from mlops_assets.datasets.sources import LandedFile, Landing, open_landing
@@ -30,6 +31,7 @@ from mlops_assets.datasets.splits.assign import SEEDED, assign_splits
 from mlops_assets.datasets.versions.contents import Contents, file_rows
 from mlops_assets.datasets.versions.digest import digest_of_documents
 from mlops_assets.datasets.versions.documents import json_bytes, samples_bytes
+from mlops_assets.datasets.versions.extents import declared_interval
 from mlops_assets.datasets.versions.manifest import knows_bands, read_manifest, write_manifest
 from mlops_assets.datasets.versions.summarise import summarise
 from mlops_assets.datasets.versions.version_document import Processing, VersionDocument
@@ -149,8 +151,7 @@ def commit(
         document = document.model_copy(
             update={"digest": digest, "created_by": registry.principal.name}
         )
-        interval = specification.extent.interval if specification.extent else (None, None)
-        version = _publish(workspace, registry, document, samples, manifest, interval)
+        version = _publish(workspace, registry, document, samples, manifest, contents.pixels)
         return Commit(version, created=True, notes=notes, landed=source)
 
 
@@ -262,13 +263,11 @@ def _require_training_samples(
 def _absent(
     contents: Contents, samples: pd.DataFrame, specification: DatasetSpecification
 ) -> list[str]:
-    """Return a note on the classes that a split lacks.
-
-    The labels of windows are not among the samples; the quality report covers them.
-    """
-    if contents.classes is None or contents.input.kind == "window":
+    """Return a note on the classes that a split lacks."""
+    if contents.classes is None:
         return []
-    absent = absent_text(absent_classes(sample_counts(samples, contents.classes)))
+    counts = landed_counts(samples, contents.classes, contents.pixels)
+    absent = absent_text(absent_classes(counts))
     if not absent:
         return []
     split = specification.split
@@ -318,18 +317,20 @@ def _publish(
     draft: VersionDocument,
     samples: pd.DataFrame,
     manifest: pd.DataFrame,
-    interval: Sequence[datetime | None],
+    pixels: NDArray[np.int32] | None,
 ) -> DataVersion:
     number = max((row.number for row in registry.data_versions(draft.dataset)), default=0) + 1
     version = f"v{number}"
     created = now()
+    declared = DatasetSpecification.model_validate(draft.specification)
+    interval = declared_interval(declared) or (None, None)
     rows = write_manifest(manifest, draft.dataset, version, created, interval)
     taken = samples_bytes(samples, numbers=draft.classes is None)
     document = draft.model_copy(
         update={
             "version": version,
             "created": created.isoformat(),
-            "summary": summarise(draft, rows, taken),
+            "summary": summarise(draft, rows, taken, pixels),
         }
     )
     folder = version_folder(document.dataset, version)

@@ -28,6 +28,7 @@ from mlops_assets.datasets.quality.content.sample_values import SampleValues
 from mlops_assets.datasets.quality.content.scan import Scan, scan
 from mlops_assets.datasets.quality.content.values import band_values
 from mlops_assets.datasets.quality.findings.balance import (
+    committed_counts,
     counts_from,
     coverage_check,
     labels_check,
@@ -195,6 +196,7 @@ def _measured(
         "samples": found.statistics.samples,
         "features": committed.document.features,
         **found.statistics.document(),
+        **({"class_pixels": counts["train"].to_dict()} if kind == "window" else {}),
     }
     findings = Findings(counts, values, exact, near, leakage, apart, suspects)
     figures = report.figures(committed, findings, places, splits)
@@ -278,10 +280,12 @@ def class_counts(committed: CommittedDataset, pixels: dict[str, NDArray[np.int64
 
     Args:
         committed: the data version.
-        pixels: of windows, pixels of each class in each split.
+        pixels: of windows, pixels of each class in each split that were read; those of all windows
+            are taken where they were counted when the version was committed.
     """
     if committed.classes is None:
         return no_counts()
     if committed.document.input.kind == "window":
-        return pixel_counts(pixels, committed.classes)
+        counted = committed_counts(committed.document.summary)
+        return pixel_counts(pixels, committed.classes) if counted is None else counted
     return sample_counts(committed.samples, committed.classes)

@@ -19,6 +19,7 @@ from mlops_assets.datasets.quality.content.sample_values import SampleValues
 from mlops_assets.datasets.quality.content.scan import Scan
 from mlops_assets.datasets.quality.content.values import BandValues, values_document
 from mlops_assets.datasets.quality.findings.balance import (
+    committed_counts,
     distances_by_chance,
     distances_from_train,
     imbalance,
@@ -85,7 +86,7 @@ def document(
         "read": read,
         "left_out": samples["reason"].value_counts().sort_index().to_dict(),
         "class_counts": {
-            "of": "pixels of the windows that were read" if kind == "window" else "samples",
+            "of": _counted(committed),
             "classes": counts.to_dict(orient="index"),
             "imbalance": imbalance(counts),
             "distance_from_train": distances_from_train(counts),
@@ -127,6 +128,14 @@ def document(
     return {name: rounded(entry) for name, entry in found.items()}
 
 
+def _counted(committed: CommittedDataset) -> str:
+    """Return what class counts are of; see `assessment.class_counts`."""
+    shape = committed.document.input
+    if shape.kind == "window" and committed_counts(committed.document.summary) is None:
+        return "pixels of the windows that were read"
+    return shape.counted
+
+
 def check_entries(checks: Sequence[Check]) -> list[Json]:
     """Return outcomes of checks as they are in the report."""
     return [
@@ -153,7 +162,7 @@ def figures(
 
     found: dict[str, bytes | None] = {}
     if len(counts):
-        unit = "labelled pixels" if committed.document.input.kind == "window" else "samples"
+        unit = committed.document.input.counted
         found["class_counts"] = draw.class_counts(
             counts, unit, f"{committed.reference}: classes by split"
         )

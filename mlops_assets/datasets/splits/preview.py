@@ -7,30 +7,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
-import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from mlops_assets.datasets.commit.commit import read_landing
-from mlops_assets.datasets.quality.findings.balance import (
-    absent_classes,
-    pixel_counts,
-    sample_counts,
-)
+from mlops_assets.datasets.quality.findings.balance import absent_classes, landed_counts
 from mlops_assets.datasets.sources.snapshot import Landed
 from mlops_assets.datasets.specification.dataset import SPLITS, DatasetSpecification, Split
 from mlops_assets.datasets.splits.assign import SEEDED, divided
-from mlops_assets.datasets.versions.committed_dataset import CommittedDataset
 from mlops_assets.datasets.versions.contents import Contents
-from mlops_assets.datasets.versions.decoded_cache import read_window_indices
-from mlops_assets.datasets.versions.version_document import VersionDocument
 from mlops_assets.progress import each
-from mlops_assets.registry import DataVersion, Registry
+from mlops_assets.registry import Registry
 from mlops_assets.storage import Workspace, sha256_of
-
-WINDOWS_AT_ONCE = 256  # whose labels are in memory
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,28 +95,22 @@ def preview(
     ):
         if contents.input.kind == "image":  # copies go together, as in a commit
             contents.samples["content"] = contents.samples["path"].map(_checksums(source, contents))
-        windows = contents.input.kind == "window" and contents.classes is not None
-        pixels = _window_counts(source, contents, specification) if windows else None
         tables = [
-            _table(contents, pixels, declared.model_copy(update={"seed": seed}))
+            _table(contents, declared.model_copy(update={"seed": seed}))
             for seed in each("dividing samples", chosen, "seeds")
         ]
-    of = "samples" if pixels is None else "labelled pixels"
+    of = contents.input.counted
     return Preview(specification.name, declared.method, of, tables, contents.notes)
 
 
-def _table(contents: Contents, pixels: NDArray[np.int64] | None, split: Split) -> SplitTable:
+def _table(contents: Contents, split: Split) -> SplitTable:
     samples = divided(contents, split)
     splits = samples["split"]
     sizes = {name: int((splits == name).sum()) for name in SPLITS}
     if contents.classes is None:
         counts = pd.DataFrame([sizes], index=pd.Index(["all"], name="class"))
-    elif pixels is None:
-        counts = sample_counts(samples, contents.classes)
     else:
-        counts = pixel_counts(
-            {name: pixels[splits == name].sum(axis=0) for name in SPLITS}, contents.classes
-        )
+        counts = landed_counts(samples, contents.classes, contents.pixels)
     expected = [
         name
         for name in SPLITS
@@ -138,14 +120,11 @@ def _table(contents: Contents, pixels: NDArray[np.int64] | None, split: Split) -
     if split.method == "column":
         empty = [name for name in empty if name != "validation"]  # which a column need not have
     absent = absent_classes(counts)
-    return SplitTable(
-        split.seed, counts, int(splits.isna().sum()), absent, empty, _refused(absent, empty, pixels)
-    )
+    refused = _refused(absent, empty, contents.input.kind)
+    return SplitTable(split.seed, counts, int(splits.isna().sum()), absent, empty, refused)
 
 
-def _refused(
-    absent: dict[str, list[str]], empty: list[str], pixels: NDArray[np.int64] | None
-) -> str | None:
+def _refused(absent: dict[str, list[str]], empty: list[str], kind: str) -> str | None:
     """Return why a commit refuses a division.
 
     A class of windows that is not in training stops the training.
@@ -155,7 +134,7 @@ def _refused(
         return f"a commit is refused: no sample in {' and '.join(lacking)}"
     if "train" not in absent:
         return None
-    stopped = "a commit is refused" if pixels is None else "training is stopped"
+    stopped = "training is stopped" if kind == "window" else "a commit is refused"
     return f"{stopped}: nothing of {', '.join(absent['train'])} in train"
 
 
@@ -165,42 +144,3 @@ def _checksums(source: Landed, contents: Contents) -> dict[str, str]:
         file.path: source.known.get(file.path) or sha256_of(source.local(file))
         for file in each("hashing", files, "files")
     }
-
-
-def _window_counts(
-    source: Landed, contents: Contents, specification: DatasetSpecification
-) -> NDArray[np.int64]:
-    """Count the labelled pixels of each class in each window: shape (windows, classes)."""
-    version = _LandedVersion.of(source, contents, specification)
-    classes = len(contents.classes or [])
-    counts = np.zeros((len(contents.samples), classes), dtype=np.int64)
-    places = contents.samples[["row", "column"]].to_numpy(dtype=np.int64)
-    parts = [
-        (str(path), own[start : start + WINDOWS_AT_ONCE])
-        for path, own in contents.samples.groupby("path", sort=False).indices.items()
-        for start in range(0, len(own), WINDOWS_AT_ONCE)
-    ]
-    for path, own in each("counting labels", parts, "parts"):
-        indices = read_window_indices(version, path, places[own])
-        for index in range(classes):
-            counts[own, index] = (indices == index).sum(axis=(1, 2))
-    return counts
-
-
-@dataclass(frozen=True)
-class _LandedVersion(CommittedDataset):
-    """The landed files, read as those of a data version are."""
-
-    source: Landed
-
-    @classmethod
-    def of(
-        cls, source: Landed, contents: Contents, specification: DatasetSpecification
-    ) -> _LandedVersion:
-        row = DataVersion(dataset=specification.name, version="landing")
-        document = VersionDocument.draft(contents, specification)
-        return cls(source.workspace, row, document, contents.files, contents.samples, source)
-
-    def local_path(self, path: str) -> Path:
-        """Return a local path of one landed file."""
-        return self.source.local(self.source.by_path[path])

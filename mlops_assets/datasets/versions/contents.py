@@ -17,7 +17,9 @@ from mlops_assets.datasets.versions.sample_shape import SampleShape
 if TYPE_CHECKING:
     from datetime import datetime
 
+    import numpy as np
     import pandas as pd
+    from numpy.typing import NDArray
 
 # One row a sample. `path`: file below the landing (of stacked files the first); `row`, `column`:
 # row of a table (column -1), centre pixel of a patch, upper left pixel of a window, 0 and 0 of a
@@ -154,6 +156,8 @@ class Contents:
         labels: first image of a scene → its label file, where several scenes share it and the
             manifest has no scene for it.
         described: platform and bands by STAC Items, each with the scenes that it describes.
+        pixels: of windows, labelled pixels of each class in each sample, (samples, classes); None
+            where a sample has one label.
     """
 
     samples: pd.DataFrame
@@ -164,6 +168,7 @@ class Contents:
     notes: list[str] = field(default_factory=list)
     labels: dict[str, str] = field(default_factory=dict)
     described: list[DescribedScenes] = field(default_factory=list)
+    pixels: NDArray[np.int32] | None = None
 
 
 def bands_read(row: Mapping[Any, Any]) -> list[int]:

@@ -10,6 +10,11 @@ from pydantic import BaseModel, ConfigDict, Field
 class _Shape(BaseModel):
     model_config = ConfigDict(frozen=True, extra="allow")
 
+    @property
+    def counted(self) -> str:
+        """The units that a class is counted in: each sample has one label."""
+        return "samples"
+
 
 class RowShape(_Shape):
     """One row of a table: one value per feature.
@@ -52,6 +57,11 @@ class WindowShape(_Shape):
 
     kind: Literal["window"] = "window"
     size: int
+
+    @property
+    def counted(self) -> str:
+        """The units that a class is counted in: each pixel has its own label."""
+        return "labelled pixels"
 
     @property
     def sides(self) -> tuple[int, ...]:

@@ -35,13 +35,20 @@ from mlops_assets.datasets.versions.version_document import (
 _FILE_COLUMNS = ["assets.data.href", "mlops:role", "proj:code", "proj:wkt2", "bbox", *TIME_COLUMNS]
 
 
-def summarise(document: VersionDocument, manifest: bytes, samples: bytes) -> VersionSummary:
+def summarise(
+    document: VersionDocument,
+    manifest: bytes,
+    samples: bytes,
+    pixels: NDArray[np.int32] | None = None,
+) -> VersionSummary:
     """Return place, time and class counts of a data version.
 
     Args:
         document: `version.json`; its own summary is not read.
         manifest: the content of `manifest.parquet`.
         samples: the content of `samples.parquet`.
+        pixels: of windows, labelled pixels of each class in each sample, (samples, classes), which
+            are known when they are committed.
     """
     specification = DatasetSpecification.model_validate(document.specification)
     files, rows = _table(manifest, _FILE_COLUMNS), _table(samples, ["label", "split", "time"])
@@ -54,7 +61,7 @@ def summarise(document: VersionDocument, manifest: bytes, samples: bytes) -> Ver
         bbox=_bbox(main, specification),
         interval=interval and [None if end is None else end.isoformat() for end in interval],
         kept_by_reference=_by_reference(files),
-        classes=_class_counts(rows, document.classes or []),
+        classes=_class_counts(rows, document.classes or [], pixels),
     )
 
 
@@ -94,16 +101,12 @@ def _interval(
     return declared_interval(specification)
 
 
-def _class_counts(samples: pa.Table, classes: list[ClassName]) -> list[ClassCounts]:
-    """Return the samples of every class in each split."""
-    labels = samples["label"]
-    known = labels.null_count < len(labels)
-    (label_codes, names), (split_codes, splits) = _encoded(labels), _encoded(samples["split"])
-    found = np.bincount(
-        label_codes * len(splits) + split_codes, minlength=len(names) * len(splits)
-    ).tolist()
-    pairs = product(names, (split or LEFT_OUT for split in splits))
-    counts = dict(zip(pairs, found, strict=True))
+def _class_counts(
+    samples: pa.Table, classes: list[ClassName], pixels: NDArray[np.int32] | None
+) -> list[ClassCounts]:
+    """Return the samples of every class in each split, or of windows their pixels."""
+    known = pixels is not None or samples["label"].null_count < len(samples)
+    counts = _samples(samples) if pixels is None else _pixels(samples, classes, pixels)
     return [
         ClassCounts(
             **entry,
@@ -114,6 +117,28 @@ def _class_counts(samples: pa.Table, classes: list[ClassName]) -> list[ClassCoun
         )
         for entry in classes
     ]
+
+
+def _samples(samples: pa.Table) -> dict[tuple[str | None, str], int]:
+    """Return the number of samples by label and split."""
+    (label_codes, names), (codes, splits) = _encoded(samples["label"]), _encoded(samples["split"])
+    found = np.bincount(
+        label_codes * len(splits) + codes, minlength=len(names) * len(splits)
+    ).tolist()
+    pairs = product(names, (split or LEFT_OUT for split in splits))
+    return dict(zip(pairs, found, strict=True))
+
+
+def _pixels(
+    samples: pa.Table, classes: list[ClassName], pixels: NDArray[np.int32]
+) -> dict[tuple[str | None, str], int]:
+    """Return the number of labelled pixels of windows by class and split."""
+    codes, splits = _encoded(samples["split"])
+    return {
+        (str(entry["value"]), split or LEFT_OUT): int(pixels[codes == code, index].sum())
+        for code, split in enumerate(splits)
+        for index, entry in enumerate(classes)
+    }
 
 
 def _encoded(column: pa.ChunkedArray) -> tuple[NDArray[np.int64], list[str | None]]:

@@ -22,13 +22,13 @@ class _Stored(BaseModel):
 
 
 class ClassCounts(_Stored):
-    """The number of samples of one class in each split; None for windows.
+    """The number of samples of one class in each split; of windows the number of labelled pixels.
 
     Attributes:
         value: the class in the data.
         name: its name.
-        train, validation, test: samples in the split.
-        left_out: samples in no split.
+        train, validation, test: in the split; None for windows that an earlier release committed.
+        left_out: in no split.
     """
 
     value: int | str
@@ -47,7 +47,7 @@ class VersionSummary(_Stored):
         bbox: west, south, east, north in degrees, or None.
         interval: first and last time, ISO 8601, each None if open; None if unknown.
         kept_by_reference: number of files that are not copied into the workspace.
-        classes: samples of each class; empty where the label is a number.
+        classes: samples or pixels of each class; empty where the label is a number.
     """
 
     crs: list[str]

@@ -8,6 +8,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from mlops_assets.datasets.commit import commit as commits
+from mlops_assets.datasets.quality.assessment import assess
+from mlops_assets.datasets.versions.committed_dataset import CommittedDataset, SplitName
 from mlops_assets.datasets.versions.documents import published_documents
 from mlops_assets.datasets.versions.summarise import summarise
 from mlops_assets.datasets.versions.summary import Summary
@@ -26,6 +29,7 @@ from mlops_assets_tests.datasets.committed_images import (
 )
 from mlops_assets_tests.servers.buckets import Bucket
 
+HALVES = {"train": 0.5, "test": 0.5}
 MAIZE, WHEAT = "train/maize/1.npy", "train/wheat/1.npy"
 
 
@@ -317,25 +321,45 @@ def test_show_prints_the_content_of_a_version(store: Store, mlops: Mlops) -> Non
         assert text in out
 
 
-def test_show_of_windows_counts_no_classes(store: Store, mlops: Mlops) -> None:
-    from mlops_assets.datasets.commit.commit import commit
-
-    windows = {
-        "url": "landing/scenes",
-        "layout": "scenes",
-        "scenes": {"read": "windows", "size": 16},
-    }
+@pytest.mark.parametrize("counted", [True, False], ids=["this release", "an earlier one"])
+def test_show_counts_the_pixels_of_windows(
+    store: Store, mlops: Mlops, monkeypatch: pytest.MonkeyPatch, counted: bool
+) -> None:
+    if not counted:
+        monkeypatch.setattr(
+            commits, "summarise", lambda draft, rows, taken, _: summarise(draft, rows, taken)
+        )
+    options = {"read": "windows", "size": 16}
+    source = {"url": "landing/scenes", "layout": "scenes", "scenes": options}
+    # the last column of windows is cut off by the edge
+    labels = write_scene(store.workspace.root / "landing/scenes", size=40)
     specification = scenes_specification(
-        source=windows, split={"fractions": {"train": 0.5, "test": 0.5}}
+        source=source, split={"method": "spatial_block", "block": 16, "fractions": HALVES}
     )
-    write_scene(store.workspace.root / specification.source.url)
-    commit(store.workspace, store.registry, specification)
-    shown = mlops("dataset", "show", "scenes", "--json").json
-    assert [(entry["name"], entry["train"]) for entry in shown["classes"]] == [
-        ("water", None),
-        ("land", None),
+    row = commits.commit(store.workspace, store.registry, specification).version
+    committed = CommittedDataset.open(store.workspace, store.registry, Reference("scenes", "v1"))
+
+    def pixels(value: int, split: SplitName) -> int:
+        places = committed.split(split)[["row", "column"]].itertuples(index=False)
+        windows = [labels[row : row + 16, column : column + 16] for row, column in places]
+        return sum(int((window == value).sum()) for window in windows)
+
+    expected = [
+        (name, pixels(value, "train"), pixels(value, "test"))
+        for value, name in ((1, "water"), (2, "land"))
     ]
-    assert mlops("dataset", "show", "scenes").code == 0
+
+    def shown() -> list[tuple[str, int | None, int | None]]:
+        document = mlops("dataset", "show", "scenes", "--json").json
+        assert document["classes_counted_in"] == "labelled pixels"
+        return [(entry["name"], entry["train"], entry["test"]) for entry in document["classes"]]
+
+    assert row.counts["train"] and row.counts["test"]
+    assert shown() == (expected if counted else [("water", None, None), ("land", None, None)])
+    assert "labelled pixels of each class:" in mlops("dataset", "show", "scenes").out
+    # what an earlier release has counted is in its report
+    assess(store.registry, committed)
+    assert shown() == expected
 
 
 def test_list_gives_every_version_with_its_tags(two: Store, mlops: Mlops) -> None:

@@ -21,6 +21,7 @@ from mlops_assets.datasets.loading.training_data import TrainingData
 from mlops_assets.datasets.quality import CHECKS
 from mlops_assets.datasets.quality.assessment import assess
 from mlops_assets.datasets.quality.checks import FORMAT
+from mlops_assets.datasets.quality.content import sample_values
 from mlops_assets.datasets.quality.content.scan import scan
 from mlops_assets.datasets.quality.findings.integrity import check_readable
 from mlops_assets.datasets.quality.published import checks_of, published_report
@@ -343,6 +344,23 @@ def test_counts_of_windows_are_of_their_pixels(land_scenes: Land, assessed: Asse
     assert check(quality, "labels").description.startswith(
         f"{quality.counts.to_numpy().sum()} labelled pixels, all"
     )
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_all_pixels_are_counted_where_not_all_windows_are_read(
+    store: Store, land_scenes: Land, assessed: Assess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sample_values, "MAX_READ_BYTES", 1)
+    monkeypatch.setattr(sample_values, "MIN_READ", 2)
+    source = {"url": "landing/scenes", "layout": "scenes", "scenes": {"read": "windows", "size": 8}}
+    land_scenes(scenes_specification(source=source, split={"method": "spatial_block", "block": 8}))
+    committed, quality = assessed("scenes")
+    report = json.loads(store.workspace.get("datasets/scenes/v1/quality.json"))
+    assert report["read"]["train"] < report["samples"]["train"]
+    y = TrainingData(committed, "semantic-segmentation").arrays("train")[1]
+    assert quality.counts["train"].tolist() == [(y == 0).sum(), (y == 1).sum()]
+    assert report["class_counts"]["of"] == "labelled pixels"
+    assert quality.statistics["class_pixels"] == quality.counts["train"].to_dict()
 
 
 def test_numbers_to_learn_have_no_class_counts(land_table: Land, assessed: Assess) -> None:

@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 
 from mlops_assets.datasets.commit.commit import commit
+from mlops_assets.datasets.io.rasters import open_raster
 from mlops_assets.datasets.quality.assessment import assess
 from mlops_assets.datasets.quality.findings import label_noise
 from mlops_assets.datasets.specification.dataset import DatasetSpecification
@@ -144,6 +145,21 @@ def test_classes_that_a_split_lacks_are_named_before_and_at_the_commit(store: St
         "not in validation: wheat; not in test: wheat; 'mlops dataset preview fields' shows other"
         " seeds" in note
     )
+
+
+def test_classes_that_the_windows_of_a_split_lack_are_named_at_the_commit(store: Store) -> None:
+    specification = LANDINGS["windows in blocks"](store)
+    for name in ("a", "b"):
+        with open_raster(store.workspace.root / f"landing/scenes/labels/{name}.tif", "r+") as file:
+            labels = np.minimum(file.read(1), 1)
+            labels[0, 0] = 2 if name == "a" else 1
+            file.write(labels, 1)
+    committed = commit(store.workspace, store.registry, specification)
+    path, version = "images/a.tif", Reference("scenes", "v1")
+    samples = CommittedDataset.open(store.workspace, store.registry, version).samples
+    first = samples[(samples["path"] == path) & (samples["row"] == 0) & (samples["column"] == 0)]
+    other = {"train": "test", "test": "train"}[first["split"].iloc[0]]
+    assert any(f"leaves classes out: not in {other}: land; " in note for note in committed.notes)
 
 
 def test_an_empty_split_is_listed_and_not_an_error(store: Store) -> None:

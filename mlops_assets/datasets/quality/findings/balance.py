@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from mlops_assets.datasets.quality.checks import Check, outcome
 from mlops_assets.datasets.specification.dataset import SPLITS, QualityThresholds
 from mlops_assets.datasets.versions.contents import ClassName
+from mlops_assets.datasets.versions.version_document import VersionSummary
 
 # multiple of the distance by chance for a split of its size, below which it is not reported
 CHANCE = 2
@@ -37,6 +38,37 @@ def pixel_counts(
     """Return the same table for windows, from the pixel counts (classes,) of each split."""
     nothing = np.zeros(len(classes), dtype=np.int64)
     return _named(np.stack([counted.get(split, nothing) for split in SPLITS], axis=1), classes)
+
+
+def landed_counts(
+    samples: pd.DataFrame, classes: list[ClassName], pixels: NDArray[np.int32] | None
+) -> pd.DataFrame:
+    """Return the same table for samples that have landed.
+
+    Args:
+        samples: with their splits.
+        classes: in the order of indices.
+        pixels: of windows, labelled pixels of each class in each sample, (samples, classes); None
+            where a sample has one label.
+    """
+    if pixels is None:
+        return sample_counts(samples, classes)
+    splits = samples["split"].to_numpy(dtype=object)
+    return pixel_counts(
+        {name: pixels[splits == name].sum(axis=0, dtype=np.int64) for name in SPLITS}, classes
+    )
+
+
+def committed_counts(summary: VersionSummary | None) -> pd.DataFrame | None:
+    """Return the same table from the summary of a data version, of all its samples or pixels.
+
+    None for windows that an earlier release committed, whose pixels were not counted.
+    """
+    if summary is None or any(entry.train is None for entry in summary.classes):
+        return None
+    counts = [[getattr(entry, split) for split in SPLITS] for entry in summary.classes]
+    classes = [ClassName(value=entry.value, name=entry.name) for entry in summary.classes]
+    return _named(np.array(counts, dtype=np.int64).reshape(-1, len(SPLITS)), classes)
 
 
 def counts_from(

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import PurePosixPath
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -44,6 +44,7 @@ from mlops_assets.datasets.versions.sample_shape import PatchShape, WindowShape
 from mlops_assets.errors import DataProblems
 from mlops_assets.progress import each
 
+Pixel = TypeVar("Pixel", bound=np.generic)
 NO_DATA = "no data at the centre"
 SEVERAL_GROUPS = "in features of several groups"
 
@@ -62,10 +63,28 @@ class Labels(Protocol):
 
 
 @dataclass(frozen=True)
+class _Part:
+    """The samples of one strip of a scene; `n` is their number.
+
+    Attributes:
+        places: row and column, (n, 2).
+        labels: of patches, (n,); None for windows.
+        valid: whether the centre of a patch, or any pixel of a window, has data, (n,).
+        pixels: of windows, labelled pixels of each class, (n, classes); None for patches.
+    """
+
+    places: NDArray[np.int64]
+    labels: NDArray[np.int64 | np.float64] | None
+    valid: NDArray[np.bool_]
+    pixels: NDArray[np.int32] | None = None
+
+
+@dataclass(frozen=True)
 class _Found:
     images: list[FileRow]
     sidecars: list[FileRow]
     samples: pd.DataFrame
+    pixels: NDArray[np.int32] | None
     bands: list[str]
     alpha: list[tuple[str, int]]
     notes: list[str]
@@ -128,6 +147,7 @@ def sample_scenes(
             *(note for one in found for note in one.notes),
         ],
         labels=reader.shared_labels(),
+        pixels=_joined([one.pixels for one in found]),
     )
 
 
@@ -171,7 +191,7 @@ class _Reader:
                 if not isinstance(error, SceneProblems):
                     images.problems[scene.labels or scene.name] = str(error)
                 raise SceneProblems(images.problems) from error
-            samples = self._samples(scene, images, labels)
+            samples, pixels = self._samples(scene, images, labels)
         conflicts = getattr(labels, "conflicts", 0)
         if conflicts:
             images.notes.append(
@@ -180,7 +200,7 @@ class _Reader:
             )
         self._owners.setdefault(scene.labels or "", {})[scene.images[0]] = scene.name
         return _Found(
-            images.rows, images.sidecars, samples, images.bands, images.alpha, images.notes
+            images.rows, images.sidecars, samples, pixels, images.bands, images.alpha, images.notes
         )
 
     def outside(self, complete: bool) -> tuple[list[str], list[str]]:
@@ -300,11 +320,13 @@ class _Reader:
         )
         return labels
 
-    def _samples(self, scene: Scene, images: OpenScene, labels: Labels) -> pd.DataFrame:
-        known = {int(entry["value"]) for entry in self._classes}
-        parts: list[
-            tuple[NDArray[np.int64], NDArray[np.int64 | np.float64] | None, NDArray[np.bool_]]
-        ] = []
+    def _samples(
+        self, scene: Scene, images: OpenScene, labels: Labels
+    ) -> tuple[pd.DataFrame, NDArray[np.int32] | None]:
+        """Return the samples of a scene, and of windows the pixels of each class."""
+        classes = [int(entry["value"]) for entry in self._classes]
+        known = set(classes)
+        parts: list[_Part] = []
         strange: set[int] = set()
         lost = 0  # labelled pixels of windows that are not whole
         for top, bottom in self._strips(images.rasters[0]):
@@ -318,7 +340,7 @@ class _Reader:
                 present = set(np.unique(values).tolist())
                 strange |= present - known - {labels.unlabelled}
             if self._sampling.read == "windows":
-                parts.append(_windows(values, labels, self._sampling.size, top, valid))
+                parts.append(_windows(values, labels, classes, self._sampling.size, top, valid))
                 lost += _beyond_windows(
                     _labelled(values, labels.unlabelled) & valid, self._sampling.size
                 )
@@ -337,7 +359,7 @@ class _Reader:
                 f" {images.rasters[0].height} and {images.rasters[0].width}, or land the scene with"
                 " a margin"
             )
-        places = np.concatenate([part[0] for part in parts]).reshape(-1, 2)
+        places = np.concatenate([part.places for part in parts]).reshape(-1, 2)
         side = self._sampling.size if self._sampling.read == "windows" else 1
         longitude, latitude = images.coordinates(places + (side - 1) / 2) or (None, None)
         found = pd.DataFrame(
@@ -345,14 +367,14 @@ class _Reader:
                 "path": scene.images[0],
                 "row": places[:, 0],
                 "column": places[:, 1],
-                "label": _texts([part[1] for part in parts], self._sampling),
+                "label": _texts([part.labels for part in parts], self._sampling),
                 "group": str(scene.properties.get("group", scene.name)),
                 "longitude": longitude,
                 "latitude": latitude,
                 "time": images.rows[0]["datetime"],
                 "reason": (
                     pd.Series(NO_DATA, index=range(len(places)), dtype=object).mask(
-                        np.concatenate([part[2] for part in parts]), None
+                        np.concatenate([part.valid for part in parts]), None
                     )
                 ),
             }
@@ -361,7 +383,7 @@ class _Reader:
             self._group(found, labels, labels.group_names, images.rasters[0])
         if "split" in scene.properties:
             found["declared_split"] = str(scene.properties["split"]).strip().lower()
-        return found
+        return found, _joined([part.pixels for part in parts])
 
     def _group(
         self,
@@ -398,29 +420,35 @@ def _labelled(
 
 def _pixels(
     values: NDArray[np.int64 | np.float64], labels: Labels, top: int, valid: NDArray[np.bool_]
-) -> tuple[NDArray[np.int64], NDArray[np.int64 | np.float64], NDArray[np.bool_]]:
+) -> _Part:
     rows, columns = np.nonzero(_labelled(values, labels.unlabelled))
-    return np.column_stack([rows + top, columns]), values[rows, columns], valid[rows, columns]
+    places = np.column_stack([rows + top, columns])
+    return _Part(places, values[rows, columns], valid[rows, columns])
 
 
 def _windows(
     values: NDArray[np.int64 | np.float64],
     labels: Labels,
+    classes: Sequence[int],
     size: int,
     top: int,
     valid: NDArray[np.bool_],
-) -> tuple[NDArray[np.int64], None, NDArray[np.bool_]]:
+) -> _Part:
     height, width = (extent // size for extent in values.shape)
 
+    def blocks(pixels: NDArray[Pixel]) -> NDArray[Pixel]:
+        return pixels[: height * size, : width * size].reshape(height, size, width, size)
+
     def any_in_each(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
-        blocks = mask[: height * size, : width * size].reshape(height, size, width, size)
-        return np.asarray(blocks.any(axis=(1, 3)))
+        return np.asarray(blocks(mask).any(axis=(1, 3)))
 
     rows, columns = np.nonzero(any_in_each(_labelled(values, labels.unlabelled)))
-    return (
+    chosen = blocks(values)[rows, :, columns]
+    return _Part(
         np.column_stack([rows * size + top, columns * size]),
         None,
         any_in_each(valid)[rows, columns],
+        np.stack([(chosen == value).sum(axis=(1, 2), dtype=np.int32) for value in classes], axis=1),
     )
 
 
@@ -428,6 +456,12 @@ def _beyond_windows(labelled: NDArray[np.bool_], size: int) -> int:
     """Count labelled pixels that lie in no whole window."""
     height, width = (extent // size * size for extent in labelled.shape)
     return int(labelled.sum() - labelled[:height, :width].sum())
+
+
+def _joined(parts: Sequence[NDArray[np.int32] | None]) -> NDArray[np.int32] | None:
+    """Return pixel counts of all parts; None for patches."""
+    counts = [part for part in parts if part is not None]
+    return np.concatenate(counts) if counts else None
 
 
 def _texts(
