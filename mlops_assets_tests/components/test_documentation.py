@@ -13,13 +13,12 @@ from mlops_assets import components
 from mlops_assets.components.project.declarations import read_declarations
 from mlops_assets.components.project.documentation import PACKAGE, component_documentation
 
-NAMES = ("ProcessedDataset", "TrainedModel", "TrainingDataset")
+NAMES = [name for name in components.__all__ if isinstance(getattr(components, name), type)]
 
 
 @pytest.fixture(scope="module")
 def documented() -> dict[str, dict[str, Any]]:
     """Our components by name, as Dagster's web server gets them."""
-    assert set(NAMES) <= set(components.__all__)
     found = {
         kind["name"]: dict(kind)
         for package in component_documentation()
@@ -43,7 +42,7 @@ def test_every_attribute_has_a_description(
     documented: dict[str, dict[str, Any]], name: str
 ) -> None:
     found = attributes(json.loads(documented[name]["schema"]))
-    assert len(found) > 20
+    assert len(found) > 5
     assert [key for key, attribute in found.items() if not attribute.get("description")] == []
 
 
@@ -65,6 +64,8 @@ def test_examples_are_valid_declarations_of_every_layout(
     # the function of a ProcessedDataset is not of this package
     names = ("TrainedModel", "TrainingDataset")
     text = "---\n".join(documented[name]["example"] for name in names)
+    # as Dagster's own samples have instead of values
+    assert "'...'" not in text
     (tmp_path / "defs.yaml").write_text(text)
     declared = read_declarations(tmp_path)
     assert declared.problems == []
@@ -73,4 +74,3 @@ def test_examples_are_valid_declarations_of_every_layout(
         for document in yaml.safe_load_all(documented["TrainingDataset"]["example"])
     ]
     assert sources == ["table", "image_folder", "scenes", "scenes", "stac"]
-    assert len(declared.declarations) == 2 * len(sources)

@@ -42,7 +42,7 @@ def component_documentation() -> list[ComponentTypeNamespaceJson]:
         package_name, _, name = kind["name"].rpartition(".")
         if package_name == PACKAGE:
             # Dagster's own has '...' for every value and sorts the attributes by name
-            kind["example"] = examples(name)
+            kind["example"] = examples(name) or kind["example"]
             kind["schema"] = json.dumps(_shown(snapshots[kind["name"]].component_schema or {}))
     return found
 
