@@ -7,6 +7,7 @@ import signal
 import socket
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,9 +15,34 @@ import httpx
 import psutil
 import pytest
 
+from mlops_assets.registry import open_registry
+from mlops_assets.settings import Settings
 from mlops_assets_tests import interpreter
+from mlops_assets_tests.cli.conftest import Mlops
 
 pytestmark = pytest.mark.slow
+TRAINER = """
+import time
+
+from pydantic import BaseModel
+
+
+class Params(BaseModel):
+    pass
+
+
+def train(data, params: Params, run):
+    for epoch in range(1000):
+        run.checkpoint({"epoch": epoch}, epoch)
+        time.sleep(0.1)
+"""
+LAUNCH = """
+mutation Launch($selector: JobOrPipelineSelector!, $metadata: ExecutionMetadata!) {
+  launchRun(executionParams: {selector: $selector, executionMetadata: $metadata, mode: "default"}) {
+    ... on LaunchRunSuccess { run { runId } }
+  }
+}
+"""
 
 
 @dataclass
@@ -43,10 +69,6 @@ class Up:
                 found.append(each)
         return found
 
-    def member(self, command: str) -> psutil.Process:
-        """The process of Dagster with a word in its command."""
-        return next(each for each in self.members() if command in each.cmdline())
-
     def wait_until_all_have_ended(self, seconds: float = 60) -> None:
         deadline = time.monotonic() + seconds
         while left := self.members():
@@ -59,12 +81,19 @@ class Up:
 
 @pytest.fixture
 def up(project: Path) -> Iterator[Up]:
-    """`mlops up` on a new project, once it has printed all it prints at its start."""
+    """`mlops up` on a new project whose landing is empty, so that nothing runs."""
+    (project / "workspace" / "landing" / "samples" / "samples.csv").unlink()
+    with running(project) as started:
+        yield started
+
+
+@contextmanager
+def running(project: Path) -> Iterator[Up]:
+    """Run `mlops up`, and wait until it has printed all that it prints at its start."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    environment = {k: v for k, v in os.environ.items() if k != "DAGSTER_HOME"}
-    with interpreter.Process(["mlops", "up", "--port", str(port)], project, environment) as process:
+    with interpreter.Process(["mlops", "up", "--port", str(port)], project) as process:
         process.wait_for_output("Ctrl-C ends it")
         (child,) = psutil.Process(process.pid).children()
         started = Up(process, port, child.pid)
@@ -77,8 +106,9 @@ def test_it_serves_the_project_and_ends_all_of_it_with_sigterm(up: Up, project: 
     assert httpx.get(f"{up.url}/server_info").json()["dagster_version"]
     assert up.process.out == f"Dagster is up: {up.url}\n"
     landing = (project / "workspace" / "landing" / "samples").as_uri()
-    assert f"landing     {landing} (not watched: samples_new_data is off)" in up.process.err
-    assert "on          verify_changes, verify_everything" in up.process.err
+    assert f"landing     {landing} (" in up.process.err
+    (on,) = (line for line in up.process.err.splitlines() if line.startswith("on   "))
+    assert on.endswith("verify_changes, verify_everything")
     up.process.send_signal(signal.SIGTERM)
     assert up.process.wait(60) == 0
     assert up.members() == []
@@ -86,17 +116,13 @@ def test_it_serves_the_project_and_ends_all_of_it_with_sigterm(up: Up, project: 
     assert "Dagster services shut down" in (project / "workspace/dagster/up.log").read_text()
 
 
-@pytest.mark.parametrize(
-    ("command", "name"), [("dagster._daemon", "daemon"), ("dagster_webserver", "webserver")]
-)
-def test_the_end_of_one_process_of_dagster_is_an_error_and_ends_the_others(
-    up: Up, command: str, name: str
-) -> None:
-    up.member(command).kill()
+def test_the_end_of_the_daemon_is_an_error_and_ends_the_web_server(up: Up) -> None:
+    (daemon,) = (each for each in up.members() if "dagster._daemon" in each.cmdline())
+    daemon.kill()
     assert up.process.wait(60) == 1
     assert up.members() == []
     message = up.process.err.splitlines()[-1]
-    assert f"dagster-{name} process shut down unexpectedly with return code -9" in message
+    assert "dagster-daemon process shut down unexpectedly with return code -9" in message
     assert "Traceback" not in up.process.err
 
 
@@ -108,3 +134,36 @@ def test_nothing_outlives_a_kill(up: Up, killed: str) -> None:
         os.kill(up.session, signal.SIGKILL)
         assert up.process.wait(60) == 1
     up.wait_until_all_have_ended()
+
+
+def test_a_training_in_progress_is_canceled_and_can_be_resumed(
+    committed: Path, mlops: Mlops
+) -> None:
+    (committed / "fieldwork" / "own.py").write_text(TRAINER)
+    declared = committed / "fieldwork" / "defs" / "samples" / "defs.yaml"
+    text = declared.read_text().replace(
+        "mlops_assets.training.trainers.sklearn:train", "fieldwork.own:train"
+    )
+    declared.write_text("".join(line + "\n" for line in text.splitlines() if "params:" not in line))
+    registry = open_registry(Settings.from_environment().registry)
+    with running(committed) as up:
+        selector = {
+            "repositoryLocationName": "fieldwork.definitions",
+            "repositoryName": "__repository__",
+            "jobName": "samples_forest_lifecycle",
+        }
+        metadata = {"tags": [{"key": "dagster/partition", "value": "v1"}]}
+        variables = {"selector": selector, "metadata": metadata}
+        asked = {"query": LAUNCH, "variables": variables}
+        launched = httpx.post(f"{up.url}/graphql", json=asked, timeout=60).json()
+        assert launched["data"]["launchRun"]["run"]["runId"], launched
+        while not any(registry.checkpoints(run.run_id) for run in registry.runs()):
+            assert up.process.poll() is None
+            time.sleep(0.2)
+        up.process.send_signal(signal.SIGINT)
+        assert up.process.wait(100) == 0
+        assert up.members() == []
+    assert "canceling samples_forest_lifecycle[v1]" in up.process.err
+    assert "error" not in up.process.err
+    assert {run.status for run in registry.runs()} == {"canceled"}
+    assert mlops("status", "--json").json["failed"][0]["command"].startswith("mlops run resume ")
