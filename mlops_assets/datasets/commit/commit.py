@@ -7,7 +7,7 @@ publication. A crash before that leaves at most objects that the next commit fin
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
