@@ -130,7 +130,9 @@ def explained(
             advice = "check the credentials and their rights"
         elif _NO_PATH.search(str(error)):
             advice = "rename or remove that key: it is not a valid path of a file"
-        elif isinstance(error, GenericError) and _FOLDER not in str(error):
+        elif isinstance(error, ConnectionError | TimeoutError) or (
+            isinstance(error, GenericError) and _FOLDER not in str(error)
+        ):
             kind = StorageUnreachable
         raise kind(f"{where} could not be {verb}: {reason}; {advice}") from error
 

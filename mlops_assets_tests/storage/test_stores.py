@@ -13,6 +13,7 @@ from mlops_assets.storage.stores import explained
     ("error", "kind"),
     [
         (GenericError("Generic S3 error: error sending request: timed out"), StorageUnreachable),
+        (ConnectionError("the server responded 503"), StorageUnreachable),
         (GenericError("Generic S3 error: 403 Forbidden"), StorageError),
         (GenericError("Generic LocalFileSystem error: No space left on device"), StorageError),
         (NotFoundError("Object at location a not found"), StorageError),

@@ -6,6 +6,7 @@ A retry policy of Dagster would repeat every error: wrong data and a failing tra
 from __future__ import annotations
 
 import inspect
+import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import wraps
@@ -17,6 +18,8 @@ from mlops_assets.errors import StorageUnreachable
 
 # seconds before each retry; obstore has retried for half a minute before
 WAITS = (10, 30, 90)
+
+log = logging.getLogger(__name__)
 
 Step = TypeVar("Step", bound=Callable[..., Any])
 
@@ -55,5 +58,6 @@ def _retrying(context: dg.AssetExecutionContext) -> Iterator[None]:
         if context.retry_number >= len(WAITS):
             raise
         wait = WAITS[context.retry_number]
-        context.log.warning(f"{error}; this step is tried again in {wait} s")
+        # for the person at a command; Dagster's event has it, too
+        log.warning("%s; this step is tried again in %d s", error, wait)
         raise dg.RetryRequested(max_retries=len(WAITS), seconds_to_wait=wait) from error

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Protocol, TypedDict, TypeVar
 
-from mlops_assets.errors import DataProblems, StorageError
+from mlops_assets.errors import DataProblems, StorageError, StorageUnreachable
 from mlops_assets.text.json_values import JsonObject
 
 if TYPE_CHECKING:
@@ -181,7 +181,8 @@ def together(function: Callable[[T], R], things: Sequence[T]) -> list[R]:
         The results, in the order of the arguments.
 
     Raises:
-        StorageError: it failed for some; the message has all failures.
+        StorageUnreachable: it failed for some, all of which may succeed later.
+        StorageError: it failed for some. The message has all failures.
     """
 
     def attempt(thing: T) -> R | StorageError:
@@ -192,9 +193,11 @@ def together(function: Callable[[T], R], things: Sequence[T]) -> list[R]:
 
     with ThreadPoolExecutor(REQUESTS) as pool:
         results = list(pool.map(attempt, things))
-    failures = [str(result) for result in results if isinstance(result, StorageError)]
+    failures = [result for result in results if isinstance(result, StorageError)]
     if failures:
-        raise StorageError("\n".join(failures))
+        may_pass = all(isinstance(failure, StorageUnreachable) for failure in failures)
+        kind = StorageUnreachable if may_pass else StorageError
+        raise kind("\n".join(map(str, failures)))
     return [result for result in results if not isinstance(result, StorageError)]
 
 

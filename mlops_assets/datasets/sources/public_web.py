@@ -207,6 +207,8 @@ class PublicWeb:
             )
         except StorageError as error:
             raise StorageError(f"{url} could not be read: {error}") from error
+        except (requests.ConnectionError, requests.Timeout) as error:
+            raise ConnectionError(str(error)) from error
 
 
 class _Session(requests.Session):
@@ -320,7 +322,8 @@ def _meta(key: str, response: requests.Response) -> ObjectMeta:
     headers = response.headers
     length = headers.get("content-length", "")
     if response.status_code != 200 or not (length.isascii() and length.isdigit()):
-        raise OSError(
+        kind = ConnectionError if response.status_code >= 500 else OSError
+        raise kind(
             f"the server responded {response.status_code} {response.reason}, with the size"
             f" {length or 'unknown'}"
         )

@@ -22,7 +22,7 @@ from typing_extensions import TypedDict
 from mlops_assets.datasets.io.git_lfs import POINTER, is_pointer, pointer_problem
 from mlops_assets.datasets.sources.base import REQUESTS
 from mlops_assets.datasets.specification.source import StacLayout
-from mlops_assets.errors import StorageError
+from mlops_assets.errors import StorageError, StorageUnreachable
 
 MAX_DOCUMENT = 64 << 20  # bytes; an ItemCollection beyond this is a search result to be paged
 MAX_DOCUMENTS = 500_000  # of a static catalogue; one that a server generates may be endless
@@ -318,9 +318,16 @@ def search(url: str, layout: StacLayout) -> Iterator[Item]:
         RecursionError,
     ) as error:
         text = (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
-        raise StorageError(
+        failed = isinstance(error.__context__, requests.ConnectionError | requests.Timeout)
+        kind = StorageUnreachable if failed or _status(error) >= 500 else StorageError
+        raise kind(
             f"STAC API {url} could not be searched: {text}; check the URL and the search"
         ) from error
+
+
+def _status(error: Exception) -> int:
+    """Return the status of the response that an error is about; 0 if it is about none."""
+    return getattr(error, "status_code", None) or 0
 
 
 def _id_of(document: object) -> str:
