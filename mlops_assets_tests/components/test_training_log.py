@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import dagster as dg
 import pytest
 
 from mlops_assets.components.naming import add_data_versions
+from mlops_assets.components.project.launch import prepare_home
 from mlops_assets.store import Store
 from mlops_assets_tests.interpreter import Process
 
@@ -21,6 +23,13 @@ with dg.DagsterInstance.from_config(sys.argv[1]) as instance:
     with dg.execute_job(job, instance=instance, tags=tags) as result:
         sys.exit(not result.success)
 """
+
+
+@pytest.fixture
+def instance(tmp_path: Path) -> Iterator[dg.DagsterInstance]:
+    """An instance as projects have it."""
+    with dg.DagsterInstance.from_config(str(prepare_home(tmp_path / "dagster"))) as made:
+        yield made
 
 
 def compute_log(instance: dg.DagsterInstance) -> str:
