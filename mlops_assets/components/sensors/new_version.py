@@ -38,7 +38,6 @@ def new_version_sensor(specification: ModelSpecification, job: str) -> dg.Sensor
         dataset=specification.dataset,
         asset=dg.AssetKey([specification.name, "record"]),
         run_key=f"{specification.name}/",
-        sensor="new_version",
         advice=(
             "correct the cause, then re-execute the run from failure or run 'mlops train"
             f" {specification.name}@VERSION'"
@@ -77,7 +76,6 @@ def assessment_sensor(specification: DatasetSpecification, job: str) -> dg.Senso
         dataset=specification.name,
         asset=dg.AssetKey([specification.name, "record"]),
         run_key="",
-        sensor="new_version",
         advice=(
             "correct the cause, then re-execute the run or run 'mlops dataset assess"
             f" {specification.name}@VERSION'"
@@ -102,7 +100,7 @@ def assessment_sensor(specification: DatasetSpecification, job: str) -> dg.Senso
         for model in _training_models(context, specification.name):
             trained = registry.trained_versions(model)
             left |= {
-                row.version: f"is left to the lifecycle of {model}"
+                row.version: f"left to the lifecycle of {model}"
                 for row in rows
                 if row.version not in trained
             }
@@ -133,4 +131,4 @@ def _training_models(context: dg.SensorEvaluationContext, dataset: str) -> list[
 
 def _just_committed(rows: Sequence[DataVersion]) -> dict[str, str]:
     since = time.time() - AT_HAND_SECONDS
-    return {row.version: "was just committed" for row in rows if row.created.timestamp() > since}
+    return {row.version: "just committed" for row in rows if row.created.timestamp() > since}

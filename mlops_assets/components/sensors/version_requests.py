@@ -13,8 +13,9 @@ from dataclasses import dataclass
 import dagster as dg
 
 from mlops_assets.components.sensors.run_reports import has_failed, latest_run, report
+from mlops_assets.text.listing import named
 
-# of failed runs, in the reason of a tick
+# runs whose state the reason of a tick gives
 MAX_NAMED = 3
 
 
@@ -26,14 +27,12 @@ class VersionTarget:
         dataset: its name.
         asset: the last asset of the run; a version is done once it has this partition.
         run_key: prefix of the run keys, the same for every daemon.
-        sensor: tag of the runs.
         advice: what to do about failed runs.
     """
 
     dataset: str
     asset: dg.AssetKey
     run_key: str
-    sensor: str
     advice: str
 
 
@@ -67,11 +66,10 @@ def request_versions(
     if not new:
         found = {version: run for version, run in runs.items() if run and not run.is_success}
         reasons = _reports(context.instance, found, target.advice)
-        reasons += [
-            f"{version} {left[version]}"
-            for version in missing
-            if runs[version] is None and left.get(version)
-        ]
+        waiting = [version for version in missing if runs[version] is None]
+        for why in dict.fromkeys(left[version] for version in waiting if left.get(version)):
+            those = [version for version in waiting if left.get(version) == why]
+            reasons.append(f"{named(those)}: {why}")
         return dg.SensorResult(
             skip_reason="; ".join(reasons) or f"no new version of {target.dataset}"
         )
@@ -81,7 +79,7 @@ def request_versions(
             dg.RunRequest(
                 run_key=f"{target.run_key}{target.dataset}@{version}",
                 partition_key=version,
-                tags={"mlops/sensor": target.sensor},
+                tags={"mlops/sensor": "new_version"},
             )
             for version in new
         ]
@@ -95,11 +93,11 @@ def _reports(
     failed = [version for version, run in runs.items() if has_failed(run)][::-1]
     reasons = [f"{version}: {report(instance, runs[version])}" for version in failed[:MAX_NAMED]]
     if failed[MAX_NAMED:]:
-        reasons.append(f"{len(failed) - MAX_NAMED} more failed: {', '.join(failed[MAX_NAMED:])}")
+        reasons.append(f"also failed: {named(failed[MAX_NAMED:])}")
     if failed:
         reasons.append(advice)
     others = [version for version in runs if version not in failed]
     reasons += [f"{version}: {report(instance, runs[version])}" for version in others[:MAX_NAMED]]
     if others[MAX_NAMED:]:
-        reasons.append(f"{len(others) - MAX_NAMED} more are not finished")
+        reasons.append(f"also not finished: {named(others[MAX_NAMED:])}")
     return reasons

@@ -71,7 +71,7 @@ def test_a_version_is_left_to_the_command_that_commits_and_assesses_it(
     land_table()
     daemon = of_dataset(instance)
     assert daemon.tick() == []
-    assert daemon.reason == "v1 was just committed"
+    assert daemon.reason == "v1: just committed"
 
 
 def test_a_version_is_left_to_a_model_that_is_to_train_on_it(
@@ -80,7 +80,7 @@ def test_a_version_is_left_to_a_model_that_is_to_train_on_it(
     land_table()
     daemon = of_dataset(instance, auto_train=True)
     assert daemon.tick() == []
-    assert daemon.reason == "v1 is left to the lifecycle of crop_forest"
+    assert daemon.reason == "v1: left to the lifecycle of crop_forest"
     train(store, training_request(model_specification(), "v1", FOREST))
     assert partitions(daemon.tick()) == ["v1"], "trained by hand, it has no lifecycle to come"
 
@@ -189,4 +189,4 @@ def test_many_failures_are_counted_and_the_newest_are_named(
     assert daemon.tick() == []
     assert daemon.reason is not None
     assert daemon.reason.startswith(f"v6: run /runs/{run.run_id} failed: ")
-    assert "3 more failed: v3, v2, v1; correct the cause" in daemon.reason
+    assert "also failed: v3, v2, v1; correct the cause" in daemon.reason
