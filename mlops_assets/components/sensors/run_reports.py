@@ -14,10 +14,12 @@ from mlops_assets.components.project.failures import failure_messages
 # characters of the reason for a failure
 MAX_FAILURE = 400
 _WAITING = {dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.NOT_STARTED}
+# what is left of a run whose process was killed, or that could not be started
+_OF_PROCESS = (dg.DagsterEventType.ENGINE_EVENT, dg.DagsterEventType.RUN_FAILURE)
 _FAILURES = {
     dg.DagsterEventType.STEP_FAILURE,
     dg.DagsterEventType.ASSET_CHECK_EVALUATION,
-    dg.DagsterEventType.RUN_FAILURE,
+    *_OF_PROCESS,
 }
 
 
@@ -49,7 +51,9 @@ def report(instance: dg.DagsterInstance, run: dg.DagsterRun) -> str:
 def _reason(instance: dg.DagsterInstance, run: dg.DagsterRun) -> str:
     logs = instance.all_logs(run.run_id, of_type=_FAILURES)
     events = [entry.dagster_event for entry in logs if entry.dagster_event]
-    # of a process that was killed there is only the failure of the run
-    messages = list(failure_messages(events)) or [event.message or "" for event in events[-1:]]
+    messages = (
+        list(failure_messages(events))
+        or [event.message or "" for event in events if event.event_type in _OF_PROCESS][-2:]
+    )
     reason = " ".join("; ".join(messages).split()) or "the reason is unknown"
     return reason[:MAX_FAILURE] + ("…" if reason[MAX_FAILURE:] else "")

@@ -113,10 +113,13 @@ def test_a_lifecycle_that_has_begun_is_not_doubled_and_its_failed_check_is_named
     )
     assert dataset.tick() == []
     assert dataset.reason == f"v1: run /runs/{run.run_id} is in progress"
+    instance.report_engine_event("Run execution process was terminated by signal 9.", run)
     instance.report_run_failed(run)
     dataset.tick()
     assert dataset.reason is not None
-    assert dataset.reason.startswith(f"v1: run /runs/{run.run_id} failed: ")
+    assert dataset.reason.startswith(
+        f"v1: run /runs/{run.run_id} failed: Run execution process was terminated by signal 9.; "
+    )
 
 
 def test_a_failed_check_stops_training_and_both_sensors_name_it(

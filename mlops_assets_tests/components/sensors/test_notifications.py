@@ -174,6 +174,9 @@ def test_messages_of_a_failed_run_are_delivered_again_and_asked_for_again(survey
         and "did not succeed; its messages will be delivered again" in survey.reason
     )
     assert survey.messages() == (0, 1)
+    assert survey.tick() == []
+    (run,) = survey.instance.get_runs()
+    assert f"no message reports a change; run /runs/{run.run_id} failed: " in survey.reason
     survey.deliver_again()
     (again,) = survey.tick()
     assert again.run_key != request.run_key, "Dagster makes no second run for a run key"
