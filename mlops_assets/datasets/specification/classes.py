@@ -46,7 +46,7 @@ def numbered(names: Sequence[object], source: Source | None) -> dict[int | str, 
             rasters, whose values a list does not state.
     """
     if not names:
-        raise ValueError("classes: [] has no class; name them, such as [wheat, maize]")
+        raise ValueError("[] has no class; name them, such as [wheat, maize]")
     require_quoted(names)
     burned = source is not None and source.sampling is not None
     example = ", ".join(f"{number}: NAME" for number in range(1, min(len(names), 3) + 1))
@@ -55,7 +55,7 @@ def numbered(names: Sequence[object], source: Source | None) -> dict[int | str, 
             source.scenes_layout.labels if source.layout == "scenes" else "assets of STAC Items"
         )
         raise ValueError(
-            f"classes: a list of names does not state which value of the label rasters ({labels})"
+            f"a list of names does not state which value of the label rasters ({labels})"
             f" each has; write value and name: {{{example}}}"
         )
     texts = [name for name in names if isinstance(name, str) and name.strip()]
@@ -64,10 +64,10 @@ def numbered(names: Sequence[object], source: Source | None) -> dict[int | str, 
         wrong += [name for name in texts if re.fullmatch("-?[0-9]+", name)]
     if wrong:
         raise ValueError(
-            f"classes: {', '.join(map(repr, wrong))} in a list of names is not a name; if the"
+            f"{', '.join(map(repr, wrong))} in a list of names is not a name; if the"
             f" labels are numbers, write value and name: {{{example}}}"
         )
     twice = [name for name, count in Counter(texts).items() if count > 1]
     if twice:
-        raise ValueError(f"classes: {', '.join(twice)} is listed twice; remove one")
+        raise ValueError(f"{', '.join(twice)} is listed twice; remove one")
     return {number if burned else name: name for number, name in enumerate(texts, 1)}
