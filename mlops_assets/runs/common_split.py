@@ -173,7 +173,11 @@ def _fitting_data(row: ModelVersion, committed: CommittedDataset) -> TrainingDat
         SpecificationError: its samples, bands, labels or classes are not those of the model.
     """
     signature = Signature.of(row)
-    data = TrainingData(committed, row.task, signature.view, signature.features)
+    try:
+        data = TrainingData(committed, row.task, signature.view, signature.features)
+    except SpecificationError as error:
+        # without its remedy, which is to change a declaration
+        raise SpecificationError(str(error).partition("; ")[0]) from error
     if data.sample_shape != tuple(signature.shape):
         raise SpecificationError(
             f"{row.model}@{row.version} takes samples of {_sides(signature.shape)}, those of"

@@ -169,7 +169,7 @@ def test_runs_that_cannot_be_measured_are_named_with_the_reason(
             "no model version (status succeeded)",
             "was not exported",
             "is read as row, not as patch",
-            "fields@v2 has no ndvi; it has farm, ndvi_01",
+            "fields@v2 has no ndvi",
             "predicts the classes barley, maize, wheat, in this order; fields@v2 has fallow, maize",
         ),
         strict=True,
