@@ -22,7 +22,6 @@ def new_input_sensor(specification: ProcessedDatasetSpecification, job: str) -> 
         dataset=first,
         asset=asset,
         run_key=f"{specification.name}/",
-        sensor="new_input",
         advice=(
             "correct the cause, then re-execute the run or run 'mlops dataset commit"
             f" {specification.name} --input VERSION'"
