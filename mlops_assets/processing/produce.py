@@ -17,8 +17,9 @@ from pathlib import Path
 from mlops_assets import errors
 from mlops_assets.datasets.commit.commit import Commit, Made, commit
 from mlops_assets.datasets.recall.recall import recall
-from mlops_assets.datasets.sources import LandedFile
+from mlops_assets.datasets.sources import LandedFile, Landing
 from mlops_assets.datasets.sources.folder import FolderLanding
+from mlops_assets.datasets.sources.stac.landing import StacLanding
 from mlops_assets.datasets.versions.committed_dataset import CommittedDataset
 from mlops_assets.datasets.versions.version_document import InputVersion, Processing
 from mlops_assets.errors import (
@@ -152,7 +153,7 @@ def produce(store: Store, job: ProcessingJob) -> Commit:
                 " 'output'; nothing was committed"
             )
         with _output_explained(job, folders.output):
-            made = Made(OutputLanding(folders.output), processing, notes)
+            made = Made(_output(specification, folders.output), processing, notes)
             return commit(store.workspace, store.registry, specification, made=made)
 
 
@@ -222,6 +223,14 @@ def _run(
         raise kind(outcome.message)
     problem = reason or outcome.message or "exited unexpectedly"
     raise ProcessingError(f"{job.subject} {problem}; nothing was committed")
+
+
+def _output(specification: ProcessedDatasetSpecification, folder: Path) -> Landing:
+    """Return what a function has written, as the layout reads it."""
+    written = OutputLanding(folder)
+    if specification.source.layout != "stac":
+        return written
+    return StacLanding(written.url, written, specification.source.stac_layout)
 
 
 @contextmanager

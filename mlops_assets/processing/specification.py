@@ -8,7 +8,7 @@ from __future__ import annotations
 from pydantic import Field, ValidationInfo, field_validator
 
 from mlops_assets.datasets.specification.dataset import DatasetSpecification
-from mlops_assets.datasets.specification.source import Source
+from mlops_assets.datasets.specification.source import Source, StacLayout
 from mlops_assets.errors import NameRefused
 from mlops_assets.models.parameters import written
 from mlops_assets.models.specification import Compute
@@ -32,6 +32,15 @@ class OutputSource(Source):
                 " a TrainingDataset"
             )
         return url
+
+    @field_validator("stac")
+    @classmethod
+    def _nothing_is_left_in_the_output(cls, stac: StacLayout | None) -> StacLayout | None:
+        if stac is not None and stac.assets == "reference":
+            raise ValueError(
+                "assets: the output folder is removed once it is committed; use 'assets: copy'"
+            )
+        return stac
 
 
 class ProcessedDatasetSpecification(DatasetSpecification):

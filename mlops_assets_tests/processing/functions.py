@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import shutil
 import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
+import pandas as pd
 from pydantic import BaseModel
 
 from mlops_assets.processing.function import ProcessingInput, ProcessingRun
@@ -35,11 +37,48 @@ def thin(
     run.note(f"kept one row in {params.every}")
 
 
+class Nothing(BaseModel):
+    """No parameters."""
+
+
+def copy(
+    inputs: Sequence[ProcessingInput], output: Path, params: Nothing, run: ProcessingRun
+) -> None:
+    """Write the files of the first input again."""
+    shutil.copytree(inputs[0].folder, output, dirs_exist_ok=True)
+
+
+def count(
+    inputs: Sequence[ProcessingInput], output: Path, params: Nothing, run: ProcessingRun
+) -> None:
+    """Write a table of features of samples, as a trainer would get them, and of their split."""
+    (given,) = inputs
+    data = given.training_data()
+    parts = []
+    for split in ("train", "test"):
+        X, y = data.arrays(split)
+        means = pd.DataFrame({"mean": X.mean(axis=tuple(range(1, X.ndim)))})
+        classes = [data.class_names[index] for index in y]
+        parts.append(means.assign(split=split, kind=classes))
+    pd.concat(parts).to_csv(output / "features.csv", index=False)
+    run.note(f"{len(given.samples)} samples of {len(given.files)} files, on {run.device}")
+
+
 class Conduct(BaseModel):
     """The act of a function."""
 
     does: Literal[
-        "raise", "nothing", "hide", "link out", "stray", "leak", "die", "hang", "scribble", "exit"
+        "raise",
+        "nothing",
+        "hide",
+        "link out",
+        "stray",
+        "leak",
+        "die",
+        "hang",
+        "scribble",
+        "exit",
+        "overwrite",
     ]
 
 
@@ -59,6 +98,10 @@ def behave(
         (output.parent / "table.csv").write_text("a,crop\n")
     if params.does == "scribble":
         (output / "table.csv").write_text("a,b\n1,2\n")
+    if params.does == "overwrite":
+        for path in given.folder.iterdir():
+            path.chmod(0o644)
+            path.write_text("a,crop\n")
     if params.does == "leak":
         held = []
         while True:

@@ -7,9 +7,12 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
+from pydantic import ValidationError
 
-from mlops_assets.datasets.commit.commit import Commit
+from mlops_assets.datasets.commit.commit import Commit, commit
+from mlops_assets.datasets.recall.verify import verify
 from mlops_assets.datasets.versions.committed_dataset import CommittedDataset
 from mlops_assets.errors import MlopsError, NotFound
 from mlops_assets.names import Reference
@@ -17,7 +20,9 @@ from mlops_assets.processing.produce import ProcessingJob, produce
 from mlops_assets.processing.specification import ProcessedDatasetSpecification
 from mlops_assets.store import Store
 from mlops_assets.training.provenance import source_digest
-from mlops_assets_tests.conftest import crops_table, table_specification
+from mlops_assets_tests.conftest import crops_table, scenes_specification, table_specification
+from mlops_assets_tests.datasets.readers.landed_catalogues import item, write_catalog
+from mlops_assets_tests.datasets.readers.landing import UTM, write_raster
 from mlops_assets_tests.processing import functions
 from mlops_assets_tests.processing.functions import HERE
 
@@ -104,6 +109,51 @@ def test_several_inputs_are_taken_at_their_newest_or_a_named_version(
         assert references == ["fields@v1", expected]
 
 
+def test_features_of_samples_keep_their_split(
+    store: Store, land_scenes: Callable[..., Commit]
+) -> None:
+    land_scenes()
+    given = CommittedDataset.open(store.workspace, store.registry, Reference("scenes"))
+    features = processed(
+        "features",
+        inputs=["scenes"],
+        function=f"{HERE}:count",
+        source={"layout": "table", "table": {"label": "kind", "split": "split"}},
+        split={"method": "column"},
+    )
+    row = produce(store, ProcessingJob(features)).version
+    assert row.counts == {**given.row.counts, "validation": 0}
+    made = CommittedDataset.open(store.workspace, store.registry, Reference("features"))
+    assert made.classes == [
+        {"value": "land", "name": "land"},
+        {"value": "water", "name": "water"},
+    ]
+    assert f"{given.row.samples} samples of 2 files, on cpu" in made.document.notes
+
+
+def test_a_catalogue_that_a_function_writes_is_read_as_one_that_lands(
+    store: Store, tmp_path: Path
+) -> None:
+    folder = tmp_path / "landing"
+    image = np.arange(288, dtype=np.uint8).reshape(2, 12, 12)
+    write_raster(folder / "a/image.tif", image, **UTM)
+    write_raster(folder / "a/labels.tif", np.ones((12, 12), dtype=np.uint8), **UTM)
+    assets = {"image": "./image.tif", "labels": "./labels.tif"}
+    write_catalog(folder, [("a/item.json", item("a", assets, 0))])
+    attributes = {"classes": {1: "water"}, "split": {"fractions": {"train": 0.5, "test": 0.5}}}
+    source = {"url": str(folder), "layout": "stac"}
+    landed = scenes_specification("scenes", source=source, **attributes)
+    row = commit(store.workspace, store.registry, landed).version
+    declared = processed(
+        inputs=["scenes"], function=f"{HERE}:copy", source={"layout": "stac"}, **attributes
+    )
+    first = produce(store, ProcessingJob(declared))
+    assert (first.version.samples, first.version.counts) == (row.samples, row.counts)
+    assert produce(store, ProcessingJob(declared)).created is False
+    with pytest.raises(ValidationError, match="use 'assets: copy'"):
+        processed(source={"layout": "stac", "stac": {"assets": "reference"}})
+
+
 def test_a_version_whose_files_have_landed_is_stored_as_before(
     store: Store, land_table: Callable[..., Commit]
 ) -> None:
@@ -123,6 +173,7 @@ def test_a_version_whose_files_have_landed_is_stored_as_before(
         ("stray", {}, "wrote table.csv beside its output folder"),
         ("scribble", {}, "crop"),
         ("leak", {"memory": "900Mi"}, "of memory, compute.memory is 900Mi"),
+        ("overwrite", {}, "wrote no file that layout 'table' reads to its output folder"),
         ("die", {}, "was killed by SIGKILL; most likely the machine is out of memory"),
         ("hang", {"time_limit": 1}, "exceeded compute.time_limit, 1 seconds"),
     ],
@@ -146,6 +197,7 @@ def test_a_function_that_misbehaves_is_one_error_and_nothing_is_committed(
     if does == "raise":
         assert f"{functions.__file__}:" in text
     assert store.registry.data_versions("thinned") == []
+    assert verify(store.workspace, store.registry, Reference("fields")).passed
     assert list(scratch.iterdir()) == []
 
 
