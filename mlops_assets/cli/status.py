@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,11 +13,13 @@ from urllib.parse import unquote
 
 from mlops_assets.cli.declarations import declared
 from mlops_assets.cli.terminal.output import Json, console, open_store, show_one
+from mlops_assets.errors import IntegrityError, StorageError
 from mlops_assets.settings import DEFAULT_MODULE, Settings, project_module
 
 if TYPE_CHECKING:
     from mlops_assets.registry import DataVersion, Registry
     from mlops_assets.runs.activity import DeclaredModel, Failed, Running, Sweep, Waiting
+    from mlops_assets.store import Store
 
 MAX_SCANNED = 20_000  # files of a landing
 
@@ -30,14 +33,16 @@ def status(as_json: Json = False) -> None:
     from mlops_assets.runs import activity
 
     settings = Settings.from_environment()
-    registry = None if _is_new(settings) else open_store().registry
+    store = None if _is_new(settings) else open_store()
+    registry = store.registry if store else None
     running = activity.running(registry) if registry else []
     sweeps = activity.sweeps_of(registry, running) if registry else []
     failed = activity.failed(registry) if registry else []
     waiting = list(_landings(settings, registry))
-    if registry:
+    if store:
+        waiting += _unprocessed(store)
         begun = [*(each.run for each in running), *(each.run for each in failed)]
-        waiting += activity.waiting(registry, _models(), begun)
+        waiting += activity.waiting(store.registry, _models(), begun)
     if as_json:
         document = {
             "workspace": settings.workspace,
@@ -126,6 +131,25 @@ def _landings(settings: Settings, registry: Registry | None) -> Iterator[Waiting
                 " first"
             )
         yield Waiting("data", name, detail, f"mlops dataset commit {name}")
+
+
+def _unprocessed(store: Store) -> Iterator[Waiting]:
+    """Yield datasets that are not made of the newest version of their first input yet."""
+    from mlops_assets.datasets.recall.ancestry import processed_versions
+    from mlops_assets.runs.activity import Waiting
+
+    for declaration in declared("ProcessedDataset"):
+        name, inputs = declaration.name, declaration.attributes.get("inputs")
+        first = str(inputs[0]) if isinstance(inputs, list) and inputs else ""
+        versions = store.registry.data_versions(first)
+        # damaged documents are the business of 'mlops verify'
+        with suppress(IntegrityError, StorageError):
+            if versions and versions[-1].version not in processed_versions(
+                store.workspace, store.registry, name, first
+            ):
+                newest = f"{first}@{versions[-1].version}"
+                detail = f"{name} has not been made of {newest}"
+                yield Waiting("data", name, detail, f"mlops dataset commit {name}")
 
 
 def _folder(settings: Settings, url: str) -> Path | None:

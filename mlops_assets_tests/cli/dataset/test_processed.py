@@ -28,8 +28,15 @@ def test_data_is_made_shown_verified_and_trained_on(committed: Path, mlops: Mlop
     folder = committed / "fieldwork" / "defs" / "thinned"
     folder.mkdir()
     (folder / "defs.yaml").write_text(DECLARATION)
+
+    def pending() -> list[str]:
+        waiting = mlops("status", "--json").json["waiting"]
+        return [each["detail"] for each in waiting if each["subject"] == "thinned"]
+
+    assert pending() == ["thinned has not been made of samples@v1"]
     done = mlops("dataset", "commit", "thinned")
     assert done.code == 0, done.err
+    assert pending() == []
     assert "made from samples@v1 by mlops_assets_tests.processing.functions:thin" in done.out
     assert "thinned@v1 is new: 1 file(s)" in done.out
     assert "note: kept one row in 2" in done.out
