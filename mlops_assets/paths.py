@@ -45,6 +45,7 @@ LAYOUT = (  # key and content, in the order of docs/workspace.md
         "datasets/<name>/<version>/",
         "manifest.parquet samples.parquet version.json statistics.json quality.json figures/",
     ),
+    ("", "log.txt of the function that has made it, if it was made from other data"),
     (
         "models/<name>/<version>/",
         "native/ model.onnx parity.json metrics.json parameters.json environment.json",
@@ -105,6 +106,11 @@ def object_key(sha256: str) -> str:
 def version_folder(dataset: str, version: str) -> str:
     """Return the folder of a data version's manifest and documents."""
     return f"{DATASETS}/{dataset}/{version}"
+
+
+def data_log_key(dataset: str, version: str) -> str:
+    """Return the key of the output of the function that has made a data version."""
+    return f"{version_folder(dataset, version)}/log.txt"
 
 
 def model_folder(model: str, version: str) -> str:

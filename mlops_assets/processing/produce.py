@@ -7,6 +7,7 @@ until then.
 from __future__ import annotations
 
 import json
+import logging
 import os
 import sys
 from collections.abc import Iterator, Sequence
@@ -27,16 +28,20 @@ from mlops_assets.errors import (
     EmptyLanding,
     ProcessingError,
     SpecificationError,
+    StorageError,
     TrainerError,
 )
 from mlops_assets.models.parameters import document
 from mlops_assets.models.publish import code_document
 from mlops_assets.names import Reference
+from mlops_assets.paths import data_log_key, data_owner
 from mlops_assets.principals import Role
 from mlops_assets.processing.function import load_processing
 from mlops_assets.processing.specification import ProcessedDatasetSpecification
 from mlops_assets.processing.worker import MODULE, ProcessingRequest
 from mlops_assets.progress import step
+from mlops_assets.registry import DataVersion
+from mlops_assets.registry.files.publication import publication
 from mlops_assets.storage.scratch import scratch_folder
 from mlops_assets.store import Store
 from mlops_assets.text.json_values import JsonObject
@@ -44,7 +49,9 @@ from mlops_assets.training import provenance
 from mlops_assets.training.functions import UserFunction
 from mlops_assets.training.process.child_process import ChildOutcome, read_outcome, write_request
 from mlops_assets.training.process.start import Worker
-from mlops_assets.training.process.supervisor import run_worker
+from mlops_assets.training.process.supervisor import LOG_BYTES, run_worker
+
+log = logging.getLogger(__name__)
 
 
 class OutputLanding(FolderLanding):
@@ -78,6 +85,14 @@ class ProcessingJob:
     def subject(self) -> str:
         """What it does, for messages."""
         return f"{self.specification.function} for {self.specification.name}"
+
+
+@dataclass(frozen=True)
+class _Output:
+    """What a function has left besides its files: its notes, and the end of what it printed."""
+
+    notes: list[str]
+    log: bytes
 
 
 @dataclass(frozen=True)
@@ -142,10 +157,10 @@ def produce(store: Store, job: ProcessingJob) -> Commit:
         folders.make()
         # root may write to any file: a hard link to an object is safe from others only
         copied = os.geteuid() == 0
-        for committed in inputs:
-            recall(committed, folders.inputs / committed.row.dataset, copy=copied)
+        for version in inputs:
+            recall(version, folders.inputs / version.row.dataset, copy=copied)
         with step(f"processing {names}"):
-            notes = _run(store, job, inputs, folders, parameters)
+            output = _run(store, job, inputs, folders, parameters)
         strays = folders.strays()
         if strays:
             raise ProcessingError(
@@ -153,8 +168,11 @@ def produce(store: Store, job: ProcessingJob) -> Commit:
                 " 'output'; nothing was committed"
             )
         with _output_explained(job, folders.output):
-            made = Made(_output(specification, folders.output), processing, notes)
-            return commit(store.workspace, store.registry, specification, made=made)
+            made = Made(_output(specification, folders.output), processing, output.notes)
+            committed = commit(store.workspace, store.registry, specification, made=made)
+        if committed.created:
+            _keep_log(store, committed.version, output.log)
+        return committed
 
 
 def _inputs(store: Store, job: ProcessingJob) -> Iterator[CommittedDataset]:
@@ -191,8 +209,8 @@ def _run(
     inputs: Sequence[CommittedDataset],
     folders: _Folders,
     parameters: JsonObject,
-) -> list[str]:
-    """Call the function in a process of its own; return its notes."""
+) -> _Output:
+    """Call the function in a process of its own."""
     compute = job.specification.compute
     request = ProcessingRequest(
         workspace=store.workspace.url,
@@ -214,15 +232,29 @@ def _run(
             reason = run_worker(Worker(MODULE, path, compute), store.registry.url, output)
         except TrainerError as error:
             raise ProcessingError(f"{job.subject}: {error}") from error
+        output.seek(max(0, os.fstat(output.fileno()).st_size - LOG_BYTES))
+        printed = output.read()
     outcome = read_outcome(path) or ChildOutcome()
     if outcome.result is not None:
-        notes: list[str] = json.loads(outcome.result)
-        return notes
+        return _Output(json.loads(outcome.result), printed)
     kind = vars(errors).get(outcome.error or "")
     if reason is None and kind is not None:
         raise kind(outcome.message)
     problem = reason or outcome.message or "exited unexpectedly"
     raise ProcessingError(f"{job.subject} {problem}; nothing was committed")
+
+
+def _keep_log(store: Store, row: DataVersion, printed: bytes) -> None:
+    """Publish what was printed; a version is not lost because its log cannot be written."""
+    if not printed:
+        return
+    try:
+        with publication(store.workspace, store.registry) as publishing:
+            publishing.put(data_log_key(row.dataset, row.version), printed)
+            owner = data_owner(row.dataset, row.version)
+            store.registry.add_files(owner, publishing.files)
+    except StorageError as error:
+        log.warning("the log of %s@%s could not be kept: %s", row.dataset, row.version, error)
 
 
 def _output(specification: ProcessedDatasetSpecification, folder: Path) -> Landing:

@@ -30,6 +30,7 @@ def thin(
     """Keep every other row of each table."""
     for given in inputs:
         for path in sorted(given.folder.glob("*.csv")):
+            print("thinning", path.name)
             header, *rows = path.read_text().splitlines()
             kept = rows[:: params.every]
             name = f"{given.committed.row.dataset}_{path.name}"

@@ -60,6 +60,8 @@ def test_a_version_is_made_of_an_input_version_and_records_how(
     assert made is not None
     assert [(i.reference, i.digest) for i in made.inputs] == [("fields@v1", row.digest)]
     assert (made.function, made.parameters) == (f"{HERE}:thin", {"every": 2})
+    assert b"thinning samples.csv" in store.workspace.get("datasets/thinned/v1/log.txt")
+    assert verify(store.workspace, store.registry, Reference("thinned")).documents == 7
     assert made.source == source_digest(Path(functions.__file__).parent)
     assert "kept one row in 2" in committed.document.notes
     assert committed.manifest["path"].tolist() == ["fields_samples.csv"]
