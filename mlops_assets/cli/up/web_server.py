@@ -18,7 +18,7 @@ _LOCATIONS = """
 query Locations { answer: workspaceOrError { ... on Workspace { entries: locationEntries {
   status: loadStatus
   location: locationOrLoadError {
-    ... on PythonError { message }
+    ... on PythonError { message causes { message } }
     ... on RepositoryLocation { repositories {
       sensors { name state: sensorState { status } }
       schedules { name state: scheduleState { status } }
@@ -54,8 +54,13 @@ class _Repository(BaseModel):
     schedules: list[_Automation]
 
 
+class _Cause(BaseModel):
+    message: str
+
+
 class _Location(BaseModel):
     message: str | None = None
+    causes: list[_Cause] = []
     repositories: list[_Repository] = []
 
 
@@ -146,9 +151,9 @@ class WebServer:
             if entry.status != "LOADED" or entry.location is None:
                 return None
             if entry.location.message is not None:
-                raise SpecificationError(
-                    f"Dagster cannot load the project: {entry.location.message.strip()}"
-                )
+                # the others only wrap the last one
+                messages = [entry.location.message, *(c.message for c in entry.location.causes)]
+                raise SpecificationError(f"Dagster cannot load the project: {messages[-1].strip()}")
             for repository in entry.location.repositories:
                 found += [*repository.sensors, *repository.schedules]
         on = [each.name for each in found if each.state.status == "RUNNING"]
