@@ -177,6 +177,7 @@ def _announce(url: str, automations: Automations, landings: dict[str, str]) -> N
     advise(f"on          {', '.join(automations.on) or 'nothing'}")
     advise(f"off         {', '.join(automations.off) or 'nothing'}")
     advise(f"to switch   {url}/automation")
+    advise(f"graph       {url}/asset-groups")
 
 
 def _follow(server: WebServer, services: Services) -> NoReturn:

@@ -19,6 +19,8 @@ from mlops_assets.registry import open_registry
 from mlops_assets.settings import Settings
 from mlops_assets_tests import interpreter
 from mlops_assets_tests.cli.conftest import Mlops
+from mlops_assets_tests.services import require_program
+from mlops_assets_tests.test_browser import CHROMIUM
 
 pytestmark = pytest.mark.slow
 TRAINER = """
@@ -114,6 +116,21 @@ def test_it_serves_the_project_and_ends_all_of_it_with_sigterm(up: Up, project: 
     assert up.members() == []
     assert "Traceback" not in up.process.err
     assert "Dagster services shut down" in (project / "workspace/dagster/up.log").read_text()
+
+
+@pytest.mark.browser
+def test_its_pages_show_the_assets_and_the_sensors(up: Up) -> None:
+    chromium = require_program("chromium", "chromium")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=str(chromium), args=CHROMIUM)
+        page = browser.new_page(viewport={"width": 1600, "height": 900})
+        for path, text in (("asset-groups", "samples_forest"), ("automation", "samples_new_data")):
+            assert f"{up.url}/{path}\n" in up.process.err
+            page.goto(f"{up.url}/{path}")
+            page.get_by_text(text, exact=True).first.wait_for(timeout=60_000)
+        browser.close()
 
 
 def test_the_end_of_the_daemon_is_an_error_and_ends_the_web_server(up: Up) -> None:
