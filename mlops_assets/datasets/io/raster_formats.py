@@ -17,6 +17,7 @@ from functools import lru_cache
 from pathlib import Path
 
 GEOTIFF = "GTiff"
+GEOTIFFS = (".tif", ".tiff")
 VRT = "VRT"
 ERDAS = "HFA"
 HEAD_BYTES = 16
@@ -283,6 +284,14 @@ def stands_alone(local: Path) -> bool:
     return local.stem.lower() not in _folder(local).shared
 
 
+def holds_geotiffs_only(local: Path) -> bool:
+    """Return whether a file's folder has no other files than GeoTIFFs, by their names.
+
+    GDAL then finds no metadata there, whose files have other endings.
+    """
+    return _folder(local).geotiffs_only
+
+
 def _sidecars(local: Path) -> Iterator[Path]:
     """Yield the files beside a raster that GDAL may open for it, and metadata beside those.
 
@@ -301,10 +310,12 @@ class _Folder:
     Attributes:
         sidecars: those that GDAL may open, by the name of what they belong to.
         shared: names without endings that several files begin with.
+        geotiffs_only: whether all files have the endings of GeoTIFFs.
     """
 
     sidecars: Mapping[str, Sequence[str]]
     shared: frozenset[str]
+    geotiffs_only: bool
 
 
 def _folder(local: Path) -> _Folder:
@@ -323,9 +334,11 @@ def _listed(folder: str, changed: int) -> _Folder:
     sidecars = defaultdict(list)
     met: set[str] = set()
     shared: set[str] = set()
+    geotiffs_only = True
     with os.scandir(folder) as entries:
         for entry in entries:
             name = entry.name.lower()
+            geotiffs_only = geotiffs_only and (name.endswith(GEOTIFFS) or entry.is_dir())
             stem = name
             while stem.endswith((*OPENED_AS_RASTER, METADATA)):
                 stem = (
@@ -338,4 +351,4 @@ def _listed(folder: str, changed: int) -> _Folder:
             begins = {name[: dot.start()] for dot in re.finditer(r"\.", name)} or {name}
             shared |= begins & met
             met |= begins
-    return _Folder(sidecars, frozenset(shared))
+    return _Folder(sidecars, frozenset(shared), geotiffs_only)

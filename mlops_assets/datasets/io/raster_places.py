@@ -57,19 +57,11 @@ def box_on_earth(raster: Raster) -> list[float] | None:
         West, south, east, north in degrees (WGS 84): longitudes in -180 … 180, with west > east
         across the antimeridian, latitudes in -90 … 90.
     """
-    from rasterio._err import CPLE_BaseError
-    from rasterio.warp import transform_bounds
-
     crs = georeference(raster)
     if crs is not None:
-        bounds = bounds_of(raster.transform, raster.height, raster.width)
-        with suppress(CPLE_BaseError):
-            west, south, east, north = transform_bounds(crs, WGS84, *bounds)
-            if np.isfinite([west, south, east, north]).all():
-                around = crs.is_geographic and bounds[2] - bounds[0] >= 360
-                return _in_degrees(
-                    -180.0 if around else west, south, 180.0 if around else east, north
-                )
+        box = box_of_bounds(crs, bounds_of(raster.transform, raster.height, raster.width))
+        if box is not None:
+            return box
     elif not raster.gcps[0]:
         return None
     sides = (np.linspace(-0.5, side - 0.5, EDGE_POINTS) for side in (raster.height, raster.width))
@@ -84,6 +76,27 @@ def box_on_earth(raster: Raster) -> list[float] | None:
         if known.any()
         else None
     )
+
+
+def box_of_bounds(crs: Crs, bounds: tuple[float, float, float, float]) -> list[float] | None:
+    """Return the bounding box of bounds in a CRS, None where some corner has no place.
+
+    Args:
+        crs: of the bounds.
+        bounds: minimum x, minimum y, maximum x and maximum y.
+
+    Returns:
+        See `box_on_earth`.
+    """
+    from rasterio._err import CPLE_BaseError
+    from rasterio.warp import transform_bounds
+
+    with suppress(CPLE_BaseError):
+        west, south, east, north = transform_bounds(crs, WGS84, *bounds)
+        if np.isfinite([west, south, east, north]).all():
+            around = crs.is_geographic and bounds[2] - bounds[0] >= 360
+            return _in_degrees(-180.0 if around else west, south, 180.0 if around else east, north)
+    return None
 
 
 def places_of_pixels(raster: Raster, places: NDArray[np.float64]) -> Places | None:

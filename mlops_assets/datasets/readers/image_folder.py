@@ -1,7 +1,7 @@
 """Layout `image_folder`: one file is one sample; its folder is its class.
 
 GeoTIFF, PNG and JPEG through rasterio, NPY through numpy; each file is opened once, and only if it
-is new.
+is new and no GeoTIFF with the same header was opened before.
 """
 
 from __future__ import annotations
@@ -18,8 +18,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from mlops_assets.datasets.io.geotiff_headers import SimilarGeotiffs, geotiff_header
 from mlops_assets.datasets.io.named_files import beside
 from mlops_assets.datasets.io.npy import npy_facts, open_npy
+from mlops_assets.datasets.io.raster_formats import GEOTIFFS
+from mlops_assets.datasets.io.raster_places import georeference
+from mlops_assets.datasets.io.rasterio_types import Crs
 from mlops_assets.datasets.io.rasters import (
     band_names,
     band_roles,
@@ -221,11 +225,13 @@ class ImageFile:
         facts: its manifest row.
         opened: the files that GDAL reads, its own first; none for NPY.
         alpha: number of a band that is alpha and not a feature, counted from 1.
+        crs: CRS of its georeference.
     """
 
     facts: FileRow
     opened: list[str]
     alpha: int | None = None
+    crs: Crs | None = None
 
 
 def image_facts(local: Path, path: str, names: Sequence[str] | None = None) -> ImageFile:
@@ -264,7 +270,33 @@ def image_facts(local: Path, path: str, names: Sequence[str] | None = None) -> I
         facts: FileRow = {"path": path, "role": "image", **raster_facts(raster, roles)}
         if empty:
             facts["remarks"] = [EMPTY, *(facts["remarks"] or [])]
-        return ImageFile(facts, raster.files, alpha)
+        return ImageFile(facts, raster.files, alpha, georeference(raster))
+
+
+def _similar_image(
+    local: Path, path: str, names: Sequence[str] | None, similar: SimilarGeotiffs
+) -> ImageFile:
+    """Return the manifest row of an image, if possible by that of a similar one.
+
+    Args:
+        local: local path of the file.
+        path: its landed path.
+        names: declared names of its bands.
+        similar: the GeoTIFFs that were opened, to which this one is added.
+
+    Raises:
+        ValueError: it cannot be read, is truncated, or its values are not those of an image.
+    """
+    header = geotiff_header(local) if path.lower().endswith(GEOTIFFS) else None
+    if header is None:
+        return image_facts(local, path, names)
+    facts = similar.facts(header)
+    if facts is not None:
+        return ImageFile({**facts, "path": path}, [str(local)])
+    image = image_facts(local, path, names)
+    if image.opened == [str(local)]:
+        similar.remember(header, image.facts, image.crs)
+    return image
 
 
 def fitted(image: NDArray[np.generic], height: int, width: int) -> NDArray[np.generic]:
@@ -339,6 +371,7 @@ def _facts(
     parts: list[pd.DataFrame] = []
     sidecars: list[FileRow] = []
     alpha: list[tuple[str, int]] = []
+    similar = SimilarGeotiffs()
     size = sum(file.size for file in new)
     with (
         step("reading images", len(new), "files", size) as done,
@@ -349,7 +382,8 @@ def _facts(
             found: list[tuple[ImageFile, list[str]] | str] = []
             for file in batch:
                 try:
-                    image = image_facts(landed.raster(file.path), file.path, names)
+                    local = landed.raster(file.path)
+                    image = _similar_image(local, file.path, names, similar)
                     found.append((image, landed.sidecars(file.path, image.opened)))
                 except ValueError as error:
                     found.append(f"{file.path}: {error}")
