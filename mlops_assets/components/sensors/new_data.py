@@ -105,7 +105,7 @@ def _list(
     # with the time, as a landing that returns to an earlier state is to be committed again
     key = f"{state.fingerprint[:16]}-{cursor['since']:.0f}"
     return dg.SensorResult(
-        run_requests=[dg.RunRequest(run_key=key, tags={"mlops/sensor": "new_data"})],
+        run_requests=[dg.RunRequest(run_key=key)],
         asset_events=events,
     )
 

@@ -162,7 +162,7 @@ def read_notifications(
         return dg.SensorResult(skip_reason="; ".join([waits, *notes]), asset_events=events)
     asked = f"{specification.name}-{pending.since:.6f}-{pending.newest:.3f}"
     replace(pending, asked=asked, asked_at=time.time()).write(context)
-    request = dg.RunRequest(run_key=asked, tags={"mlops/sensor": "new_data", ASKED: asked})
+    request = dg.RunRequest(run_key=asked, tags={ASKED: asked})
     return dg.SensorResult(run_requests=[request], asset_events=events)
 
 

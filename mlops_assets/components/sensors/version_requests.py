@@ -79,7 +79,6 @@ def request_versions(
             dg.RunRequest(
                 run_key=f"{target.run_key}{target.dataset}@{version}",
                 partition_key=version,
-                tags={"mlops/sensor": "new_version"},
             )
             for version in new
         ]
