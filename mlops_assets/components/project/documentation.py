@@ -48,10 +48,10 @@ def component_documentation() -> list[ComponentTypeNamespaceJson]:
 
 
 def _shown(schema: dict[str, Any]) -> dict[str, Any]:
-    """Return a JSON schema that says in its descriptions what the docs tab leaves out.
+    """Return a JSON schema with what the docs tab would leave out.
 
-    The tab shows the name, type, description and default of an attribute, but neither the values
-    of an enumeration nor, unless the attribute itself says so, that it is required.
+    The tab shows name, type, description and default of an attribute, but not the values of an
+    enumeration, and that it is required only where the attribute itself has this key.
     """
     definitions = schema.get("$defs", {})
     for model in (schema, *definitions.values()):
