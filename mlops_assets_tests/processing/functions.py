@@ -113,5 +113,7 @@ def behave(
     if params.does == "exit":
         raise SystemExit("no fields today")
     if params.does == "hang":
-        (run.directory / "begun").touch()
+        unfinished = run.directory / "begun.part"
+        unfinished.write_text(str(os.getpid()))
+        unfinished.rename(run.directory / "begun")
         time.sleep(600)

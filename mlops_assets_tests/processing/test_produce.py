@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import _thread
 import json
 import tempfile
+import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 from pydantic import ValidationError
 
 from mlops_assets.datasets.commit.commit import Commit, commit
 from mlops_assets.datasets.recall.verify import verify
 from mlops_assets.datasets.versions.committed_dataset import CommittedDataset
-from mlops_assets.errors import MlopsError, NotFound
+from mlops_assets.errors import Forbidden, MlopsError, NotFound
 from mlops_assets.names import Reference
+from mlops_assets.principals import Principal, Role
 from mlops_assets.processing.produce import ProcessingJob, produce
 from mlops_assets.processing.specification import ProcessedDatasetSpecification
 from mlops_assets.store import Store
@@ -201,6 +206,38 @@ def test_a_function_that_misbehaves_is_one_error_and_nothing_is_committed(
     assert store.registry.data_versions("thinned") == []
     assert verify(store.workspace, store.registry, Reference("fields")).passed
     assert list(scratch.iterdir()) == []
+
+
+def test_stopping_the_step_stops_the_function_and_leaves_nothing(
+    store: Store, land_table: Callable[..., Commit], scratch: Path
+) -> None:
+    land_table()
+    pids: list[int] = []
+
+    def stop() -> None:
+        while not (begun := list(scratch.glob("*/scratch/begun"))):
+            time.sleep(0.1)
+        pids.append(int(begun[0].read_text()))
+        _thread.interrupt_main()
+
+    thread = threading.Thread(target=stop, daemon=True)
+    thread.start()
+    with pytest.raises(KeyboardInterrupt):
+        produce(store, ProcessingJob(processed(function=f"{HERE}:behave", params={"does": "hang"})))
+    thread.join()
+    assert not psutil.pid_exists(pids[0])
+    assert list(scratch.iterdir()) == []
+    assert store.registry.data_versions("thinned") == []
+
+
+def test_who_may_not_publish_data_versions_starts_nothing(
+    store: Store, land_table: Callable[..., Commit], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    land_table()
+    monkeypatch.setattr("mlops_assets.processing.produce.run_worker", None)
+    viewer = Principal("viewer", frozenset({Role.VIEWER}))
+    with pytest.raises(Forbidden):
+        produce(Store(store.workspace, store.registry.acting(viewer)), ProcessingJob(processed()))
 
 
 def test_parameters_and_versions_that_do_not_exist_are_refused_before_anything_runs(

@@ -130,7 +130,14 @@ class Project:
 
         Raises:
             NotFound: it is not declared.
+            SpecificationError: it is made from other data, so that nothing lands.
         """
+        processed = self.processed_dataset(name)
+        if processed is not None:
+            raise SpecificationError(
+                f"{name} is made from {', '.join(processed.inputs)}, so that it has no landing;"
+                f" 'mlops dataset commit {name}' makes it"
+            )
         self.require(dg.AssetKey([name, "landing"]))
         return {dataset.name: dataset for dataset in self.datasets()}[name]
 
