@@ -102,14 +102,18 @@ def trained_result(store: Store, specification: ModelSpecification, row: ModelVe
         run.seed,
         [file.sha256 for file in native],
     ]
-    metadata: dict[str, RawMetadataValue] = {
+    own: dict[str, RawMetadataValue] = {
         **_identity(store, specification, row),
         "run_id": run.run_id,
         "seed": run.seed,
         "code_version": run.code_version,
         "parameters": dg.MetadataValue.json(run.parameters),
         "seconds": run.seconds or 0.0,
-        **run.metrics,
+    }
+    metadata: dict[str, RawMetadataValue] = {
+        **own,
+        # a trainer may log a metric under any name
+        **{name: value for name, value in run.metrics.items() if name not in own},
         **file_metadata(store.workspace, native),
     }
     if run.metrics:

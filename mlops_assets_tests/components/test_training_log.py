@@ -62,8 +62,8 @@ def test_a_trainer_is_followed_while_it_trains_whatever_it_prints(
         Path("go").touch()
         assert process.wait(200) == 0, process.err
     assert step_log(instance) == [
-        "epoch 1 of 3: loss 1, accuracy 0",
-        "epoch 3 of 3: loss 0.3333, accuracy 0.2",
+        "epoch 1 of 3: loss 1, accuracy 0, seed 7",
+        "epoch 3 of 3: loss 0.3333, accuracy 0.2, seed 7",
     ]
     captured = compute_log(instance)
     assert "xxno end" in captured
@@ -71,6 +71,7 @@ def test_a_trainer_is_followed_while_it_trains_whatever_it_prints(
     event = instance.get_latest_materialization_event(dg.AssetKey(["crop_forest", "trained_model"]))
     assert event is not None and event.asset_materialization is not None
     metadata = event.asset_materialization.metadata
+    assert metadata["seed"].value == 0
     assert str(metadata["learning_curves"].value).startswith("![")
     assert (
         "| loss | 0.3333 | 0.3333 | 1 | 3 |" in str(metadata["logged_metrics"].value).splitlines()

@@ -139,7 +139,7 @@ def chatty(data: TrainingData, params: Epochs, run: TrainingRun) -> nn.Module:
         print(f"epoch {epoch} begins")
         print("\x1b[2Jto stderr", file=sys.stderr)
         subprocess.run(["echo", "of a child"], check=True)
-        run.log({"loss": 1 / (epoch + 1), "accuracy": epoch / 10}, step=epoch)
+        run.log({"loss": 1 / (epoch + 1), "accuracy": epoch / 10, "seed": 7}, step=epoch)
         while params.waits_for and not Path(params.waits_for).exists():
             time.sleep(0.05)
     os.write(1, b"\xff\xfe" + b"x" * (params.megabytes << 20) + b"no end")
