@@ -28,6 +28,9 @@ USER = "mlops/user"
 # tag of a Dagster run: `true` if it trains with other parameters than the declared ones
 EXPERIMENT = "mlops/experiment"
 
+# tag of a Dagster run: a command waits for it, at whose terminal somebody sees an error at once
+COMMAND = "mlops/command"
+
 # a version is trained and recorded by itself: one that fails leaves the others of a backfill alone
 ONE_RUN_A_VERSION = dg.BackfillPolicy.multi_run(max_partitions_per_run=1)
 

@@ -6,7 +6,6 @@ A retry policy of Dagster would repeat every error: wrong data and a failing tra
 from __future__ import annotations
 
 import inspect
-import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import wraps
@@ -14,12 +13,11 @@ from typing import Any, TypeVar, cast
 
 import dagster as dg
 
+from mlops_assets.components.naming import COMMAND
 from mlops_assets.errors import StorageUnreachable
 
 # seconds before each retry; obstore has retried for half a minute before
 WAITS = (10, 30, 90)
-
-log = logging.getLogger(__name__)
 
 Step = TypeVar("Step", bound=Callable[..., Any])
 
@@ -27,7 +25,8 @@ Step = TypeVar("Step", bound=Callable[..., Any])
 def retried(step: Step) -> Step:
     """Have Dagster retry a step if the workspace, a landing or the registry does not answer.
 
-    Its other errors end it. The step must do nothing twice that it did before it failed.
+    Its other errors end it, and so does every error in a run of an `mlops` command. The step must
+    do nothing twice that it did before it failed.
 
     Args:
         step: the function of an asset, whose first parameter is the context.
@@ -55,9 +54,7 @@ def _retrying(context: dg.AssetExecutionContext) -> Iterator[None]:
         yield
     except StorageUnreachable as error:
         # the last error is the step's own, not Dagster's about retries
-        if context.retry_number >= len(WAITS):
+        if context.retry_number >= len(WAITS) or COMMAND in context.run.tags:
             raise
         wait = WAITS[context.retry_number]
-        # for the person at a command; Dagster's event has it, too
-        log.warning("%s; this step is tried again in %d s", error, wait)
         raise dg.RetryRequested(max_retries=len(WAITS), seconds_to_wait=wait) from error

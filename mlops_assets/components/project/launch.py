@@ -16,7 +16,7 @@ from pathlib import Path
 
 import dagster as dg
 
-from mlops_assets.components.naming import DECLARATION, LEFT_OUT, add_data_versions
+from mlops_assets.components.naming import COMMAND, DECLARATION, LEFT_OUT, add_data_versions
 from mlops_assets.components.project.failures import FAILED_CHECK, failure_messages, step_errors
 from mlops_assets.components.project.load import documented
 from mlops_assets.datasets.quality import Check
@@ -94,7 +94,7 @@ class Project:
                         "loggers": {"console": {"config": {"log_level": "CRITICAL"}}},
                     },
                     raise_on_error=False,
-                    tags=dict(tags or {}),
+                    tags={COMMAND: "true", **(tags or {})},
                     run_id=run_id,
                 )
         except dg.DagsterInvalidConfigError as error:

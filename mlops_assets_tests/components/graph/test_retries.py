@@ -1,6 +1,6 @@
 """Steps that storage failed, run by Dagster."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import dagster as dg
 import pytest
@@ -9,7 +9,7 @@ from mlops_assets.components import trained_model
 from mlops_assets.components.graph import retries
 from mlops_assets.components.graph.retries import WAITS, retried
 from mlops_assets.components.model_results import trained_result
-from mlops_assets.components.naming import add_data_versions
+from mlops_assets.components.naming import COMMAND, add_data_versions
 from mlops_assets.errors import SpecificationError, StorageUnreachable
 from mlops_assets.models.specification import ModelSpecification
 from mlops_assets.registry import ModelVersion
@@ -22,7 +22,11 @@ def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(retries, "WAITS", (0,) * len(WAITS))
 
 
-def attempts(errors: Sequence[Exception], instance: dg.DagsterInstance) -> tuple[bool, int, str]:
+def attempts(
+    errors: Sequence[Exception],
+    instance: dg.DagsterInstance,
+    tags: Mapping[str, str] | None = None,
+) -> tuple[bool, int, str]:
     """Success, attempts, and the last error of a step that fails with these errors in turn."""
     made: list[int] = []
     left = list(errors)
@@ -35,7 +39,7 @@ def attempts(errors: Sequence[Exception], instance: dg.DagsterInstance) -> tuple
             raise left.pop(0)
         yield dg.MaterializeResult(metadata={"attempt": context.retry_number})
 
-    result = dg.materialize([step], instance=instance, raise_on_error=False)
+    result = dg.materialize([step], instance=instance, raise_on_error=False, tags=tags)
     failures = [event for event in result.all_events if event.is_step_failure]
     error = failures[0].step_failure_data.error if failures else None
     return result.success, len(made), str(error.cause.message if error and error.cause else "")
@@ -55,6 +59,13 @@ def test_any_other_error_ends_the_step(instance: dg.DagsterInstance) -> None:
     success, made, error = attempts([SpecificationError("no column crop")], instance)
     assert (success, made) == (False, 1)
     assert "no column crop" in error
+
+
+def test_a_command_reports_at_once_that_storage_does_not_answer(
+    instance: dg.DagsterInstance,
+) -> None:
+    away = [StorageUnreachable("no answer")]
+    assert attempts(away, instance, {COMMAND: "true"})[:2] == (False, 1)
 
 
 def test_a_model_that_is_trained_is_not_trained_again_by_a_retry(
