@@ -9,6 +9,7 @@ import logging
 import os
 import re
 import signal
+import subprocess  # nosec B404
 import threading
 from contextlib import suppress
 from logging.handlers import RotatingFileHandler
@@ -21,10 +22,12 @@ from mlops_assets.cli.up.dagster_log import Warnings
 from mlops_assets.errors import MlopsError
 from mlops_assets.settings import Settings, child_environment
 from mlops_assets.text.secret_urls import redacted
-from mlops_assets.training.process.child_process import start_child, stop_child
+from mlops_assets.training.process.child_process import start_child
 
 LOG_FILE = "up.log"
 MAX_LOG_BYTES = 10 << 20
+# for web server and daemon to end before they are killed
+STOP_SECONDS = 40.0
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
 
@@ -86,13 +89,17 @@ class Services:
         error: BaseException | None,
         at: TracebackType | None,
     ) -> None:
-        """Stop all processes; an interrupt kills them at once."""
+        """Stop all processes; an interrupt, here or before, kills them at once."""
         try:
-            stop_child(self._process)
+            if kind is not KeyboardInterrupt:
+                self._process.terminate()
+                with suppress(subprocess.TimeoutExpired):
+                    self._process.wait(STOP_SECONDS)
         finally:
-            # those whose parent was killed are no descendants any more, but in its session
+            # all are in the session of this one, also those whose parent was killed
             with suppress(ProcessLookupError):
                 os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
 
     def _pass_on(self, reader: int) -> None:
         """Write all output to the log file, and print what is a warning or worse."""
