@@ -18,6 +18,7 @@ from mlops_assets.datasets.sources.base import Landing
 from mlops_assets.external import external_run
 from mlops_assets.integrations.external.external_run import ExternalRun
 from mlops_assets.models.frameworks import Framework, framework_named, framework_of
+from mlops_assets.processing.function import ProcessingInput, ProcessingRun, load_processing
 from mlops_assets.registry import Registry, open_registry
 from mlops_assets.storage import Workspace
 from mlops_assets.store import Store, open_store
@@ -29,6 +30,8 @@ CLASSES: list[type] = [
     Framework,
     Landing,
     Layout,
+    ProcessingInput,
+    ProcessingRun,
     Registry,
     Store,
     Trainer,
@@ -40,6 +43,7 @@ FUNCTIONS: list[Callable[..., object]] = [
     external_run,
     framework_named,
     framework_of,
+    load_processing,
     load_trainer,
     open_landing,
     open_registry,
