@@ -203,9 +203,22 @@ class FolderTarget:
         staged = f"{self._folder}/{STAGING}/{next(self._numbers)}"
         with explained(path, "written", _REMEDY):
             self._make_folder(path)
+            if self._links and not self._clones and self._linked(file, path):
+                return "linked"
             how = self._stage(file, staged)
             os.replace(staged, path)  # noqa: PTH105  600,000 times
         return how
+
+    def _linked(self, file: StoredFile, path: str) -> bool:
+        """Make a hard link where nothing is, at once, as a link appears whole."""
+        stored = self._content.local_path(file)
+        if stored is None:
+            return False
+        try:
+            _link(stored, path)
+        except OSError:  # also of what stands there already, which is replaced
+            return False
+        return True
 
     def _make_folder(self, path: str) -> None:
         parent = os.path.dirname(path)  # noqa: PTH120
