@@ -68,18 +68,36 @@ class UserFunction:
             MlopsError: `error`: an unknown parameter, a wrong type, or a value out of range.
         """
         named = self.params_type.model_fields
+        converted = {
+            name: without_quotes(value) if name in named else restored(value)
+            for name, value in values.items()
+        }
         try:
-            return self.params_type.model_validate(
-                {
-                    name: without_quotes(value) if name in named else restored(value)
-                    for name, value in values.items()
-                }
-            )
+            typed = self.params_type.model_validate(converted)
         except ValidationError as error:
             listed = "; ".join(
                 f"{'.'.join(map(str, e['loc'])) or 'params'}: {e['msg']}" for e in error.errors()
             )
             raise self.error(f"parameters of {self.name} are refused: {listed}") from error
+        unknown = self._ignored(converted)
+        if unknown:
+            raise self.error(
+                f"parameters of {self.name} are refused: {', '.join(unknown)}: unknown; there is"
+                f" {', '.join(named) or 'none'}"
+            )
+        return typed
+
+    def _ignored(self, values: Mapping[str, object]) -> list[str]:
+        """Return the parameters that the type drops silently, as pydantic does by default."""
+        if self.params_type.model_config.get("extra") == "allow":
+            return []
+        try:
+            self.params_type.model_validate(values, extra="forbid")
+        except ValidationError as error:
+            # what is nested may allow more
+            found = (e["loc"] for e in error.errors() if e["type"] == "extra_forbidden")
+            return [str(loc[0]) for loc in found if len(loc) == 1]
+        return []
 
 
 def load_function(kind: FunctionKind, name: str) -> UserFunction:

@@ -50,6 +50,7 @@ def test_a_good_declaration_has_no_problem(tmp_path: Path) -> None:
             "must be declared as train(inputs, output, params, run)",
         ),
         (":thin\n", ":thin\n  params: {every: x}\n", 8, "params", "every: Input should be a valid"),
+        (":thin\n", ":thin\n  params: {evry: 3}\n", 8, "params", "evry: unknown; there is every"),
         (":thin\n", ":thin\n  every: 3\n", 8, "every", "it belongs in attributes.params"),
         (":thin\n", ":thin\n  compute: {processes: 2}\n", 8, "compute", "only trainers run under"),
         ("{layout", "{url: landing/x, layout", 5, "source.url", "writes to its output; remove it"),
