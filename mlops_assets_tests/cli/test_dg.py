@@ -23,9 +23,13 @@ def project(tmp_path: Path) -> Path:
 
 
 def dg(project: Path, *arguments: str) -> str:
+    return script("dg", project, *arguments)
+
+
+def script(name: str, project: Path, *arguments: str) -> str:
     """Run the script itself, as it looks up the project's Python and its packages' entry points."""
     environment = {**os.environ, "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}"}
-    command = [str(BIN / "dg"), *arguments]
+    command = [str(BIN / name), *arguments]
     done = subprocess.run(
         command,
         cwd=project,
@@ -58,3 +62,8 @@ def test_dg_lists_our_components_and_scaffolds_what_passes_its_check(project: Pa
     assert (model["name"], model["dataset"], model["inputs"]) == ("grass", "meadow", "patch")
     dg(project, "check", "yaml")
     dg(project, "check", "defs")
+
+
+@pytest.mark.slow
+def test_dagster_loads_a_project_by_its_workspace_file(project: Path) -> None:
+    script("dagster", project, "definitions", "validate", "-w", "workspace.yaml")
