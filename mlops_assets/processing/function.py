@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from mlops_assets.datasets.readers import View
     from mlops_assets.datasets.versions.committed_dataset import CommittedDataset
 
+# characters of a note, which documents, pages and the terminal show
+MAX_NOTE = 1000
 FUNCTION = FunctionKind("function", ("inputs", "output", "params", "run"), ProcessingError)
 
 
@@ -134,6 +136,7 @@ class ProcessingRun:
         """Add a remark for people to the data version, such as what was left out and why.
 
         Args:
-            text: one line.
+            text: one line; the end of one of more than 1000 characters is left out.
         """
-        self.notes.append(" ".join(text.split()))
+        line = " ".join(text.split()).encode("utf-8", "backslashreplace").decode()
+        self.notes.append(line if len(line) <= MAX_NOTE else f"{line[:MAX_NOTE]}…")

@@ -235,7 +235,8 @@ def _run(
         output.seek(max(0, os.fstat(output.fileno()).st_size - LOG_BYTES))
         printed = output.read()
     outcome = read_outcome(path) or ChildOutcome()
-    if outcome.result is not None:
+    # a thread of a function that has returned can still exceed a limit, in the middle of a file
+    if reason is None and outcome.result is not None:
         return _Output(json.loads(outcome.result), printed)
     kind = vars(errors).get(outcome.error or "")
     if reason is None and kind is not None:

@@ -83,11 +83,15 @@ def _call(request: ProcessingRequest, started: Path) -> list[str]:
     started.touch()
     try:
         function.function(inputs, request.output, parameters, run)
-    except (Exception, SystemExit) as error:
+    except Stopped:
+        raise
+    except BaseException as error:
         traceback.print_exc()
+        # unlike str(), it does not fail where the error's own code does
+        described = "".join(traceback.format_exception_only(error)).strip()
         raise ProcessingError(
             f"{request.function} failed on {', '.join(request.inputs)}:"
-            f" {type(error).__name__}: {error}{_where(error, function.file)}; nothing was"
+            f" {described}{_where(error, function.file)}; nothing was"
             " committed"
         ) from error
     return run.notes

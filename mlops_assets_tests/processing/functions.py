@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
+import sys
+import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -80,7 +83,19 @@ class Conduct(BaseModel):
         "scribble",
         "exit",
         "overwrite",
+        "bear",
+        "linger",
+        "interrupt",
+        "ramble",
+        "mumble",
     ]
+
+
+class Mumbled(Exception):
+    """An error whose message cannot be read."""
+
+    def __str__(self) -> str:
+        raise RuntimeError("inaudible")
 
 
 def behave(
@@ -112,6 +127,19 @@ def behave(
         os.kill(os.getpid(), 9)
     if params.does == "exit":
         raise SystemExit("no fields today")
+    if params.does == "interrupt":
+        raise KeyboardInterrupt("the farmer")
+    if params.does == "ramble":
+        raise ValueError("blah " * 1_000_000)
+    if params.does == "mumble":
+        raise Mumbled
+    if params.does == "bear":
+        copy(inputs, output, Nothing(), run)
+        child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+        run.note(f"child {child.pid}, \udcff {'n' * 5000}")
+    if params.does == "linger":
+        copy(inputs, output, Nothing(), run)
+        threading.Thread(target=time.sleep, args=(600,)).start()
     if params.does == "hang":
         unfinished = run.directory / "begun.part"
         unfinished.write_text(str(os.getpid()))

@@ -183,6 +183,10 @@ def test_a_version_whose_files_have_landed_is_stored_as_before(
         ("overwrite", {}, "wrote no file that layout 'table' reads to its output folder"),
         ("die", {}, "was killed by SIGKILL; most likely the machine is out of memory"),
         ("hang", {"time_limit": 1}, "exceeded compute.time_limit, 1 seconds"),
+        ("linger", {"time_limit": 1}, "exceeded compute.time_limit, 1 seconds"),
+        ("interrupt", {}, "KeyboardInterrupt: the farmer"),
+        ("mumble", {}, "Mumbled: <exception str() failed>"),
+        ("ramble", {}, "ValueError: blah blah"),
     ],
 )
 def test_a_function_that_misbehaves_is_one_error_and_nothing_is_committed(
@@ -200,12 +204,26 @@ def test_a_function_that_misbehaves_is_one_error_and_nothing_is_committed(
     text = str(caught.value)
     assert message in text
     assert f"{HERE}:behave" in text
+    assert len(text) < 20_000
     assert str(scratch) not in text
     if does == "raise":
         assert f"{functions.__file__}:" in text
     assert store.registry.data_versions("thinned") == []
     assert verify(store.workspace, store.registry, Reference("fields")).passed
     assert list(scratch.iterdir()) == []
+
+
+def test_a_process_that_a_function_leaves_behind_is_killed_before_the_commit(
+    store: Store, land_table: Callable[..., Commit]
+) -> None:
+    land_table()
+    declared = processed(function=f"{HERE}:behave", params={"does": "bear"})
+    (note,) = (n for n in produce(store, ProcessingJob(declared)).notes if n.startswith("child"))
+    child, rest = note.removeprefix("child ").split(", ")
+    assert not psutil.pid_exists(int(child))
+    # and its note is one that can be stored and read
+    assert rest.startswith(r"\udcff nnn")
+    assert len(note) == 1001
 
 
 def test_stopping_the_step_stops_the_function_and_leaves_nothing(

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import signal
 import subprocess  # nosec B404
 import sys
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 POLL_SECONDS = 0.2
 # for a child to record that it was stopped, before it is killed
 GRACE_SECONDS = 15.0
+# characters of the message of an error; the log of the process has all of it
+MAX_MESSAGE = 10_000
 _REQUEST = "request.json"
 # beside the request
 _OUTCOME = "outcome.json"
@@ -127,7 +130,13 @@ def read_request(path: Path, kind: type[RequestType]) -> RequestType:
 
 
 def write_outcome(request: Path, outcome: ChildOutcome) -> None:
-    """Leave the outcome beside the file of the request, whole or not at all."""
+    """Leave the outcome beside the file of the request, whole or not at all.
+
+    The end of a very long message is left out: it is stored and shown in many places.
+    """
+    if len(outcome.message) > MAX_MESSAGE:
+        shortened = f"{outcome.message[:MAX_MESSAGE]}…"
+        outcome = outcome.model_copy(update={"message": shortened})
     path = request.parent / _OUTCOME
     unfinished = path.with_suffix(".part")
     # this JSON can hold a message that is not valid UTF-8, as it may name any file
@@ -166,6 +175,8 @@ def start_child(
 def wait_for(child: Child, check: Callable[[], str | None]) -> str | None:
     """Wait until a child exits, and stop it when it exceeds a limit.
 
+    Processes of its session that are left are killed.
+
     Args:
         child: the process.
         check: called at every poll; returns the limit that is exceeded, if any. If it raises, the
@@ -188,6 +199,7 @@ def wait_for(child: Child, check: Callable[[], str | None]) -> str | None:
     finally:
         if isinstance(child, subprocess.Popen) and child.stdin is not None:
             child.stdin.close()
+    _end_session(child.pid)
     if child.returncode is not None and child.returncode < 0:
         return f"was killed by {_signal_name(-child.returncode)}"
     return None
@@ -215,6 +227,19 @@ def stop_child(child: Child) -> None:
         with suppress(psutil.Error):
             member.kill()
     child.wait()
+
+
+def _end_session(leader: int) -> None:
+    """Kill the processes of the session of a child that has exited."""
+    # a process with its id is another one, and so is its session
+    if psutil.pid_exists(leader):
+        return
+    for process in psutil.process_iter():
+        with suppress(OSError, psutil.Error):
+            if os.getsid(process.pid) == leader:
+                log.warning("process %s outlived the one that started it; killing it", process.pid)
+                process.kill()
+                process.wait(GRACE_SECONDS)
 
 
 def family(pid: int) -> list[psutil.Process]:
