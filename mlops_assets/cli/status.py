@@ -135,7 +135,7 @@ def _landings(settings: Settings, registry: Registry | None) -> Iterator[Waiting
 
 def _unprocessed(store: Store) -> Iterator[Waiting]:
     """Yield datasets that are not made of the newest version of their first input yet."""
-    from mlops_assets.datasets.recall.ancestry import processed_versions
+    from mlops_assets.datasets.recall.ancestry import processed
     from mlops_assets.runs.activity import Waiting
 
     for declaration in declared("ProcessedDataset"):
@@ -144,9 +144,8 @@ def _unprocessed(store: Store) -> Iterator[Waiting]:
         versions = store.registry.data_versions(first)
         # damaged documents are the business of 'mlops verify'
         with suppress(IntegrityError, StorageError):
-            if versions and versions[-1].version not in processed_versions(
-                store.workspace, store.registry, name, first
-            ):
+            newest_input = {(first, row.version) for row in versions[-1:]}
+            if newest_input - processed(store.workspace, store.registry, name, newest_input):
                 newest = f"{first}@{versions[-1].version}"
                 detail = f"{name} has not been made of {newest}"
                 yield Waiting("data", name, detail, f"mlops dataset commit {name}")

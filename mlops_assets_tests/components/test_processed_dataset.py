@@ -10,6 +10,8 @@ import pytest
 
 from mlops_assets.components import ProcessedDataset, TrainedModel, TrainingDataset
 from mlops_assets.datasets.commit.commit import Commit
+from mlops_assets.datasets.recall import ancestry
+from mlops_assets.processing.produce import ProcessingJob, produce
 from mlops_assets.store import Store
 from mlops_assets_tests.components.project import model_specification
 from mlops_assets_tests.conftest import crops_table, table_specification
@@ -104,7 +106,10 @@ def test_parameters_of_the_launchpad_are_checked_and_recorded(
 
 
 def test_the_sensor_processes_each_new_input_version_once(
-    store: Store, land_table: Callable[..., Commit], instance: dg.DagsterInstance
+    store: Store,
+    land_table: Callable[..., Commit],
+    instance: dg.DagsterInstance,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     defs = definitions(auto_process=True)
     sensor = defs.resolve_sensor_def("thinned_new_input")
@@ -127,6 +132,12 @@ def test_the_sensor_processes_each_new_input_version_once(
     land_table(crops_table().assign(surveyed=1.0))
     assert tick() == ["v2"]
     assert tick() == []
+    land_table(crops_table().assign(surveyed=2.0))
+    # by hand, in another Dagster home
+    produce(store, ProcessingJob(processed()))
+    assert tick() == []
+    monkeypatch.setattr(ancestry, "processing_of", pytest.fail)
+    assert tick() == [], "no document is read again"
     assert "thinned_new_input" not in {
         found.name
         for found in definitions().sensors or []

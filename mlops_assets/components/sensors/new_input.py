@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import dagster as dg
 
 from mlops_assets.components.naming import add_data_versions, data_versions
@@ -37,20 +39,19 @@ def new_input_sensor(specification: ProcessedDatasetSpecification, job: str) -> 
         description=f"Makes {specification.name} of every new version of {first}.",
     )
     def new_input(context: dg.SensorEvaluationContext, store: StoreResource) -> dg.SensorResult:
-        from mlops_assets.datasets.recall.ancestry import processed_versions
+        from mlops_assets.datasets.recall.ancestry import processed
 
         opened = store.open()
         # also what a killed run has committed
         for dataset in (first, specification.name):
             add_data_versions(context.instance, opened.registry, dataset)
         versions = context.instance.get_dynamic_partitions(data_versions(first).name or "")
-        done = context.instance.get_materialized_partitions(asset)
-        # documents are read only where Dagster does not know that all are processed
-        by_hand = (
-            processed_versions(opened.workspace, opened.registry, specification.name, first)
-            if set(versions) - done
-            else set()
-        )
-        return request_versions(context, target, versions, dict.fromkeys(by_hand))
+
+        def by_hand(unprocessed: Sequence[str]) -> dict[str, None]:
+            given = {(first, version) for version in unprocessed}
+            found = processed(opened.workspace, opened.registry, specification.name, given)
+            return dict.fromkeys(version for _, version in found)
+
+        return request_versions(context, target, versions, by_hand)
 
     return new_input

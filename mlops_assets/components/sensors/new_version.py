@@ -60,8 +60,11 @@ def new_version_sensor(specification: ModelSpecification, job: str) -> dg.Sensor
         versions = context.instance.get_dynamic_partitions(
             data_versions(specification.dataset).name or ""
         )
-        trained = registry.trained_versions(specification.name)
-        return request_versions(context, target, versions, dict.fromkeys(trained))
+
+        def trained(_: Sequence[str]) -> dict[str, None]:
+            return dict.fromkeys(registry.trained_versions(specification.name))
+
+        return request_versions(context, target, versions, trained)
 
     return new_version
 
@@ -96,15 +99,14 @@ def assessment_sensor(specification: DatasetSpecification, job: str) -> dg.Senso
         registry = store.open().registry
         add_data_versions(context.instance, registry, specification.name)
         rows = registry.data_versions(specification.name)
-        left: dict[str, str | None] = {}
-        for model in _training_models(context, specification.name):
-            trained = registry.trained_versions(model)
-            left |= {
-                row.version: f"left to the lifecycle of {model}"
-                for row in rows
-                if row.version not in trained
-            }
-        left |= _just_committed(rows)
+
+        def left(versions: Sequence[str]) -> dict[str, str]:
+            reasons: dict[str, str] = {}
+            for model in _training_models(context, specification.name):
+                untrained = set(versions) - registry.trained_versions(model)
+                reasons |= dict.fromkeys(untrained, f"left to the lifecycle of {model}")
+            return reasons | _just_committed(rows)
+
         return request_versions(context, target, [row.version for row in rows], left)
 
     return new_version

@@ -6,6 +6,8 @@ The state of a request is that of its newest run, whoever started it: a re-execu
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import dagster as dg
 from dagster._core.storage.tags import WILL_RETRY_TAG
 
@@ -23,12 +25,33 @@ _FAILURES = {
 }
 
 
-def latest_run(
-    instance: dg.DagsterInstance, asset: dg.AssetKey, partition: str | None = None
-) -> dg.DagsterRun | None:
+def latest_run(instance: dg.DagsterInstance, asset: dg.AssetKey) -> dg.DagsterRun | None:
     """Return the newest run that was to materialise an asset; None if it was deleted too."""
-    planned = instance.get_latest_planned_materialization_info(asset, partition)
+    planned = instance.get_latest_planned_materialization_info(asset)
     return instance.get_run_by_id(planned.run_id) if planned else None
+
+
+def latest_runs(
+    instance: dg.DagsterInstance, asset: dg.AssetKey, partitions: Collection[str]
+) -> dict[str, dg.DagsterRun]:
+    """Return the newest run that was to materialise each partition of an asset.
+
+    Those without a run, or whose run was deleted, are left out. There are three queries, however
+    many partitions there are.
+    """
+    event = dg.DagsterEventType.ASSET_MATERIALIZATION_PLANNED
+    # none would mean all
+    if not partitions:
+        return {}
+    planned = instance.get_latest_storage_id_by_partition(asset, event, set(partitions))
+    if not planned:
+        return {}
+    wanted = dg.EventRecordsFilter(event, asset, storage_ids=list(planned.values()))
+    records = instance.event_log_storage.get_event_records(wanted)
+    run_ids = list({record.run_id for record in records})
+    runs = {run.run_id: run for run in instance.get_runs(dg.RunsFilter(run_ids=run_ids))}
+    found = {record.partition_key: runs.get(record.run_id) for record in records}
+    return {name: run for name in partitions if (run := found.get(name))}
 
 
 def has_failed(run: dg.DagsterRun) -> bool:

@@ -7,12 +7,12 @@ many run at once.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import dagster as dg
 
-from mlops_assets.components.sensors.run_reports import has_failed, latest_run, report
+from mlops_assets.components.sensors.run_reports import has_failed, latest_runs, report
 from mlops_assets.text.listing import named
 
 # runs whose state the reason of a tick gives
@@ -40,40 +40,39 @@ def request_versions(
     context: dg.SensorEvaluationContext,
     target: VersionTarget,
     versions: Sequence[str],
-    left: Mapping[str, str | None],
+    left: Callable[[Sequence[str]], Mapping[str, str | None]],
 ) -> dg.SensorResult:
     """Request a run for each version that is not done and has none.
 
-    The cursor is the list of versions that were requested and are not done: of one whose run was
-    deleted, no further run is requested.
+    The cursor is the list of versions that are not done and were requested, or are never to be: of
+    one whose run was deleted, no further run is requested.
 
     Args:
         context: of the tick.
         target: what is to be made.
         versions: all, oldest first.
-        left: versions that are not requested, each with the reason if the tick is to name it.
+        left: called with the versions that would be requested; returns those that are not, each
+            with the reason if that may change, else None.
     """
     done = context.instance.get_materialized_partitions(target.asset)
     missing = [version for version in versions if version not in done]
-    runs = {version: latest_run(context.instance, target.asset, version) for version in missing}
-    asked = set(json.loads(context.cursor) if context.cursor else []).intersection(missing)
-    asked -= left.keys()
-    new = [
-        version
-        for version in missing
-        if runs[version] is None and version not in asked and version not in left
-    ]
+    runs = latest_runs(context.instance, target.asset, missing)
+    settled = set(json.loads(context.cursor) if context.cursor else []).intersection(missing)
+    known = settled.union(runs)
+    candidates = [version for version in missing if version not in known]
+    waiting = left(candidates) if candidates else {}
+    new = [version for version in candidates if version not in waiting]
+    settled |= {version for version in candidates if waiting.get(version) is None}
+    context.update_cursor(json.dumps([version for version in versions if version in settled]))
     if not new:
-        found = {version: run for version, run in runs.items() if run and not run.is_success}
+        found = {version: run for version, run in runs.items() if not run.is_success}
         reasons = _reports(context.instance, found, target.advice)
-        waiting = [version for version in missing if runs[version] is None]
-        for why in dict.fromkeys(left[version] for version in waiting if left.get(version)):
-            those = [version for version in waiting if left.get(version) == why]
-            reasons.append(f"{named(those)}: {why}")
+        for why in dict.fromkeys(waiting[version] for version in candidates):
+            those = [version for version in candidates if waiting[version] == why]
+            reasons += [f"{named(those)}: {why}"] if why else []
         return dg.SensorResult(
             skip_reason="; ".join(reasons) or f"no new version of {target.dataset}"
         )
-    context.update_cursor(json.dumps([v for v in versions if v in asked.union(new)]))
     return dg.SensorResult(
         [
             dg.RunRequest(

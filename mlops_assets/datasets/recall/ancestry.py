@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import suppress
 
 from mlops_assets.datasets.versions.version_document import Processing, VersionDocument
@@ -25,27 +25,31 @@ def processing_of(workspace: Workspace, registry: Registry, row: DataVersion) ->
     return VersionDocument.model_validate_json(content).processing
 
 
-def processed_versions(
-    workspace: Workspace, registry: Registry, dataset: str, first: str
-) -> set[str]:
-    """Return the versions of an input dataset that a dataset has been made from.
+def processed(
+    workspace: Workspace, registry: Registry, dataset: str, inputs: Collection[tuple[str, str]]
+) -> set[tuple[str, str]]:
+    """Return those data versions that a dataset has been made from.
+
+    Documents are read from the newest version on, until all are found.
 
     Args:
         workspace: has the documents.
         registry: has the versions.
         dataset: the dataset that is made.
-        first: name of the input.
+        inputs: dataset and version of each input in question.
 
     Raises:
         IntegrityError: a document is not as it was published.
         StorageError: it cannot be read.
     """
-    found: set[str] = set()
-    for row in registry.data_versions(dataset):
+    left = set(inputs)
+    for row in reversed(registry.data_versions(dataset)):
+        if not left:
+            break
         processing = processing_of(workspace, registry, row)
         given = processing.inputs if processing is not None else []
-        found |= {entry.version for entry in given if entry.dataset == first}
-    return found
+        left -= {(entry.dataset, entry.version) for entry in given}
+    return set(inputs) - left
 
 
 def ancestors(workspace: Workspace, registry: Registry, row: DataVersion) -> list[DataVersion]:

@@ -16,6 +16,7 @@ from dagster._core.scheduler.instigation import InstigatorState, InstigatorStatu
 
 from mlops_assets.components.naming import data_versions
 from mlops_assets.components.sensors import new_version
+from mlops_assets.components.sensors.run_reports import latest_runs
 from mlops_assets.datasets.commit.commit import Commit
 from mlops_assets.store import Store
 from mlops_assets.training.train import train
@@ -193,3 +194,26 @@ def test_many_failures_are_counted_and_the_newest_are_named(
     assert daemon.reason is not None
     assert daemon.reason.startswith(f"v6: run /runs/{run.run_id} failed: ")
     assert "also failed: v3, v2, v1; correct the cause" in daemon.reason
+
+
+def test_a_tick_asks_dagster_as_often_for_many_versions_as_for_one(
+    instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asset = dg.AssetKey(["crop_forest", "record"])
+    names = [f"v{number}" for number in range(1, 21)]
+    instance.add_dynamic_partitions("fields_versions", names)
+    job = definitions().resolve_job_def("crop_forest_lifecycle")
+    runs = {
+        name: instance.create_run_for_job(job, tags={"dagster/partition": name})
+        for name in names[:3]
+    }
+    instance.delete_run(runs["v3"].run_id)
+    again = instance.create_run_for_job(job, tags={"dagster/partition": "v2"})
+    monkeypatch.setattr(type(instance), "get_run_by_id", pytest.fail)
+    monkeypatch.setattr(type(instance), "get_latest_planned_materialization_info", pytest.fail)
+    found = latest_runs(instance, asset, names)
+    assert {name: run.run_id for name, run in found.items()} == {
+        "v1": runs["v1"].run_id,
+        "v2": again.run_id,
+    }
+    assert latest_runs(instance, asset, []) == {}
