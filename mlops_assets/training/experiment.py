@@ -6,9 +6,11 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from pydantic_core import to_json
+
 from mlops_assets.models.parameters import document
 from mlops_assets.models.specification import EXTERNAL_TRAINER, ModelSpecification
-from mlops_assets.text.json_values import Json
+from mlops_assets.text.json_values import Json, JsonObject
 from mlops_assets.training.trainers import load_trainer
 
 
@@ -48,8 +50,15 @@ def departures(
         return {}
     if trainer != specification.trainer:
         return {"trainer": Departure(specification.trainer, trainer)}
-    declared = document(load_trainer(trainer).parameters(specification.params))
-    names = {**declared, **parameters}
-    pairs = {name: Departure(declared.get(name), parameters.get(name)) for name in names}
+    declared = _recorded(document(load_trainer(trainer).parameters(specification.params)))
+    used = _recorded(parameters)
+    names = {**declared, **used}
+    pairs = {name: Departure(declared.get(name), used.get(name)) for name in names}
     pairs["seed"] = Departure(specification.seed, seed)
     return {name: pair for name, pair in pairs.items() if pair.declared != pair.used}
+
+
+def _recorded(parameters: Mapping[str, Json]) -> JsonObject:
+    """Return parameters as the registry keeps them: NaN, which equals nothing, is a text."""
+    recorded: JsonObject = json.loads(to_json(parameters, inf_nan_mode="strings"))
+    return recorded

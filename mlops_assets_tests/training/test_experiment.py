@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 
 from mlops_assets.models.specification import EXTERNAL_TRAINER
@@ -28,6 +30,17 @@ def test_a_run_departs_from_its_declaration(
 ) -> None:
     specification = model_specification(trainer=TREE, params={"depth": 3})
     assert departures(specification, trainer, parameters, seed) == found
+
+
+@pytest.mark.parametrize("kept", [math.nan, "NaN"], ids=["of this run", "of the registry"])
+def test_a_declared_nan_is_no_departure(kept: Json) -> None:
+    trainer = "mlops_assets.training.trainers.sklearn:train"
+    estimator = "sklearn.ensemble.RandomForestClassifier"
+    params: dict[str, Json] = {"estimator": estimator, "preprocessing": []}
+    specification = model_specification(trainer=trainer, params={**params, "missing": math.nan})
+    assert departures(specification, trainer, {**params, "missing": kept}, 0) == {}
+    found = departures(specification, trainer, {**params, "missing": 0}, 0)
+    assert found == {"missing": Departure("NaN", 0)}, "as text, which JSON has"
 
 
 def test_undeclared_parameters_have_the_defaults_of_the_trainer() -> None:
