@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 import dagster as dg
 from pydantic import BaseModel, ValidationInfo, field_validator
 
+from mlops_assets.components.commit_report import commit_metadata
 from mlops_assets.components.graph.code_references import code_reference
 from mlops_assets.components.graph.kinds import workspace_kinds
 from mlops_assets.components.graph.labels import Labels, declared
@@ -16,7 +17,6 @@ from mlops_assets.components.naming import (
     DATASET,
     DECLARATION,
     ONE_RUN_A_VERSION,
-    add_data_versions,
     data_versions,
     tag_run,
 )
@@ -155,23 +155,13 @@ class ProcessedDataset(TrainingDataset):
             tag_run(context, opened.user, {DATASET: specification.name})
             job = ProcessingJob(specification, context.partition_key, config.model_dump())
             committed = produce(opened, job)
-            add_data_versions(context.instance, opened.registry, specification.name)
             row = committed.version
-            context.log.info(
-                f"{row.dataset}@{row.version} is new"
-                if committed.created
-                else f"nothing new: the same inputs, code and files are {row.dataset}@{row.version}"
-            )
             return dg.MaterializeResult(
                 data_version=dg.DataVersion(row.digest),
                 metadata={
-                    "data_version": row.version,
-                    "new": committed.created,
-                    "digest": row.digest,
-                    "files": row.files,
-                    "samples": row.samples,
-                    "size": row.size,
-                    "notes": dg.MetadataValue.json(committed.notes),
+                    **commit_metadata(
+                        context, opened, committed, "the same inputs, code and files are"
+                    ),
                     **_processing_metadata(processing_of(opened.workspace, opened.registry, row)),
                 },
             )

@@ -8,6 +8,7 @@ from typing import Self
 import dagster as dg
 from pydantic import BaseModel, Field
 
+from mlops_assets.components.commit_report import commit_metadata
 from mlops_assets.components.graph.freshness import Freshness
 from mlops_assets.components.graph.kinds import layout_kind, workspace_kinds
 from mlops_assets.components.graph.labels import Labels, declared
@@ -24,7 +25,6 @@ from mlops_assets.components.naming import (
     DATASET,
     DECLARATION,
     ONE_RUN_A_VERSION,
-    add_data_versions,
     check_results,
     data_versions,
     tag_run,
@@ -151,30 +151,15 @@ class TrainingDataset(dg.Component):
             from mlops_assets.datasets.commit.commit import commit
 
             opened = store.open()
+            tag_run(context, opened.user, {DATASET: specification.name})
             committed = commit(opened.workspace, opened.registry, specification, config.rehash)
-            add_data_versions(context.instance, opened.registry, specification.name)
             landed = committed.landed
             state = LandingState.of(landed.landing.url, landed.files, landed.scenes)
             context.log_event(observation(specification.name, state))
-            row = committed.version
-            tag_run(context, opened.user, {DATASET: row.dataset, DATA_VERSION: row.version})
-            context.log.info(
-                f"{row.dataset}@{row.version} is new"
-                if committed.created
-                else f"nothing new: the landing holds {row.dataset}@{row.version}"
-            )
             return dg.MaterializeResult(
-                data_version=dg.DataVersion(row.digest),
+                data_version=dg.DataVersion(committed.version.digest),
                 tags=made_from(specification.name, state),
-                metadata={
-                    "data_version": row.version,
-                    "new": committed.created,
-                    "digest": row.digest,
-                    "files": row.files,
-                    "samples": row.samples,
-                    "size": row.size,
-                    "notes": dg.MetadataValue.json(committed.notes),
-                },
+                metadata=commit_metadata(context, opened, committed, "the landing holds"),
             )
 
         return landing

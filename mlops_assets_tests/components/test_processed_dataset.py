@@ -78,6 +78,10 @@ def test_each_version_of_the_input_is_processed_and_its_versions_are_partitions(
         (event,) = result.asset_materializations_for_node("thinned__processed")
         metadata = {name: value.value for name, value in event.metadata.items()}
         assert metadata["data_version"] == expected
+        run = instance.get_run_by_id(result.run_id)
+        assert run is not None
+        tags = [run.tags[f"mlops/{tag}"] for tag in ("dataset", "data_version", "user")]
+        assert tags == ["thinned", expected, "tester"]
         inputs: Any = metadata["inputs"]
         assert [given["version"] for given in inputs] == [version]
         assert metadata["parameters"] == {"every": 2}
