@@ -142,7 +142,7 @@ class Comparison:
         versions = list(dict.fromkeys(f"{c.run.dataset}@{c.run.data_version}" for c in self.runs))
         return (
             f"measured on different samples, of {', '.join(versions)}: metrics of different data"
-            f" versions are not compared; {self._remedy(versions[-1])}"
+            f" versions are not compared; {self._remedy()}"
         )
 
     @property
@@ -152,14 +152,20 @@ class Comparison:
             return self.on.notices([compared.run for compared in self.runs])
         return [self.different_data] if self.different_data else []
 
-    def _remedy(self, version: str) -> str:
-        """Return how to compare the models on the test split of one data version."""
+    def _remedy(self) -> str:
+        """Return how to compare the models on the test split of one data version, the newest."""
+        # v10 comes after v9; a growing dataset moves no sample of an older training split into it
+        oldest, *_, newest = sorted(
+            (compared.run for compared in self.runs),
+            key=lambda run: (len(run.data_version), run.data_version),
+        )
         if sum(compared.run.model_version is not None for compared in self.runs) < 2:
             return (
                 "train on the same version to compare models, e.g."
-                f" 'mlops train {self.runs[0].run.model}@{self.runs[-1].run.data_version}'"
+                f" 'mlops train {oldest.model}@{newest.data_version}'"
             )
         ids = " ".join(compared.short for compared in self.runs)
+        version = f"{newest.dataset}@{newest.data_version}"
         return f"to measure all models on one test split: 'mlops run compare {ids} --on {version}'"
 
     @property

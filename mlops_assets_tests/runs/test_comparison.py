@@ -190,6 +190,8 @@ def test_metrics_of_different_data_are_not_compared(store: Store, tmp_path: Path
     assert (row.best, row.deltas) == (None, (0.0, None))
     assert "fields@v1, fields@v2" in comparison.different_data
     assert "mlops train crops@v2" in comparison.different_data
+    # the newest version is suggested, in whatever order the runs are named
+    assert "mlops train crops@v2" in compare_runs(store, runs[::-1]).different_data
     for suffix in (".html", ".md"):
         report = tmp_path / f"report{suffix}"
         write_report(comparison, report)
