@@ -42,20 +42,20 @@ def blocks(language: str) -> list[str]:
 
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A project called `my_project`, with the example's files and scenes that have landed."""
-    root = tmp_path / "my_project"
+    """A project called `fieldwork`, with the example's files and scenes that have landed."""
+    root = tmp_path / "fieldwork"
     run(monkeypatch, "init", str(root))
     monkeypatch.chdir(root)
     monkeypatch.syspath_prepend(str(root))
     (code,), (declaration,) = blocks("python"), blocks("yaml")
     assert declaration.split("\n", 1)[1] == example(PROCESSED, "ProcessedDataset").split("\n", 1)[1]
-    (root / "my_project" / "processing.py").write_text(code)
+    (root / "fieldwork" / "processing.py").write_text(code)
     for name, text in (("field_scenes", SCENES), ("monthly_composites", declaration)):
-        folder = root / "my_project" / "defs" / name
+        folder = root / "fieldwork" / "defs" / name
         folder.mkdir()
         (folder / "defs.yaml").write_text(text)
     yield root
-    for name in [name for name in sys.modules if name.split(".")[0] == "my_project"]:
+    for name in [name for name in sys.modules if name.split(".")[0] == "fieldwork"]:
         del sys.modules[name]
 
 
@@ -116,6 +116,6 @@ def test_composites_have_the_clear_values_and_say_where_there_are_none(
     note = f"wake: {(~clear.all(axis=0)).sum()} pixels are clear on no date"
     assert note in committed.document.notes
     made = committed.document.processing
-    assert made is not None and made.function == "my_project.processing:composite"
+    assert made is not None and made.function == "fieldwork.processing:composite"
     # patches of the composite can be trained on
     assert set(committed.samples["split"].dropna()) == {"train", "test"}
