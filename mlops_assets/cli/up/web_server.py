@@ -13,7 +13,10 @@ from mlops_assets.errors import SpecificationError
 
 TIMEOUT_SECONDS = 15.0
 MAX_RUNS = 100
-PARTITION = "dagster/partition"
+ASSET_JOB = "__ASSET_JOB"
+MAX_ASSETS = 3
+# a run of a backfill has a range, of one data version
+PARTITION_TAGS = frozenset({"dagster/partition", "dagster/asset_partition_range_start"})
 _LOCATIONS = """
 query Locations { answer: workspaceOrError { ... on Workspace { entries: locationEntries {
   status: loadStatus
@@ -29,7 +32,7 @@ query Locations { answer: workspaceOrError { ... on Workspace { entries: locatio
 _RUNS = """
 query Runs($filter: RunsFilter!, $limit: Int!) {
   answer: runsOrError(filter: $filter, limit: $limit) { ... on Runs { runs: results {
-    id job: jobName status ours: canTerminate tags { key value }
+    id job: jobName status ours: canTerminate tags { key value } assets: assetSelection { path }
   } } }
 }
 """
@@ -78,6 +81,10 @@ class _Tag(BaseModel):
     value: str
 
 
+class _Asset(BaseModel):
+    path: list[str]
+
+
 class Run(BaseModel):
     """A run of Dagster.
 
@@ -87,6 +94,7 @@ class Run(BaseModel):
         status: in Dagster's words, such as STARTED.
         ours: a process of these services executes it, so they can end it.
         tags: all but hidden ones.
+        assets: those that were selected, if not the whole job.
     """
 
     id: str
@@ -94,12 +102,21 @@ class Run(BaseModel):
     status: str
     ours: bool
     tags: list[_Tag]
+    assets: list[_Asset] | None
 
     @property
     def subject(self) -> str:
-        """The job, and the partition if there is one."""
-        partition = next((f"[{tag.value}]" for tag in self.tags if tag.key == PARTITION), "")
-        return f"{self.job}{partition}"
+        """The job, or the assets where they were selected, and the partition if there is one."""
+        partition = next((f"[{tag.value}]" for tag in self.tags if tag.key in PARTITION_TAGS), "")
+        return f"{self._selected}{partition}"
+
+    @property
+    def _selected(self) -> str:
+        if self.job != ASSET_JOB or not self.assets:
+            return self.job
+        names = ["/".join(asset.path) for asset in self.assets]
+        more = f" and {len(names) - MAX_ASSETS} more" if len(names) > MAX_ASSETS else ""
+        return f"{', '.join(names[:MAX_ASSETS])}{more}"
 
 
 class _Runs(BaseModel):
