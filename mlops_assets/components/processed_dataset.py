@@ -100,9 +100,11 @@ class ProcessedDataset(TrainingDataset):
         )
 
     def _committed_by(self) -> dg.AssetDep:
-        # its partitions are versions of the input, which are not those of this dataset
+        # its partitions are versions of the input, which are not those of this dataset; a version
+        # stays as it is whatever is processed later, so that it is out of date by none of them
         return dg.AssetDep(
-            [self.specification.name, "processed"], partition_mapping=dg.AllPartitionMapping()
+            [self.specification.name, "processed"],
+            partition_mapping=dg.SpecificPartitionsPartitionMapping([]),
         )
 
     def _inputs(self) -> list[dg.AssetDep]:

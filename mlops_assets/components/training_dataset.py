@@ -44,6 +44,10 @@ from mlops_assets.datasets.specification.dataset import DatasetSpecification
 from mlops_assets.names import Reference
 from resources import StoreResource
 
+# Data version, in Dagster's sense, of whatever is committed: a version stays as it is when another
+# lands, so that `training_data` of an older one is not out of date.
+COMMITTED = dg.DataVersion("committed")
+
 
 class LandingConfig(dg.Config):
     """The launch config of a commit."""
@@ -157,7 +161,7 @@ class TrainingDataset(dg.Component):
             state = LandingState.of(landed.landing.url, landed.files, landed.scenes)
             context.log_event(observation(specification.name, state))
             return dg.MaterializeResult(
-                data_version=dg.DataVersion(committed.version.digest),
+                data_version=COMMITTED,
                 tags=made_from(specification.name, state),
                 metadata=commit_metadata(context, opened, committed, "the landing holds"),
             )

@@ -61,6 +61,18 @@ class Daemon:
         )
 
 
+def is_stale(
+    definitions: dg.Definitions,
+    instance: dg.DagsterInstance,
+    key: str,
+    partition: str | None = None,
+) -> bool:
+    """True if Dagster's UI shows an asset, or a partition of it, out of date."""
+    graph = definitions.resolve_asset_graph()
+    resolver = CachingStaleStatusResolver(instance, graph, LoadingContextForTest(instance))
+    return resolver.get_status(dg.AssetKey(key.split("/")), partition) == StaleStatus.STALE
+
+
 class LandingDaemon(Daemon):
     """Evaluates the sensor `new_data` of a dataset declared alone."""
 
@@ -78,8 +90,4 @@ class LandingDaemon(Daemon):
 
     def landing_is_stale(self) -> bool:
         """True if Dagster's UI shows the landing out of date."""
-        graph = self.definitions.resolve_asset_graph()
-        resolver = CachingStaleStatusResolver(
-            self.instance, graph, LoadingContextForTest(self.instance)
-        )
-        return resolver.get_status(dg.AssetKey([self.name, "landing"])) == StaleStatus.STALE
+        return is_stale(self.definitions, self.instance, f"{self.name}/landing")

@@ -13,6 +13,7 @@ from mlops_assets.datasets.commit.commit import Commit
 from mlops_assets.datasets.recall import ancestry
 from mlops_assets.processing.produce import ProcessingJob, produce
 from mlops_assets.store import Store
+from mlops_assets_tests.components.daemon import is_stale
 from mlops_assets_tests.components.project import model_specification
 from mlops_assets_tests.conftest import crops_table, table_specification
 from mlops_assets_tests.processing.functions import HERE
@@ -92,6 +93,10 @@ def test_each_version_of_the_input_is_processed_and_its_versions_are_partitions(
     for key in ("thinned/training_data", "thinned/record"):
         assert materialise(instance, key, "v1").success
     assert store.workspace.exists("catalog/datasets/thinned/v1/collection.json")
+    land_table(crops_table().assign(surveyed=2.0))
+    instance.add_dynamic_partitions("fields_versions", ["v3"])
+    assert materialise(instance, "thinned/processed", "v3").success
+    assert not is_stale(definitions(), instance, "thinned/training_data", "v1")
 
 
 def test_parameters_of_the_launchpad_are_checked_and_recorded(

@@ -17,11 +17,12 @@ from mlops_assets.components.sensors import new_data
 from mlops_assets.datasets.commit.commit import Commit
 from mlops_assets.store import Store
 from mlops_assets.training.train import train
-from mlops_assets_tests.components.daemon import Daemon, LandingDaemon
+from mlops_assets_tests.components.daemon import Daemon, LandingDaemon, is_stale
 from mlops_assets_tests.components.project import FOREST, definitions, model_specification
 from mlops_assets_tests.conftest import crops_table, table_specification
 from mlops_assets_tests.servers.buckets import Bucket, FaultyBucket
 from mlops_assets_tests.training.example_trainers import training_request
+from resources import StoreResource
 
 SOURCE = dg.AssetKey(["fields", "source"])
 AT_ONCE = {"settle_seconds": 0}
@@ -320,6 +321,29 @@ def test_the_source_has_the_present_files_and_reveals_a_landing_that_is_out_of_d
     }
     assert daemon.run(*requests)
     assert not daemon.landing_is_stale()
+
+
+def test_a_version_is_not_out_of_date_when_another_lands(
+    folder: Path, instance: dg.DagsterInstance
+) -> None:
+    daemon = LandingDaemon(table_specification(sensor=AT_ONCE), instance)
+    land(folder)
+    assert daemon.run()
+    assert dg.materialize(
+        [
+            asset
+            for asset in daemon.definitions.assets or []
+            if isinstance(asset, dg.AssetsDefinition)
+        ],
+        selection=["fields/training_data"],
+        partition_key="v1",
+        instance=instance,
+        resources={"store": StoreResource()},
+    ).success
+    land(folder, "b.csv", seed=1)
+    assert daemon.run()
+    assert daemon.versions() == ["v1", "v2"]
+    assert not is_stale(daemon.definitions, instance, "fields/training_data", "v1")
 
 
 def test_a_new_version_asks_for_the_lifecycle_once_and_not_for_what_was_trained_by_hand(
