@@ -14,7 +14,6 @@ from mlops_assets.components.graph.kinds import workspace_kinds
 from mlops_assets.components.graph.labels import Labels, declared
 from mlops_assets.components.graph.retries import retried
 from mlops_assets.components.naming import (
-    DATA_VERSION,
     DATASET,
     DECLARATION,
     ONE_RUN_A_VERSION,
