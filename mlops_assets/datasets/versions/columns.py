@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from mlops_assets.datasets.specification.source import TableLayout
 from mlops_assets.datasets.versions.committed_dataset import CommittedDataset
+from mlops_assets.text.listing import named
 
 # name of a label that no column or property holds
 LABEL = "label"
@@ -95,13 +96,14 @@ def _label(committed: CommittedDataset, name: str) -> Column:
         unit = committed.specification.units.get(name)
         return Column(name, "float32", "label", "The number to learn.", unit)
     what = "pixel" if committed.document.input.kind == "window" else "sample"
-    listed = ", ".join(
+    classes = [
         str(entry["value"])
         if str(entry["value"]) == entry["name"]
         else f"{entry['value']} ({entry['name']})"
         for entry in committed.classes
-    )
-    return Column(name, "class", "label", f"The class of each {what}.", rules=(f"one of {listed}",))
+    ]
+    rule = f"one of {named(classes)}"
+    return Column(name, "class", "label", f"The class of each {what}.", rules=(rule,))
 
 
 def _roles(layout: TableLayout) -> list[Column]:

@@ -62,3 +62,13 @@ def test_columns_of_scenes_are_their_bands_and_the_label(
     assert [(band.name, band.type) for band in bands] == [(name, "uint16") for name in names]
     assert bands[3].description == "Band 4 of 4, centre wavelength 0.842 µm."
     assert (label.name, label.rules) == ("label", ("one of 1 (water), 2 (land)",))
+
+
+def test_many_classes_are_counted(store: Store, land_table: Callable[..., Commit]) -> None:
+    rows = range(250)
+    crops = [f"crop{row % 25:02}" for row in rows]
+    land_table(pd.DataFrame({"crop": crops, "ndvi": [row / 250 for row in rows]}))
+    label = next(column for column in columns_of(store, "fields") if column.role == "label")
+    (rule,) = label.rules
+    assert rule.startswith("one of crop00, crop01, ")
+    assert rule.endswith(", crop19 and 5 more")
