@@ -250,7 +250,7 @@ attributes:
             DATASET + MODEL.replace("type", "---\ntype") + "  kernel: rbf\n",
             15,
             "attributes.kernel",
-            "a parameter of the trainer it belongs in attributes.params",
+            "a parameter it belongs in attributes.params",
         ),
         (
             DATASET
@@ -307,7 +307,7 @@ attributes:
             "attributes.params",
             "estimator: Field required",
         ),
-        (MODEL, 5, "attributes.dataset", "no TrainingDataset is called 'fields'"),
+        (MODEL, 5, "attributes.dataset", "no dataset is called 'fields'"),
         (
             DATASET.replace("crop}", "crop, features: [red, nir]}")
             + MODEL.replace("type", "---\ntype")

@@ -31,7 +31,7 @@ def test_a_good_declaration_has_no_problem(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "line", "key", "reason"),
     [
-        ("[fields]", "[meadows]", 6, "inputs", "no TrainingDataset is called 'meadows'"),
+        ("[fields]", "[meadows]", 6, "inputs", "no dataset is called 'meadows'"),
         ("[fields]", "[fields, meadows@v1]", 6, "inputs", "is called 'meadows'"),
         ("[fields]", "[fields@v1]", 6, "inputs", "each version of the first input is processed"),
         ("[fields]", "[fields, fields@v1]", 6, "inputs", "a dataset occurs twice"),
@@ -51,7 +51,13 @@ def test_a_good_declaration_has_no_problem(tmp_path: Path) -> None:
         ),
         (":thin\n", ":thin\n  params: {every: x}\n", 8, "params", "every: Input should be a valid"),
         (":thin\n", ":thin\n  params: {evry: 3}\n", 8, "params", "evry: unknown; there is every"),
-        (":thin\n", ":thin\n  every: 3\n", 8, "every", "it belongs in attributes.params"),
+        (
+            ":thin\n",
+            ":thin\n  every: 3\n",
+            8,
+            "every",
+            "as a parameter it belongs in attributes.params",
+        ),
         (":thin\n", ":thin\n  compute: {processes: 2}\n", 8, "compute", "only trainers run under"),
         ("{layout", "{url: landing/x, layout", 5, "source.url", "writes to its output; remove it"),
         (":thin\n", f":thin\n{PROCESSED}", 11, "name", "'thinned' is declared at"),

@@ -249,9 +249,9 @@ def _problems(declaration: Declaration, node: yaml.Node) -> Iterator[Declaration
                 path = [*keys, *entry["loc"]]
                 yield declaration.problem(path, _message(declaration, entry, path, node))
         except Exception as error:  # noqa: BLE001
-            # of the trainer's own code, which checks its parameters
+            # of the code of a trainer or function, which checks its parameters
             yield declaration.problem(
-                keys, f"cannot be checked: {type(error).__name__}: {error}; correct the trainer"
+                keys, f"cannot be checked: {type(error).__name__}: {error}; correct that code"
             )
 
 
@@ -388,7 +388,7 @@ def _disagreements(declarations: list[Declaration]) -> Iterator[DeclarationProbl
         key = "inputs" if _is_dataset(declaration) else "dataset"
         for dataset in _made_from(declaration):
             if dataset not in datasets:
-                message = f"no TrainingDataset is called {dataset!r}; there is {there}"
+                message = f"no dataset is called {dataset!r}; there is {there}"
                 yield declaration.problem(("attributes", key), message)
     yield from _circles(declarations)
     yield from _unknown_bands(declarations)

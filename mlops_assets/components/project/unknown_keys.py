@@ -14,7 +14,7 @@ from dagster.components.core.defs_module import ComponentFileModel
 from pydantic import BaseModel, ValidationError
 
 ROOT = "attributes"
-IN_PARAMS = f"unknown key here; as a parameter of the trainer it belongs in {ROOT}.params"
+IN_PARAMS = f"unknown key here; as a parameter it belongs in {ROOT}.params"
 
 
 def advice(
@@ -31,7 +31,7 @@ def advice(
         document: the whole YAML document.
         path: keys that lead to the unknown one, from the document on.
         others: models of the other components, by their names.
-        params: parameters of the trainer that the document names, if it names one.
+        params: parameters of the trainer or function that the document names, if it names one.
     """
     key = str(path[-1])
     around = tuple(str(part) for part in path[:-1])
