@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from mlops_assets.cli.terminal.output import Json, Module, console, open_store, show
-from mlops_assets.paths import PUBLISHED
+from mlops_assets.cli.terminal.output import Json, Module, errors, open_store, show
+from mlops_assets.paths import PUBLISHED, RUNS
 from mlops_assets.settings import Settings
 from mlops_assets.text.secret_urls import redacted
 
@@ -82,7 +82,7 @@ def doctor(module: Module = None, as_json: Json = False) -> None:
         rows.append(_row("project", not wrong, f"{assets} assets load{detail}"))
     show(rows, as_json, ["what", "well", "detail"], "")
     if not all(row["well"] for row in rows):
-        console.print("see the rows whose 'well' is False", style="yellow")
+        errors.print("see the rows whose 'well' is False", style="yellow")
         raise typer.Exit(1)
 
 
@@ -92,6 +92,10 @@ def _row(what: str, well: bool, detail: str) -> dict[str, object]:
 
 def _orphans(store: Store) -> list[str]:
     published = {file.path for file in store.registry.files()}
-    return sorted(
+    unknown = {
         key for folder in PUBLISHED for key in store.workspace.list(folder) if key not in published
-    )
+    }
+    # checkpoints are recorded with their run, and replaced while it trains
+    for run_id in {key.split("/")[1] for key in unknown if key.startswith(f"{RUNS}/")}:
+        unknown -= {row.path for row in store.registry.checkpoints(run_id)}
+    return sorted(unknown)

@@ -8,8 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from mlops_assets.registry import open_registry
+from mlops_assets.paths import checkpoints_folder
+from mlops_assets.registry import Checkpoint, open_registry
+from mlops_assets.registry.store import now
+from mlops_assets.settings import Settings
+from mlops_assets.store import open_store
 from mlops_assets_tests.cli.conftest import Mlops
+from mlops_assets_tests.registry.rows import data_version, new_run
 
 
 @pytest.mark.slow
@@ -183,6 +188,22 @@ def test_doctor_passes_a_new_project_and_names_problems(project: Path, mlops: Ml
     assert "invalid and left out: wrong" in mlops("doctor", "--json").out
     outcome = mlops("dataset", "commit", "wrong")
     assert (outcome.code, f"{wrong}:2: attributes.oops: unknown key" in outcome.err) == (1, True)
+
+
+def test_doctor_knows_the_checkpoints_of_runs(project: Path, mlops: Mlops) -> None:
+    store = open_store(Settings.from_environment())
+    store.registry.publish_data_version(data_version(dataset="samples", digest="d" * 64), [])
+    of_samples = {"dataset": "samples", "data_digest": "d" * 64}
+    store.registry.start_run(new_run("1" * 8, **of_samples))
+    store.registry.finish_run("1" * 8, "failed", "ValueError: boom")
+    kept, leftover = (f"{checkpoints_folder('1' * 8)}/{step}.safetensors" for step in (7, 8))
+    for key in (kept, leftover):
+        store.workspace.put(key, b"state")
+    store.registry.add_checkpoint(
+        Checkpoint(run_id="1" * 8, step=7, seq=0, path=kept, sha256="s", size=5, created=now())
+    )
+    (files,) = (row for row in mlops("doctor", "--json").json if row["what"] == "files")
+    assert files["detail"].startswith(f"1 file(s) were never published, e.g. {leftover};")
 
 
 def test_reindex_rebuilds_a_lost_registry_and_never_overwrites_one(
