@@ -37,6 +37,7 @@ def test_a_good_declaration_has_no_problem(tmp_path: Path) -> None:
         ("[fields]", "[fields, fields@v1]", 6, "inputs", "a dataset occurs twice"),
         ("[fields]", "[thinned]", 6, "inputs", "thinned cannot be made from itself"),
         ("[fields]", "[]", 6, "inputs", "at least 1 item"),
+        ("[fields]", "[fields, NO]", 6, "inputs.1", "NO is not text to YAML; quote it: 'NO'"),
         ("[fields]", "['no name']", 6, "inputs", "cannot be used"),
         (":thin", ":thick", 7, "function", "has no function thick"),
         (":thin", ":HERE", 7, "function", "has no function HERE"),

@@ -14,6 +14,7 @@ from pydantic import AfterValidator, Field, field_validator, model_validator
 from mlops_assets.strict import Strict
 
 _DURATION = re.compile(r"([1-9][0-9]*)(m|h|d|w)")
+MAX_LENGTH = timedelta(days=3650)
 _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
@@ -22,6 +23,9 @@ def _duration(text: str) -> str:
         raise ValueError(
             f"{text!r} is not a valid duration; write a whole number and m, h, d or w, such as 12h"
         )
+    # longer ones than Python's or Dagster's calendar are among them
+    if int(text[:-1]) > MAX_LENGTH // timedelta(**{_UNITS[text[-1]]: 1}):
+        raise ValueError(f"{text} is longer than {MAX_LENGTH.days} days; name a shorter duration")
     return text
 
 

@@ -367,9 +367,9 @@ def _made_from(declaration: Declaration) -> list[str]:
         return []
     found: list[str] = []
     for given in inputs:
-        # a malformed name is an error of its own
+        # a malformed name is an error of its own, as is what YAML takes for something else
         with suppress(NameRefused):
-            found.append(Reference.parse(str(given)).name)
+            found += [Reference.parse(given).name] if isinstance(given, str) else []
     return found
 
 
@@ -383,7 +383,7 @@ def _disagreements(declarations: list[Declaration]) -> Iterator[DeclarationProbl
         declarations, ("attributes", "name"), "{value!r} is declared at {place} too"
     )
     datasets = {d.attribute("name") for d in declarations if _is_dataset(d)}
-    there = ", ".join(sorted(map(str, datasets))) or "none"
+    there = named(sorted(name for name in datasets if name)) or "none"
     for declaration in declarations:
         key = "inputs" if _is_dataset(declaration) else "dataset"
         for dataset in _made_from(declaration):

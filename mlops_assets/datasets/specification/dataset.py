@@ -228,6 +228,10 @@ class QualityThresholds(Strict):
     )
 
 
+# the web server's API has no longer one, and fails for all sensors of a project
+MAX_INTERVAL_SECONDS = 2**31 - 1
+
+
 class SensorSettings(Strict):
     """Settings for watching the landing and its versions."""
 
@@ -237,7 +241,9 @@ class SensorSettings(Strict):
             "Whether the dataset's sensors are on until somebody switches them in Dagster's UI."
         ),
     )
-    interval_seconds: int = Field(default=30, ge=5, description="Polling interval in seconds.")
+    interval_seconds: int = Field(
+        default=30, ge=5, le=MAX_INTERVAL_SECONDS, description="Polling interval in seconds."
+    )
     settle_seconds: int = Field(
         default=60, ge=0, description="New data must have been unchanged for so long."
     )
@@ -303,19 +309,13 @@ class DatasetSpecification(Strict):
     @model_validator(mode="after")
     def _split_fits_source(self) -> DatasetSpecification:
         classes = self.classes or {}
-        twice = sorted(
-            {str(v) for v in classes if sum(str(v) == str(other) for other in classes) > 1}
-        )
+        by_text = {str(value): value for value in classes}
+        twice = sorted({str(value) for value in classes if by_text[str(value)] != value})
         if twice:
             raise ValueError(
                 f"classes: {', '.join(twice)} is declared both as a number and as text; remove one"
             )
-        ambiguous = {
-            name
-            for value, name in classes.items()
-            for v in classes
-            if name == str(v) and v != value
-        }
+        ambiguous = {name for value, name in classes.items() if by_text.get(name, value) != value}
         if ambiguous:
             raise ValueError(
                 f"classes: {', '.join(sorted(ambiguous))} is both a value and another class's name;"
