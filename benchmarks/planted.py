@@ -276,12 +276,9 @@ PLANTED = [
     Mutation(
         name="launched-twice",
         fault="the sensor asks for a data version again while the run it asked for has not begun",
-        file="mlops_assets/components/sensors/new_version.py",
-        before=(
-            "new = [version for version in versions if version not in asked and version not in"
-            " trained]"
-        ),
-        after="new = [version for version in versions if version not in trained]",
+        file="mlops_assets/components/sensors/version_requests.py",
+        before="known = settled.union(runs)",
+        after="known = runs.keys()",
         tests=["components/sensors/test_new_data.py"],
     ),
     Mutation(

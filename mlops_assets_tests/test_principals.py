@@ -86,6 +86,7 @@ READS: dict[str, Call] = {
     "landed": lambda r: list(r.landed("file:///l")),
     "points": lambda r: r.points("run-1"),
     "newest_points": lambda r: r.newest_points("run-1", 1),
+    "ranges": lambda r: r.ranges("run-1"),
     "series": lambda r: r.series("run-1"),
     "next_seq": lambda r: r.next_seq("run-1"),
     "checkpoints": lambda r: r.checkpoints("run-1"),

@@ -87,6 +87,7 @@ def verify(workspace: Workspace, registry: Registry, reference: Reference) -> Da
     damages = [Damage("registry", "registry", problem) for problem in log.problems]
     try:
         row = registry.data_version(reference)
+        read = _read_version(workspace, registry, row)
     except (NotFound, StorageError, *UNREADABLE):
         if log.problems:
             return DataVerification(str(reference), 0, 0, 0, damages)
@@ -97,7 +98,6 @@ def verify(workspace: Workspace, registry: Registry, reference: Reference) -> Da
         problems, f"what {name} was made from", lambda: ancestors(workspace, registry, row)
     )
     damages += [Damage(name, "registry", problem) for problem in problems]
-    read = _read_version(workspace, registry, row)
     for version in inputs:
         of_input = _read_version(workspace, registry, version)
         read.documents += of_input.documents
