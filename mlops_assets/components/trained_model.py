@@ -263,7 +263,8 @@ class TrainedModel(dg.Component):
                 f"training {specification.name} on {specification.dataset}@{context.partition_key}"
             )
             departing = "".join(f"; {name} {departure}" for name, departure in found.items())
-            context.log.info(printable(f"{message}, run {request.run_id}{departing}"))
+            run = f"{'continuing ' if resumed else ''}run {request.run_id}"
+            context.log.info(printable(f"{message}, {run}{departing}"))
             try:
                 with (
                     followed(

@@ -54,6 +54,8 @@ def test_a_reexecution_from_failure_goes_on_from_the_checkpoint(
         assert again.success
     (run,) = store.registry.runs()
     assert (run.attempts, run.status, run.orchestration_run) == (2, "succeeded", again.run_id)
+    log = [event.user_message for event in instance.all_logs(again.run_id)]
+    assert any(f"continuing run {run.run_id}" in message for message in log)
     (row,) = store.registry.model_versions()
     assert (row.run_id, row.stage) == (run.run_id, "recorded")
 
