@@ -169,7 +169,10 @@ def produce(store: Store, job: ProcessingJob) -> Commit:
             )
         with _output_explained(job, folders.output):
             made = Made(_output(specification, folders.output), processing, output.notes)
-            committed = commit(store.workspace, store.registry, specification, made=made)
+            # stored again even if known, which repairs damaged objects as `--rehash` does
+            committed = commit(
+                store.workspace, store.registry, specification, rehash=True, made=made
+            )
         if committed.created:
             _keep_log(store, committed.version, output.log)
         return committed

@@ -10,11 +10,14 @@ import pytest
 
 from mlops_assets.datasets.commit.commit import commit
 from mlops_assets.datasets.recall.ancestry import ancestors, input_problems, processing_of
+from mlops_assets.datasets.recall.recall import recall
 from mlops_assets.datasets.recall.verify import verify
 from mlops_assets.datasets.versions.committed_dataset import CommittedDataset
 from mlops_assets.datasets.versions.digest import digest_of_documents
+from mlops_assets.errors import IntegrityError
 from mlops_assets.models.verify import verify_all, verify_model
 from mlops_assets.names import Reference
+from mlops_assets.paths import object_key
 from mlops_assets.principals import local
 from mlops_assets.processing.produce import ProcessingJob, produce
 from mlops_assets.registry import Registry
@@ -82,6 +85,20 @@ def test_a_version_and_a_model_are_verified_with_all_that_they_were_made_from(
     assert (damage.path, damage.fault) == ("fields@v1: samples.csv", "changed")
     (problem,) = verify_model(store, model).problems
     assert "its bytes are not those that were published" in problem
+
+
+def test_a_damaged_file_names_the_command_that_makes_it_again_and_is_repaired(
+    store: Store, tmp_path: Path
+) -> None:
+    committed = open_version(store, "thinned")
+    digest = str(committed.manifest["sha256"].iloc[0])
+    stored = tmp_path / "workspace" / object_key(digest)
+    stored.chmod(0o644)
+    stored.write_bytes(b"x" * stored.stat().st_size)
+    with pytest.raises(IntegrityError, match="commit thinned --input v1'"):
+        recall(committed, tmp_path / "recalled", copy=True)
+    assert not produce(store, ProcessingJob(processed())).created
+    assert verify(store.workspace, store.registry, Reference("thinned")).passed
 
 
 def test_inputs_that_the_registry_does_not_have_as_they_were_are_problems(store: Store) -> None:

@@ -105,6 +105,7 @@ def verify(reference: Version, as_json: Json = False) -> None:
         errors.print(
             f"{len(damages)} file(s) or document(s) differ from what was published; restore them"
             " from a backup, or land the files again and run 'mlops dataset commit"
-            f" {found.reference.partition('@')[0]} --rehash'"
+            f" {found.reference.partition('@')[0]} --rehash' (data made by a function: --input"
+            " VERSION instead of --rehash)"
         )
         raise typer.Exit(1)

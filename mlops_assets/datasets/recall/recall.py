@@ -253,10 +253,13 @@ def _missing(
 
 
 def _damaged(committed: CommittedDataset, problems: Sequence[str], outcome: str) -> IntegrityError:
+    made = committed.document.processing
+    again = "land them again and store them" if made is None else "have them made again"
+    how = "--rehash" if made is None else f"--input {made.inputs[0].version}"
     return IntegrityError(
         f"{len(problems)} file(s) of {committed.reference} are not as they were committed;"
-        f" {outcome}; restore them from a backup, or land them again and run 'mlops dataset commit"
-        f" {committed.row.dataset} --rehash':\n{_listed(problems)}"
+        f" {outcome}; restore them from a backup, or {again} by 'mlops dataset commit"
+        f" {committed.row.dataset} {how}':\n{_listed(problems)}"
     )
 
 
