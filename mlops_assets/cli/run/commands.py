@@ -139,7 +139,8 @@ def compare(
     runs = {run.run_id: run for run in map(store.registry.run, run_ids)}
     if len(runs) < 2:
         raise typer.BadParameter("these ids name the same run; name two different ones")
-    comparison = compare_runs(store, list(runs.values()), Reference.parse(on) if on else None)
+    split_of = None if on is None else Reference.parse(on)
+    comparison = compare_runs(store, list(runs.values()), split_of)
     if as_json:
         show_one(comparison.document(), as_json=True)
     else:

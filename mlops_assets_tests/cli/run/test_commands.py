@@ -202,6 +202,8 @@ def test_runs_are_compared_on_the_terminal_and_in_reports(
     assert "loss 1 0.5 * ▼ -0.5 –" in said
     assert "optimizer – – adam" in said
     assert "peak_memory_bytes – – 1.5 GiB" in said
+    unnamed = mlops("run", "compare", "00000001", "00000002", "--on", "")
+    assert (unnamed.code, "name '' cannot be used" in unnamed.err) == (1, True)
     document = mlops("run", "compare", "00000001", "00000002", "--json").json
     assert {difference["what"] for difference in document["differences"]} == {
         "learning_rate",
