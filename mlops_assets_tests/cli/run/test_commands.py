@@ -275,7 +275,7 @@ def test_a_model_version_is_trained_again_from_its_record(committed: Path, mlops
     own = committed / "fieldwork" / "own.py"
     own.write_text(
         "from pydantic import BaseModel\nfrom sklearn.tree import DecisionTreeClassifier\n\n\n"
-        "class Params(BaseModel):\n    pass\n\n\n"
+        "class Params(BaseModel, extra='allow'):\n    pass\n\n\n"
         "def train(data, params: Params, run):\n    X, y = data.arrays('train')\n"
         "    return DecisionTreeClassifier(max_depth=2, random_state=run.seed).fit(X, y)\n"
     )

@@ -22,6 +22,7 @@ from mlops_assets_tests.interpreter import Process
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
 MODULE = "mlops_assets_tests.components.sensors.hands_off"
+CHECKOUT = Path(__file__).parents[3]
 JOBS = ("crop_forest_lifecycle", "plots_assessment")
 # seconds for each step, on a machine that does much else
 DEADLINE = 400.0
@@ -29,7 +30,8 @@ DEADLINE = 400.0
 
 @contextmanager
 def daemon(home: Path, reload_seconds: int = 600) -> Iterator[Process]:
-    environment = {**os.environ, "DAGSTER_HOME": str(home)}
+    # the code server that it starts imports the project, too
+    environment = {**os.environ, "DAGSTER_HOME": str(home), "PYTHONPATH": str(CHECKOUT)}
     with Process(["-m", MODULE, str(reload_seconds)], env=environment) as running:
         yield running
         running.terminate()

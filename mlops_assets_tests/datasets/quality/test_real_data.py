@@ -13,6 +13,8 @@ from typing import Any
 import geopandas
 import pytest
 
+from mlops_assets.components.graph.labels import declared
+from mlops_assets.components.training_dataset import TrainingDatasetAttributes
 from mlops_assets.datasets.commit.commit import commit
 from mlops_assets.datasets.quality.assessment import QualityAssessment, assess
 from mlops_assets.datasets.quality.content import sample_values
@@ -197,9 +199,10 @@ def test_the_demonstration_may_be_trained_on(store: Store) -> None:
         }
         with open_raster(path, "w", **profile) as raster:
             raster.write(array)
-    declared = Path(defs.__path__[0]) / "indian_pines" / "defs.yaml"
-    attributes = next(yaml.safe_load_all(declared.read_text()))["attributes"]
-    quality, report = report_of(store, DatasetSpecification.model_validate(attributes))
+    file = Path(defs.__path__[0]) / "indian_pines" / "defs.yaml"
+    attributes = next(yaml.safe_load_all(file.read_text()))["attributes"]
+    checked = TrainingDatasetAttributes.model_validate(attributes)
+    quality, report = report_of(store, declared(checked, DatasetSpecification))
     assert [c.name for c in quality.checks if c.blocking and not c.passed] == []
     assert 0.005 < report["label_noise"]["share"] < 0.05
     assert report["duplicates"]["exact"]["share_within"]["train"] == 0
