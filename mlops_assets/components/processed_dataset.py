@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 import dagster as dg
 from pydantic import BaseModel, ValidationInfo, field_validator
 
-from mlops_assets.components.commit_report import commit_metadata
+from mlops_assets.components.events.commit_report import commit_metadata
 from mlops_assets.components.graph.code_references import code_reference
 from mlops_assets.components.graph.kinds import workspace_kinds
 from mlops_assets.components.graph.labels import Labels, declared

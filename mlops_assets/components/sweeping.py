@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 from pydantic import Field
 
+from mlops_assets.components.events.presentation import sweep_markdown
 from mlops_assets.components.naming import (
     DATA_VERSION,
     DATASET,
@@ -16,7 +17,6 @@ from mlops_assets.components.naming import (
     data_versions,
     tag_run,
 )
-from mlops_assets.components.presentation import sweep_markdown
 from mlops_assets.components.run_config import kubernetes_tags
 from mlops_assets.models.specification import ModelSpecification
 from mlops_assets.training.sweeps.settings import SweepSettings, settings_of
@@ -96,7 +96,7 @@ def sweep_job(specification: ModelSpecification) -> dg.JobDefinition:
         tags=kubernetes_tags(specification.compute),
     )
     def sweep(context: dg.OpExecutionContext, config: SweepConfig, store: StoreResource) -> None:
-        from mlops_assets.components.reporting import DagsterReporter
+        from mlops_assets.components.events.reporting import DagsterReporter
         from mlops_assets.training.sweeps.run import run_sweep
 
         plan = config.plan(specification, context.partition_key)

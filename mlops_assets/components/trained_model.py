@@ -3,16 +3,14 @@
 It takes one model from training to production, with checks, job and sensor.
 """
 
-import importlib
-import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Self
 
 import dagster as dg
 from pydantic import BaseModel, Field, ValidationInfo, field_validator
 
+from mlops_assets.components.events.model_results import Result, identity, trained_result
 from mlops_assets.components.graph.code_references import code_reference
 from mlops_assets.components.graph.kinds import (
     framework_kind,
@@ -21,48 +19,39 @@ from mlops_assets.components.graph.kinds import (
 )
 from mlops_assets.components.graph.labels import Labels, declared
 from mlops_assets.components.graph.retries import retried
-from mlops_assets.components.model_results import Result, identity, trained_result
 from mlops_assets.components.naming import (
     DATA_VERSION,
     DATASET,
     DECLARATION,
-    EXPERIMENT,
     MODEL,
     ONE_RUN_A_VERSION,
-    RESUME,
     ancestors,
     data_versions,
-    requested_by,
     tag_run,
 )
 from mlops_assets.components.run_config import kubernetes_tags, pool_of, run_config_type
 from mlops_assets.components.scaffolding import TrainedModelScaffolder
 from mlops_assets.components.sensors.new_version import new_version_sensor
 from mlops_assets.components.sweeping import sweep_job
+from mlops_assets.components.training_step import (
+    continued,
+    experiment_tag,
+    later_steps_loading,
+    requested_training,
+    trained_before,
+)
 from mlops_assets.errors import MlopsError, TrainerError
-from mlops_assets.models.frameworks import preloadable_modules
 from mlops_assets.models.parameters import document
 from mlops_assets.models.specification import ModelSpecification
 from mlops_assets.names import Reference
 from mlops_assets.text.printable import printable
 from mlops_assets.training.provenance import source_digest
-from mlops_assets.training.trainers import Trainer, load_trainer
+from mlops_assets.training.trainers import load_trainer
 from resources import MlflowMirror, StoreResource
 
 if TYPE_CHECKING:
     from mlops_assets.registry import ModelVersion
     from mlops_assets.store import Store
-    from mlops_assets.training.request import TrainingRequest
-
-# modules that the steps after a training import, which takes seconds
-_LATER = (
-    "mlops_assets.models.export.export",
-    "mlops_assets.models.evaluation.evaluate",
-    "mlops_assets.models.evaluation.figures",
-    "mlops_assets.models.evaluation.model_card",
-    "mlops_assets.stac.models",
-    "onnxruntime",
-)
 
 
 class TrainedModelAttributes(Labels, ModelSpecification):
@@ -231,48 +220,30 @@ class TrainedModel(dg.Component):
             from mlops_assets.training.experiment import departures
             from mlops_assets.training.process.run_progress import followed
             from mlops_assets.training.process.supervisor import train_supervised
-            from mlops_assets.training.request import TrainingRequest, run_identifier
-            from mlops_assets.training.resume import resumable_run
 
             parameters = config.model_dump()  # type: ignore[attr-defined]
             seed = parameters.pop("seed")
             opened = store.open()
             typed = document(trainer.parameters(parameters))
             found = departures(specification, trainer.name, typed, seed)
-            tags = self._tags(context.partition_key)
-            # a run that is opened in the Launchpad again comes with its tags
-            if found or EXPERIMENT in context.run.tags:
-                tags[EXPERIMENT] = "true" if found else "false"
+            tags = self._tags(context.partition_key) | experiment_tag(context, bool(found))
             tag_run(context, opened.user, tags)
-            request = TrainingRequest(
-                specification=specification,
-                data_version=context.partition_key,
-                parameters=parameters,
-                seed=seed,
-                orchestration_run=context.run.run_id,
-                run_id=run_identifier(
-                    requested_by(context), specification.name, context.partition_key
-                ),
-            )
-            resumed = context.run.tags.get(RESUME) or resumable_run(
-                opened, request, ancestors(context)[1:]
-            )
-            if resumed:
-                request = request.with_run_id(resumed)
+            asked = requested_training(context, specification, parameters, seed)
+            request = continued(context, opened, asked)
             message = (
                 f"training {specification.name} on {specification.dataset}@{context.partition_key}"
             )
             departing = "".join(f"; {name} {departure}" for name, departure in found.items())
-            run = f"{'continuing ' if resumed else ''}run {request.run_id}"
+            run = f"{'continuing ' if request != asked else ''}run {request.run_id}"
             context.log.info(printable(f"{message}, {run}{departing}"))
             try:
                 with (
                     followed(
                         opened.registry, request.run_id, message, parameters, context.log.info
                     ),
-                    _later_steps_loading(trainer),
+                    later_steps_loading(trainer),
                 ):
-                    row = _trained_before(opened, request) or train_supervised(opened, request)
+                    row = trained_before(opened, request) or train_supervised(opened, request)
             except MlopsError:
                 mlflow.run(opened, request.run_id)
                 raise
@@ -345,7 +316,7 @@ class TrainedModel(dg.Component):
         def result(
             context: dg.AssetExecutionContext, store: StoreResource, mlflow: MlflowMirror
         ) -> Iterator[Result | dg.AssetCheckResult]:
-            from mlops_assets.components.reporting import stage_events
+            from mlops_assets.components.events.reporting import stage_events
 
             opened = store.open()
             tag_run(context, opened.user, self._tags(context.partition_key))
@@ -403,39 +374,6 @@ class TrainedModel(dg.Component):
             )
 
         return production
-
-
-def _trained_before(store: "Store", request: "TrainingRequest") -> "ModelVersion | None":
-    """Return what an earlier attempt of the same step has published, if it got that far."""
-    run = next(iter(store.registry.runs(run_id=request.run_id)), None)
-    if run is None or run.model_version is None:
-        return None
-    if run.orchestration_run != request.orchestration_run:
-        return None
-    return store.registry.model_version(Reference(run.model, run.model_version))
-
-
-@contextmanager
-def _later_steps_loading(trainer: Trainer) -> Iterator[None]:
-    """Import the modules of later steps in a thread, while a trainer works in another process."""
-
-    def load() -> None:
-        for name in (*_LATER, *preloadable_modules(trainer.framework)):
-            # from then on the main thread imports modules itself
-            if ended.is_set():
-                return
-            # the step itself reports an error
-            with suppress(Exception):
-                importlib.import_module(name)
-
-    ended = threading.Event()
-    loading = threading.Thread(target=load, name="importing", daemon=True)
-    loading.start()
-    try:
-        yield
-    finally:
-        ended.set()
-        loading.join()
 
 
 def _to_promote(

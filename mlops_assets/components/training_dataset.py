@@ -8,7 +8,13 @@ from typing import Self
 import dagster as dg
 from pydantic import BaseModel, Field
 
-from mlops_assets.components.commit_report import commit_metadata
+from mlops_assets.components.events.commit_report import commit_metadata
+from mlops_assets.components.events.presentation import (
+    counts_markdown,
+    figures_metadata,
+    file_metadata,
+    schema_metadata,
+)
 from mlops_assets.components.graph.freshness import Freshness
 from mlops_assets.components.graph.kinds import layout_kind, workspace_kinds
 from mlops_assets.components.graph.labels import Labels, declared
@@ -28,12 +34,6 @@ from mlops_assets.components.naming import (
     check_results,
     data_versions,
     tag_run,
-)
-from mlops_assets.components.presentation import (
-    counts_markdown,
-    figures_metadata,
-    file_metadata,
-    schema_metadata,
 )
 from mlops_assets.components.scaffolding import TrainingDatasetScaffolder
 from mlops_assets.components.sensors.new_data import new_data_sensor

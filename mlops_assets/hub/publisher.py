@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 import psutil
 
-from mlops_assets.components.reporting import DagsterReporter
+from mlops_assets.components.events.reporting import DagsterReporter
 from mlops_assets.errors import ExportError, MlopsError
 from mlops_assets.hub.uploads import NATIVE, Staging
 from mlops_assets.integrations.external.recording import NativeMade, OnnxMade, end, external

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 from markdown_it import MarkdownIt
 
-from mlops_assets.components.presentation import counts_markdown
+from mlops_assets.components.events.presentation import counts_markdown
 from mlops_assets.text.markup import code, paragraphs, plain, table
 
 HOSTILE = [

@@ -56,8 +56,8 @@ def import_mlflow(
     file in MLflow, evaluated on the test split and recorded. Aliases are only listed; use 'mlops
     model promote' to move ours.
     """
+    from mlops_assets.components.events.reporting import DagsterReporter
     from mlops_assets.components.project.launch import models_of_project
-    from mlops_assets.components.reporting import DagsterReporter
     from mlops_assets.integrations.external.recording import specification_for
     from mlops_assets.progress import step
 

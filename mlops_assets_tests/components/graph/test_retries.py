@@ -6,9 +6,9 @@ import dagster as dg
 import pytest
 
 from mlops_assets.components import trained_model
+from mlops_assets.components.events.model_results import trained_result
 from mlops_assets.components.graph import retries
 from mlops_assets.components.graph.retries import WAITS, retried
-from mlops_assets.components.model_results import trained_result
 from mlops_assets.components.naming import COMMAND, add_data_versions
 from mlops_assets.errors import SpecificationError, StorageUnreachable
 from mlops_assets.models.specification import ModelSpecification

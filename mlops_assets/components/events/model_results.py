@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from mlops_assets.components.naming import check_results
-from mlops_assets.components.presentation import (
+from mlops_assets.components.events.presentation import (
     figure_markdown,
     file_metadata,
     logged_markdown,
 )
+from mlops_assets.components.naming import check_results
 from mlops_assets.datasets.quality import Check
 from mlops_assets.errors import ParityError
 from mlops_assets.names import Reference

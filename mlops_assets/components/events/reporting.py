@@ -19,7 +19,7 @@ from dagster._core.definitions.asset_checks.asset_check_evaluation import (
 from dagster._core.definitions.data_version import DATA_VERSION_TAG
 from sqlalchemy.exc import SQLAlchemyError
 
-from mlops_assets.components.model_results import (
+from mlops_assets.components.events.model_results import (
     Result,
     evaluation_result,
     onnx_result,

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import dagster as dg
 
-from mlops_assets.components.presentation import MAX_COLUMNS, schema_metadata
+from mlops_assets.components.events.presentation import MAX_COLUMNS, schema_metadata
 from mlops_assets.datasets.versions.columns import Column
 
 

@@ -1,0 +1,1 @@
+"""The events of steps: what Dagster shows of what was made."""
