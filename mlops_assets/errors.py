@@ -110,3 +110,19 @@ class GateFailure(MlopsError):
 
 class NotReproducible(MlopsError):
     """A model version cannot be trained again as it was; nothing was trained."""
+
+
+def named_error(
+    name: str | None, message: str, instead: type[MlopsError] = MlopsError
+) -> MlopsError | None:
+    """Return an error that another process has reported; None if its class is not one of these.
+
+    Args:
+        name: of its class.
+        message: the whole message.
+        instead: class of an error that is not made from a message alone, as `DataProblems` is not.
+    """
+    kind = globals().get(name or "")
+    if not (isinstance(kind, type) and issubclass(kind, MlopsError)):
+        return None
+    return instead(message) if kind is DataProblems else kind(message)

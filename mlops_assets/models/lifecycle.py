@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from pydantic import TypeAdapter
 
-from mlops_assets import errors
-from mlops_assets.errors import MlopsError, NotFound, ParityError, StorageError
+from mlops_assets.errors import MlopsError, NotFound, ParityError, StorageError, named_error
 from mlops_assets.models.promotion import GateOutcome, check_gates, gates_description
 from mlops_assets.models.specification import ModelSpecification
 from mlops_assets.names import Reference
@@ -112,11 +111,11 @@ class Outcome:
         """Raise the error of the stage that failed, if one did; gates are not a stage."""
         for stage in self.stages:
             if not stage.passed:
-                kind = getattr(errors, stage.error or "", MlopsError)
-                raise kind(
+                message = (
                     f"{self.model}@{self.version} is published, but its {stage.name} failed:"
                     f" {stage.message}"
                 )
+                raise named_error(stage.error, message) or MlopsError(message)
 
     def document(self) -> JsonObject:
         """Return this as JSON values."""

@@ -15,7 +15,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from mlops_assets import errors
 from mlops_assets.datasets.commit.commit import Commit, Made, commit
 from mlops_assets.datasets.recall.recall import recall
 from mlops_assets.datasets.sources import LandedFile, Landing
@@ -30,6 +29,7 @@ from mlops_assets.errors import (
     SpecificationError,
     StorageError,
     TrainerError,
+    named_error,
 )
 from mlops_assets.models.parameters import document
 from mlops_assets.models.publish import code_document
@@ -241,9 +241,9 @@ def _run(
     # a thread of a function that has returned can still exceed a limit, in the middle of a file
     if reason is None and outcome.result is not None:
         return _Output(json.loads(outcome.result), printed)
-    kind = vars(errors).get(outcome.error or "")
-    if reason is None and kind is not None:
-        raise kind(outcome.message)
+    reported = named_error(outcome.error, outcome.message, ProcessingError)
+    if reason is None and reported is not None:
+        raise reported
     problem = reason or outcome.message or "exited unexpectedly"
     raise ProcessingError(f"{job.subject} {problem}; nothing was committed")
 

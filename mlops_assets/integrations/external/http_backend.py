@@ -22,8 +22,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ValidationError
 from tenacity import Retrying, retry_if_result, wait_exponential
 
-from mlops_assets import errors
-from mlops_assets.errors import MlopsError, SettingsError, StorageError
+from mlops_assets.errors import MlopsError, SettingsError, StorageError, named_error
 from mlops_assets.integrations.external.external_run import ExternalRun, recorded
 from mlops_assets.integrations.external.recording import ExternalRunRequest, NativeMade, OnnxMade
 from mlops_assets.models.frameworks import framework_of
@@ -183,7 +182,8 @@ class HttpBackend:
         )
         state = polling(self._poll, finish)
         if state.failure is not None:
-            raise _error(state.failure.error, state.failure.message)
+            failure = state.failure
+            raise named_error(failure.error, failure.message) or MlopsError(failure.message)
         return Outcome.read(state.outcome or {})
 
     def _poll(self, finish: JsonObject) -> RemoteRun:
@@ -334,18 +334,8 @@ def send_request(client: httpx.Client, request: httpx.Request) -> httpx.Response
         raise StorageError(f"{client.base_url} is unavailable: {detail}")
     if response.status_code == HTTPStatus.UNAUTHORIZED:
         raise SettingsError(f"{client.base_url} does not accept the token: {detail}")
-    raise _error(kind, f"{client.base_url}: {detail}")
-
-
-def _error(kind: str | None, message: str) -> MlopsError:
-    found = getattr(errors, kind or "", None)
-    known = (
-        isinstance(found, type)
-        and issubclass(found, MlopsError)
-        and found is not errors.DataProblems
-    )
-    error: MlopsError = found(message) if known else MlopsError(message)  # type: ignore[misc]
-    return error
+    message = f"{client.base_url}: {detail}"
+    raise named_error(kind, message) or MlopsError(message)
 
 
 def _without_metrics(facts: RunFacts) -> JsonObject:

@@ -17,8 +17,7 @@ from typing import IO
 
 import psutil
 
-from mlops_assets import errors
-from mlops_assets.errors import DataProblems, StorageError, TrainerError
+from mlops_assets.errors import StorageError, TrainerError, named_error
 from mlops_assets.models.run_documents import end_run
 from mlops_assets.models.specification import Compute, bytes_of
 from mlops_assets.names import Reference
@@ -242,9 +241,9 @@ def _published(
     if outcome.result is not None:
         reference = Reference(request.specification.name, outcome.result)
         return patiently(lambda: store.registry.model_version(reference))
-    kind = vars(errors).get(outcome.error or "")
-    if reason is None and kind is not None:
-        raise (TrainerError if kind is DataProblems else kind)(outcome.message)
+    reported = named_error(outcome.error, outcome.message, TrainerError)
+    if reason is None and reported is not None:
+        raise reported
     run_id = request.run_id
     problem = reason or outcome.message or "exited unexpectedly"
     stopped = reason is None and outcome.error == Stopped.__name__
