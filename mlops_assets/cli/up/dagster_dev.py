@@ -5,10 +5,10 @@ Its arguments are those of `dg dev`.
 
 from __future__ import annotations
 
-import os
 import signal
 import sys
-import threading
+
+from mlops_assets.training.process.child_process import signal_without_parent
 
 
 def main() -> None:
@@ -17,15 +17,8 @@ def main() -> None:
 
     # what a shell starts in the background ignores SIGINT, and then all of Dagster's processes do
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    signal_without_parent(signal.SIGINT)
     dg(["dev", *sys.argv[1:]], prog_name="dg")
-
-
-def _end_with_parent() -> None:
-    """Interrupt this process when its parent is gone, which closes the pipe of its input."""
-    while os.read(sys.stdin.fileno(), 1024):
-        pass
-    os.kill(os.getpid(), signal.SIGINT)
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ import os
 import signal
 import subprocess  # nosec B404
 import sys
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -170,6 +171,21 @@ def start_child(
         env=environment,
         start_new_session=True,
     )
+
+
+def signal_without_parent(number: int) -> None:
+    """Send this process a signal when the one that started it is gone.
+
+    Its end of the pipe to standard input, which `start_child` makes, is closed then.
+    """
+
+    def wait() -> None:
+        if sys.stdin is not None:
+            while os.read(sys.stdin.fileno(), 1024):
+                pass
+            os.kill(os.getpid(), number)
+
+    threading.Thread(target=wait, daemon=True).start()
 
 
 def wait_for(child: Child, check: Callable[[], str | None]) -> str | None:

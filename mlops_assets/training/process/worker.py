@@ -8,10 +8,8 @@ It is started by `python -m mlops_assets.training.process.worker REQUEST`, or un
 from __future__ import annotations
 
 import logging
-import os
 import signal
 import sys
-import threading
 from io import TextIOWrapper
 from pathlib import Path
 from types import FrameType
@@ -22,6 +20,7 @@ from mlops_assets.training.process.child_process import (
     ChildOutcome,
     ChildRequest,
     read_request,
+    signal_without_parent,
     write_outcome,
 )
 from mlops_assets.training.request import TrainingRequest
@@ -82,7 +81,7 @@ def stop_with_parent(reported: bool = True) -> None:
     """
     if reported:
         signal.signal(signal.SIGTERM, _stop)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    signal_without_parent(signal.SIGTERM)
 
 
 def _join() -> int:
@@ -96,14 +95,6 @@ def _join() -> int:
 
 def _stop(number: int, frame: FrameType | None) -> NoReturn:
     raise Stopped("stopped from outside")
-
-
-def _end_with_parent() -> None:
-    """Stop when the process that started this one is gone: its end of the pipe is closed then."""
-    if sys.stdin is not None:
-        while os.read(sys.stdin.fileno(), 1024):
-            pass
-        os.kill(os.getpid(), signal.SIGTERM)
 
 
 if __name__ == "__main__":
