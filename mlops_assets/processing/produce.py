@@ -27,7 +27,6 @@ from mlops_assets.errors import (
     EmptyLanding,
     ProcessingError,
     SpecificationError,
-    StorageError,
     TrainerError,
     named_error,
 )
@@ -40,8 +39,6 @@ from mlops_assets.processing.function import load_processing
 from mlops_assets.processing.specification import ProcessedDatasetSpecification
 from mlops_assets.processing.worker import MODULE, ProcessingRequest
 from mlops_assets.progress import step
-from mlops_assets.registry import DataVersion
-from mlops_assets.registry.files.publication import publication
 from mlops_assets.storage.scratch import scratch_folder
 from mlops_assets.store import Store
 from mlops_assets.text.json_values import JsonObject
@@ -49,7 +46,7 @@ from mlops_assets.training import provenance
 from mlops_assets.training.functions import UserFunction
 from mlops_assets.training.process.child_process import ChildOutcome, read_outcome, write_request
 from mlops_assets.training.process.start import Worker
-from mlops_assets.training.process.supervisor import LOG_BYTES, run_worker
+from mlops_assets.training.process.supervisor import end_of, keep_log, run_worker
 
 log = logging.getLogger(__name__)
 
@@ -174,7 +171,10 @@ def produce(store: Store, job: ProcessingJob) -> Commit:
                 store.workspace, store.registry, specification, rehash=True, made=made
             )
         if committed.created:
-            _keep_log(store, committed.version, output.log)
+            row = committed.version
+            key = data_log_key(row.dataset, row.version)
+            owner = data_owner(row.dataset, row.version)
+            keep_log(store, f"{row.dataset}@{row.version}", key, owner, output.log)
         return committed
 
 
@@ -235,8 +235,7 @@ def _run(
             reason = run_worker(Worker(MODULE, path, compute), store.registry.url, output)
         except TrainerError as error:
             raise ProcessingError(f"{job.subject}: {error}") from error
-        output.seek(max(0, os.fstat(output.fileno()).st_size - LOG_BYTES))
-        printed = output.read()
+        printed = end_of(output)
     outcome = read_outcome(path) or ChildOutcome()
     # a thread of a function that has returned can still exceed a limit, in the middle of a file
     if reason is None and outcome.result is not None:
@@ -246,19 +245,6 @@ def _run(
         raise reported
     problem = reason or outcome.message or "exited unexpectedly"
     raise ProcessingError(f"{job.subject} {problem}; nothing was committed")
-
-
-def _keep_log(store: Store, row: DataVersion, printed: bytes) -> None:
-    """Publish what was printed; a version is not lost because its log cannot be written."""
-    if not printed:
-        return
-    try:
-        with publication(store.workspace, store.registry) as publishing:
-            publishing.put(data_log_key(row.dataset, row.version), printed)
-            owner = data_owner(row.dataset, row.version)
-            store.registry.add_files(owner, publishing.files)
-    except StorageError as error:
-        log.warning("the log of %s@%s could not be kept: %s", row.dataset, row.version, error)
 
 
 def _output(specification: ProcessedDatasetSpecification, folder: Path) -> Landing:

@@ -21,7 +21,7 @@ from mlops_assets.errors import StorageError, TrainerError, named_error
 from mlops_assets.models.run_documents import end_run
 from mlops_assets.models.specification import Compute, bytes_of
 from mlops_assets.names import Reference
-from mlops_assets.paths import run_log_key, run_owner
+from mlops_assets.paths import Owner, run_log_key, run_owner
 from mlops_assets.principals import Role
 from mlops_assets.registry import ModelVersion
 from mlops_assets.registry.files.publication import publication
@@ -95,7 +95,9 @@ def train_supervised(
             _close(store, request.run_id, "canceled", "stopped from outside")
             raise
         finally:
-            _keep_log(store, request.run_id, output)
+            run_id = request.run_id
+            key, owner = run_log_key(run_id), run_owner(run_id)
+            keep_log(store, f"run {run_id}", key, owner, end_of(output))
         return _published(store, request, read_outcome(path) or ChildOutcome(), reason)
 
 
@@ -220,18 +222,30 @@ def _memory(pid: int) -> int:
     return total
 
 
-def _keep_log(store: Store, run_id: str, output: IO[bytes]) -> None:
-    """Publish what a run has printed; a run is not lost because its log cannot be written."""
+def end_of(output: IO[bytes]) -> bytes:
+    """Return what a worker has printed: of more than `LOG_BYTES`, the end."""
     size = os.fstat(output.fileno()).st_size
-    content = os.pread(output.fileno(), LOG_BYTES, max(0, size - LOG_BYTES))
-    if not content:
+    return os.pread(output.fileno(), LOG_BYTES, max(0, size - LOG_BYTES))
+
+
+def keep_log(store: Store, subject: str, key: str, owner: Owner, printed: bytes) -> None:
+    """Publish what was printed; nothing is lost because a log cannot be written.
+
+    Args:
+        store: the project's storage.
+        subject: what has printed it, for a warning.
+        key: of the log.
+        owner: of the log, in the registry.
+        printed: the content; nothing is published if it is empty.
+    """
+    if not printed:
         return
     try:
         with publication(store.workspace, store.registry) as publishing:
-            publishing.put(run_log_key(run_id), content)
-            store.registry.add_files(run_owner(run_id), publishing.files)
+            publishing.put(key, printed)
+            store.registry.add_files(owner, publishing.files)
     except StorageError as error:
-        log.warning("the log of run %s could not be kept: %s", run_id, error)
+        log.warning("the log of %s could not be kept: %s", subject, error)
 
 
 def _published(
