@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 from mlops_assets.errors import GateFailure, IntegrityError, NameRefused, NotFound
-from mlops_assets.models.specification import SMALLER_IS_BETTER, Gate
+from mlops_assets.models.specification import Gate, is_minimised, magnitude
 from mlops_assets.names import Reference, check_label
 from mlops_assets.registry import ModelVersion, Promotion, Registry
 from mlops_assets.registry.schema import STAGES
@@ -168,10 +168,8 @@ def _not_worse(
     other = _metric(registry.model_version(Reference(row.model, version)), gate.metric)
     if other is None:
         return GateOutcome(name, value is not None, value, None)
-    compared = value
-    if gate.metric == "bias":
-        other = abs(other)
-        compared = None if value is None else abs(value)
-    smaller = gate.metric in SMALLER_IS_BETTER or gate.metric == "bias"
+    other = magnitude(gate.metric, other)
+    compared = None if value is None else magnitude(gate.metric, value)
+    smaller = is_minimised(gate.metric)
     limit = other + gate.tolerance if smaller else other - gate.tolerance
     return _outcome(name, compared, limit, larger=not smaller)

@@ -21,6 +21,8 @@ CLASS_METRICS = ("accuracy", "balanced_accuracy", "macro_f1", "kappa", "mean_iou
 SINGLE_CLASS_METRICS = ("precision", "recall", "f1", "iou")
 NUMBER_METRICS = ("rmse", "mae", "r2", "bias")
 SMALLER_IS_BETTER = {"rmse", "mae", "ece"}
+# best at zero, on either side
+SIGNED = {"bias"}
 # by which versions are compared where no gate names another
 MAIN_METRIC: dict[Task, str] = {
     "classification": "accuracy",
@@ -29,6 +31,16 @@ MAIN_METRIC: dict[Task, str] = {
 }
 # stands where a declared model names its trainer, for models that the project does not declare
 EXTERNAL_TRAINER = "mlops_assets.external:external_run"
+
+
+def is_minimised(metric: str) -> bool:
+    """Return whether a smaller `magnitude` of a metric is better."""
+    return metric in SMALLER_IS_BETTER or metric in SIGNED
+
+
+def magnitude(metric: str, value: float) -> float:
+    """Return the value of a metric as versions are compared by it, without the sign of a bias."""
+    return abs(value) if metric in SIGNED else value
 
 
 def class_metric(metric: str) -> tuple[str, str] | None:

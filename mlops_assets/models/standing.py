@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 from mlops_assets.models.specification import (
     MAIN_METRIC,
-    SMALLER_IS_BETTER,
     ModelSpecification,
+    is_minimised,
+    magnitude,
 )
 from mlops_assets.names import Reference
 from mlops_assets.registry import ModelVersion, Registry
@@ -68,6 +69,5 @@ def measured(row: ModelVersion) -> dict[str, float]:
 
 def _rank(metric: str, value: float) -> float:
     """Return a number that is smaller for better values of a metric."""
-    if metric == "bias":
-        return abs(value)
-    return value if metric in SMALLER_IS_BETTER else -value
+    compared = magnitude(metric, value)
+    return compared if is_minimised(metric) else -compared

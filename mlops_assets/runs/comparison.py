@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from mlops_assets.models.specification import (
     CLASS_METRICS,
     NUMBER_METRICS,
+    SIGNED,
     SINGLE_CLASS_METRICS,
     SMALLER_IS_BETTER,
 )
@@ -28,8 +29,6 @@ if TYPE_CHECKING:
     from mlops_assets.runs.common_split import CommonSplit, Measured
 
 SECTIONS = ("run", "data", "code", "parameters", "environment", "hardware", "took")
-# best at zero, on either side
-_NO_DIRECTION = {"bias"}
 
 
 @dataclass(frozen=True)
@@ -280,7 +279,7 @@ def smaller_is_better(metric: str) -> bool | None:
     measure = name.partition(".")[0]
     if name in SMALLER_IS_BETTER or "loss" in name or "error" in name:
         return True
-    if name in _NO_DIRECTION:
+    if name in SIGNED:
         return None
     known = {*CLASS_METRICS, *NUMBER_METRICS, *SINGLE_CLASS_METRICS}
     return False if measure in known or "accuracy" in name else None
