@@ -27,6 +27,7 @@ from mlops_assets.components.training_dataset import TrainingDataset
 from mlops_assets.errors import ProcessingError
 from mlops_assets.processing.function import load_processing
 from mlops_assets.processing.specification import ProcessedDatasetSpecification
+from mlops_assets.strict import refusing
 from mlops_assets.training.provenance import source_digest
 from resources import StoreResource
 
@@ -42,21 +43,17 @@ class ProcessedDatasetAttributes(Labels, ProcessedDatasetSpecification):
     @field_validator("function")
     @classmethod
     def _function_loads(cls, function: str) -> str:
-        try:
+        with refusing(ProcessingError):
             load_processing(function)
-        except ProcessingError as error:
-            raise ValueError(str(error)) from error
         return function
 
     @field_validator("params")
     @classmethod
     def _params_fit(cls, params: dict[str, object], info: ValidationInfo) -> dict[str, object]:
-        try:
+        with refusing(ProcessingError):
             # otherwise the error of the function is enough
             if "function" in info.data:
                 load_processing(info.data["function"]).parameters(params)
-        except ProcessingError as error:
-            raise ValueError(str(error)) from error
         return params
 
 

@@ -44,6 +44,7 @@ from mlops_assets.errors import MlopsError, TrainerError
 from mlops_assets.models.parameters import document
 from mlops_assets.models.specification import ModelSpecification
 from mlops_assets.names import Reference
+from mlops_assets.strict import refusing
 from mlops_assets.text.printable import printable
 from mlops_assets.training.provenance import source_digest
 from mlops_assets.training.trainers import load_trainer
@@ -60,21 +61,17 @@ class TrainedModelAttributes(Labels, ModelSpecification):
     @field_validator("trainer")
     @classmethod
     def _trainer_loads(cls, trainer: str) -> str:
-        try:
+        with refusing(TrainerError):
             load_trainer(trainer)
-        except TrainerError as error:
-            raise ValueError(str(error)) from error
         return trainer
 
     @field_validator("params")
     @classmethod
     def _params_fit(cls, params: dict[str, object], info: ValidationInfo) -> dict[str, object]:
-        try:
+        with refusing(TrainerError):
             # otherwise the error of the trainer is enough
             if "trainer" in info.data:
                 load_trainer(info.data["trainer"]).parameters(params)
-        except TrainerError as error:
-            raise ValueError(str(error)) from error
         return params
 
 

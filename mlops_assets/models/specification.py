@@ -15,7 +15,7 @@ from mlops_assets.errors import NameRefused, SpecificationError
 from mlops_assets.models.frameworks.architectures import CLASS
 from mlops_assets.models.parameters import written
 from mlops_assets.names import check_function, check_name
-from mlops_assets.strict import Strict
+from mlops_assets.strict import Strict, refusing
 
 CLASS_METRICS = ("accuracy", "balanced_accuracy", "macro_f1", "kappa", "mean_iou", "ece")
 SINGLE_CLASS_METRICS = ("precision", "recall", "f1", "iou")
@@ -182,10 +182,8 @@ class ModelSpecification(Strict):
     @field_validator("name", "dataset")
     @classmethod
     def _name(cls, name: str) -> str:
-        try:
+        with refusing(NameRefused):
             return check_name(name)
-        except Exception as error:
-            raise ValueError(str(error)) from error
 
     @field_validator("architectures")
     @classmethod
@@ -215,20 +213,16 @@ class ModelSpecification(Strict):
         cls, scaling: DeclaredScaling, info: ValidationInfo
     ) -> DeclaredScaling:
         bands = info.data.get("bands")
-        try:
+        with refusing(SpecificationError):
             if bands:
                 methods_of(scaling, bands)
-        except SpecificationError as error:
-            raise ValueError(str(error)) from error
         return scaling
 
     @field_validator("trainer")
     @classmethod
     def _trainer(cls, trainer: str) -> str:
-        try:
+        with refusing(NameRefused):
             return check_function(trainer, "trainer")
-        except NameRefused as error:
-            raise ValueError(str(error)) from error
 
     @field_validator("gates")
     @classmethod

@@ -13,6 +13,7 @@ from mlops_assets.errors import NameRefused
 from mlops_assets.models.parameters import written
 from mlops_assets.models.specification import Compute
 from mlops_assets.names import Reference, check_function
+from mlops_assets.strict import refusing
 from mlops_assets.text.json_values import JsonObject
 
 
@@ -72,10 +73,8 @@ class ProcessedDatasetSpecification(DatasetSpecification):
     @field_validator("inputs")
     @classmethod
     def _references(cls, inputs: list[str], info: ValidationInfo) -> list[str]:
-        try:
+        with refusing(NameRefused):
             parsed = [Reference.parse(text) for text in inputs]
-        except NameRefused as error:
-            raise ValueError(str(error)) from error
         if parsed[0].what is not None:
             raise ValueError(
                 f"{inputs[0]}: each version of the first input is processed; name it without a"
@@ -94,10 +93,8 @@ class ProcessedDatasetSpecification(DatasetSpecification):
     @field_validator("function")
     @classmethod
     def _function(cls, function: str) -> str:
-        try:
+        with refusing(NameRefused):
             return check_function(function, "function")
-        except NameRefused as error:
-            raise ValueError(str(error)) from error
 
     @field_validator("params")
     @classmethod

@@ -16,8 +16,9 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 from mlops_assets.choices import SplitName
 from mlops_assets.datasets.specification.classes import numbered, require_quoted
 from mlops_assets.datasets.specification.source import Source
+from mlops_assets.errors import NameRefused
 from mlops_assets.names import check_name
-from mlops_assets.strict import Strict
+from mlops_assets.strict import Strict, refusing
 from mlops_assets.text.json_values import JsonObject
 
 SPLITS: tuple[str, ...] = tuple(split.value for split in SplitName)
@@ -288,10 +289,8 @@ class DatasetSpecification(Strict):
     @field_validator("name")
     @classmethod
     def _name(cls, name: str) -> str:
-        try:
+        with refusing(NameRefused):
             return check_name(name, "dataset name")
-        except Exception as error:
-            raise ValueError(str(error)) from error
 
     @field_validator(
         "classes",
