@@ -47,7 +47,7 @@ def identity(row: ModelVersion) -> dict[str, str]:
     }
 
 
-def _identity(
+def _run_identity(
     store: Store, specification: ModelSpecification, row: ModelVersion
 ) -> dict[str, RawMetadataValue]:
     """Return the metadata of every event of a model version, with whether it is an experiment."""
@@ -103,7 +103,7 @@ def trained_result(store: Store, specification: ModelSpecification, row: ModelVe
         [file.sha256 for file in native],
     ]
     own: dict[str, RawMetadataValue] = {
-        **_identity(store, specification, row),
+        **_run_identity(store, specification, row),
         "run_id": run.run_id,
         "seed": run.seed,
         "code_version": run.code_version,
@@ -135,7 +135,7 @@ def onnx_result(
     return dg.MaterializeResult(
         data_version=dg.DataVersion(file.sha256),
         metadata={
-            **_identity(store, specification, row),
+            **_run_identity(store, specification, row),
             "size": file.size,
             "sha256": file.sha256,
             "difference": report.difference,
@@ -184,7 +184,7 @@ def evaluation_result(
     return dg.MaterializeResult(
         data_version=dg.DataVersion(file.sha256),
         metadata={
-            **_identity(store, specification, row),
+            **_run_identity(store, specification, row),
             **found.metrics,
             **_compared(store, specification, row),
             **details,
@@ -217,7 +217,7 @@ def record_result(
     return dg.MaterializeResult(
         data_version=dg.DataVersion(files[0].sha256),
         metadata={
-            **_identity(store, specification, row),
+            **_run_identity(store, specification, row),
             **evaluated.metrics,
             **_compared(store, specification, row),
             **links,
