@@ -16,6 +16,7 @@ LOG = "log"
 LOG_REPLACED = "log-replaced"
 MODELS = "models"
 OBJECTS = "objects/sha256"
+PACKS = "objects/packs"
 PREDICTIONS = "predictions"
 RUNS = "runs"
 STAGED = "staged"
@@ -41,6 +42,7 @@ _OWNERS = (  # pattern of a key → its owner, in the order in which they are tr
 
 LAYOUT = (  # key and content, in the order of docs/workspace.md
     ("objects/sha256/ab/cdef…", "the bytes of every file of every data version, once"),
+    ("objects/packs/ab/cdef….zip", "those of many small files, under the sha256 of the ZIP file"),
     (
         "datasets/<name>/<version>/",
         "manifest.parquet samples.parquet version.json statistics.json quality.json figures/",
@@ -101,6 +103,11 @@ def layout() -> str:
 def object_key(sha256: str) -> str:
     """Return the key of a content-addressed object."""
     return f"{OBJECTS}/{sha256[:2]}/{sha256[2:]}"
+
+
+def pack_key(sha256: str) -> str:
+    """Return the key of a pack of objects, by its checksum."""
+    return f"{PACKS}/{sha256[:2]}/{sha256[2:]}.zip"
 
 
 def version_folder(dataset: str, version: str) -> str:

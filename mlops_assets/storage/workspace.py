@@ -20,7 +20,8 @@ import obstore
 from obstore.exceptions import NotFoundError
 
 from mlops_assets.errors import IntegrityError, StorageError
-from mlops_assets.paths import object_key
+from mlops_assets.paths import object_key, pack_key
+from mlops_assets.storage.packs import Pack, Place
 from mlops_assets.storage.scratch import scratch_folder
 from mlops_assets.storage.stores import (
     BUCKETS,
@@ -37,6 +38,9 @@ if TYPE_CHECKING:
 # bytes up to which a file is held in memory: read once, so that what is hashed is what is stored
 AT_ONCE = 8 << 20
 _CHUNK = 1 << 20
+# how obstore names an answer to a range that is not marked as a part (status 200 instead of 206)
+_WHOLE_ANSWER = "non-partial response"
+_WRITE_REMEDY = "free space or fix permissions and run it again"
 _GONE = "restore it from a backup, or commit or train again"
 
 
@@ -102,6 +106,7 @@ class Workspace:
             raise StorageError(f"workspace {url} needs a local folder for caches; set MLOPS_CACHE")
         self.cache: Path = cache or self._root / "cache"  # type: ignore[operator]
         self._store: ObjectStore = open_object_store(self.url)
+        self._gives_parts = True  # until the store has answered a range with a whole file
         self._checked: set[Path] = set()  # copies of remote files that this process has hashed
 
     @property
@@ -144,8 +149,7 @@ class Workspace:
 
         A large file is hashed again while it is read for writing.
         """
-        remedy = "free space or fix permissions and run it again"
-        with explained(f"{key} to {self.url}", "written", remedy):
+        with explained(f"{key} to {self.url}", "written", _WRITE_REMEDY):
             if isinstance(content, bytes):
                 obstore.put(self._store, key, content)
                 return FileStat(key, digest, len(content))
@@ -190,6 +194,65 @@ class Workspace:
         """
         with self._reading(key):
             return bytes(obstore.get(self._store, key).bytes())
+
+    def get_pack_range(self, pack: str, offset: int, size: int) -> bytes:
+        """Return a part of a pack; less of it where the pack ends before.
+
+        From stores that return no parts of files, which some gateways do not, the pack is fetched
+        into the cache.
+
+        Args:
+            pack: checksum of the pack, as 64 hexadecimal digits.
+            offset: of the first byte.
+            size: in bytes.
+
+        Raises:
+            StorageError: it is not there, ends before `offset`, or cannot be read.
+            IntegrityError: it had to be fetched, and is not as it was stored.
+        """
+        if size == 0:
+            return b""
+        key = pack_key(pack)
+        if self._gives_parts:
+            try:
+                with self._reading(key):
+                    return bytes(obstore.get_range(self._store, key, start=offset, length=size))
+            except StorageError as error:
+                if _WHOLE_ANSWER not in str(error.__cause__):
+                    raise
+            self._gives_parts = False
+        with self.local_path(key, pack).open("rb") as stream:
+            stream.seek(offset)
+            return stream.read(size)
+
+    def get_packed(self, sha256: str, size: int, place: Place) -> bytes:
+        """Return the content of an object that is in a pack.
+
+        Where the pack is missing or damaged, a single object of this checksum takes its place.
+
+        Args:
+            sha256: checksum of the object, as 64 hexadecimal digits.
+            size: of the object, in bytes.
+            place: where it is.
+
+        Raises:
+            StorageError: it is not there or cannot be read.
+            IntegrityError: it has changed.
+        """
+        key = pack_key(place.pack)
+        try:
+            content = self.get_pack_range(place.pack, place.offset, size)
+            if sha256_of(content) != sha256:
+                raise IntegrityError(
+                    f"object {sha256} in {key} is not as it was stored; land its file again and"
+                    " commit with --rehash, or restore the pack from a backup"
+                )
+        except (StorageError, IntegrityError) as error:
+            try:
+                return self.get_object(sha256)
+            except (StorageError, IntegrityError):
+                raise error from error.__cause__
+        return content
 
     def get_object(self, sha256: str) -> bytes:
         """Return the content of an object.
@@ -327,19 +390,50 @@ class Workspace:
             if not path.is_file():
                 raise StorageError(f"{key} is missing from {self.url}; {_GONE}")
             return path
-        kept = (
-            self.cache
-            / "objects"
-            / (f"{sha256[:2]}/{sha256[2:]}" if sha256 else f"unverified/{key}")
-        )
-        whole = kept in self._checked or (kept.is_file() and sha256_of(kept) == sha256)
-        if sha256 is None or not whole or not kept.is_file():
+        kept = self._copy_of(sha256) if sha256 else self.cache / "objects" / f"unverified/{key}"
+        if sha256 is None or not self._is_whole(kept, sha256):
             with scratch_folder("fetching", self.cache) as folder:
                 self._fetch(key, folder / "content", sha256)
                 kept.parent.mkdir(parents=True, exist_ok=True)
                 (folder / "content").replace(kept)
-        self._checked.add(kept)
+            self._checked.add(kept)
         return kept
+
+    def local_object(self, sha256: str, size: int, place: Place | None) -> Path:
+        """Return a readable local path of an object; one from a pack is kept in the cache.
+
+        Args:
+            sha256: its checksum, as 64 hexadecimal digits.
+            size: in bytes.
+            place: where it is in a pack; None for a single object.
+
+        Raises:
+            StorageError: it is not there.
+            IntegrityError: an object that had to be fetched is not as it was stored.
+        """
+        if place is None:
+            return self.local_path(object_key(sha256), sha256)
+        kept = self._copy_of(sha256)
+        if not self._is_whole(kept, sha256):
+            content = self.get_packed(sha256, size, place)
+            with scratch_folder("fetching", self.cache) as folder:
+                (folder / "content").write_bytes(content)
+                kept.parent.mkdir(parents=True, exist_ok=True)
+                (folder / "content").replace(kept)
+            self._checked.add(kept)
+        return kept
+
+    def _copy_of(self, sha256: str) -> Path:
+        """Return the path of the local copy of a remote file or of an object in a pack."""
+        return self.cache / "objects" / sha256[:2] / sha256[2:]
+
+    def _is_whole(self, kept: Path, sha256: str) -> bool:
+        """Return whether a local copy is there and as it was published; it is hashed once."""
+        if not kept.is_file():
+            return False
+        if kept not in self._checked and sha256_of(kept) == sha256:
+            self._checked.add(kept)
+        return kept in self._checked
 
     def _fetch(self, key: str, target: Path, sha256: str | None) -> None:
         digest = hashlib.sha256()
@@ -385,6 +479,26 @@ class Workspace:
             return FileStat(object_key(digest), digest, size)
         return self._put(object_key(digest), content, digest)
 
+    def put_pack(self, pack: Pack) -> dict[str, Place]:
+        """Store a pack once under its own checksum.
+
+        Args:
+            pack: takes no more objects then.
+
+        Returns:
+            Where each of its objects is, by checksum.
+
+        Raises:
+            StorageError: it could not be written.
+        """
+        content = pack.content()
+        digest = hashlib.sha256(content).hexdigest()
+        key = pack_key(digest)
+        if not self._has(key, len(content)):
+            with explained(f"{key} to {self.url}", "written", _WRITE_REMEDY):
+                obstore.put(self._store, key, content)
+        return {sha256: Place(digest, offset) for sha256, offset in pack.offsets.items()}
+
     def has_object(self, sha256: str, size: int) -> bool:
         """Return whether an object of this size is there; it is not read.
 
@@ -392,7 +506,10 @@ class Workspace:
             sha256: its checksum.
             size: in bytes.
         """
-        key = object_key(sha256)
+        return self._has(object_key(sha256), size)
+
+    def _has(self, key: str, size: int) -> bool:
+        """Return whether a file of this size is there."""
         if self._root is not None:
             try:
                 # a Path costs more than the call

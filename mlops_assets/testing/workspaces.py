@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+import zipfile
 from pathlib import Path
 
 import pytest
 
 from mlops_assets.errors import IntegrityError, StorageError
-from mlops_assets.paths import object_key
+from mlops_assets.paths import object_key, pack_key
 from mlops_assets.storage import FileStat, Workspace, sha256_of
 from mlops_assets.storage import workspace as workspace_module
+from mlops_assets.storage.packs import Pack
 from mlops_assets.storage.workspace import AT_ONCE
 
 SPECIAL_KEYS = [
@@ -131,6 +133,47 @@ class WorkspaceContract:
             assert workspace.put_object(source if from_file else b"same", anew=True) == first
             assert workspace.get(first.path) == b"same"
             assert list(workspace.list("objects")) == [first.path]
+
+    def test_objects_of_a_pack_are_read_alone_and_by_anything_that_reads_zip_files(
+        self, workspace: Workspace, tmp_path: Path
+    ) -> None:
+        contents = [b"first", b"", bytes(range(256)) * 256, b"first"]
+        pack = Pack()
+        for content in contents:
+            pack.add(sha256_of(content), content)
+        places = workspace.put_pack(pack)
+        key = pack_key(places[sha256_of(b"first")].pack)
+        stored = workspace.get(key)
+        assert key == pack_key(sha256_of(stored))
+        assert list(workspace.list("objects")) == [key]
+        with zipfile.ZipFile(workspace.local_path(key)) as file:
+            assert file.testzip() is None
+            entries = {name: file.read(name) for name in file.namelist()}
+        assert entries == {sha256_of(content): content for content in contents}
+        for content in contents:
+            wanted = (sha256_of(content), len(content), places[sha256_of(content)])
+            assert workspace.get_packed(*wanted) == content
+            assert workspace.local_object(*wanted).read_bytes() == content
+
+    @pytest.mark.parametrize("fault", ["missing", "cut", "other bytes"])
+    def test_a_single_object_takes_the_place_of_one_in_a_damaged_pack(
+        self, workspace: Workspace, fault: str
+    ) -> None:
+        pack = Pack()
+        for content in (b"first", b"last"):
+            pack.add(sha256_of(content), content)
+        wanted = (sha256_of(b"last"), 4, workspace.put_pack(pack)[sha256_of(b"last")])
+        key = pack_key(wanted[2].pack)
+        if fault == "missing":
+            workspace.remove(key)
+        else:
+            workspace.put(key, b"cut" if fault == "cut" else workspace.get(key)[:-1][::-1])
+        for read in (workspace.get_packed, workspace.local_object):
+            with pytest.raises((StorageError, IntegrityError), match=key):
+                read(*wanted)
+        workspace.put_object(b"last")
+        assert workspace.get_packed(*wanted) == b"last"
+        assert workspace.local_object(*wanted).read_bytes() == b"last"
 
     def test_reading_a_missing_key_names_the_key(self, workspace: Workspace) -> None:
         assert not workspace.exists("models/gone.onnx")

@@ -26,13 +26,13 @@ from numpy.typing import NDArray
 
 from mlops_assets.datasets.io.media_types import media_types
 from mlops_assets.datasets.versions.contents import FILE_COLUMNS
-from mlops_assets.paths import object_key
+from mlops_assets.paths import PACKS, object_key, pack_key
 
 if TYPE_CHECKING:
     import pandas as pd
 
 MAIN_ROLES = ("image", "table")  # what samples are read from; labels and sidecars come with them
-COLUMNS = ["path", "sha256", "size", "href", *FILE_COLUMNS[1:]]
+COLUMNS = ["path", "sha256", "size", "href", "pack", "offset", *FILE_COLUMNS[1:]]
 STAC_VERSION = "1.1.0"
 STAC_GEOPARQUET_VERSION = "1.1.0"
 EXTENSIONS = [
@@ -86,6 +86,7 @@ _BANDS = {
     "offsets": "mlops:offsets",
     "remarks": "mlops:remarks",
 }
+_OFFSET = "mlops:offset"  # which they lack, too; null where the bytes are no part of a pack
 _TEXT, _WHOLE, _REAL, _TIME = pa.string(), pa.int64(), pa.float64(), pa.timestamp("us", "UTC")
 
 
@@ -101,9 +102,10 @@ def write_manifest(
     Args:
         rows: one row a file, with the columns `COLUMNS`; all but `path`, `sha256` and `size` may be
             missing or null. `href` is null when the bytes are in the object store, else the URL the
-            file is kept by reference at. `bbox` is west, south, east, north in degrees; west > east
-            across the antimeridian. `source` is the URL of the STAC Item that the file was
-            described by.
+            file is kept by reference at. `pack` is the sha256 (hex) of the pack that the bytes are
+            in, from `offset` on; both are null for a single object. `bbox` is west, south, east,
+            north in degrees; west > east across the antimeridian. `source` is the URL of the STAC
+            Item that the file was described by.
         dataset: name of the dataset.
         version: the data version, `v1`.
         created: when the version was published; a file without `datetime` is not younger.
@@ -152,17 +154,17 @@ def read_manifest(content: bytes) -> pd.DataFrame:
     """Return the rows of a manifest file, sorted by path.
 
     Returns:
-        The columns `COLUMNS`. Unknown is NaN in texts and in `nodata`, `<NA>` in `part`, `height`,
-        `width` and `count` (Int64), NaT in `datetime` (UTC), and None in `masked`, and in
+        The columns `COLUMNS`. Unknown is NaN in texts and in `nodata`, `<NA>` in `offset`, `part`,
+        `height`, `width` and `count` (Int64), NaT in `datetime` (UTC), and None in `masked`, and in
         `transform`, `bbox`, `band_names`, `bands`, `scales`, `offsets` and `remarks`, which are
         lists otherwise.
     """
     import pandas as pd
 
     file = pq.ParquetFile(pa.BufferReader(content))
-    table = file.read(
-        columns=[*_READ, *(_BANDS.values() if knows_bands(content) else ())]
-    ).combine_chunks()
+    present = file.schema_arrow.names
+    later = [name for name in (*_BANDS.values(), _OFFSET) if name in present]
+    table = file.read(columns=[*_READ, *later]).combine_chunks()
     asset = pc.struct_field(table["assets"], "data")
     href = pc.struct_field(asset, "href")
     shape = table["proj:shape"]
@@ -172,6 +174,8 @@ def read_manifest(content: bytes) -> pd.DataFrame:
             pc.struct_field(asset, "file:checksum"), len(MULTIHASH_SHA256)
         ),
         "href": pc.if_else(pc.starts_with(href, WORKSPACE), pa.scalar(None, _TEXT), href),
+        "pack": _packs(href),
+        "offset": table[_OFFSET] if _OFFSET in later else pa.nulls(len(table), _WHOLE),
         "role": table["mlops:role"],
         "scene": table["mlops:scene"],
         "part": table["mlops:part"],
@@ -335,12 +339,17 @@ def _items(rows: pd.DataFrame, boxes: NDArray[np.float64], constants: dict[str, 
             "mlops:scales": _column(rows["scales"], pa.list_(_REAL)),
             "mlops:offsets": _column(rows["offsets"], pa.list_(_REAL)),
             "mlops:remarks": _column(rows["remarks"], pa.list_(_TEXT)),
+            _OFFSET: _column(rows["offset"], _WHOLE),
         }
     )
 
 
 def _assets(rows: pd.DataFrame) -> pa.StructArray:
-    stored = [WORKSPACE + object_key(sha256) for sha256 in rows["sha256"]]
+    packs = rows["pack"].astype(object).where(rows["pack"].notna(), None)
+    stored = [
+        WORKSPACE + (object_key(sha256) if pack is None else f"{pack_key(pack)}/{sha256}")
+        for sha256, pack in zip(rows["sha256"], packs, strict=True)
+    ]
     sha256 = _column(rows["sha256"], _TEXT)
     roles = [ASSET_ROLES.get(role, ["data"]) for role in rows["role"]]
     fields = {
@@ -352,6 +361,16 @@ def _assets(rows: pd.DataFrame) -> pa.StructArray:
         "file:local_path": _column(rows["path"], _TEXT),
     }
     return pa.StructArray.from_arrays(list(fields.values()), list(fields))
+
+
+def _packs(hrefs: pa.ChunkedArray) -> pa.Array:
+    """The sha256 of the packs that hrefs lead into, null for all others."""
+    parts = pc.extract_regex(
+        hrefs, f"^{re.escape(WORKSPACE + PACKS)}/(?P<start>..)/(?P<rest>[^/]*)\\.zip/"
+    )
+    return pc.binary_join_element_wise(
+        pc.struct_field(parts, "start"), pc.struct_field(parts, "rest"), ""
+    )
 
 
 def _column(values: pd.Series, kind: pa.DataType) -> pa.Array:

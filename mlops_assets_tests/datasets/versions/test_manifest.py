@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import math
 import subprocess
@@ -105,6 +106,30 @@ def test_what_is_written_comes_back() -> None:
         "datetime64[us, UTC]",
     ]
     assert frame["bbox"].tolist()[2] is None and frame["transform"].tolist()[2] is None
+
+
+def test_a_file_in_a_pack_has_an_href_into_it_and_an_offset() -> None:
+    pack = "ef" + "0" * 62
+    packed = {**SCENE, "path": "packed.tif", "pack": pack, "offset": 1 << 40}
+    content = written(BY_REFERENCE, packed, SCENE)
+    frame = read_manifest(content).set_index("path")
+    assert str(frame["offset"].dtype) == "Int64"
+    assert frame[["pack", "offset"]].dropna().to_dict("index") == {
+        "packed.tif": {"pack": pack, "offset": 1 << 40}
+    }
+    assert frame["href"].dropna().tolist() == [BY_REFERENCE["href"]]
+    table = pq.read_table(io.BytesIO(content))
+    hrefs = {
+        row["data"]["file:local_path"]: row["data"]["href"] for row in table["assets"].to_pylist()
+    }
+    assert hrefs["packed.tif"] == f"../../../objects/packs/ef/{'0' * 62}.zip/{SCENE['sha256']}"
+
+
+def test_a_manifest_of_a_release_without_packs_is_read() -> None:
+    table = pq.read_table(io.BytesIO(written(SCENE, BY_REFERENCE)))
+    older = io.BytesIO()
+    pq.write_table(table.drop_columns("mlops:offset"), older)
+    assert plain(read_manifest(older.getvalue())) == [SCENE, BY_REFERENCE]
 
 
 texts = st.text(st.characters(codec="utf-8"), min_size=1)

@@ -1,0 +1,64 @@
+"""Packs: many small objects as one file, a ZIP that stores its entries uncompressed.
+
+An entry is named by the sha256 of its bytes, a pack by that of its own. Anything that reads ZIP
+files opens one, and whoever knows where an entry begins reads it alone, by a range of bytes.
+Nothing here reads or writes a workspace.
+"""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from typing import NamedTuple
+
+PACK_BYTES = 64 << 20  # from which on a pack takes no more: one request, and fits into memory
+_FILE = 0o100644 << 16  # mode of a regular file, as unzip restores it
+_UNIX = 3
+_LOCAL_HEADER = 30  # bytes before the name of an entry, whose bytes follow the name
+
+
+class Place(NamedTuple):
+    """Where the bytes of an object are in a pack.
+
+    Attributes:
+        pack: sha256 (hex) of the pack.
+        offset: of the first byte, from the beginning of the pack.
+    """
+
+    pack: str
+    offset: int
+
+
+class Pack:
+    """A pack in memory. The same entries in the same order give the same bytes anywhere."""
+
+    def __init__(self) -> None:
+        self.offsets: dict[str, int] = {}
+        self._buffer = io.BytesIO()
+        self._zip = zipfile.ZipFile(self._buffer, "w", zipfile.ZIP_STORED)
+
+    @property
+    def size(self) -> int:
+        """Bytes that it has so far."""
+        return self._buffer.tell()
+
+    def add(self, sha256: str, content: bytes) -> None:
+        """Add an object; one that it has is left as it is.
+
+        Args:
+            sha256: checksum of the content, as 64 hexadecimal digits.
+            content: the bytes.
+        """
+        if sha256 in self.offsets:
+            return
+        # the time is that of a ZipInfo without one, 1980-01-01
+        entry = zipfile.ZipInfo(sha256)
+        entry.create_system = _UNIX
+        entry.external_attr = _FILE
+        self._zip.writestr(entry, content)
+        self.offsets[sha256] = entry.header_offset + _LOCAL_HEADER + len(sha256)
+
+    def content(self) -> memoryview:
+        """Complete the pack, which then takes no more entries, and return its bytes."""
+        self._zip.close()
+        return self._buffer.getbuffer()
