@@ -123,7 +123,6 @@ def contents(landed: Landed, specification: DatasetSpecification) -> Contents:
             for path, when in zip(files["path"], files["datetime"], strict=True)
         ]
     longitude, latitude = _centres(files["bbox"])
-    rows = _plain(files)
     samples = pd.DataFrame(
         {
             "path": files["path"],
@@ -134,7 +133,9 @@ def contents(landed: Landed, specification: DatasetSpecification) -> Contents:
             "longitude": longitude,
             "latitude": latitude,
             "time": files["datetime"],
-            "reason": [NO_PIXEL if EMPTY in (row["remarks"] or ()) else None for row in rows],
+            "reason": files["remarks"].map(
+                lambda remarks: NO_PIXEL if EMPTY in remarks else None, na_action="ignore"
+            ),
         }
     )
     if "split" in parts:
@@ -144,14 +145,16 @@ def contents(landed: Landed, specification: DatasetSpecification) -> Contents:
         if specification.classes
         else [{"value": name, "name": name} for name in sorted(parts["label"].unique())]
     )
-    notes += remark_notes(rows)
+    notes += remark_notes(_rows(files[files["remarks"].notna()]))
+    if not layout.apply_scale and files[["scales", "offsets"]].notna().any(axis=None):
+        notes += scale_notes(_rows(files))
     return Contents(
         samples=samples,
         files=pd.concat([files, file_rows(sidecars)]) if sidecars else files,
         classes=classes,
         features=features,
         input=ImageShape(height=size[0], width=size[1]),
-        notes=notes if layout.apply_scale else [*notes, *scale_notes(rows)],
+        notes=notes,
     )
 
 
@@ -472,7 +475,7 @@ def _features(
         found = list(declared or _bands(landed.raster(first["path"]), first["path"], declared))
         problems += repeated_names(first["path"], found)
         return found
-    rows = _plain(files)
+    rows = _rows(files)
     features, found = order_bands(
         rows, next(row["band_names"] for row in rows if row["band_names"]), declared
     )
@@ -481,7 +484,7 @@ def _features(
     return features
 
 
-def _plain(files: pd.DataFrame) -> list[FileRow]:
+def _rows(files: pd.DataFrame) -> list[FileRow]:
     """Return the columns of rows that describe bands, and remarks, with None where unknown."""
     columns = ["path", "part", "count", "band_names", "bands", "scales", "offsets", "remarks"]
     found = [
