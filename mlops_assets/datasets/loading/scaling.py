@@ -24,8 +24,8 @@ if TYPE_CHECKING:  # what is declared about a model is read without NumPy
 
 Method = Literal["none", "standardize", "minmax"]
 OTHERS = "*"
-# of float32, selected and scaled at once: it stays in the processor's cache from step to step
-BLOCK_BYTES = 1 << 20
+# of float32, selected and scaled at once: raw values are not held beside it for more than that
+BLOCK_BYTES = 4 << 20
 
 
 class ScalingObject(TypedDict, total=False):

@@ -24,11 +24,13 @@ from mlops_assets.datasets.readers import View
 from mlops_assets.datasets.versions.checked_array import CheckedArray
 from mlops_assets.datasets.versions.committed_dataset import CommittedDataset, SplitName
 from mlops_assets.datasets.versions.decoded_cache import (
+    MARKER,
     Decoded,
     decoded,
     is_decoded,
     read_samples,
     read_window_indices,
+    split_folder,
 )
 from mlops_assets.errors import SpecificationError
 from mlops_assets.text.listing import named
@@ -367,11 +369,14 @@ class TrainingData:
 
         It stays mapped from one epoch to the next, unless the cache has been made again.
         """
-        found = self.decoded(split)
         opened = self._opened.get(split)
-        if opened is None or not all(
-            part.is_current for part in opened if isinstance(part, CheckedArray)
+        folder = split_folder(self.committed, split, self.view)
+        if (
+            opened is None
+            or not (folder / MARKER).is_file()
+            or not all(part.is_current for part in opened if isinstance(part, CheckedArray))
         ):
+            found = self.decoded(split)
             labels = found.labels() if self.view == "window" else self.labels(split)
             opened = self._opened[split] = found.samples(), labels
         return opened

@@ -89,7 +89,7 @@ class CheckedArray(Generic[Scalar]):
         Raises:
             IntegrityError: a block with one of them has changed.
         """
-        if not self._done.all():
+        if not self._whole:
             chosen = (
                 np.arange(*rows.indices(len(self)))
                 if isinstance(rows, slice)
@@ -123,6 +123,7 @@ class CheckedArray(Generic[Scalar]):
             if hashlib.sha256(content.data).hexdigest() != self._digests[block]:
                 raise self._damaged(block)
             self._done[block] = True
+        self._whole = bool(self._done.all())
 
     def _damaged(self, block: int) -> IntegrityError:
         with suppress(OSError):  # of a folder that cannot be written
