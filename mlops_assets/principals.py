@@ -15,8 +15,9 @@ SHARED_NAME = "api-token"  # of all who have the one token that callers of the H
 
 
 class Role(StrEnum):
-    """A role. Each includes `viewer`; none includes another one."""
+    """A role. Each but `guest` includes `viewer`, and `viewer` includes `guest`."""
 
+    GUEST = "guest"  # reads what is published
     VIEWER = "viewer"  # reads
     SCIENTIST = "scientist"  # commits and tags data, trains and records models, moves `candidate`
     APPROVER = "approver"  # moves the other aliases, such as `production`
@@ -24,6 +25,15 @@ class Role(StrEnum):
 
 
 ALL_ROLES = frozenset(Role)
+GUEST_ROLES = frozenset({Role.GUEST})
+
+
+class Visibility(StrEnum):
+    """A circle of those who may see a version, from the narrowest."""
+
+    PRIVATE = "private"  # its creator and operators
+    WORKSPACE = "workspace"  # all who may read the workspace
+    PUBLISHED = "published"  # guests, too: callers without a token, where a server lets them read
 
 
 @dataclass(frozen=True)
@@ -48,7 +58,8 @@ class Principal:
         Raises:
             Forbidden: the principal does not have it.
         """
-        if role in self.roles or (role is Role.VIEWER and self.roles):
+        included = {Role.GUEST: self.roles, Role.VIEWER: self.roles - GUEST_ROLES}
+        if role in self.roles or included.get(role):
             return
         roles = ", ".join(sorted(self.roles)) or "no role"
         raise Forbidden(

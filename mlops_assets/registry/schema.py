@@ -23,7 +23,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-SCHEMA_REVISION = "0005"  # the newest in `versions/`; a number of four digits
+SCHEMA_REVISION = "0007"  # the newest in `versions/`; a number of four digits
 LAST_META_VERSION = "3"  # of `meta` from then on, so that older releases refuse the registry
 Document = JSON().with_variant(JSONB(), "postgresql")
 
@@ -74,7 +74,10 @@ class Meta(Base):
 
 
 class DataVersion(Base):
-    """One committed state of a dataset. The row is the moment of publication."""
+    """One committed state of a dataset. The row is the moment of publication.
+
+    `visibility` is one of `Visibility`, `visibility_reason` why it was last changed.
+    """
 
     __tablename__ = "data_versions"
     __table_args__ = (UniqueConstraint("dataset", "digest"), UniqueConstraint("dataset", "number"))
@@ -89,6 +92,8 @@ class DataVersion(Base):
     size: Mapped[int] = mapped_column(BigInteger)
     specification: Mapped[dict[str, Any]]
     counts: Mapped[dict[str, int]]
+    visibility: Mapped[str] = mapped_column(default="workspace", server_default="workspace")
+    visibility_reason: Mapped[str | None] = mapped_column(Text)
 
 
 class Tag(Base):
@@ -180,7 +185,8 @@ class Checkpoint(Base):
 class ModelVersion(Base):
     """The product of one successful run.
 
-    `stage` is the last completed stage of its lifecycle; see `STAGES`.
+    `stage` is the last completed stage of its lifecycle; see `STAGES`. `visibility` is one of
+    `Visibility`, `visibility_reason` why it was last changed.
     """
 
     __tablename__ = "model_versions"
@@ -196,6 +202,8 @@ class ModelVersion(Base):
     stage: Mapped[str]
     metrics: Mapped[dict[str, Any]]
     created: Mapped[datetime]
+    visibility: Mapped[str] = mapped_column(default="workspace", server_default="workspace")
+    visibility_reason: Mapped[str | None] = mapped_column(Text)
 
 
 class Alias(Base):

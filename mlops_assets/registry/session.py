@@ -134,16 +134,19 @@ class RegistrySession:
         if appended is not None and self._mirror is not None:
             self._mirror.write(appended.seq, appended.entry, self.log_texts)
 
-    def reading(self) -> AbstractContextManager[Session]:
+    def reading(self, role: Role = Role.VIEWER) -> AbstractContextManager[Session]:
         """Open a transaction that only reads, and so never waits for a writer.
+
+        Args:
+            role: required of the principal; guests may read only rows that state their visibility.
 
         Returns:
             A context manager of the session.
 
         Raises:
-            Forbidden: the principal has no role.
+            Forbidden: the principal does not have the role.
         """
-        return self._session("read", Role.VIEWER, immediate=False)
+        return self._session("read", role, immediate=False)
 
     @contextmanager
     def snapshot(self) -> Iterator[Connection]:
