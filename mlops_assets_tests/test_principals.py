@@ -15,6 +15,7 @@ from mlops_assets.paths import Owner
 from mlops_assets.principals import Principal, Role
 from mlops_assets.registry import Checkpoint, Registry, Token
 from mlops_assets.registry.store import now
+from mlops_assets.storage.packs import Place
 from mlops_assets_tests.registry.rows import data_version, model_version, new_run
 from mlops_assets_tests.registry.test_store import FILE
 
@@ -47,6 +48,11 @@ CHANGES: dict[str, tuple[Role, Call]] = {
         Role.SCIENTIST,
         lambda r: r.remember_landed("file:///l", [("a", 1, "s", "0" * 64)]),
     ),
+    "remember_packed": (
+        Role.SCIENTIST,
+        lambda r: r.remember_packed({"0" * 64: Place("1" * 64, 94)}),
+    ),
+    "forget_packed": (Role.SCIENTIST, lambda r: r.forget_packed(["0" * 64])),
     "start_run": (Role.SCIENTIST, lambda r: r.start_run(new_run("run-2"))),
     "resume_run": (Role.SCIENTIST, lambda r: r.resume_run("run-1", 0)),
     "finish_run": (Role.SCIENTIST, lambda r: r.finish_run("run-1", "failed")),
@@ -84,6 +90,7 @@ READS: dict[str, Call] = {
     "data_version_with": lambda r: r.data_version_with("fields", "0" * 64),
     "tags": lambda r: r.tags("fields"),
     "landed": lambda r: list(r.landed("file:///l")),
+    "packed": lambda r: r.packed(["0" * 64]),
     "points": lambda r: r.points("run-1"),
     "newest_points": lambda r: r.newest_points("run-1", 1),
     "ranges": lambda r: r.ranges("run-1"),

@@ -276,6 +276,16 @@ class LandedIdentity(Base):
     sha256: Mapped[str] = mapped_column(String(64))
 
 
+class PackedObject(Base):
+    """An object in a pack: the sha256 of the pack, and the offset of its first byte there."""
+
+    __tablename__ = "packed_objects"
+    __table_args__ = ({"sqlite_with_rowid": False},)
+    sha256: Mapped[str] = mapped_column(String(64), primary_key=True)
+    pack: Mapped[str] = mapped_column(String(64))
+    offset: Mapped[int] = mapped_column(BigInteger)
+
+
 class Token(Base):
     """A token of the HTTP API; of its secret only the sha256 is kept.
 

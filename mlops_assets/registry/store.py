@@ -6,6 +6,7 @@ from functools import lru_cache
 
 from mlops_assets.registry.data_versions import DataVersions
 from mlops_assets.registry.files.landed_files import LandedFiles
+from mlops_assets.registry.files.packed_objects import PackedObjects
 from mlops_assets.registry.locks import Locks
 from mlops_assets.registry.model_versions import ModelVersions
 from mlops_assets.registry.runs import Runs
@@ -15,7 +16,7 @@ from mlops_assets.registry.tokens import Tokens
 __all__ = ["Registry", "now", "open_registry"]
 
 
-class Registry(DataVersions, Runs, ModelVersions, LandedFiles, Tokens, Locks):
+class Registry(DataVersions, Runs, ModelVersions, LandedFiles, PackedObjects, Tokens, Locks):
     """The registry at one SQLAlchemy URL: versions, runs, files, tokens and locks.
 
     A change is one transaction with one entry in the log, published whole or not at all. Every

@@ -14,11 +14,11 @@ from sqlalchemy import select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from mlops_assets.principals import Role
-from mlops_assets.registry.schema import LandedIdentity
+from mlops_assets.registry.schema import Base, LandedIdentity
 from mlops_assets.registry.session import RegistrySession
 
 Identity = tuple[str, int, str, str]  # path, size, stamp, sha256
-_INSERT: dict[str, Callable[[type[LandedIdentity]], sqlite.Insert | postgresql.Insert]] = {
+INSERT: dict[str, Callable[[type[Base]], sqlite.Insert | postgresql.Insert]] = {
     "sqlite": sqlite.insert,
     "postgresql": postgresql.insert,
 }
@@ -55,7 +55,7 @@ class LandedFiles(RegistrySession):
         if not rows:
             return
         with self.transaction("remember landed files", Role.SCIENTIST) as session:
-            added = _INSERT[session.get_bind().dialect.name](LandedIdentity)
+            added = INSERT[session.get_bind().dialect.name](LandedIdentity)
             changed = {name: added.excluded[name] for name in ("size", "stamp", "sha256")}
             session.execute(
                 added.on_conflict_do_update(index_elements=["source", "path"], set_=changed), rows

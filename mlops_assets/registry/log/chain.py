@@ -23,7 +23,9 @@ from mlops_assets.registry.schema import Base, LogEntry, Point, Run
 
 # tables that change without an entry: the registry's own, caches, and points, of which entries have
 # checksums
-UNLOGGED = frozenset({"landed_files", "log", "meta", "points", "registry_version", "staged"})
+UNLOGGED = frozenset(
+    {"landed_files", "log", "meta", "packed_objects", "points", "registry_version", "staged"}
+)
 AUDITED: dict[str, Table] = {
     table.name: table for table in Base.metadata.sorted_tables if table.name not in UNLOGGED
 }

@@ -458,6 +458,7 @@ def test_every_table_is_audited_or_stated_not_to_be() -> None:
         "landed_files",
         "log",
         "meta",
+        "packed_objects",
         "points",
         "registry_version",
         "staged",

@@ -1,0 +1,33 @@
+"""The registry's index of objects in packs, on every database."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from mlops_assets.registry import Registry
+from mlops_assets.storage.packs import Place
+
+PLACES = {f"{i:064x}": Place("e" * 64, i << 20) for i in range(3_000)}
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.services)])
+def registry(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Registry]:
+    sqlite = f"sqlite:///{tmp_path / 'registry.db'}"
+    url = sqlite if request.param == "sqlite" else request.getfixturevalue("new_database")()
+    opened = Registry(url)
+    yield opened
+    opened.close()
+
+
+def test_places_are_found_by_checksum_the_newest_counts_and_none_is_invented(
+    registry: Registry,
+) -> None:
+    registry.remember_packed(PLACES)
+    moved = dict.fromkeys(list(PLACES)[:2], Place("f" * 64, 1 << 40))
+    registry.remember_packed(moved)
+    assert registry.packed([*PLACES, "f" * 64]) == {**PLACES, **moved}
+    registry.forget_packed(list(PLACES)[1:])
+    assert registry.packed(PLACES) == dict([next(iter(moved.items()))])
