@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -107,6 +108,7 @@ class Workspace:
         self.cache: Path = cache or self._root / "cache"  # type: ignore[operator]
         self._store: ObjectStore = open_object_store(self.url)
         self._gives_parts = True  # until the store has answered a range with a whole file
+        self._fetching: dict[str, Lock] = {}  # packs from a store that gives no parts
         self._checked: set[Path] = set()  # copies of remote files that this process has hashed
 
     @property
@@ -198,8 +200,8 @@ class Workspace:
     def get_pack_range(self, pack: str, offset: int, size: int) -> bytes:
         """Return a part of a pack; less of it where the pack ends before.
 
-        From stores that return no parts of files, which some gateways do not, the pack is fetched
-        into the cache.
+        From stores that return no parts of files, as some gateways do not, the pack is fetched into
+        the cache, once.
 
         Args:
             pack: checksum of the pack, as 64 hexadecimal digits.
@@ -207,8 +209,7 @@ class Workspace:
             size: in bytes.
 
         Raises:
-            StorageError: it is not there, ends before `offset`, or cannot be read.
-            IntegrityError: it had to be fetched, and is not as it was stored.
+            StorageError: it is not there or cannot be read.
         """
         if size == 0:
             return b""
@@ -218,12 +219,22 @@ class Workspace:
                 with self._reading(key):
                     return bytes(obstore.get_range(self._store, key, start=offset, length=size))
             except StorageError as error:
-                if _WHOLE_ANSWER not in str(error.__cause__):
+                if _WHOLE_ANSWER in str(error.__cause__):
+                    self._gives_parts = False
+                elif is_missing(error.__cause__) or not self._ends_before(key, offset + size):
                     raise
-            self._gives_parts = False
-        with self.local_path(key, pack).open("rb") as stream:
-            stream.seek(offset)
-            return stream.read(size)
+        with self._fetching.setdefault(pack, Lock()):
+            try:
+                local = self.local_path(key, pack)
+            except IntegrityError:  # which is not kept
+                return self.get(key)[offset : offset + size]
+            with local.open("rb") as stream:
+                stream.seek(offset)
+                return stream.read(size)
+
+    def _ends_before(self, key: str, end: int) -> bool:
+        with self._reading(key):
+            return bool(obstore.head(self._store, key)["size"] < end)
 
     def get_packed(self, sha256: str, size: int, place: Place) -> bytes:
         """Return the content of an object that is in a pack.
