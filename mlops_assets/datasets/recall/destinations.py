@@ -56,8 +56,12 @@ class Target(Protocol):
         """Return the state of the path that the file is written to."""
         ...
 
-    def write(self, file: StoredFile) -> How:
+    def write(self, file: StoredFile, chunks: Iterator[bytes]) -> How:
         """Write one file, whole or not at all, in place of a different one.
+
+        Args:
+            file: its path and place in the workspace.
+            chunks: its bytes, if they have to be read; an exception of theirs is passed on.
 
         Raises:
             StorageError: it could not be read or written.
@@ -88,7 +92,7 @@ def open_target(workspace: Workspace, target: str, content: StoredBytes, copy: b
     if scheme in BUCKETS:
         if f"{target.rstrip('/')}/".startswith(f"{workspace.url}/"):
             raise _inside(target)
-        return BucketTarget(target.rstrip("/"), content)
+        return BucketTarget(target.rstrip("/"))
     folder = Path(os.path.realpath(local_folder(target) if "://" in target else target))
     if urlsplit(workspace.url).scheme == "file" and folder.is_relative_to(workspace.root.resolve()):
         raise _inside(str(folder))
@@ -197,7 +201,7 @@ class FolderTarget:
         elif staging.exists():
             shutil.rmtree(staging)
 
-    def write(self, file: StoredFile) -> How:
+    def write(self, file: StoredFile, chunks: Iterator[bytes]) -> How:
         """See `Target.write`."""
         path = f"{self._folder}/{file.path}"
         staged = f"{self._folder}/{STAGING}/{next(self._numbers)}"
@@ -205,7 +209,7 @@ class FolderTarget:
             self._make_folder(path)
             if self._links and not self._clones and self._linked(file, path):
                 return "linked"
-            how = self._stage(file, staged)
+            how = self._stage(file, staged, chunks)
             os.replace(staged, path)  # noqa: PTH105  600,000 times
         return how
 
@@ -230,7 +234,7 @@ class FolderTarget:
                 )
             self._made.add(parent)
 
-    def _stage(self, file: StoredFile, staged: str) -> How:
+    def _stage(self, file: StoredFile, staged: str, chunks: Iterator[bytes]) -> How:
         stored = self._content.local_path(file)
         if stored is not None and self._clones:
             if _clone(stored, staged):
@@ -247,7 +251,7 @@ class FolderTarget:
                     raise
         opened = os.open(staged, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
         with open(opened, "wb", buffering=0) as stream:  # noqa: PTH123
-            for chunk in self._content.checked(file):
+            for chunk in chunks:
                 stream.write(chunk)
         return "copied"
 
@@ -255,10 +259,9 @@ class FolderTarget:
 class BucketTarget:
     """A prefix of an object store."""
 
-    def __init__(self, url: str, content: StoredBytes) -> None:
+    def __init__(self, url: str) -> None:
         self.where = url
         self.threads = REQUESTS
-        self._content = content
         self._store = open_object_store(url)
         self._sizes: dict[str, int] = {}
 
@@ -291,9 +294,8 @@ class BucketTarget:
         """
         yield
 
-    def write(self, file: StoredFile) -> How:
+    def write(self, file: StoredFile, chunks: Iterator[bytes]) -> How:
         """See `Target.write`; an upload whose bytes turn out to be wrong at its end is given up."""
-        chunks = self._content.checked(file)
         with explained(join(self.where, file.path), "written", _REMEDY):
             obstore.put(
                 self._store, file.path, b"".join(chunks) if file.size <= AT_ONCE else chunks

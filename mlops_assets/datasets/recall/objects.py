@@ -1,14 +1,16 @@
-"""The bytes of a data version's files as a stream that is hashed while it is read.
+"""The bytes of a data version's files, hashed while they are read.
 
-Files are in the workspace or kept by reference. `recall` writes the bytes back, `verify` checks
-them.
+Files are in the workspace, as single objects or in packs, or kept by reference. `recall` writes the
+bytes back, `verify` checks them.
 """
 
 from __future__ import annotations
 
 import hashlib
+import itertools
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, NamedTuple, TypeVar
 from urllib.parse import urlsplit
 
@@ -16,8 +18,8 @@ import obstore
 import pandas as pd
 
 from mlops_assets.datasets.sources.stac.landing import fetch_reference
-from mlops_assets.errors import IntegrityError
-from mlops_assets.paths import object_key
+from mlops_assets.errors import IntegrityError, StorageError, StorageUnreachable
+from mlops_assets.paths import object_key, pack_key
 from mlops_assets.progress import step
 from mlops_assets.storage import Workspace
 from mlops_assets.storage.scratch import scratch_folder
@@ -27,29 +29,65 @@ from mlops_assets.storage.workspace import AT_ONCE
 REQUESTS = 16  # under way at once to a server, as in committing
 THREADS = 4  # on files of this machine, where more only get into each other's way
 _CHUNK = 1 << 20
-# what one thread does before it hands in: few calls, and a fair share
-_BATCH_FILES = 256
-_BATCH_BYTES = 64 << 20
+# what one thread does before it hands in, and holds in memory: few calls, and a fair share
+_GROUP_FILES = 256
+_GROUP_BYTES = 8 << 20
+# of a pack, read rather than asked for around: as much arrives while a request waits for its answer
+_GAP_BYTES = 256 << 10
 R = TypeVar("R")
 
 
 class StoredFile(NamedTuple):
     """One file of a data version.
 
-    It has a path below the landing, sha256 (hex), size in bytes, and a place where it stays, if so.
+    Attributes:
+        path: below the landing.
+        sha256: checksum (hex).
+        size: in bytes.
+        href: URL that it is kept by reference at, if so.
+        pack: sha256 (hex) of the pack that has its bytes; None for a single object.
+        offset: of its first byte in the pack; 0 for a single object.
     """
 
     path: str
     sha256: str
     size: int
-    href: str | None
+    href: str | None = None
+    pack: str | None = None
+    offset: int = 0
 
 
 def stored_files(manifest: pd.DataFrame) -> list[StoredFile]:
     """Return the rows of a manifest as files."""
-    hrefs = manifest["href"].astype(object).where(manifest["href"].notna(), None)
-    columns = (manifest["path"], manifest["sha256"], manifest["size"], hrefs)
+    hrefs, packs = (
+        manifest[name].astype(object).where(manifest[name].notna(), None)
+        for name in ("href", "pack")
+    )
+    offsets = manifest["offset"].fillna(0)
+    columns = (manifest["path"], manifest["sha256"], manifest["size"], hrefs, packs, offsets)
     return [StoredFile(*row) for row in zip(*(column.tolist() for column in columns), strict=True)]
+
+
+def grouped(files: Iterable[StoredFile], whole_packs: bool = False) -> list[list[StoredFile]]:
+    """Divide files into groups, each of which is read by one thread, of a pack by one request.
+
+    Files of packs come first, pack by pack and in the order in which they are in it; then the
+    others as they were given.
+
+    Args:
+        files: to divide.
+        whole_packs: make one group of all files of a pack.
+    """
+    packed: list[StoredFile] = []
+    single: list[StoredFile] = []
+    for file in files:
+        (single if file.pack is None else packed).append(file)
+    packed.sort(key=lambda file: (file.pack, file.offset))
+    if whole_packs:
+        ranges = [list(group) for _, group in itertools.groupby(packed, lambda file: file.pack)]
+    else:
+        ranges = list(_ranges(packed))
+    return [*ranges, *_batches(single)]
 
 
 class StoredBytes:
@@ -70,20 +108,135 @@ class StoredBytes:
         return THREADS if self._store is None else REQUESTS
 
     def local_path(self, file: StoredFile) -> str | None:
-        """Return the path of the object, if the workspace is a local folder.
+        """Return the path of the single object, if the workspace is a local folder.
 
         The object may be missing.
         """
-        return (
-            None if self._objects is None or file.href else self._objects + object_key(file.sha256)
-        )
+        if self._objects is None or file.href or file.pack:
+            return None
+        return self._objects + object_key(file.sha256)
 
     def where(self, file: StoredFile) -> str:
         """Return the location of the bytes of a file, for people."""
+        if file.pack is not None:
+            return f"{self._workspace.where(pack_key(file.pack))}/{file.sha256}"
         return file.href or self._workspace.where(object_key(file.sha256))
 
+    def read_many(self, files: Iterable[StoredFile]) -> Iterator[tuple[StoredFile, bytes]]:
+        """Yield files with their bytes, which are known to be the committed ones.
+
+        They come in the order of `grouped`: what is in packs first, pack by pack. Threads read
+        ahead, and of a pack only the ranges that are needed. In memory are at most
+        `threads` + 1 groups of 8 MiB, or of one larger file, whatever the number of files.
+
+        Args:
+            files: of any data versions of the workspace.
+
+        Raises:
+            StorageError: bytes are missing or cannot be read.
+            IntegrityError: they are other bytes.
+        """
+
+        def whole(group: Sequence[StoredFile]) -> list[tuple[StoredFile, bytes]]:
+            return [(file, b"".join(chunks)) for file, chunks in self.read(group)]
+
+        under_way: deque[Future[list[tuple[StoredFile, bytes]]]] = deque()
+        with ThreadPoolExecutor(self.threads) as pool:
+            try:
+                for group in grouped(files):
+                    under_way.append(pool.submit(whole, group))
+                    if len(under_way) > self.threads:
+                        yield from under_way.popleft().result()
+                while under_way:
+                    yield from under_way.popleft().result()
+            finally:
+                pool.shutdown(cancel_futures=True)
+
+    def read(self, group: Sequence[StoredFile]) -> Iterator[tuple[StoredFile, Iterator[bytes]]]:
+        """Yield each file of a group of `grouped` with its bytes, to be read before the next.
+
+        They are known to be the committed bytes when the last chunk has been yielded.
+
+        Raises:
+            StorageError: they are missing or cannot be read; raised by the chunks, unless the
+                server is unreachable.
+            IntegrityError: they are other bytes; raised by the chunks.
+        """
+        first = group[0]
+        if first.pack is None:
+            for file in group:
+                yield file, self.checked(file)
+            return
+        end = max(file.offset + file.size for file in group)
+        part = memoryview(b"")
+        problem = None
+        try:
+            part = memoryview(
+                self._workspace.get_pack_range(first.pack, first.offset, end - first.offset)
+            )
+        except StorageUnreachable:
+            raise
+        except StorageError as error:
+            problem = error
+        for file in group:
+            start = file.offset - first.offset
+            yield file, self._entry(file, part[start : start + file.size], problem)
+
+    def _entry(
+        self, file: StoredFile, content: memoryview, problem: StorageError | None
+    ) -> Iterator[bytes]:
+        """Yield the bytes of a file in a pack, or of the single object that repairs them."""
+        if problem is None and hashlib.sha256(content).hexdigest() == file.sha256:
+            yield bytes(content)
+            return
+        repaired = self.repaired(file)
+        if repaired is not None:
+            yield repaired
+        elif problem is None:
+            raise self._changed(file)
+        else:
+            raise StorageError(f"{file.path}: {problem}") from problem.__cause__
+
+    def repaired(self, file: StoredFile) -> bytes | None:
+        """Return the bytes of a file whose pack is damaged, if they were stored again singly."""
+        try:
+            return self._workspace.get_object(file.sha256)
+        except (StorageError, IntegrityError):
+            return None
+
+    def pack_digests(self, group: Sequence[StoredFile]) -> tuple[str, int, list[str]]:
+        """Read a pack, once and whole, as it is now.
+
+        Args:
+            group: files in it, by offset.
+
+        Returns:
+            Its sha256 and size in bytes; and the sha256 of what is in the place of each file.
+
+        Raises:
+            StorageError: it is missing or cannot be read.
+        """
+        key = pack_key(str(group[0].pack))
+        whole = hashlib.sha256()
+        digests = [hashlib.sha256() for _ in group]
+        first = size = 0
+        with explained(self._workspace.where(key), "read", "restore it from a backup"):
+            for chunk in self._key_chunks(key):
+                whole.update(chunk)
+                start, size = size, size + len(chunk)
+                part = memoryview(chunk)
+                while first < len(group) and group[first].offset + group[first].size <= start:
+                    first += 1
+                for file, digest in zip(group[first:], digests[first:], strict=True):
+                    if file.offset >= size:
+                        break
+                    digest.update(
+                        part[max(file.offset - start, 0) : max(file.offset + file.size - start, 0)]
+                    )
+        return whole.hexdigest(), size, [digest.hexdigest() for digest in digests]
+
     def chunks(self, file: StoredFile) -> Iterator[bytes]:
-        """Yield the bytes of a file as they are now.
+        """Yield the bytes of a file that is in no pack, as they are now.
 
         Raises:
             StorageError: they are missing or cannot be read.
@@ -95,10 +248,16 @@ class StoredBytes:
             elif file.href:
                 yield from self._referenced_chunks(file.path, file.href)
             else:
-                found = obstore.get(self._store, object_key(file.sha256))
-                small = found.meta["size"] <= AT_ONCE  # in one piece it takes half as long
-                for chunk in [found.bytes()] if small else found.stream(min_chunk_size=_CHUNK):
-                    yield bytes(chunk)
+                yield from self._key_chunks(object_key(file.sha256))
+
+    def _key_chunks(self, key: str) -> Iterator[bytes]:
+        if self._objects is not None:
+            yield from _local_chunks(self._objects + key)
+            return
+        found = obstore.get(self._store, key)
+        small = found.meta["size"] <= AT_ONCE  # in one piece it takes half as long
+        for chunk in [found.bytes()] if small else found.stream(min_chunk_size=_CHUNK):
+            yield bytes(chunk)
 
     def _referenced_chunks(self, path: str, href: str) -> Iterator[bytes]:
         """Fetch a file kept by reference again, as its bytes may differ from the cache by now."""
@@ -121,7 +280,10 @@ class StoredBytes:
             digest.update(chunk)
             yield chunk
         if digest.hexdigest() != file.sha256:
-            raise IntegrityError(f"{file.path}: {self.where(file)} is not as it was published")
+            raise self._changed(file)
+
+    def _changed(self, file: StoredFile) -> IntegrityError:
+        return IntegrityError(f"{file.path}: {self.where(file)} is not as it was published")
 
 
 def _local_chunks(path: str) -> Iterator[bytes]:
@@ -133,23 +295,40 @@ def _local_chunks(path: str) -> Iterator[bytes]:
 def in_parallel(
     what: str, work: Callable[[StoredFile], R], files: Sequence[StoredFile], threads: int
 ) -> Iterator[R]:
-    """Yield what `work` returns for each file, in order; `what` is what progress calls it.
+    """Yield what `work` returns for each file, in order; see `in_groups`."""
+    return in_groups(what, lambda group: map(work, group), list(_batches(files)), threads)
+
+
+def in_groups(
+    what: str,
+    work: Callable[[Sequence[StoredFile]], Iterable[R]],
+    groups: Sequence[Sequence[StoredFile]],
+    threads: int,
+) -> Iterator[R]:
+    """Yield what `work` yields for each file of each group, in order.
 
     The first exception ends it: what has not begun is not begun.
+
+    Args:
+        what: description of the work, for progress.
+        work: called with a group; yields one result a file.
+        groups: of files.
+        threads: groups at once.
     """
+    size = sum(file.size for group in groups for file in group)
     with (
-        step(what, len(files), "files", sum(file.size for file in files)) as done,
+        step(what, sum(map(len, groups)), "files", size) as done,
         ThreadPoolExecutor(threads) as pool,
     ):
 
-        def run(batch: Sequence[StoredFile]) -> list[R]:
+        def run(group: Sequence[StoredFile]) -> list[R]:
             results = []
-            for file in batch:
-                results.append(work(file))
+            for file, result in zip(group, work(group), strict=True):
+                results.append(result)
                 done.advance(size=file.size)
             return results
 
-        for results in pool.map(run, _batches(files)):
+        for results in pool.map(run, groups):
             yield from results
 
 
@@ -159,8 +338,27 @@ def _batches(files: Iterable[StoredFile]) -> Iterator[list[StoredFile]]:
     for file in files:
         batch.append(file)
         size += file.size
-        if len(batch) >= _BATCH_FILES or size >= _BATCH_BYTES:
+        if len(batch) >= _GROUP_FILES or size >= _GROUP_BYTES:
             yield batch
             batch, size = [], 0
     if batch:
         yield batch
+
+
+def _ranges(files: Sequence[StoredFile]) -> Iterator[list[StoredFile]]:
+    """Divide files of packs, sorted, where the pack ends, a gap is large, or it is enough."""
+    group: list[StoredFile] = []
+    end = 0
+    for file in files:
+        after = file.offset + file.size
+        if group and (
+            file.pack != group[0].pack
+            or file.offset > end + _GAP_BYTES
+            or max(after, end) - group[0].offset > _GROUP_BYTES
+        ):
+            yield group
+            group, end = [], 0
+        group.append(file)
+        end = max(after, end)
+    if group:
+        yield group

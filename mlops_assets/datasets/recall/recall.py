@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +15,14 @@ import pandas as pd
 
 from mlops_assets.datasets.diff.match_samples import among
 from mlops_assets.datasets.recall.destinations import How, Target, open_target
-from mlops_assets.datasets.recall.objects import StoredBytes, StoredFile, in_parallel, stored_files
+from mlops_assets.datasets.recall.objects import (
+    StoredBytes,
+    StoredFile,
+    grouped,
+    in_groups,
+    in_parallel,
+    stored_files,
+)
 from mlops_assets.datasets.sources.base import name_problem, printable
 from mlops_assets.datasets.specification.dataset import SPLITS
 from mlops_assets.datasets.versions.committed_dataset import CommittedDataset
@@ -90,16 +97,16 @@ def recall(
         wrong: list[str] = []
         what = f"writing {committed.reference}"
 
-        def write(file: StoredFile) -> How | None:
-            try:
-                return place.write(file)
-            except IntegrityError as error:
-                wrong.append(str(error))
-                return None
+        def write(group: Sequence[StoredFile]) -> Iterator[How | None]:
+            for file, chunks in content.read(group):
+                try:
+                    yield place.write(file, chunks)
+                except IntegrityError as error:
+                    wrong.append(str(error))
+                    yield None
 
-        written.update(
-            how for how in in_parallel(what, write, todo, place.threads) if how is not None
-        )
+        outcomes = in_groups(what, write, grouped(todo), place.threads)
+        written.update(how for how in outcomes if how is not None)
     if wrong:
         raise _damaged(
             committed,

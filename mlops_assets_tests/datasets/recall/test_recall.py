@@ -411,10 +411,12 @@ def test_a_link_made_after_the_inspection_is_not_followed(
     elsewhere.mkdir()
     write = destinations.FolderTarget.write
 
-    def planting(self: destinations.FolderTarget, file: objects.StoredFile) -> destinations.How:
+    def planting(
+        self: destinations.FolderTarget, file: objects.StoredFile, chunks: Iterator[bytes]
+    ) -> destinations.How:
         if not (target / "test").is_symlink():
             (target / "test").symlink_to(elsewhere)
-        return write(self, file)
+        return write(self, file, chunks)
 
     monkeypatch.setattr(destinations.FolderTarget, "write", planting)
     with pytest.raises(StorageError, match="nothing is written through links"):
@@ -560,7 +562,7 @@ def test_damage_is_made_good_by_committing_anew(
 def test_an_interrupted_recall_is_carried_on(
     committed: CommittedDataset, target: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(objects, "_BATCH_FILES", 2)
+    monkeypatch.setattr(objects, "_GROUP_FILES", 2)
 
     class Stop(Steps):
         def begin(self, step: Step) -> None:
