@@ -5,9 +5,11 @@ Processes share the split, and all of them get the result.
 
 from __future__ import annotations
 
+import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
+from mlops_assets.models.evaluation.metrics import many_class_metrics
 from mlops_assets.training.trainers.torch_loop.feed import Feed
 from mlops_assets.training.trainers.torch_loop.losses import UNKNOWN, Loss, NumberLoss
 from mlops_assets.training.trainers.torch_loop.precision import Precision
@@ -25,7 +27,7 @@ class Validation:
         device: str,
         processes: int,
     ) -> None:
-        """Prepare the metrics.
+        """Prepare the measurement.
 
         Args:
             feed: batches of the split.
@@ -35,26 +37,12 @@ class Validation:
             device: `cpu` or `cuda:N`.
             processes: how many train together.
         """
-        from torchmetrics import MetricCollection
-        from torchmetrics.classification import MulticlassAccuracy, MulticlassF1Score
-
         self._feed = feed
         self._loss = loss
         self._precision = precision
         self._processes = processes
         self._spread = loss.spread if isinstance(loss, NumberLoss) else 1.0
-        self._classes = None
-        if classes:
-            # validate_args reads values, for which it would wait for the GPU
-            accuracy = MulticlassAccuracy(
-                classes, average="micro", ignore_index=UNKNOWN, validate_args=False
-            )
-            macro_f1 = MulticlassF1Score(
-                classes, average="macro", ignore_index=UNKNOWN, validate_args=False
-            )
-            self._classes = MetricCollection(
-                {"validation_accuracy": accuracy, "validation_macro_f1": macro_f1}
-            ).to(device)
+        self._classes = classes
         self._device = device
 
     def measure(self, network: nn.Module, epoch: int) -> dict[str, float]:
@@ -65,6 +53,9 @@ class Validation:
         """
         network.eval()
         sums = torch.zeros(2, dtype=torch.float64, device=self._device)
+        cells = self._classes**2
+        # of true and predicted classes; the last cell is for labels that are unknown
+        confusion = torch.zeros(cells + 1, dtype=torch.int64, device=self._device)
         with torch.no_grad():
             for share in self._feed.epoch(epoch):
                 with self._precision.autocast():
@@ -72,13 +63,23 @@ class Validation:
                 total = self._loss.total(outputs, share.labels)
                 weight = self._loss.weight(share.labels)
                 sums += torch.stack((total, weight)).double()
-                if self._classes is not None:
-                    self._classes.update(outputs.argmax(1), share.labels)
+                if self._classes:
+                    found = share.labels * self._classes + outputs.argmax(1)
+                    found = found.where(share.labels != UNKNOWN, cells)
+                    confusion += found.flatten().bincount(minlength=cells + 1)
             if self._processes > 1:
                 torch.distributed.all_reduce(sums)
+                torch.distributed.all_reduce(confusion)
         loss = float(sums[0] / sums[1].clamp(min=1e-30))
-        if self._classes is None:
+        if not self._classes:
             return {"validation_loss": loss, "validation_rmse": self._spread * loss**0.5}
-        metrics: dict[str, Tensor] = self._classes.compute()
-        self._classes.reset()
-        return {"validation_loss": loss, **{name: float(value) for name, value in metrics.items()}}
+        counts = confusion[:-1].view(1, self._classes, self._classes).cpu().numpy()
+        metrics = many_class_metrics(counts)
+        return {
+            "validation_loss": loss,
+            # nothing was measured where all labels are unknown
+            **{
+                f"validation_{name}": float(np.nan_to_num(metrics[name][0]))
+                for name in ("accuracy", "macro_f1")
+            },
+        }

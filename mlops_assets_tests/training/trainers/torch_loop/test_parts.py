@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from sklearn import metrics
 from torch import nn
 from torch.nn.functional import cross_entropy
 
@@ -27,6 +28,8 @@ from mlops_assets.training.trainers.torch_loop.networks.temporal import (
 )
 from mlops_assets.training.trainers.torch_loop.networks.unet import UNet
 from mlops_assets.training.trainers.torch_loop.parameters import LoopParams
+from mlops_assets.training.trainers.torch_loop.precision import Precision
+from mlops_assets.training.trainers.torch_loop.validation import Validation
 from mlops_assets_tests.datasets.views import training_data
 from mlops_assets_tests.training.trainers.torch_loop.cases import forks
 
@@ -283,3 +286,31 @@ def test_a_process_without_a_share_gets_a_sample_that_counts_nothing(store: Stor
     shares = [batches(data, rank=number, world_size=last + 1)[-1] for number in range(last + 1)]
     empty = [share for share in shares if (share[2] == -1).all()]
     assert len(empty) == 1 and len(empty[0][1]) == 1
+
+
+# validation
+
+
+def test_validation_measures_the_known_labels_as_scikit_learn_does(store: Store) -> None:
+    data = training_data(store, "window")
+    X, y = (torch.from_numpy(array) for array in data.arrays("validation"))
+    assert (y == -1).any()
+    torch.manual_seed(0)
+    network = nn.Conv2d(X.shape[1], len(data.class_names), 1)
+    loss = class_loss(data, LoopParams(), "cpu")
+    feed = Feed(data, "validation", FeedOptions(3, 0, "cpu", loss.unknown))
+    precision = Precision("cpu", "never")
+    validation = Validation(feed, loss, len(data.class_names), precision, "cpu", 1)
+    with torch.no_grad():
+        scores = network(X)
+    known = y != -1
+    truth, predicted = y[known].numpy(), scores.argmax(1)[known].numpy()
+    expected = {
+        "validation_loss": float(cross_entropy(scores, y, ignore_index=-1)),
+        "validation_accuracy": metrics.accuracy_score(truth, predicted),
+        "validation_macro_f1": metrics.f1_score(
+            truth, predicted, labels=np.unique(truth), average="macro", zero_division=0
+        ),
+    }
+    for epoch in range(2):
+        assert validation.measure(network, epoch) == pytest.approx(expected, rel=1e-5)
