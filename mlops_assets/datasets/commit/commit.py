@@ -30,7 +30,7 @@ from mlops_assets.datasets.specification.dataset import SPLITS, DatasetSpecifica
 from mlops_assets.datasets.splits.assign import SEEDED, assign_splits
 from mlops_assets.datasets.versions.contents import Contents, file_rows
 from mlops_assets.datasets.versions.digest import digest_of_documents
-from mlops_assets.datasets.versions.documents import json_bytes, samples_bytes
+from mlops_assets.datasets.versions.documents import json_bytes, write_samples
 from mlops_assets.datasets.versions.extents import declared_interval
 from mlops_assets.datasets.versions.manifest import knows_bands, read_manifest, write_manifest
 from mlops_assets.datasets.versions.summarise import summarise
@@ -324,21 +324,31 @@ def _publish(
     created = now()
     declared = DatasetSpecification.model_validate(draft.specification)
     interval = declared_interval(declared) or (None, None)
-    rows = write_manifest(manifest, draft.dataset, version, created, interval)
-    taken = samples_bytes(samples, numbers=draft.classes is None)
-    document = draft.model_copy(
-        update={
-            "version": version,
-            "created": created.isoformat(),
-            "summary": summarise(draft, rows, taken, pixels),
-        }
-    )
-    folder = version_folder(document.dataset, version)
-    files = [
-        workspace.put(f"{folder}/manifest.parquet", rows),
-        workspace.put(f"{folder}/samples.parquet", taken),
-        workspace.put(f"{folder}/version.json", json_bytes(document.content())),
-    ]
+    folder = version_folder(draft.dataset, version)
+    with scratch_folder(f"publishing-{draft.dataset}", workspace.cache) as scratch:
+        rows, taken = scratch / "manifest.parquet", scratch / "samples.parquet"
+        try:
+            with rows.open("wb") as sink:
+                write_manifest(sink, manifest, draft.dataset, version, created, interval)
+            with taken.open("wb") as sink:
+                write_samples(sink, samples, numbers=draft.classes is None)
+        except OSError as error:
+            raise StorageError(
+                f"{scratch} could not be written: {error.strerror}; free space there, or set"
+                " MLOPS_CACHE to another folder, and commit again"
+            ) from error
+        document = draft.model_copy(
+            update={
+                "version": version,
+                "created": created.isoformat(),
+                "summary": summarise(draft, rows, taken, pixels),
+            }
+        )
+        files = [
+            workspace.put(f"{folder}/manifest.parquet", rows),
+            workspace.put(f"{folder}/samples.parquet", taken),
+            workspace.put(f"{folder}/version.json", json_bytes(document.content())),
+        ]
     row = DataVersion(
         dataset=document.dataset,
         version=version,

@@ -43,7 +43,7 @@ def digest_of_documents(
     }
     if document.processing is not None:  # versions that have landed keep their digest
         header["processing"] = document.processing.identity()
-    chosen = files.reindex(columns=["path", "bands"]).dropna().sort_values("path")
+    chosen = files.reindex(columns=["path", "bands"]).dropna(subset="bands").sort_values("path")
     if len(chosen):  # versions that read all bands in file order keep their digest
         header["bands"] = {
             path: list(map(int, bands)) for path, bands in chosen.itertuples(index=False)
@@ -59,11 +59,19 @@ def digest_of_documents(
         ),
         (samples, ["path", "row", "column"], ["path", "row", "column", "label", "group", "split"]),
     ):
-        rows = frame.sort_values(order, kind="stable")[columns]
+        rows = _in_order(frame[columns], order)
         for start in range(0, max(len(rows), 1), _ROWS_AT_ONCE):
             part = rows.iloc[start : start + _ROWS_AT_ONCE]
             digest.update(part.to_csv(index=False, header=start == 0, lineterminator="\n").encode())
     return digest.hexdigest()
+
+
+def _in_order(rows: pd.DataFrame, columns: list[str]) -> pd.DataFrame:
+    """Return rows sorted by columns; those that are in order already are not copied."""
+    first = rows[columns[0]]
+    if first.is_monotonic_increasing and first.is_unique:
+        return rows
+    return rows.sort_values(columns, kind="stable")
 
 
 def _without_location(options: Json) -> Json:

@@ -5,9 +5,8 @@ Their content is defined in `version_document`, `manifest` and `contents`.
 
 from __future__ import annotations
 
-import io
 import json
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 from mlops_assets.datasets.versions.contents import SAMPLE_COLUMNS
 from mlops_assets.datasets.versions.version_document import VersionDocument
@@ -18,6 +17,8 @@ if TYPE_CHECKING:
 
     from mlops_assets.registry import DataVersion, Registry
     from mlops_assets.storage import Workspace
+
+_ROWS_AT_ONCE = 1 << 16  # bounds the memory that writing takes
 
 
 def published_documents(
@@ -43,10 +44,11 @@ def json_bytes(document: object) -> bytes:
     return (json.dumps(document, indent=2, sort_keys=True, ensure_ascii=False) + "\n").encode()
 
 
-def samples_bytes(samples: pd.DataFrame, numbers: bool) -> bytes:
-    """Return samples as a Parquet file whose columns have the same types whatever is known of them.
+def write_samples(sink: IO[bytes], samples: pd.DataFrame, numbers: bool) -> None:
+    """Write samples as Parquet whose columns have the same types whatever is known of them.
 
     Args:
+        sink: where the content of `samples.parquet` goes, in row groups.
         samples: with `SAMPLE_COLUMNS`, those that are unknown throughout may be missing.
         numbers: whether labels are numbers, not classes.
     """
@@ -63,8 +65,14 @@ def samples_bytes(samples: pd.DataFrame, numbers: bool) -> bytes:
         "label": pa.float64() if numbers else pa.string(),
     }
     schema = pa.schema([(column, types.get(column, pa.string())) for column in SAMPLE_COLUMNS])
-    frame = samples.reindex(columns=SAMPLE_COLUMNS)
-    frame["time"] = pd.to_datetime(frame["time"], utc=True)
-    buffer = io.BytesIO()
-    pq.write_table(pa.Table.from_pandas(frame, schema, preserve_index=False), buffer)
-    return buffer.getvalue()
+
+    def part(start: int) -> pa.Table:
+        frame = samples.iloc[start : start + _ROWS_AT_ONCE].reindex(columns=SAMPLE_COLUMNS)
+        frame["time"] = pd.to_datetime(frame["time"], utc=True)
+        return pa.Table.from_pandas(frame, schema, preserve_index=False)
+
+    first = part(0)
+    with pq.ParquetWriter(sink, first.schema) as writer:
+        writer.write_table(first)
+        for start in range(_ROWS_AT_ONCE, len(samples), _ROWS_AT_ONCE):
+            writer.write_table(part(start))

@@ -11,12 +11,11 @@ DuckDB, GeoPandas and rustac open the manifest directly. Columns have STAC's nam
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import re
 from collections.abc import Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -91,15 +90,19 @@ _TEXT, _WHOLE, _REAL, _TIME = pa.string(), pa.int64(), pa.float64(), pa.timestam
 
 
 def write_manifest(
+    sink: IO[bytes],
     rows: pd.DataFrame,
     dataset: str,
     version: str,
     created: datetime,
     interval: Sequence[datetime | None] = (None, None),
-) -> bytes:
-    """Return the manifest file of a data version; the same rows, in any order, give the same bytes.
+) -> None:
+    """Write the manifest file of a data version, sorted by path.
+
+    The same rows, in any order, give the same bytes.
 
     Args:
+        sink: where the content of `manifest.parquet` goes, in row groups.
         rows: one row a file, with the columns `COLUMNS`; all but `path`, `sha256` and `size` may be
             missing or null. `href` is null when the bytes are in the object store, else the URL the
             file is kept by reference at. `pack` is the sha256 (hex) of the pack that the bytes are
@@ -112,9 +115,6 @@ def write_manifest(
         interval: first and last time as declared, for files without `datetime`. An Item needs a
             moment: theirs is the first, else the last (`mlops:datetime_is` is then `latest`), else
             `created` (`unknown`).
-
-    Returns:
-        The content of `manifest.parquet`, sorted by path.
     """
     constants = {
         "collection": f"{dataset}-{version}",
@@ -133,13 +133,15 @@ def write_manifest(
     }
     if interval[0] is None:
         constants["nominal_is"] = "unknown" if interval[1] is None else "latest"
-    order = rows["path"].argsort(kind="stable").to_numpy()
+    order = None
+    if not rows["path"].is_monotonic_increasing:
+        order = rows["path"].argsort(kind="stable").to_numpy()
     schema = _items(rows.iloc[:0].reindex(columns=COLUMNS), np.empty((0, 4)), constants).schema
     bounds = _Bounds()
-    sink = io.BytesIO()
     with pq.ParquetWriter(sink, schema, compression="zstd") as writer:
         for start in range(0, len(rows), _ROWS_AT_ONCE):
-            part = rows.iloc[order[start : start + _ROWS_AT_ONCE]].reindex(columns=COLUMNS)
+            place = slice(start, start + _ROWS_AT_ONCE)
+            part = rows.iloc[place if order is None else order[place]].reindex(columns=COLUMNS)
             boxes = _boxes(part["bbox"])
             bounds.add(boxes)
             writer.write_table(_items(part, boxes, constants))
@@ -147,7 +149,6 @@ def write_manifest(
         writer.add_key_value_metadata(
             {"geo": json.dumps(bounds.metadata()), "stac-geoparquet": json.dumps(stac)}
         )
-    return sink.getvalue()
 
 
 def read_manifest(content: bytes) -> pd.DataFrame:

@@ -8,6 +8,7 @@ objects, which are therefore avoided.
 from __future__ import annotations
 
 from itertools import product
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -37,16 +38,16 @@ _FILE_COLUMNS = ["assets.data.href", "mlops:role", "proj:code", "proj:wkt2", "bb
 
 def summarise(
     document: VersionDocument,
-    manifest: bytes,
-    samples: bytes,
+    manifest: bytes | Path,
+    samples: bytes | Path,
     pixels: NDArray[np.int32] | None = None,
 ) -> VersionSummary:
     """Return place, time and class counts of a data version.
 
     Args:
         document: `version.json`; its own summary is not read.
-        manifest: the content of `manifest.parquet`.
-        samples: the content of `samples.parquet`.
+        manifest: the content of `manifest.parquet`, or its local path.
+        samples: the content of `samples.parquet`, or its local path.
         pixels: of windows, labelled pixels of each class in each sample, (samples, classes), which
             are known when they are committed.
     """
@@ -147,5 +148,6 @@ def _encoded(column: pa.ChunkedArray) -> tuple[NDArray[np.int64], list[str | Non
     return np.from_dlpack(encoded.indices).astype(np.int64), encoded.dictionary.to_pylist()
 
 
-def _table(content: bytes, columns: list[str]) -> pa.Table:
-    return pq.ParquetFile(pa.BufferReader(content)).read(columns=columns)
+def _table(file: bytes | Path, columns: list[str]) -> pa.Table:
+    source = pa.BufferReader(file) if isinstance(file, bytes) else file
+    return pq.ParquetFile(source).read(columns=columns)

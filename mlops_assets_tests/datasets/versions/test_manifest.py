@@ -76,7 +76,13 @@ BY_REFERENCE = {
 
 
 def written(*rows: dict[str, Any], **options: Any) -> bytes:
-    return write_manifest(pd.DataFrame(list(rows)), "fields", "v1", CREATED, **options)
+    return content_of(pd.DataFrame(list(rows)), **options)
+
+
+def content_of(frame: pd.DataFrame, **options: Any) -> bytes:
+    sink = io.BytesIO()
+    write_manifest(sink, frame, "fields", "v1", CREATED, **options)
+    return sink.getvalue()
 
 
 def plain(frame: pd.DataFrame) -> list[dict[str, Any]]:
@@ -192,7 +198,7 @@ def test_a_frame_of_arrays_and_wide_types_is_taken() -> None:
     frame = pd.DataFrame([SCENE, BY_REFERENCE])  # whole numbers beside a null are floats
     frame["bbox"] = pd.Series([np.array(SCENE["bbox"]), np.nan], dtype=object)
     frame["datetime"] = frame["datetime"].astype("datetime64[ns, UTC]")
-    assert plain(read_manifest(write_manifest(frame, "fields", "v1", CREATED))) == [
+    assert plain(read_manifest(content_of(frame))) == [
         SCENE,
         BY_REFERENCE,
     ]
