@@ -1,4 +1,4 @@
-"""Principals: names and roles of those who act.
+"""Principals: names and roles of those who act, and who of them may see a version.
 
 Principals are identified elsewhere: the local user in `settings`, callers over HTTP in `identity`.
 """
@@ -34,6 +34,11 @@ class Visibility(StrEnum):
     PRIVATE = "private"  # its creator and operators
     WORKSPACE = "workspace"  # all who may read the workspace
     PUBLISHED = "published"  # guests, too: callers without a token, where a server lets them read
+
+    @classmethod
+    def narrowest(cls, *circles: str) -> Visibility:
+        """Return the narrowest of some circles, given by their values."""
+        return min(map(cls, circles), key=list(cls).index)
 
 
 @dataclass(frozen=True)

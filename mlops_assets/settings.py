@@ -16,7 +16,7 @@ from urllib.parse import quote, unquote, urlsplit
 from dotenv import dotenv_values, load_dotenv
 
 from mlops_assets.errors import SettingsError
-from mlops_assets.principals import ALL_ROLES, Principal, Role
+from mlops_assets.principals import ALL_ROLES, Principal, Role, Visibility
 from mlops_assets.text.secret_urls import redacted
 
 DEFAULT_MODULE = "mlops_assets.definitions"  # the shipped example
@@ -44,6 +44,7 @@ class Settings:
             none.
         log_head: folder or URL outside the workspace where verifying leaves the head of the log;
             None for none.
+        visibility: of new versions, unless what they are made from is less visible.
     """
 
     workspace: str
@@ -57,6 +58,7 @@ class Settings:
     api_token: str | None = field(default=None, repr=False)
     identity: Path | None = None
     log_head: str | None = None
+    visibility: Visibility = Visibility.WORKSPACE
 
     @property
     def principal(self) -> Principal:
@@ -70,8 +72,8 @@ class Settings:
         """Read the settings from environment variables, each with a default.
 
         They are `MLOPS_WORKSPACE`, `MLOPS_REGISTRY`, `MLOPS_CACHE`, `DAGSTER_HOME`, `MLOPS_USER`,
-        `MLOPS_ROLES`, `MLOPS_MLFLOW`, `MLOPS_BASE_URL`, `MLOPS_API_TOKEN`, `MLOPS_IDENTITY` and
-        `MLOPS_LOG_HEAD`.
+        `MLOPS_ROLES`, `MLOPS_MLFLOW`, `MLOPS_BASE_URL`, `MLOPS_API_TOKEN`, `MLOPS_IDENTITY`,
+        `MLOPS_LOG_HEAD` and `MLOPS_VISIBILITY`.
 
         A `.env` file in `directory` is read too, as the dagster command does; the environment wins
         over it.
@@ -120,6 +122,7 @@ class Settings:
             api_token=values.get("MLOPS_API_TOKEN") or None,
             identity=directory / identity if identity else None,
             log_head=_log_head(values.get("MLOPS_LOG_HEAD"), workspace, directory),
+            visibility=_visibility(values),
         )
 
 
@@ -144,6 +147,25 @@ def _log_head(value: str | None, workspace: str, directory: Path) -> str | None:
             " cannot write"
         )
     return url
+
+
+def initial_visibility() -> Visibility:
+    """Return the visibility of new versions by the environment, which child processes share.
+
+    Raises:
+        SettingsError: `MLOPS_VISIBILITY` is not one.
+    """
+    return _visibility(os.environ)
+
+
+def _visibility(values: Mapping[str, str | None]) -> Visibility:
+    text = values.get("MLOPS_VISIBILITY") or Visibility.WORKSPACE
+    try:
+        return Visibility(text)
+    except ValueError as error:
+        raise SettingsError(
+            f"MLOPS_VISIBILITY={text}: write one of {', '.join(Visibility)}"
+        ) from error
 
 
 def local_user() -> str:

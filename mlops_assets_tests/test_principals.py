@@ -12,7 +12,7 @@ import pytest
 from mlops_assets.errors import Forbidden
 from mlops_assets.names import Reference
 from mlops_assets.paths import Owner
-from mlops_assets.principals import Principal, Role
+from mlops_assets.principals import Principal, Role, Visibility
 from mlops_assets.registry import Checkpoint, Registry, Token
 from mlops_assets.registry.store import now
 from mlops_assets.storage.packs import Place
@@ -78,6 +78,10 @@ CHANGES: dict[str, tuple[Role, Call]] = {
     "promote": (Role.APPROVER, lambda r: r.promote(model_version("m1", "run-of-m1"), [])),
     "add_files": (Role.SCIENTIST, lambda r: r.add_files(Owner("data:fields@v1"), [FILE])),
     "add_records": (Role.SCIENTIST, lambda r: r.add_records({Owner("data:fields@v1"): [FILE]})),
+    "set_visibility": (
+        Role.OPERATOR,
+        lambda r: r.set_visibility(r.data_version(Reference("fields")), Visibility.PRIVATE),
+    ),
     "add_token": (Role.OPERATOR, lambda r: r.add_token(new_token("b" * 12))),
     "revoke_tokens": (Role.OPERATOR, lambda r: r.revoke_tokens("a" * 12)),
     # whoever finds a publication that a killed process left completes it: nothing is decided by
@@ -88,6 +92,7 @@ READS: dict[str, Call] = {
     "data_versions": lambda r: r.data_versions(),
     "data_version": lambda r: r.data_version(Reference("fields")),
     "data_version_with": lambda r: r.data_version_with("fields", "0" * 64),
+    "next_number": lambda r: r.next_number("fields"),
     "tags": lambda r: r.tags("fields"),
     "landed": lambda r: list(r.landed("file:///l")),
     "packed": lambda r: r.packed(["0" * 64]),

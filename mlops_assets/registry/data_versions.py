@@ -2,35 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.exc import IntegrityError as SqlIntegrityError
 
-from mlops_assets.errors import Conflict, NotFound
+from mlops_assets.errors import Conflict, Forbidden, NotFound
 from mlops_assets.names import Reference, check_label
 from mlops_assets.paths import data_owner
-from mlops_assets.principals import Role
+from mlops_assets.principals import Role, Visibility
 from mlops_assets.registry.schema import DataVersion, Tag
 from mlops_assets.registry.session import RegistrySession, chosen, record_files
+from mlops_assets.settings import initial_visibility
 from mlops_assets.storage import FileStat
 
 
 class DataVersions(RegistrySession):
     """Data versions and their tags."""
 
-    def publish_data_version(self, row: DataVersion, files: Sequence[FileStat]) -> None:
-        """Publish a data version.
+    def publish_data_version(
+        self,
+        row: DataVersion,
+        files: Sequence[FileStat],
+        inputs: Iterable[tuple[str, str]] = (),
+    ) -> None:
+        """Publish a data version, as visible as new ones are, but no more than its inputs.
 
         Args:
             row: the data version.
             files: its files, as stored in the workspace.
+            inputs: dataset and version of each data version that it was made from.
 
         Raises:
             Conflict: the version or the digest exists already.
         """
         try:
             with self.transaction("publish data version", Role.SCIENTIST) as session:
+                rows = [session.get(DataVersion, key) for key in inputs]
+                circles = [given.visibility for given in rows if given is not None]
+                row.visibility = Visibility.narrowest(
+                    row.visibility or initial_visibility(), *circles
+                )
                 session.add(row)
                 record_files(session, data_owner(row.dataset, row.version), files)
         except SqlIntegrityError as error:
@@ -88,9 +100,32 @@ class DataVersions(RegistrySession):
 
         Returns:
             Its row; None if there is none.
+
+        Raises:
+            Forbidden: there is one that the principal may not see.
         """
+        query = select(DataVersion).filter_by(dataset=dataset, digest=digest)
         with self.reading() as session:
-            return session.scalar(select(DataVersion).filter_by(dataset=dataset, digest=digest))
+            found = session.scalar(query)
+        if found is None:
+            with self.reading(restricted=False) as session:
+                if session.scalar(query) is not None:
+                    raise Forbidden(
+                        f"{self.principal.name} may not see the data version of {dataset} that has"
+                        " this content already; ask who has committed it, or an operator, to widen"
+                        " its visibility"
+                    )
+        return found
+
+    def next_number(self, dataset: str) -> int:
+        """Return the number of the next data version.
+
+        Args:
+            dataset: name of the dataset.
+        """
+        query = select(func.max(DataVersion.number)).filter_by(dataset=dataset)
+        with self.reading(restricted=False) as session:
+            return (session.scalar(query) or 0) + 1
 
     def tags(self, dataset: str) -> dict[str, str]:
         """Return the tags of a dataset.

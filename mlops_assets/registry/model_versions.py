@@ -11,10 +11,11 @@ from sqlalchemy.exc import IntegrityError as SqlIntegrityError
 from mlops_assets.errors import Conflict, NotFound
 from mlops_assets.names import Reference
 from mlops_assets.paths import Owner, model_owner
-from mlops_assets.principals import Role
+from mlops_assets.principals import SHARED_NAME, Role, Visibility
 from mlops_assets.registry.runs import NO_FACTS, RunFacts, add_facts
-from mlops_assets.registry.schema import STAGES, Alias, ModelVersion, Promotion, Run
+from mlops_assets.registry.schema import STAGES, Alias, DataVersion, ModelVersion, Promotion, Run
 from mlops_assets.registry.session import RegistrySession, chosen, existing, now, record_files
+from mlops_assets.settings import initial_visibility
 from mlops_assets.storage import FileStat
 
 
@@ -29,6 +30,9 @@ class ModelVersions(RegistrySession):
         facts: RunFacts = NO_FACTS,
     ) -> None:
         """Publish the model version of a run, and with it the run's success.
+
+        It is as visible as new versions are, but no more than its data version. What is recorded
+        with the shared token is not private, as it has no creator who could see it.
 
         Args:
             row: the model version.
@@ -48,6 +52,12 @@ class ModelVersions(RegistrySession):
                     row.version,
                 )
                 add_facts(run, facts)
+                visibility = initial_visibility()
+                if self.principal.name == SHARED_NAME and visibility == Visibility.PRIVATE:
+                    visibility = Visibility.WORKSPACE
+                data = session.get(DataVersion, (row.dataset, row.data_version))
+                circles = [] if data is None else [data.visibility]
+                row.visibility = Visibility.narrowest(row.visibility or visibility, *circles)
                 session.add(row)
                 record_files(session, model_owner(row.model, row.version), files)
         except SqlIntegrityError as error:

@@ -59,11 +59,12 @@ class Runs(RegistrySession):
             run: the run.
 
         Raises:
-            Conflict: a run of this id succeeded already.
+            Conflict: a run of this id succeeded already, or is one that the principal may not see.
         """
         with self.transaction("start run", Role.SCIENTIST) as session:
             found = session.get(Run, run.run_id)
             if found is not None:
+                self._require_visible(run.run_id)
                 _require_unfinished(found)
                 session.execute(delete(Point).where(Point.run_id == run.run_id))
                 for checkpoint in session.scalars(
@@ -163,10 +164,14 @@ class Runs(RegistrySession):
             run: as it is there; a model version that was made of it here stays.
             points: everything it has logged; None keeps the recorded points.
             files: its documents, as stored; those of before are published no more.
+
+        Raises:
+            Conflict: a run of this id is one that the principal may not see.
         """
         with self.transaction("put run", Role.SCIENTIST) as session:
             found = session.get(Run, run.run_id)
             if found is not None:
+                self._require_visible(run.run_id)
                 run.model_version = found.model_version
                 run.metrics = {**found.metrics, **run.metrics}
             session.merge(run)
@@ -178,6 +183,10 @@ class Runs(RegistrySession):
             _forget_documents(session, run.run_id)
             session.flush()  # before the same paths are recorded again
             record_files(session, owner_of_documents(run), files)
+
+    def _require_visible(self, run_id: str) -> None:
+        if not self.runs(run_id=run_id):
+            raise Conflict(f"run id {run_id} is taken; choose another one")
 
     def points(self, run_id: str) -> list[LoggedPoint]:
         """Return every point of a run.

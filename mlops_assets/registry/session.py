@@ -12,7 +12,7 @@ from typing import Self, TypeVar
 from sqlalchemy import Connection, delete, event, select
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.exc import IntegrityError as SqlIntegrityError
-from sqlalchemy.orm import Session, sessionmaker
+from sqlalchemy.orm import LoaderCriteriaOption, ORMExecuteState, Session, sessionmaker
 
 from mlops_assets.errors import NotFound, StorageError, StorageUnreachable
 from mlops_assets.paths import Owner
@@ -22,11 +22,13 @@ from mlops_assets.registry.log import chain
 from mlops_assets.registry.log.mirror import Mirror
 from mlops_assets.registry.migrations.upgrade import is_present, prepare
 from mlops_assets.registry.schema import File, LogEntry, Staged
+from mlops_assets.registry.visibility import restrictions
 from mlops_assets.settings import local_user
 from mlops_assets.storage import FileStat, Workspace
 from mlops_assets.text.secret_urls import redacted
 
 T = TypeVar("T")
+_LEFT_OUT = "left out"
 
 
 def now() -> datetime:
@@ -58,6 +60,7 @@ class RegistrySession:
         self._sessions = sessionmaker(self._engine, expire_on_commit=False)
         event.listen(self._sessions, "after_flush", chain.note_flush)
         event.listen(self._sessions, "do_orm_execute", chain.refuse_unseen)
+        event.listen(self._sessions, "do_orm_execute", _restrict)
         self.principal = local(local_user())
         self._mirror: Mirror | None = None
         self._mirrors: dict[str, Mirror] = {}  # of this object and all that are copied from it
@@ -124,7 +127,7 @@ class RegistrySession:
             IntegrityError: the workspace has the log of another registry.
             StorageError: the registry cannot be written.
         """
-        with self._session(action, role, immediate=True) as session:
+        with self._session(action, role, [], immediate=True) as session:
             yield session
             known = 0 if self._mirror is None else self._mirror.newest
             appended = chain.append(session, chain.Author(self.principal.name, known), action)
@@ -134,11 +137,17 @@ class RegistrySession:
         if appended is not None and self._mirror is not None:
             self._mirror.write(appended.seq, appended.entry, self.log_texts)
 
-    def reading(self, role: Role = Role.VIEWER) -> AbstractContextManager[Session]:
+    def reading(
+        self, role: Role = Role.VIEWER, restricted: bool = True
+    ) -> AbstractContextManager[Session]:
         """Open a transaction that only reads, and so never waits for a writer.
 
+        Versions that the principal may not see are not there, nor runs and names of them.
+
         Args:
-            role: required of the principal; guests may read only rows that state their visibility.
+            role: required of the principal; guests may read only what has a visibility.
+            restricted: leave out what the principal may not see; all else is for the registry's own
+                decisions, and is not to be returned.
 
         Returns:
             A context manager of the session.
@@ -146,7 +155,8 @@ class RegistrySession:
         Raises:
             Forbidden: the principal does not have the role.
         """
-        return self._session("read", role, immediate=False)
+        left_out = [] if not restricted else restrictions(self.principal)
+        return self._session("read", role, left_out, immediate=False)
 
     @contextmanager
     def snapshot(self) -> Iterator[Connection]:
@@ -160,15 +170,21 @@ class RegistrySession:
         options = (
             {} if self._engine.dialect.name == "sqlite" else {"isolation_level": "REPEATABLE READ"}
         )
-        with self._session("read", Role.VIEWER, immediate=False, **options) as session:
+        with self._session("read", Role.VIEWER, [], immediate=False, **options) as session:
             yield session.connection()
 
     @contextmanager
     def _session(
-        self, action: str, role: Role, immediate: bool, **options: str
+        self,
+        action: str,
+        role: Role,
+        left_out: list[LoaderCriteriaOption],
+        immediate: bool,
+        **options: str,
     ) -> Iterator[Session]:
         self.principal.require(role, action)
         with self.explained(), self._sessions.begin() as session:
+            session.info[_LEFT_OUT] = left_out
             session.connection(execution_options={"immediate": immediate, **options})
             self.require_locks()
             yield session
@@ -301,6 +317,12 @@ class RegistrySession:
         with self.reading() as session:
             rows = session.scalars(select(File).where(File.path.in_(paths)))
             return [FileStat(row.path, row.sha256, row.size) for row in rows]
+
+
+def _restrict(state: ORMExecuteState) -> None:
+    """Leave out what the principal of a session may not see; an event of the session."""
+    if state.is_select and (left_out := state.session.info.get(_LEFT_OUT)):
+        state.statement = state.statement.options(*left_out)
 
 
 def _kind_of(error: DBAPIError) -> type[StorageError]:

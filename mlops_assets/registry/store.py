@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
+from types import MappingProxyType
 
+from mlops_assets.errors import Forbidden
+from mlops_assets.paths import Owner
+from mlops_assets.principals import Role, Visibility
 from mlops_assets.registry.data_versions import DataVersions
 from mlops_assets.registry.files.landed_files import LandedFiles
 from mlops_assets.registry.files.packed_objects import PackedObjects
 from mlops_assets.registry.locks import Locks
 from mlops_assets.registry.model_versions import ModelVersions
 from mlops_assets.registry.runs import Runs
-from mlops_assets.registry.session import now
+from mlops_assets.registry.schema import DataVersion, File, ModelVersion, Staged
+from mlops_assets.registry.session import existing, now, record_files
 from mlops_assets.registry.tokens import Tokens
+from mlops_assets.registry.visibility import sees_all
+from mlops_assets.storage import FileStat
 
 __all__ = ["Registry", "now", "open_registry"]
 
@@ -27,6 +35,58 @@ class Registry(DataVersions, Runs, ModelVersions, LandedFiles, PackedObjects, To
         url: SQLAlchemy URL.
         principal: reads and changes the registry through this object.
     """
+
+    def set_visibility(
+        self,
+        row: DataVersion | ModelVersion,
+        visibility: Visibility,
+        reason: str | None = None,
+        records: Mapping[Owner, Sequence[FileStat]] = MappingProxyType({}),
+        dropped: Sequence[str] = (),
+    ) -> None:
+        """Change who may see a data version or a model version; the log states who, when and why.
+
+        Args:
+            row: the version.
+            visibility: as it is to be.
+            reason: why.
+            records: owner → files of the catalogue that are published with it.
+            dropped: published files that are published no more; whoever publishes next removes
+                their bytes.
+
+        Raises:
+            Forbidden: the principal is neither its creator nor an operator.
+            NotFound: there is no such version.
+        """
+        name, creator = self._name_and_creator(row)
+        action = f"make {name} {visibility}"
+        if creator != self.principal.name and not sees_all(self.principal):
+            raise Forbidden(
+                f"{self.principal.name} may not {action}: this needs the role operator; or ask its"
+                f" creator, {creator or 'who is unknown'}"
+            )
+        role = Role.OPERATOR if sees_all(self.principal) else Role.SCIENTIST
+        with self.transaction(action, role) as session:
+            key = tuple(name.split("@"))
+            found: DataVersion | ModelVersion
+            if isinstance(row, DataVersion):
+                found = existing(session.get(DataVersion, key), name)
+            else:
+                found = existing(session.get(ModelVersion, key), name)
+            if found.visibility != visibility:
+                found.visibility, found.visibility_reason = visibility, reason
+            for path in dropped:
+                if (file := session.get(File, path)) is not None:
+                    session.delete(file)
+                session.merge(Staged(path=path, content=path))
+            session.flush()
+            for owner, files in records.items():
+                record_files(session, owner, files)
+
+    def _name_and_creator(self, row: DataVersion | ModelVersion) -> tuple[str, str | None]:
+        if isinstance(row, DataVersion):
+            return f"{row.dataset}@{row.version}", row.created_by
+        return f"{row.model}@{row.version}", self.run(row.run_id).created_by
 
 
 @lru_cache(maxsize=8)

@@ -1,17 +1,24 @@
 """The versions that a principal may see, as conditions of SQL.
 
-No query here; `RegistrySession` adds the conditions to all of its own.
+No query here; `RegistrySession` adds `restrictions` to all that it reads.
 """
 
 from __future__ import annotations
 
-from sqlalchemy import ColumnElement, or_, true
+from sqlalchemy import ColumnElement, SQLColumnExpression, exists, or_, select, true
+from sqlalchemy.orm import LoaderCriteriaOption, with_loader_criteria
 
 from mlops_assets.principals import GUEST_ROLES, Principal, Role, Visibility
+from mlops_assets.registry.schema import Alias, DataVersion, ModelVersion, Promotion, Run, Tag
+
+
+def sees_all(principal: Principal) -> bool:
+    """Return whether a principal sees every version."""
+    return Role.OPERATOR in principal.roles
 
 
 def visible_to(
-    principal: Principal, visibility: ColumnElement[str], created_by: ColumnElement[str]
+    principal: Principal, visibility: SQLColumnExpression[str], created_by: SQLColumnExpression[str]
 ) -> ColumnElement[bool]:
     """Return the condition by which rows are visible to a principal.
 
@@ -20,8 +27,57 @@ def visible_to(
         visibility: of a row, one of `Visibility`.
         created_by: name of the principal who has created what the row is about.
     """
-    if Role.OPERATOR in principal.roles:
+    if sees_all(principal):
         return true()
     if principal.roles <= GUEST_ROLES:
         return visibility == Visibility.PUBLISHED
     return or_(visibility != Visibility.PRIVATE, created_by == principal.name)
+
+
+def restrictions(principal: Principal) -> list[LoaderCriteriaOption]:
+    """Return the conditions on rows of all tables that are versions, or name one.
+
+    A run is hidden with its data version or its model version, except from who has created it.
+
+    Args:
+        principal: who reads.
+
+    Returns:
+        The conditions; none for one who sees all.
+    """
+    if sees_all(principal):
+        return []
+    # tables, not their classes, as conditions on classes would be added here again
+    data = DataVersion.__table__.alias()
+    model = ModelVersion.__table__.alias()
+    run = Run.__table__.alias()
+
+    def creator(run_id: SQLColumnExpression[str]) -> SQLColumnExpression[str]:
+        return select(run.c.created_by).where(run.c.run_id == run_id).scalar_subquery()
+
+    sees_data = visible_to(principal, data.c.visibility, data.c.created_by)
+    sees_model = visible_to(principal, model.c.visibility, creator(model.c.run_id))
+
+    def model_of(row: type[Alias | Promotion]) -> ColumnElement[bool]:
+        return exists().where(
+            model.c.model == row.model, model.c.version == row.version, sees_model
+        )
+
+    hidden_data = exists().where(
+        data.c.dataset == Run.dataset, data.c.version == Run.data_version, ~sees_data
+    )
+    hidden_model = exists().where(model.c.run_id == Run.run_id, ~sees_model)
+    conditions = {
+        DataVersion: visible_to(principal, DataVersion.visibility, DataVersion.created_by),
+        ModelVersion: visible_to(principal, ModelVersion.visibility, creator(ModelVersion.run_id)),
+        Run: or_(Run.created_by == principal.name, ~or_(hidden_data, hidden_model)),
+        Tag: exists().where(
+            data.c.dataset == Tag.dataset, data.c.version == Tag.version, sees_data
+        ),
+        Alias: model_of(Alias),
+        Promotion: model_of(Promotion),
+    }
+    return [
+        with_loader_criteria(table, condition, include_aliases=True)
+        for table, condition in conditions.items()
+    ]

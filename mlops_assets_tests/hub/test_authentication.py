@@ -18,11 +18,13 @@ import pytest
 from mlops_assets.errors import Forbidden, SettingsError, StorageError
 from mlops_assets.external import external_run
 from mlops_assets.hub.app import HubSettings, create_app
+from mlops_assets.hub.routes import NPY, PNG
 from mlops_assets.identity import issuer as checks
 from mlops_assets.identity.declaration import Identity
 from mlops_assets.identity.tokens import create_token
 from mlops_assets.models.promotion import promote
-from mlops_assets.principals import Principal, Role
+from mlops_assets.names import Reference
+from mlops_assets.principals import Principal, Role, Visibility
 from mlops_assets.store import Store
 from mlops_assets_tests.hub.serving import START, TOKEN, caller, finished, hub, put
 from mlops_assets_tests.hub.test_routes import refused, send_onnx, started
@@ -111,6 +113,57 @@ def test_a_viewer_reads_a_scientist_trains_and_an_approver_promotes(
         ("ann", "move alias candidate"),
         ("ben", "move alias production"),
     ]
+
+
+def test_a_private_version_exists_for_its_creator_and_operators_only(
+    store: Store, tmp_path: Path
+) -> None:
+    ann, bob, eve = (
+        token(store, role, name=name)
+        for name, role in (
+            ("ann", Role.SCIENTIST),
+            ("bob", Role.SCIENTIST),
+            ("eve", Role.OPERATOR),
+        )
+    )
+    registry = store.registry
+    creator = store.acting(Principal("ann", frozenset({Role.SCIENTIST})))
+    with (
+        hub(store) as url,
+        caller(url, ann) as own,
+        caller(url, bob) as other,
+        caller(url, eve) as operator,
+    ):
+        run_id = started(own)
+        send_onnx(own, run_id, tmp_path / "model.onnx")
+        version = finished(own, run_id)["model_version"]
+        assert other.get(f"runs/{run_id}").json()["model_version"] == version
+        row = registry.model_version(Reference("crops", version))
+        creator.registry.set_visibility(row, Visibility.PRIVATE)
+        unfinished = started(own)
+        registry.set_visibility(registry.data_version(Reference("fields")), Visibility.PRIVATE)
+        for hidden in (run_id, unfinished):
+            unknown = other.get(f"runs/{'0' * 8}-0000-4000-8000-{'0' * 12}")
+            for answer in (
+                other.get(f"runs/{hidden}"),
+                other.head(f"runs/{hidden}"),
+                other.get(f"runs/{hidden}/samples"),
+                other.post(f"runs/{hidden}/points", json={"points": []}),
+                other.post(f"runs/{hidden}/finish", json={"status": "failed"}),
+                put(other, f"runs/{hidden}/model.onnx", b"model"),
+                put(other, f"runs/{hidden}/native/model", b"model"),
+                put(other, f"runs/{hidden}/outputs/scores.npy", NPY),
+                put(other, f"runs/{hidden}/figures/map.png", PNG),
+            ):
+                assert answer.status_code == unknown.status_code == 404
+                if answer.content:
+                    assert answer.json()["title"] == unknown.json()["title"]
+            for seeing in (own, operator):
+                assert seeing.get(f"runs/{hidden}").status_code == 200
+        for data in ("fields@v1", "fields"):
+            refused(other.post("runs", json={**START, "data": data}), 404, "no data version")
+        refused(other.post("runs", json={**START, "run_id": unfinished}), 404)
+        assert finished(own, unfinished, status="failed")["status"] == "failed"
 
 
 def files_of(folder: Path) -> dict[Path, int]:

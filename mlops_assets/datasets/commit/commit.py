@@ -319,7 +319,7 @@ def _publish(
     manifest: pd.DataFrame,
     pixels: NDArray[np.int32] | None,
 ) -> DataVersion:
-    number = max((row.number for row in registry.data_versions(draft.dataset)), default=0) + 1
+    number = registry.next_number(draft.dataset)
     version = f"v{number}"
     created = now()
     declared = DatasetSpecification.model_validate(draft.specification)
@@ -362,5 +362,6 @@ def _publish(
         specification=document.specification,
         counts={name: int((samples["split"] == name).sum()) for name in SPLITS},
     )
-    registry.publish_data_version(row, files)
+    inputs = () if document.processing is None else document.processing.inputs
+    registry.publish_data_version(row, files, [(given.dataset, given.version) for given in inputs])
     return row

@@ -106,12 +106,15 @@ def _complete(workspace: Workspace, registry: Registry) -> dict[str, IntegrityEr
 
     The next one tries again, unless it replaces that.
 
-    A file that is no longer published, as a document of a run that is resumed, is dropped with its
-    content.
+    A file that is no longer published, as a document of a run that is resumed, or the record of a
+    version that is private now, is dropped with its content.
     """
     staged = registry.staged()
     damaged = {}
-    for path, sha256 in {file.path: file.sha256 for file in registry.files_at(*staged)}.items():
+    published = {file.path: file.sha256 for file in registry.files_at(*staged)}
+    for path in staged.keys() - published.keys():
+        workspace.remove(staged[path])
+    for path, sha256 in published.items():
         try:
             workspace.move(staged[path], path, sha256)
         except IntegrityError as error:

@@ -9,7 +9,7 @@ import difflib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, exists, select
+from sqlalchemy import ColumnElement, select
 from sqlalchemy.orm import Session
 
 from mlops_assets.errors import NotFound
@@ -39,7 +39,8 @@ def all_known(
     if not used:
         return True
     found = session.execute(
-        select(*(exists().where(chosen, sql.is_not(None)) for _, _, sql in used))
+        # of runs that the principal may see: a plain `exists` is not restricted
+        select(*(select(Run.run_id).where(chosen, sql.is_not(None)).exists() for _, _, sql in used))
     ).one()
     missing = [
         (named, kind) for (named, kind, _), known in zip(used, found, strict=True) if not known
