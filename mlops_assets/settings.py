@@ -21,6 +21,7 @@ from mlops_assets.text.secret_urls import redacted
 
 DEFAULT_MODULE = "mlops_assets.definitions"  # the shipped example
 GPUS = "CUDA_VISIBLE_DEVICES"
+MAX_PACK_BELOW = 8 << 20  # bytes; what is packed is held in memory
 PARENT_REGISTRY = "MLOPS_PARENT_REGISTRY"
 
 
@@ -45,6 +46,8 @@ class Settings:
         log_head: folder or URL outside the workspace where verifying leaves the head of the log;
             None for none.
         visibility: of new versions, unless what they are made from is less visible.
+        pack_below: size in bytes below which objects are packed, 0 for none; None for the default
+            of the kind of workspace.
     """
 
     workspace: str
@@ -59,6 +62,7 @@ class Settings:
     identity: Path | None = None
     log_head: str | None = None
     visibility: Visibility = Visibility.WORKSPACE
+    pack_below: int | None = None
 
     @property
     def principal(self) -> Principal:
@@ -73,7 +77,7 @@ class Settings:
 
         They are `MLOPS_WORKSPACE`, `MLOPS_REGISTRY`, `MLOPS_CACHE`, `DAGSTER_HOME`, `MLOPS_USER`,
         `MLOPS_ROLES`, `MLOPS_MLFLOW`, `MLOPS_BASE_URL`, `MLOPS_API_TOKEN`, `MLOPS_IDENTITY`,
-        `MLOPS_LOG_HEAD` and `MLOPS_VISIBILITY`.
+        `MLOPS_LOG_HEAD`, `MLOPS_VISIBILITY` and `MLOPS_PACK_BELOW`.
 
         A `.env` file in `directory` is read too, as the dagster command does; the environment wins
         over it.
@@ -123,6 +127,7 @@ class Settings:
             identity=directory / identity if identity else None,
             log_head=_log_head(values.get("MLOPS_LOG_HEAD"), workspace, directory),
             visibility=_visibility(values),
+            pack_below=_pack_below(values.get("MLOPS_PACK_BELOW") or ""),
         )
 
 
@@ -166,6 +171,18 @@ def _visibility(values: Mapping[str, str | None]) -> Visibility:
         raise SettingsError(
             f"MLOPS_VISIBILITY={text}: write one of {', '.join(Visibility)}"
         ) from error
+
+
+def _pack_below(text: str) -> int | None:
+    if not text:
+        return None
+    size = int(text) if text.isascii() and text.isdigit() else -1
+    if not 0 <= size <= MAX_PACK_BELOW:
+        raise SettingsError(
+            f"MLOPS_PACK_BELOW={text}: write a number of bytes up to {MAX_PACK_BELOW}, or 0 to"
+            " store every object by itself"
+        )
+    return size
 
 
 def local_user() -> str:

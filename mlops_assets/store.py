@@ -55,5 +55,5 @@ def open_store(settings: Settings) -> Store:
         StorageError: one of them cannot be opened.
     """
     # first the workspace: it makes the folder in which SQLite then makes the registry
-    workspace = Workspace(settings.workspace, settings.cache)
+    workspace = Workspace(settings.workspace, settings.cache, settings.pack_below)
     return Store(workspace, open_registry(settings.registry).acting(settings.principal))

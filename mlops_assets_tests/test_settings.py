@@ -12,6 +12,7 @@ from mlops_assets.errors import SettingsError
 from mlops_assets.registry import Registry
 from mlops_assets.settings import Settings, workspace_url
 from mlops_assets.storage import Workspace
+from mlops_assets_tests.servers.buckets import Bucket
 
 
 def test_without_any_setting_everything_is_in_the_folder_workspace(tmp_path: Path) -> None:
@@ -152,3 +153,20 @@ def test_the_user_is_that_of_the_system_without_a_variable(monkeypatch: pytest.M
     assert Settings.from_environment().user == pwd.getpwuid(os.getuid()).pw_name
     monkeypatch.setattr(os, "getuid", lambda: 123_456_789)
     assert Settings.from_environment().user == "uid 123456789"
+
+
+def test_a_size_below_which_objects_are_packed_is_a_number_of_bytes() -> None:
+    assert Settings.from_environment().pack_below is None
+    for value, size in (("0", 0), ("262144", 262_144), ("8388608", 8 << 20)):
+        assert Settings.from_environment({"MLOPS_PACK_BELOW": value}).pack_below == size
+    for value in ("-1", "256 KiB", "1e5", "8388609", "yes", "٣"):
+        with pytest.raises(SettingsError, match=f"MLOPS_PACK_BELOW={value}: write a number"):
+            Settings.from_environment({"MLOPS_PACK_BELOW": value})
+
+
+def test_a_bucket_packs_small_objects_unless_it_is_told_otherwise(
+    tmp_path: Path, s3: Bucket
+) -> None:
+    assert Workspace(s3.url, tmp_path / "cache").pack_below == 256 << 10
+    assert Workspace(s3.url, tmp_path / "cache", 0).pack_below == 0
+    assert Workspace((tmp_path / "folder").as_uri()).pack_below == 0

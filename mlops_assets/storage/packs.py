@@ -11,6 +11,7 @@ import io
 import zipfile
 from typing import NamedTuple
 
+PACK_BELOW = 256 << 10  # bytes; a request for a larger object takes longer than its own cost
 PACK_BYTES = 64 << 20  # from which on a pack takes no more: one request, and fits into memory
 _FILE = 0o100644 << 16  # mode of a regular file, as unzip restores it
 _UNIX = 3
@@ -58,7 +59,11 @@ class Pack:
         self._zip.writestr(entry, content)
         self.offsets[sha256] = entry.header_offset + _LOCAL_HEADER + len(sha256)
 
-    def content(self) -> memoryview:
-        """Complete the pack, which then takes no more entries, and return its bytes."""
+    def close(self) -> None:
+        """Complete the pack, which then takes no more entries."""
         self._zip.close()
+
+    def content(self) -> memoryview:
+        """Complete the pack, and return its bytes."""
+        self.close()
         return self._buffer.getbuffer()

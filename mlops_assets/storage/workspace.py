@@ -22,7 +22,7 @@ from obstore.exceptions import NotFoundError
 
 from mlops_assets.errors import IntegrityError, StorageError
 from mlops_assets.paths import object_key, pack_key
-from mlops_assets.storage.packs import Pack, Place
+from mlops_assets.storage.packs import PACK_BELOW, Pack, Place
 from mlops_assets.storage.scratch import scratch_folder
 from mlops_assets.storage.stores import (
     BUCKETS,
@@ -77,9 +77,15 @@ def sha256_of(source: Path | bytes) -> str:
 
 
 class Workspace:
-    """A workspace: a tree of keys under one URL, and a local folder for what is fetched from it."""
+    """A workspace: a tree of keys under one URL, and a local folder for what is fetched from it.
 
-    def __init__(self, url: str, cache: Path | None = None) -> None:
+    Attributes:
+        url: of the folder or bucket.
+        cache: folder for local copies.
+        pack_below: size in bytes below which objects are packed if a commit has many; 0 for none.
+    """
+
+    def __init__(self, url: str, cache: Path | None = None, pack_below: int | None = None) -> None:
         """Open the workspace at `url` (`file:///…`, `s3://…`, `az://…`, `gs://…`).
 
         Its folder is made if it is missing.
@@ -87,6 +93,8 @@ class Workspace:
         Args:
             url: of the folder or bucket.
             cache: folder for local copies; for a `file://` workspace its own `cache/` unless given.
+            pack_below: size in bytes below which objects are packed, 0 for none; by default
+                256 KiB in a bucket, and none in a folder, where they can be linked to.
 
         Raises:
             StorageError: the folder cannot be made, is not a folder, or the URL cannot be opened.
@@ -106,6 +114,9 @@ class Workspace:
         if cache is None and self._root is None:
             raise StorageError(f"workspace {url} needs a local folder for caches; set MLOPS_CACHE")
         self.cache: Path = cache or self._root / "cache"  # type: ignore[operator]
+        if pack_below is None:
+            pack_below = 0 if self._root else PACK_BELOW
+        self.pack_below = pack_below
         self._store: ObjectStore = open_object_store(self.url)
         self._gives_parts = True  # until the store has answered a range with a whole file
         self._fetching: dict[str, Lock] = {}  # packs from a store that gives no parts
@@ -121,6 +132,11 @@ class Workspace:
         if self._root is None:
             raise StorageError(f"workspace {self.url} is not a folder of this machine")
         return self._root
+
+    @property
+    def is_local(self) -> bool:
+        """True if it is a folder of this machine."""
+        return self._root is not None
 
     def where(self, key: str) -> str:
         """Return the path or URL of a key, for messages.
@@ -489,6 +505,14 @@ class Workspace:
         ):
             return FileStat(object_key(digest), digest, size)
         return self._put(object_key(digest), content, digest)
+
+    def still_has_pack(self, sha256: str) -> bool:
+        """Return whether a stored pack is still there, as far as known without asking a server.
+
+        Args:
+            sha256: its checksum.
+        """
+        return self._root is None or (self._root / pack_key(sha256)).is_file()
 
     def put_pack(self, pack: Pack) -> dict[str, Place]:
         """Store a pack once under its own checksum.

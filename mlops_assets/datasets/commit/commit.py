@@ -32,10 +32,23 @@ from mlops_assets.datasets.versions.contents import Contents, file_rows
 from mlops_assets.datasets.versions.digest import digest_of_documents
 from mlops_assets.datasets.versions.documents import json_bytes, write_samples
 from mlops_assets.datasets.versions.extents import declared_interval
-from mlops_assets.datasets.versions.manifest import knows_bands, read_manifest, write_manifest
+from mlops_assets.datasets.versions.manifest import (
+    knows_bands,
+    read_manifest,
+    single_objects,
+    write_manifest,
+)
 from mlops_assets.datasets.versions.summarise import summarise
 from mlops_assets.datasets.versions.version_document import Processing, VersionDocument
-from mlops_assets.errors import DataProblems, EmptyLanding, SpecificationError, StorageError
+from mlops_assets.errors import (
+    DataProblems,
+    EmptyLanding,
+    IntegrityError,
+    NotFound,
+    SpecificationError,
+    StorageError,
+)
+from mlops_assets.names import Reference
 from mlops_assets.paths import version_folder
 from mlops_assets.principals import Role
 from mlops_assets.progress import step
@@ -121,7 +134,8 @@ def commit(
             used = [file for file in source.files if file.path in belonging]
             unread = [file.path for file in source.files if file.path not in belonging]
             del belonging  # texts of hundreds of thousands of paths
-            stored = store_files(registry, source, used, listed, again=rehash)
+            singles = _single_objects(workspace, registry, specification.name)
+            stored = store_files(registry, source, used, listed, rehash, singles)
             require_same_from_stored(
                 source, contents.files.merge(stored, on="path"), specification.name
             )
@@ -189,7 +203,16 @@ def read_landing(
     known = {} if rehash else known_files(workspace, registry, landing.url, landed)
     facts = _facts(workspace, registry, specification, known)
     with scratch_folder(f"committing-{specification.name}", workspace.cache) as staging:
-        source = Landed(workspace, landing, landed, staging, landing.scenes, known, facts)
+        source = Landed(
+            workspace,
+            landing,
+            landed,
+            staging,
+            landing.scenes,
+            known,
+            facts,
+            packed=registry.packed,
+        )
         pointers = source.pointers()
         if pointers:
             raise DataProblems(f"landing of {specification.name}", [pointer_problem(pointers)])
@@ -200,6 +223,22 @@ def read_landing(
                 "; ".join([str(error), *_archives([file.path for file in landed])])
             ) from error
         yield source, contents
+
+
+def _single_objects(workspace: Workspace, registry: Registry, dataset: str) -> NDArray[np.bytes_]:
+    """Return the checksums of objects that are in a bucket by themselves, by the newest version.
+
+    It has such in a release without packs, and small ones are not stored again in packs.
+    """
+    none = np.empty(0, "S64")
+    if workspace.is_local or not workspace.pack_below:  # a folder is asked itself
+        return none
+    try:
+        newest = registry.data_version(Reference(dataset))
+        key = f"{version_folder(newest.dataset, newest.version)}/manifest.parquet"
+        return single_objects(read_published(workspace, registry, key))
+    except (NotFound, StorageError, IntegrityError):  # then objects are stored again
+        return none
 
 
 def _facts(

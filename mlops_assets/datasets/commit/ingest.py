@@ -5,22 +5,37 @@ The registry remembers stored files as they are stored, so that an interrupted c
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
+from itertools import islice
+from typing import NamedTuple, TypeVar
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
+from mlops_assets.datasets.commit.packing import Packing, StoredBytes
+from mlops_assets.datasets.commit.repair import damaged_objects
 from mlops_assets.datasets.sources.base import LandedFile
 from mlops_assets.datasets.sources.snapshot import Landed
-from mlops_assets.progress import step
+from mlops_assets.errors import StorageError
+from mlops_assets.progress import Step, step
 from mlops_assets.registry import Registry
 from mlops_assets.registry.files.landed_files import Identity
 from mlops_assets.storage import Workspace, sha256_of
+from mlops_assets.storage.packs import Place
 
 # requests under way at once: what keeps two cores busy against an object store, see benchmarks/
 THREADS = 16
-# files a thread stores before it hands in; also what an interrupted commit loses at most, a thread
+# files that are handed in and remembered together; also what an interrupted commit loses at most,
+# a thread, beside the packs that were not stored
 _BATCH = 256
+_BATCH_BYTES = 2 << 20  # of files to be packed, which are held in memory, and of others
+_KNOWN_AT_ONCE = 10_000
+_NONE = np.empty(0, "S64")
+T = TypeVar("T")
 
 
 def known_files(
@@ -32,15 +47,26 @@ def known_files(
     """
     listed = {file.path: file for file in files}
     known = {}
-    for path, size, stamp, sha256 in registry.landed(source):
-        file = listed.get(path)
-        if (
-            file
-            and (file.size, file.stamp) == (size, stamp)
-            and (file.href or workspace.still_has(sha256, size))
-        ):
-            known[file.path] = sha256  # the listing's own string: hundreds of thousands are held
+    identities = registry.landed(source)
+    while some := list(islice(identities, _KNOWN_AT_ONCE)):
+        same = []
+        for path, size, stamp, sha256 in some:
+            file = listed.get(path)
+            if file and (file.size, file.stamp) == (size, stamp):
+                same.append((file, sha256))
+        places = registry.packed(sha256 for _, sha256 in same)
+        for file, sha256 in same:
+            if file.href or _still_has(workspace, sha256, file.size, places.get(sha256)):
+                # the listing's own string: hundreds of thousands are held
+                known[file.path] = sha256
     return known
+
+
+def _still_has(workspace: Workspace, sha256: str, size: int, place: Place | None) -> bool:
+    """Return whether an object is still where it was stored, and may be there for a new version."""
+    if place is None:
+        return workspace.still_has(sha256, size)
+    return bool(workspace.pack_below) and workspace.still_has_pack(place.pack)
 
 
 def store_files(
@@ -49,6 +75,7 @@ def store_files(
     files: Sequence[LandedFile],
     listed: float,
     again: bool = False,
+    singles: NDArray[np.bytes_] = _NONE,
 ) -> pd.DataFrame:
     """Store every file that is not known yet; files kept by reference are hashed only.
 
@@ -57,46 +84,225 @@ def store_files(
         landed: the landing, with local copies.
         files: those that belong to the data version.
         listed: when the landing was listed, seconds since the epoch.
-        again: write objects again that exist already.
+        again: write objects again that exist already, and those of packs that are damaged.
+        singles: checksums (hex, sorted) of objects that a bucket has by themselves; others of it
+            may be packed once more.
 
     Returns:
-        Columns path, sha256, size and href of all files, in the order given.
+        Columns path, sha256, size, href, pack and offset of all files, in the order given.
 
     Raises:
         StorageError: a file cannot be read or stored.
     """
-    found = [landed.known.get(file.path) for file in files]
-    todo = [index for index, sha256 in enumerate(found) if sha256 is None]
-
-    batches = [todo[start : start + _BATCH] for start in range(0, len(todo), _BATCH)]
-    size = sum(files[index].size for index in todo)
+    table = _Table(registry, landed, files, listed)
+    todo = table.take_known()
+    size = sum(files[number].size for number in todo)
+    workspace = landed.workspace
     with (
         step("hashing and storing", len(todo), "files", size) as done,
-        ThreadPoolExecutor(THREADS) as pool,
+        ThreadPoolExecutor(THREADS) as readers,
+        ThreadPoolExecutor(THREADS) as writers,
+        closing(Packing(workspace, registry, writers, table.add)) as packing,
     ):
-
-        def store(batch: Sequence[int]) -> list[str]:
-            digests = []
-            for index in batch:
-                digests.append(_store(landed, files[index], again))
-                done.advance(size=files[index].size)
-            return digests
-
-        for batch, stored in zip(batches, pool.map(store, batches), strict=True):
-            for index, sha256 in zip(batch, stored, strict=True):
-                found[index] = sha256
-            settled = [index for index in batch if landed.landing.settled(files[index], listed)]
-            registry.remember_landed(
-                landed.landing.url, [_identity(files[index], found[index]) for index in settled]
+        reader = _Reader(landed, files, again, singles, done)
+        for batch in _in_order(readers, reader.read, _batches(files, todo), THREADS):
+            places = registry.packed(
+                read.sha256 for read in batch if files[read.number].href is None
             )
-    return pd.DataFrame(
-        {
-            "path": [file.path for file in files],
-            "sha256": found,
-            "size": [file.size for file in files],
-            "href": pd.Series([file.href for file in files], dtype="str"),
-        }
+            single: list[_Read] = []
+            for read in batch:
+                place = places.get(read.sha256)
+                if read.content is None:
+                    single.append(read)
+                elif place is None:
+                    packing.add(read.number, read.sha256, read.content)
+                elif workspace.still_has_pack(place.pack):
+                    table.add([StoredBytes(read.number, read.sha256, place)])
+                else:
+                    # not in another pack, where older versions would not find them
+                    single.append(read)
+            lost = [read.content for read in single if read.content is not None]
+            for _ in writers.map(workspace.put_object, lost):
+                pass
+            registry.forget_packed(read.sha256 for read in single if read.sha256 in places)
+            table.add([StoredBytes(read.number, read.sha256, None) for read in single])
+        packing.finish()
+        if again:
+            _repair(table, reader, registry)
+        table.remember()
+    return table.frame()
+
+
+class _Table:
+    """Where the bytes of each file are; what is added is remembered for the next commit."""
+
+    def __init__(
+        self, registry: Registry, landed: Landed, files: Sequence[LandedFile], listed: float
+    ) -> None:
+        self._registry = registry
+        self._landed = landed
+        self._files = files
+        self._listed = listed
+        self._sha256: list[str | None] = [landed.known.get(file.path) for file in files]
+        self._packs: list[str | None] = [None] * len(files)
+        self._offsets = np.zeros(len(files), np.int64)
+        self._new: list[Identity] = []
+
+    def take_known(self) -> list[int]:
+        """Note the places of known files; return the numbers of all others."""
+        known = [number for number, sha256 in enumerate(self._sha256) if sha256 is not None]
+        for start in range(0, len(known), _KNOWN_AT_ONCE):
+            some = [
+                (number, str(self._sha256[number]))
+                for number in known[start : start + _KNOWN_AT_ONCE]
+                if self._files[number].href is None
+            ]
+            places = self._registry.packed(sha256 for _, sha256 in some)
+            for number, sha256 in some:
+                self._put(StoredBytes(number, sha256, places.get(sha256)))
+        return [number for number, sha256 in enumerate(self._sha256) if sha256 is None]
+
+    def add(self, stored: Sequence[StoredBytes]) -> None:
+        """Add files whose bytes have been stored."""
+        landing = self._landed.landing
+        for one in stored:
+            self._put(one)
+            file = self._files[one.number]
+            if landing.settled(file, self._listed):
+                self._new.append((file.path, file.size, file.stamp, one.sha256))
+        if len(self._new) >= _BATCH:
+            self.remember()
+
+    def remember(self) -> None:
+        """Hand to the registry what has been added."""
+        self._registry.remember_landed(self._landed.landing.url, self._new)
+        self._new.clear()
+
+    def packed(self) -> Iterator[tuple[StoredBytes, int]]:
+        """Yield the files whose bytes are in packs, with their sizes."""
+        for number, (sha256, pack) in enumerate(zip(self._sha256, self._packs, strict=True)):
+            if sha256 is not None and pack is not None:
+                place = Place(pack, int(self._offsets[number]))
+                yield StoredBytes(number, sha256, place), self._files[number].size
+
+    def _put(self, stored: StoredBytes) -> None:
+        self._sha256[stored.number] = stored.sha256
+        pack, offset = stored.place or (None, 0)
+        self._packs[stored.number] = pack
+        self._offsets[stored.number] = offset
+
+    def frame(self) -> pd.DataFrame:
+        """Return it as a table."""
+        packs = pd.Series(self._packs, dtype="str")
+        return pd.DataFrame(
+            {
+                "path": [file.path for file in self._files],
+                "sha256": self._sha256,
+                "size": [file.size for file in self._files],
+                "href": pd.Series([file.href for file in self._files], dtype="str"),
+                "pack": packs,
+                "offset": pd.Series(self._offsets, dtype="Int64").mask(packs.isna()),
+            }
+        )
+
+
+class _Read(NamedTuple):
+    """A file that has been read: number, sha256, and its bytes unless they are stored already."""
+
+    number: int
+    sha256: str
+    content: bytes | None
+
+
+class _Reader:
+    """Reads files, and stores those that are not to be packed."""
+
+    def __init__(
+        self,
+        landed: Landed,
+        files: Sequence[LandedFile],
+        again: bool,
+        singles: NDArray[np.bytes_],
+        done: Step,
+    ) -> None:
+        self.workspace = landed.workspace
+        self._landed = landed
+        self._files = files
+        self._again = again
+        self._singles = singles
+        self._done = done
+
+    def read(self, batch: Sequence[int]) -> list[_Read]:
+        """Read files by their numbers."""
+        found = []
+        for number in batch:
+            found.append(self._read(number))
+            self._done.advance(size=self._files[number].size)
+        return found
+
+    def _read(self, number: int) -> _Read:
+        file = self._files[number]
+        if file.href is not None or file.size >= self.workspace.pack_below:
+            return _Read(number, _store(self._landed, file, self._again), None)
+        content = self.content(number)
+        sha256 = sha256_of(content)
+        if not self._is_single(sha256, file.size):
+            return _Read(number, sha256, content)
+        if self._again:
+            self.workspace.put_object(content, anew=True)
+        return _Read(number, sha256, None)
+
+    def _is_single(self, sha256: str, size: int) -> bool:
+        """Return whether an object is there by itself; a server is asked only when repairing."""
+        if self._again or self.workspace.is_local:
+            return self.workspace.has_object(sha256, size)
+        place = np.searchsorted(self._singles, sha256.encode())
+        return bool(place < len(self._singles) and self._singles[place] == sha256.encode())
+
+    def content(self, number: int) -> bytes:
+        """Return the bytes of a small file.
+
+        Raises:
+            StorageError: it cannot be read, or has another size by now.
+        """
+        file = self._files[number]
+        local = self._landed.local(file)
+        try:
+            with local.open("rb", buffering=0) as stream:
+                content = stream.read(file.size + 1)
+        except OSError as error:
+            raise StorageError(
+                f"{local} could not be read: {error.strerror}; land it again, and wait until the"
+                " landing is settled"
+            ) from error
+        if len(content) != file.size:
+            raise StorageError(
+                f"{local} changed while it was being stored; wait until it is settled and try again"
+            )
+        return content
+
+    def store_again(self, number: int) -> None:
+        """Write the bytes of a file as a single object, whatever is there."""
+        self.workspace.put_object(self.content(number), anew=True)
+
+
+def _repair(table: _Table, reader: _Reader, registry: Registry) -> None:
+    """Store those objects by themselves whose packs are missing or damaged."""
+    packed = {stored.sha256: (stored, size) for stored, size in table.packed()}
+    damaged = damaged_objects(
+        reader.workspace, [(s.sha256, size, s.place) for s, size in packed.values() if s.place]
     )
+    for sha256 in damaged:
+        reader.store_again(packed[sha256][0].number)
+    if damaged:
+        registry.forget_packed(damaged)
+        table.add(
+            [
+                StoredBytes(stored.number, stored.sha256, None)
+                for stored, _ in list(table.packed())
+                if stored.sha256 in damaged
+            ]
+        )
 
 
 def _store(landed: Landed, file: LandedFile, again: bool) -> str:
@@ -104,5 +310,30 @@ def _store(landed: Landed, file: LandedFile, again: bool) -> str:
     return sha256_of(local) if file.href else landed.workspace.put_object(local, again).sha256
 
 
-def _identity(file: LandedFile, sha256: str | None) -> Identity:
-    return file.path, file.size, file.stamp, str(sha256)
+def _batches(files: Sequence[LandedFile], numbers: Iterable[int]) -> Iterator[list[int]]:
+    batch: list[int] = []
+    size = 0
+    for number in numbers:
+        batch.append(number)
+        size += files[number].size
+        if len(batch) >= _BATCH or size >= _BATCH_BYTES:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch
+
+
+def _in_order(
+    pool: ThreadPoolExecutor,
+    work: Callable[[list[int]], T],
+    batches: Iterable[list[int]],
+    ahead: int,
+) -> Iterator[T]:
+    """Yield what `work` returns for each batch, in order, with so many of them under way."""
+    under_way: deque[Future[T]] = deque()
+    for batch in batches:
+        under_way.append(pool.submit(work, batch))
+        if len(under_way) >= ahead:
+            yield under_way.popleft().result()
+    while under_way:
+        yield under_way.popleft().result()

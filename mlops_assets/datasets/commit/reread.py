@@ -17,8 +17,8 @@ from mlops_assets.datasets.io.rasters import open_raster, raster_facts, strips
 from mlops_assets.datasets.sources.base import below
 from mlops_assets.datasets.sources.snapshot import Landed
 from mlops_assets.errors import DataProblems
-from mlops_assets.paths import object_key
 from mlops_assets.progress import each
+from mlops_assets.storage.packs import Place
 
 
 def require_same_from_stored(landed: Landed, files: pd.DataFrame, dataset: str) -> None:
@@ -28,7 +28,7 @@ def require_same_from_stored(landed: Landed, files: pd.DataFrame, dataset: str) 
 
     Args:
         landed: what was read.
-        files: `FILE_COLUMNS`, sha256 and href of all files of the version.
+        files: `FILE_COLUMNS`, sha256, size, href, pack and offset of all files of the version.
         dataset: its name, for the message.
 
     Raises:
@@ -44,12 +44,12 @@ def require_same_from_stored(landed: Landed, files: pd.DataFrame, dataset: str) 
     ]
     if not wanted:
         return
-    stored = dict(zip(files["path"], zip(files["sha256"], files["href"], strict=True), strict=True))
+    files = files.set_index("path")
     problems = []
     for path in each("reading stored rasters", wanted, "files"):
         with tempfile.TemporaryDirectory(prefix=".stored-", dir=landed.staging) as folder:
             for own in (path, *others.get(path, ())):
-                link_to(below(Path(folder), own), _stored(landed, own, *stored[own]))
+                link_to(below(Path(folder), own), _stored(landed, own, files.loc[own]))
             problem = _difference(landed.raster(path), below(Path(folder), path), Path(folder))
         if problem:
             problems.append(
@@ -60,11 +60,12 @@ def require_same_from_stored(landed: Landed, files: pd.DataFrame, dataset: str) 
         raise DataProblems(f"landing of {dataset}", problems)
 
 
-def _stored(landed: Landed, path: str, sha256: str, href: object) -> Path:
+def _stored(landed: Landed, path: str, file: pd.Series) -> Path:
     # a file kept by reference was hashed as it was fetched
-    if isinstance(href, str):
+    if isinstance(file["href"], str):
         return landed.local(landed.by_path[path])
-    return landed.workspace.local_path(object_key(sha256), sha256)
+    place = None if pd.isna(file["pack"]) else Place(file["pack"], int(file["offset"]))
+    return landed.workspace.local_object(file["sha256"], int(file["size"]), place)
 
 
 def _difference(landed: Path, stored: Path, folder: Path) -> str | None:

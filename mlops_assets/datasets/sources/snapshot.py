@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import posixpath
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -23,9 +23,9 @@ from mlops_assets.datasets.sources.base import (
     together,
 )
 from mlops_assets.datasets.versions.contents import file_rows
-from mlops_assets.paths import object_key
 from mlops_assets.progress import step
 from mlops_assets.storage import Workspace
+from mlops_assets.storage.packs import Place
 
 
 @dataclass(frozen=True)
@@ -42,6 +42,7 @@ class Landed:
         facts: manifest rows of known files in the newest version, indexed by path; such files are
             not read again.
         read_again: known files that were read from the landing all the same.
+        packed: the registry's index of objects in packs, where the bytes of known files may be.
     """
 
     workspace: Workspace
@@ -52,6 +53,7 @@ class Landed:
     known: dict[str, str] = field(default_factory=dict)
     facts: pd.DataFrame = field(default_factory=lambda: file_rows([]).set_index("path"))
     read_again: set[str] = field(default_factory=set)
+    packed: Callable[[Sequence[str]], Mapping[str, Place]] = lambda _: {}
 
     @cached_property
     def by_path(self) -> dict[str, LandedFile]:
@@ -105,7 +107,8 @@ class Landed:
             return staged
         if sha256 is None:
             return self.landing.fetch(file, self.staging)
-        link_to(staged, self.workspace.local_path(object_key(sha256), sha256))
+        place = self.packed([sha256]).get(sha256)
+        link_to(staged, self.workspace.local_object(sha256, file.size, place))
         return staged
 
     def raster(self, path: str) -> Path:

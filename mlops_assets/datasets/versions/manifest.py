@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from mlops_assets.datasets.io.media_types import media_types
 from mlops_assets.datasets.versions.contents import FILE_COLUMNS
-from mlops_assets.paths import PACKS, object_key, pack_key
+from mlops_assets.paths import OBJECTS, PACKS, object_key, pack_key
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -203,6 +203,21 @@ def read_manifest(content: bytes) -> pd.DataFrame:
 def knows_bands(content: bytes) -> bool:
     """Return whether a manifest file states how the bands of its files are called and read."""
     return set(_BANDS.values()) <= set(pq.read_schema(pa.BufferReader(content)).names)
+
+
+def single_objects(content: bytes) -> NDArray[np.bytes_]:
+    """Return the checksums of a manifest's files that are single objects, sorted.
+
+    Args:
+        content: of the manifest file.
+    """
+    file = pq.ParquetFile(pa.BufferReader(content))
+    table = file.read(columns=["assets.data.href", "assets.data.file:checksum"])
+    asset = pc.struct_field(table["assets"].combine_chunks(), "data")
+    single = pc.starts_with(pc.struct_field(asset, "href"), WORKSPACE + OBJECTS)
+    checksums = pc.struct_field(asset, "file:checksum").filter(single)
+    texts = pc.utf8_slice_codeunits(checksums, len(MULTIHASH_SHA256))
+    return np.sort(texts.to_numpy(zero_copy_only=False).astype("S64"))
 
 
 def file_times(table: pa.Table) -> pa.ChunkedArray | pa.Array:

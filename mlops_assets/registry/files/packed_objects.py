@@ -57,8 +57,8 @@ class PackedObjects(RegistrySession):
         Args:
             sha256s: checksums of the objects, hexadecimal.
         """
-        with self.transaction("forget packed objects", Role.SCIENTIST) as session:
-            for some in _portions(sha256s):
+        for some in _portions(sha256s):
+            with self.transaction("forget packed objects", Role.SCIENTIST) as session:
                 session.execute(delete(PackedObject).where(PackedObject.sha256.in_(some)))
 
 

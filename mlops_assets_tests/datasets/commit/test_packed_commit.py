@@ -1,0 +1,238 @@
+"""Commits of many small files: stored in packs, each once, whatever interrupts or damages them."""
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from mlops_assets.datasets.commit import packing
+from mlops_assets.datasets.commit.commit import commit
+from mlops_assets.datasets.sources import folder as folder_landing
+from mlops_assets.datasets.versions.committed_dataset import CommittedDataset
+from mlops_assets.errors import StorageError
+from mlops_assets.names import Reference
+from mlops_assets.paths import object_key, pack_key
+from mlops_assets.registry import Registry
+from mlops_assets.storage import Workspace, sha256_of
+from mlops_assets.storage.packs import Place
+from mlops_assets.store import Store
+from mlops_assets_tests.datasets.commit.test_ingest import array, declared
+
+COUNT = 80
+BELOW = 1 << 10  # bytes; the arrays are smaller
+
+
+@pytest.fixture(autouse=True)
+def settled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Everything that lies in a landing has lain there for long."""
+    monkeypatch.setattr(folder_landing, "CLOCK_SECONDS", -3600.0)
+
+
+@pytest.fixture
+def landing(tmp_path: Path) -> Path:
+    folder = tmp_path / "landing"
+    land(folder, range(COUNT))
+    return folder
+
+
+@pytest.fixture(params=["file", pytest.param("s3", marks=pytest.mark.services)])
+def store(request: pytest.FixtureRequest, store: Store, tmp_path: Path) -> Store:
+    """A workspace in a folder and in a bucket, both with packs."""
+    if request.param == "file":
+        return reopened(store, BELOW)
+    workspace = Workspace(request.getfixturevalue("s3").url, tmp_path / "cache", BELOW)
+    return Store(workspace, store.registry)
+
+
+def reopened(store: Store, below: int) -> Store:
+    return Store(Workspace(store.workspace.url, store.workspace.cache, below), store.registry)
+
+
+def land(folder: Path, numbers: range) -> None:
+    for number in numbers:
+        path = folder / ("land", "water")[number % 2] / f"{number:03d}.npy"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(array(number))
+
+
+def committed(
+    store: Store, landing: Path, name: str = "tiles", rehash: bool = False
+) -> CommittedDataset:
+    source = {"url": landing.as_uri(), "layout": "image_folder"}
+    specification = declared(name).model_copy(
+        update={"source": declared(name).source.model_validate(source)}
+    )
+    found = commit(store.workspace, store.registry, specification, rehash=rehash)
+    reference = Reference(name, found.version.version)
+    return CommittedDataset.open(store.workspace, store.registry, reference)
+
+
+def places(dataset: CommittedDataset) -> dict[str, tuple[str, int]]:
+    """Path → pack and offset of the files that are in packs."""
+    rows = dataset.manifest.dropna(subset=["pack"])
+    return dict(zip(rows["path"], zip(rows["pack"], rows["offset"], strict=True), strict=True))
+
+
+def stored_bytes(store: Store, row: Any) -> bytes:
+    """The bytes of a file by its row of the manifest, from its pack if it is in one."""
+    if pd.isna(row.pack):
+        return store.workspace.get_object(row.sha256)
+    return store.workspace.get_packed(row.sha256, row.size, Place(row.pack, row.offset))
+
+
+def objects(store: Store) -> list[str]:
+    return sorted(store.workspace.list("objects"))
+
+
+def test_small_files_are_in_one_pack_that_anything_opens_and_the_digest_is_that_of_single_objects(
+    store: Store, landing: Path, tmp_path: Path
+) -> None:
+    (landing / "land" / "copy.npy").write_bytes(array(2))
+    dataset = committed(store, landing)
+    found = places(dataset)
+    (pack,) = {pack for pack, _ in found.values()}
+    assert len(found) == COUNT + 1
+    assert found["land/copy.npy"] == found["land/002.npy"]
+    assert objects(store) == [pack_key(pack)]
+    content = store.workspace.get(pack_key(pack))
+    assert sha256_of(content) == pack
+    for path, sha256, size in dataset.manifest[["path", "sha256", "size"]].itertuples(index=False):
+        landed = (landing / path).read_bytes()
+        assert content[found[path][1] : found[path][1] + size] == landed
+        assert sha256_of(landed) == sha256
+    with zipfile.ZipFile(store.workspace.local_path(pack_key(pack))) as file:
+        assert sorted(file.namelist()) == sorted(set(dataset.manifest["sha256"]))
+    single = Store(
+        Workspace((tmp_path / "other").as_uri()), Registry(f"sqlite:///{tmp_path / 'other.db'}")
+    )
+    assert committed(single, landing).row.digest == dataset.row.digest
+
+
+def test_files_of_the_threshold_and_a_handful_of_small_ones_are_single_objects(
+    store: Store, landing: Path
+) -> None:
+    size = (landing / "land" / "000.npy").stat().st_size
+    dataset = committed(reopened(store, size), landing)
+    assert places(dataset) == {}
+    land(landing, range(COUNT, COUNT + packing.MANY - 1))
+    dataset = committed(reopened(store, size + 1), landing)
+    assert places(dataset) == {}
+    assert objects(store) == sorted(map(object_key, dataset.manifest["sha256"]))
+    land(landing, range(COUNT * 2, COUNT * 2 + packing.MANY))
+    dataset = committed(reopened(store, size + 1), landing)
+    assert len(places(dataset)) == packing.MANY
+
+
+def test_what_is_stored_is_not_stored_again_in_a_pack_or_by_itself(
+    store: Store, landing: Path, tmp_path: Path
+) -> None:
+    single = reopened(store, 0)
+    first = committed(single, landing)
+    by_themselves = objects(store)
+    for path in landing.rglob("*.npy"):  # known by their bytes only
+        path.rename(path.with_stem(f"renamed {path.stem}"))
+    land(landing, range(COUNT, 2 * COUNT))
+    second = committed(store, landing)
+    assert len(places(second)) == COUNT
+    (pack,) = {pack for pack, _ in places(second).values()}
+    assert objects(store) == sorted([*by_themselves, pack_key(pack)])
+    copy = tmp_path / "copy"
+    land(copy, range(COUNT, 2 * COUNT))
+    third = committed(store, copy, "others")
+    assert {place for _, place in places(third).items()} == set(places(second).values())
+    assert objects(store) == sorted([*by_themselves, pack_key(pack)])
+    for dataset in (first, second, third):
+        for row in dataset.manifest.itertuples():
+            assert sha256_of(stored_bytes(store, row)) == row.sha256
+
+
+def test_single_objects_on_request_are_made_of_packed_ones_and_stay(
+    store: Store, landing: Path
+) -> None:
+    packed = committed(store, landing)
+    land(landing, range(COUNT, COUNT + 1))
+    single = committed(reopened(store, 0), landing)
+    assert (len(places(packed)), len(places(single))) == (COUNT, 0)
+    assert set(map(object_key, single.manifest["sha256"])) <= set(objects(store))
+    assert store.registry.packed(single.manifest["sha256"]) == {}
+    before = objects(store)
+    land(landing, range(COUNT + 1, COUNT + 2))
+    assert places(committed(store, landing)) == {}
+    assert len(objects(store)) == len(before) + 1
+
+
+@pytest.mark.parametrize("fault", ["missing", "other bytes"])
+def test_rehash_stores_what_a_pack_has_lost_by_itself_for_older_versions_too(
+    store: Store, landing: Path, fault: str
+) -> None:
+    dataset = committed(store, landing)
+    (pack,) = {pack for pack, _ in places(dataset).values()}
+    content = bytearray(store.workspace.get(pack_key(pack)))
+    content[places(dataset)["land/004.npy"][1]] ^= 1
+    if fault == "missing":
+        store.workspace.remove(pack_key(pack))
+    else:
+        store.workspace.put(pack_key(pack), bytes(content))
+    again = committed(store, landing, rehash=True)
+    assert again.row.version == "v1"
+    lost = list(places(dataset)) if fault == "missing" else ["land/004.npy"]
+    single = [key for key in objects(store) if key != pack_key(pack)]
+    assert single == sorted(object_key(sha256_of(landing / path)) for path in lost)
+    for row in dataset.manifest.itertuples():
+        assert stored_bytes(store, row) == (landing / row.path).read_bytes()
+    land(landing, range(COUNT, COUNT + 1))
+    newer = places(committed(store, landing))
+    assert set(newer) == set(places(dataset)) - set(lost)
+
+
+def test_a_pack_that_is_gone_from_a_folder_is_noticed_by_the_next_commit(
+    store: Store, landing: Path
+) -> None:
+    if not store.workspace.is_local:
+        pytest.skip("a server is not asked")
+    dataset = committed(store, landing)
+    (pack,) = {pack for pack, _ in places(dataset).values()}
+    store.workspace.remove(pack_key(pack))
+    assert committed(store, landing).row.version == "v1"
+    assert objects(store) == sorted(map(object_key, dataset.manifest["sha256"]))
+
+
+def test_packs_are_filled_in_order_and_duplicates_across_them_found(
+    store: Store, landing: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(packing, "PACK_BYTES", 6_000)
+    for number in range(COUNT):
+        (landing / "water" / f"z copy of {number}.npy").write_bytes(array(number))
+    dataset = committed(store, landing)
+    found = places(dataset)
+    packs = list(dict.fromkeys(pack for pack, _ in found.values()))
+    assert len(packs) > 2
+    assert objects(store) == sorted(map(pack_key, packs))
+    assert len(set(found.values())) == COUNT
+    assert len(found) == 2 * COUNT
+
+
+def test_a_file_that_grows_while_it_is_packed_publishes_nothing(
+    store: Store, landing: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fetch = folder_landing.FolderLanding.fetch
+
+    def grow(self: Any, file: Any, folder: Path) -> Path:
+        path = fetch(self, file, folder)
+        if file.path == "land/070.npy":
+            with path.open("ab") as stream:
+                stream.write(b"more")
+        return path
+
+    with monkeypatch.context() as patch:
+        patch.setattr(folder_landing.FolderLanding, "fetch", grow)
+        with pytest.raises(StorageError, match=r"070\.npy changed while it was being stored"):
+            committed(store, landing)
+    assert store.registry.data_versions() == []
+    (landing / "land" / "070.npy").write_bytes(array(70))
+    dataset = committed(store, landing)
+    assert sha256_of(landing / "land/070.npy") in set(dataset.manifest["sha256"])
