@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import os
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, NamedTuple, TypeVar
 from urllib.parse import urlsplit
@@ -101,6 +102,7 @@ class StoredBytes:
         local = urlsplit(workspace.url).scheme == "file"
         self._objects = f"{local_folder(workspace.url)}/" if local else None
         self._store: Any = None if local else open_object_store(workspace.url)
+        self._sizes: dict[str, int | OSError] = {}  # of local packs
 
     @property
     def threads(self) -> int:
@@ -116,13 +118,38 @@ class StoredBytes:
             return None
         return self._objects + object_key(file.sha256)
 
+    def local_problem(self, file: StoredFile) -> str | None:
+        """Return why a file in a local workspace cannot be read, by what its sizes reveal.
+
+        None if it can, or is elsewhere.
+        """
+        if self._objects is None or file.href:
+            return None
+        single = self._objects + object_key(file.sha256)
+        if file.pack is None:
+            found = _size(single)
+            if found == file.size:
+                return None
+            wrong = f"{single} has {found} bytes, not {file.size}"
+            return f"{single}: {found.strerror}" if isinstance(found, OSError) else wrong
+        pack = self._objects + pack_key(file.pack)
+        if file.pack not in self._sizes:
+            self._sizes[file.pack] = _size(pack)
+        found, end = self._sizes[file.pack], file.offset + file.size
+        if (isinstance(found, int) and found >= end) or _size(single) == file.size:
+            return None
+        wrong = f"{pack} has {found} bytes, but holds the file up to {end}"
+        return f"{pack}: {found.strerror}" if isinstance(found, OSError) else wrong
+
     def where(self, file: StoredFile) -> str:
         """Return the location of the bytes of a file, for people."""
         if file.pack is not None:
             return f"{self._workspace.where(pack_key(file.pack))}/{file.sha256}"
         return file.href or self._workspace.where(object_key(file.sha256))
 
-    def read_many(self, files: Iterable[StoredFile]) -> Iterator[tuple[StoredFile, bytes]]:
+    def read_many(
+        self, files: Iterable[StoredFile]
+    ) -> Generator[tuple[StoredFile, bytes], None, None]:
         """Yield files with their bytes, which are known to be the committed ones.
 
         They come in the order of `grouped`: what is in packs first, pack by pack. Threads read
@@ -284,6 +311,13 @@ class StoredBytes:
 
     def _changed(self, file: StoredFile) -> IntegrityError:
         return IntegrityError(f"{file.path}: {self.where(file)} is not as it was published")
+
+
+def _size(path: str) -> int | OSError:
+    try:
+        return os.stat(path).st_size  # noqa: PTH116  a Path costs more than the call
+    except OSError as error:
+        return error
 
 
 def _local_chunks(path: str) -> Iterator[bytes]:

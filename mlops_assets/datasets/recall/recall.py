@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -207,22 +206,13 @@ def _refuse_names(committed: CommittedDataset, files: Sequence[StoredFile]) -> N
 def _require_objects(
     committed: CommittedDataset, content: StoredBytes, files: Sequence[StoredFile]
 ) -> None:
-    """Check that local objects exist and have their size.
+    """Check that local objects and packs exist and have their size.
 
-    Objects in a bucket are checked when they are read.
+    Those in a bucket are checked when they are read.
     """
-    problems = []
-    for file in files:
-        local = content.local_path(file)
-        if local is None:
-            continue
-        try:
-            size = os.stat(local).st_size  # noqa: PTH116  a Path costs more than the call
-        except OSError as error:
-            problems.append(f"{file.path}: {local}: {error.strerror}")
-        else:
-            if size != file.size:
-                problems.append(f"{file.path}: {local} has {size} bytes, not {file.size}")
+    problems = [
+        f"{file.path}: {problem}" for file in files if (problem := content.local_problem(file))
+    ]
     if problems:
         raise _damaged(committed, problems, "nothing was written")
 

@@ -7,33 +7,44 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
 import pandas as pd
 
 from mlops_assets.datasets.recall.ancestry import ancestors, input_problems
-from mlops_assets.datasets.recall.objects import StoredBytes, StoredFile, in_parallel, stored_files
+from mlops_assets.datasets.recall.objects import (
+    StoredBytes,
+    StoredFile,
+    grouped,
+    in_groups,
+    stored_files,
+)
 from mlops_assets.datasets.specification.dataset import SPLITS
 from mlops_assets.datasets.versions.committed_dataset import CommittedDataset
 from mlops_assets.datasets.versions.decoded_cache import damaged_splits
 from mlops_assets.datasets.versions.digest import digest_of_documents
 from mlops_assets.datasets.versions.version_document import VersionDocument
-from mlops_assets.errors import IntegrityError, NotFound, StorageError
+from mlops_assets.errors import IntegrityError, NotFound, StorageError, StorageUnreachable
 from mlops_assets.names import Reference
-from mlops_assets.paths import data_owner, record_owner
+from mlops_assets.paths import data_owner, pack_key, record_owner
 from mlops_assets.registry import DataVersion, Registry
 from mlops_assets.registry.files.verified_read import stat_published
 from mlops_assets.registry.log.chain import kept
 from mlops_assets.registry.log.replay import UNREADABLE, attempt, guarded, same
 from mlops_assets.registry.log.verify import verify_log
 from mlops_assets.storage import Workspace
+from mlops_assets.storage.stores import is_missing
 
 # missing: does not exist; size: of another length; changed: of that length, but other bytes;
 # unreadable: the store refuses; digest: the manifest is whole, but does not match the registry;
 # registry: a row or an entry of the log was changed, added or deleted
 Fault = Literal["missing", "size", "changed", "unreadable", "digest", "registry"]
+
+_Problem = tuple[Fault, str]  # with a description
+_Checked = tuple[StoredFile, _Problem | None, int]  # with the number of bytes that were read
+_Bytes = tuple[str, str | None, str | None]  # sha256, URL and pack: what is read once
 
 _IN_DOCUMENT = {"dataset", "version", "specification", "created", "created_by"}
 
@@ -43,7 +54,7 @@ class Damage:
     """One thing that is not as it was published.
 
     Attributes:
-        path: the landed file, or the document in the workspace.
+        path: the landed file, or the document or pack in the workspace.
         fault: what is wrong with it.
         detail: description, with the expected location of the bytes.
     """
@@ -192,27 +203,35 @@ def damaged_files(
 ) -> tuple[list[Damage], int]:
     """Read files of a data version again; bytes that several of them share are read once.
 
+    A pack is read once and whole. If it is damaged, but no file among these, it is reported itself.
+
     Returns:
-        What is wrong, in the order of the files; and how many bytes were read.
+        What is wrong, in the order of the files, then of packs; and how many bytes were read.
     """
     content = StoredBytes(workspace)
-    once = list({(file.sha256, file.href): file for file in files}.values())
-    faults: dict[tuple[str, str | None], tuple[Fault, str]] = {}
+    once = {_bytes_of(file): file for file in files}
+    faults: dict[_Bytes, _Problem] = {}
+    packs: dict[str | None, Damage] = {}
     read = 0
 
-    def check(file: StoredFile) -> tuple[StoredFile, tuple[Fault, str] | None, int]:
-        return file, *_fault(content, file)
+    def check(group: Sequence[StoredFile]) -> Iterable[_Checked]:
+        if group[0].pack is None:
+            return ((file, *_fault(content, file)) for file in group)
+        checked, damage = _check_pack(content, group)
+        if damage is not None:
+            packs[group[0].pack] = damage
+        return checked
 
-    for file, fault, size in in_parallel(what, check, once, content.threads):
+    groups = grouped(once.values(), whole_packs=True)
+    for file, fault, size in in_groups(what, check, groups, content.threads):
         read += size
         if fault is not None:
-            faults[file.sha256, file.href] = fault
+            faults[_bytes_of(file)] = fault
+            packs.pop(file.pack, None)
     damages = [
-        Damage(file.path, *faults[file.sha256, file.href])
-        for file in files
-        if (file.sha256, file.href) in faults
+        Damage(file.path, *faults[_bytes_of(file)]) for file in files if _bytes_of(file) in faults
     ]
-    return damages, read
+    return damages + sorted(packs.values(), key=lambda damage: damage.path), read
 
 
 def cache_damages(committed: CommittedDataset) -> list[Damage]:
@@ -235,7 +254,11 @@ def cache_damages(committed: CommittedDataset) -> list[Damage]:
     ]
 
 
-def _fault(content: StoredBytes, file: StoredFile) -> tuple[tuple[Fault, str] | None, int]:
+def _bytes_of(file: StoredFile) -> _Bytes:
+    return file.sha256, file.href, file.pack
+
+
+def _fault(content: StoredBytes, file: StoredFile) -> tuple[_Problem | None, int]:
     where = content.where(file)
     local = content.local_path(file)
     if local is not None:
@@ -264,8 +287,47 @@ def _fault(content: StoredBytes, file: StoredFile) -> tuple[tuple[Fault, str] | 
     return None, size
 
 
+def _check_pack(
+    content: StoredBytes, group: Sequence[StoredFile]
+) -> tuple[list[_Checked], Damage | None]:
+    """Return the outcome for each file of a pack, and what is wrong with the pack itself.
+
+    A file is whole if its bytes are in the pack, or as a single object that repairs it.
+    """
+    where = content.where(group[0]).removesuffix(f"/{group[0].sha256}")
+    unread = None
+    size, digests = 0, [""] * len(group)
+    try:
+        sha256, size, digests = content.pack_digests(group)
+        problem: _Problem | None = None
+        if sha256 != group[0].pack:
+            problem = "changed", f"{where} has sha256 {sha256[:12]}…"
+    except StorageError as error:
+        unread = problem = _unread(error), str(error)
+        if isinstance(error, StorageUnreachable):
+            return [(file, unread, 0) for file in group], None
+    checked: list[_Checked] = []
+    for file, digest in zip(group, digests, strict=True):
+        if digest == file.sha256 or content.repaired(file) is not None:
+            checked.append((file, None, file.size))
+        else:
+            checked.append((file, unread or _entry_problem(content, file, size, digest), 0))
+    if problem is None:
+        return checked, None
+    fault, detail = problem
+    remedy = "all files of this version can be read; restore it from a backup for other readers"
+    return checked, Damage(pack_key(str(group[0].pack)), fault, f"{detail}; {remedy}")
+
+
+def _entry_problem(content: StoredBytes, file: StoredFile, size: int, digest: str) -> _Problem:
+    where = content.where(file)
+    if file.offset + file.size > size:
+        return "size", f"{where} is cut off, as the pack has only {size} bytes"
+    return "changed", f"{where} has sha256 {digest[:12]}…, not {file.sha256[:12]}…"
+
+
 def _unread(error: StorageError) -> Fault:
-    return "missing" if isinstance(error.__cause__, FileNotFoundError) else "unreadable"
+    return "missing" if is_missing(error.__cause__) else "unreadable"
 
 
 def _digest_damages(committed: CommittedDataset, row: DataVersion) -> list[Damage]:

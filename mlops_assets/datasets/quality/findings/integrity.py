@@ -2,37 +2,35 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Iterator, Sequence
 
 from mlops_assets.datasets.quality.checks import Check, outcome
+from mlops_assets.datasets.recall.objects import (
+    StoredBytes,
+    StoredFile,
+    grouped,
+    in_groups,
+    stored_files,
+)
 from mlops_assets.datasets.versions.committed_dataset import CommittedDataset
 from mlops_assets.errors import IntegrityError, StorageError
-from mlops_assets.paths import object_key
-from mlops_assets.progress import step
+from mlops_assets.storage.stores import is_missing
 
-THREADS = 16  # hashing and requests wait for disk and network, and hold no lock of Python's
 NAMED = 10
 
 
 def check_readable(committed: CommittedDataset) -> Check:
     """Re-hash every file of the data version, in parallel; those kept by reference are fetched."""
-    files = committed.manifest.drop_duplicates("sha256")
-    size = int(files["size"].sum())
-    with (
-        step(f"checking {committed.reference}", len(files), "files", size) as done,
-        ThreadPoolExecutor(THREADS) as pool,
-    ):
+    content = StoredBytes(committed.workspace)
 
-        def check(file: tuple[str, str, object, int]) -> bool:
-            path, sha256, href, size = file
-            published = _is_published(committed, path, sha256, by_reference=isinstance(href, str))
-            done.advance(size=size)
-            return published
+    def damaged(group: Sequence[StoredFile]) -> Iterator[str | None]:
+        for file, chunks in content.read(group):
+            yield None if _is_published(committed, file, chunks) else file.sha256
 
-        columns = [files[name].tolist() for name in ("path", "sha256", "href", "size")]
-        good = list(pool.map(check, zip(*columns, strict=True)))
-    damaged = set(files["sha256"][[not one for one in good]])
-    wrong = committed.manifest["path"][committed.manifest["sha256"].isin(damaged)].tolist()
+    groups = grouped(stored_files(committed.manifest.drop_duplicates("sha256")))
+    found = in_groups(f"checking {committed.reference}", damaged, groups, content.threads)
+    wrong = committed.manifest["path"][committed.manifest["sha256"].isin(set(found))].tolist()
     text = f"{len(committed.manifest)} file(s) have their published checksum"
     if wrong:
         text = (
@@ -42,17 +40,16 @@ def check_readable(committed: CommittedDataset) -> Check:
     return outcome("readable", not wrong, text, files=len(committed.manifest), wrong=len(wrong))
 
 
-def _is_published(committed: CommittedDataset, path: str, sha256: str, by_reference: bool) -> bool:
-    if by_reference:
-        try:
-            committed.local_path(path)
-        except (IntegrityError, StorageError):
-            return False
-        return True
-    key = object_key(sha256)
+def _is_published(committed: CommittedDataset, file: StoredFile, chunks: Iterator[bytes]) -> bool:
     try:
-        return committed.workspace.stat(key).sha256 == sha256
-    except StorageError:
-        if committed.workspace.exists(key):
+        if file.href is None:
+            deque(chunks, maxlen=0)
+        else:
+            committed.local_path(file.path)
+    except IntegrityError:
+        return False
+    except StorageError as error:
+        if file.href is None and not is_missing(error.__cause__):
             raise  # it exists but cannot be read now, which is no sign of damage
         return False
+    return True

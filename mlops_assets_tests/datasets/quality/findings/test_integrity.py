@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import pytest
 
 from mlops_assets.datasets.commit.commit import Commit
 from mlops_assets.datasets.quality.findings.integrity import check_readable
+from mlops_assets.datasets.recall.objects import StoredBytes, StoredFile
 from mlops_assets.datasets.versions.committed_dataset import CommittedDataset
 from mlops_assets.errors import StorageError
 from mlops_assets.names import Reference
-from mlops_assets.storage import FileStat
 from mlops_assets.store import Store
 from mlops_assets_tests.conftest import crops_table
 from mlops_assets_tests.servers.web import WebFolder
@@ -55,10 +55,10 @@ def test_two_files_of_one_object_are_both_damaged(store: Store, land_table: Land
 def test_storage_that_does_not_answer_is_no_sign_of_damage(
     committed: CommittedDataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def unavailable(key: str) -> FileStat:
-        raise StorageError(f"could not read {key}: 503")
+    def unavailable(_: StoredBytes, file: StoredFile) -> Iterator[bytes]:
+        raise StorageError(f"could not read {file.path}: 503")
 
-    monkeypatch.setattr(committed.workspace, "stat", unavailable)
+    monkeypatch.setattr(StoredBytes, "chunks", unavailable)
     with pytest.raises(StorageError, match="503"):
         check_readable(committed)
 
