@@ -5,16 +5,20 @@ A folder a class, one NPY file a sample.
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import shutil
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 from mlops_assets.datasets.commit.commit import commit
 from mlops_assets.datasets.specification.dataset import DatasetSpecification
 from mlops_assets.datasets.versions.committed_dataset import CommittedDataset
 from mlops_assets.names import Reference
+from mlops_assets.paths import object_key, pack_key
+from mlops_assets.storage.packs import Pack
 from mlops_assets.store import Store
 
 
@@ -66,6 +70,29 @@ def land_images(
     return CommittedDataset.open(
         store.workspace, store.registry, Reference(version.dataset, version.version)
     )
+
+
+def pack_images(committed: CommittedDataset) -> CommittedDataset:
+    """Return the version with its objects in one pack, in the order of the files, and not single.
+
+    The manifest is changed only in memory.
+    """
+    workspace, manifest = committed.workspace, committed.manifest
+    pack = Pack()
+    for sha256 in manifest["sha256"]:
+        pack.add(sha256, workspace.get_object(sha256))
+    places = workspace.put_pack(pack)
+    for sha256 in places:
+        workspace.remove(object_key(sha256))
+    packed = [places[sha256] for sha256 in manifest["sha256"]]
+    offsets = pd.array([place.offset for place in packed], dtype="Int64")
+    changed = manifest.assign(pack=[place.pack for place in packed], offset=offsets)
+    return dataclasses.replace(committed, manifest=changed)
+
+
+def pack_path(committed: CommittedDataset) -> Path:
+    """Return the path of the pack of a version in a local workspace, that `pack_images` made."""
+    return committed.workspace.root / pack_key(str(committed.manifest["pack"].iloc[0]))
 
 
 def tree(folder: Path) -> dict[str, bytes]:

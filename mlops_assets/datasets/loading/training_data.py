@@ -397,14 +397,16 @@ class TrainingData:
             else np.empty((len(samples), *self._pixels), dtype=np.int64)
         )
         places = samples[["row", "column"]].to_numpy(dtype=np.int64)
-        for path, positions in samples.reset_index(drop=True).groupby("path").indices.items():
-            X[positions] = self.prepare(
-                read_samples(
-                    self.committed, str(path), places[positions], self.view, self._source_shape
+        own = samples.reset_index(drop=True).groupby("path").indices
+        with self.committed.fetched(map(str, own)):
+            for path, positions in own.items():
+                X[positions] = self.prepare(
+                    read_samples(
+                        self.committed, str(path), places[positions], self.view, self._source_shape
+                    )
                 )
-            )
-            if self.view == "window":
-                y[positions] = read_window_indices(self.committed, str(path), places[positions])
+                if self.view == "window":
+                    y[positions] = read_window_indices(self.committed, str(path), places[positions])
         return X, y
 
     def _labels(self, samples: pd.DataFrame) -> Labels:

@@ -8,7 +8,9 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -18,6 +20,7 @@ import pandas as pd
 
 from mlops_assets.datasets.io.named_files import is_self_contained, link_to, together
 from mlops_assets.datasets.io.rasters import Reading
+from mlops_assets.datasets.recall.objects import StoredBytes, StoredFile, grouped, stored_files
 from mlops_assets.datasets.sources.base import below
 from mlops_assets.datasets.sources.stac.landing import fetch_reference
 from mlops_assets.datasets.specification.dataset import DatasetSpecification
@@ -30,10 +33,14 @@ from mlops_assets.names import Reference
 from mlops_assets.paths import object_key
 from mlops_assets.registry import DataVersion, Registry
 from mlops_assets.storage import Workspace, sha256_of
+from mlops_assets.storage.packs import Place
+from mlops_assets.storage.scratch import scratch_folder
 
 SplitName = Literal["train", "validation", "test"]
 # The description of a dataset for people and catalogues; not part of the content or the digest.
 DESCRIPTION = ("title", "description", "license", "providers", "doi", "citation", "extent", "units")
+# of objects in packs, for a while: their folder, and their paths by checksum; a thread has its own
+_COPIES: ContextVar[tuple[Path, Mapping[str, Path]]] = ContextVar("copies", default=(Path(), {}))
 
 
 @dataclass(frozen=True)
@@ -114,10 +121,53 @@ class CommittedDataset:
         return self.specification.source.layout
 
     @cached_property
-    def _files(self) -> Mapping[str, tuple[str, str | None]]:
-        manifest = self.manifest
-        hrefs = manifest["href"].astype(object).where(manifest["href"].notna(), None)
-        return dict(zip(manifest["path"], zip(manifest["sha256"], hrefs, strict=True), strict=True))
+    def _files(self) -> Mapping[str, StoredFile]:
+        return {file.path: file for file in stored_files(self.manifest)}
+
+    @contextmanager
+    def fetched(self, paths: Iterable[str]) -> Iterator[None]:
+        """Fetch what belongs to samples from packs, by few requests, for this thread to read.
+
+        The copies are removed at the end. Other files are left to `local_path`: one request each is
+        little for a large one, and keeps the copy, as it may be read in parts.
+
+        Args:
+            paths: of the files that the samples are of, as in `samples`.
+
+        Raises:
+            IntegrityError: the bytes are not those that were committed.
+            StorageError: they are missing.
+        """
+        packed: list[StoredFile] = []
+        if self.manifest["pack"].notna().any():
+            names = {own for path in paths for own in self._belonging(path)}
+            packed += (file for name in names if (file := self._files[name]).pack is not None)
+        if not packed:
+            yield
+            return
+        content = StoredBytes(self.workspace)
+        with scratch_folder("reading", self.workspace.cache) as folder:
+            copies: dict[str, Path] = {}
+            for group in grouped(packed):
+                for file, chunks in content.read(group):
+                    copy = folder / f"{len(copies)}"
+                    copy.write_bytes(b"".join(chunks))
+                    copies[file.sha256] = copy
+            before = _COPIES.set((folder, copies))
+            try:
+                yield
+            finally:
+                _COPIES.reset(before)
+
+    def _belonging(self, path: str) -> Iterator[str]:
+        """Yield the files that the samples of one are read from."""
+        scene = self._scenes.get(path)
+        parts = [path] if scene is None else scene["path"].tolist()
+        if path in self.document.labels:
+            parts.append(self.document.labels[path])
+        for part in parts:
+            yield part
+            yield from self._together.get(part, [])
 
     def local_path(self, path: str) -> Path:
         """Return a local path with the committed bytes of one landed file.
@@ -132,7 +182,13 @@ class CommittedDataset:
             IntegrityError: the bytes are not those that were committed.
             StorageError: they are missing.
         """
-        sha256, href = self._files[path]
+        file = self._files[path]
+        sha256, href = file.sha256, file.href
+        _, copies = _COPIES.get()
+        if sha256 in copies:
+            return copies[sha256]
+        if file.pack is not None:
+            return self.workspace.local_object(sha256, file.size, Place(file.pack, file.offset))
         key = object_key(sha256)
         local = (
             self.workspace.local_path(key, sha256)
@@ -168,7 +224,9 @@ class CommittedDataset:
         key = hashlib.sha256(
             json.dumps({own: str(local) for own, local in files.items()}).encode()
         ).hexdigest()
-        folder = self.workspace.cache / "named" / f"{key[:2]}/{key[2:32]}"
+        copied, _ = _COPIES.get()
+        lasting = all(local.parent != copied for local in files.values())
+        folder = (self.workspace.cache if lasting else copied) / "named" / f"{key[:2]}/{key[2:32]}"
         for own, local in files.items():
             link = below(folder, own)
             if not link.is_file() or not link.samefile(local):

@@ -172,17 +172,18 @@ def _different(
     places = samples[["row", "column"]].to_numpy(dtype=np.int64)
     different = set()
     for chunk in chunks(samples, _chunk_samples(committed, shape), whole_files=view == "row"):
-        for path, positions in chunk:
-            rows: dict[str, NDArray[np.generic]] = {
-                SAMPLES: read_samples(committed, path, places[positions], view, shape)
-            }
-            if SHOWN in arrays:
-                rows[SHOWN] = read_shown(committed, path, places[positions], view)
-            if LABELS in arrays:
-                rows[LABELS] = read_window_indices(committed, path, places[positions])
-            different |= {
-                name for name, own in rows.items() if not _holds(arrays[name], positions, own)
-            }
+        with committed.fetched(path for path, _ in chunk):
+            for path, positions in chunk:
+                rows: dict[str, NDArray[np.generic]] = {
+                    SAMPLES: read_samples(committed, path, places[positions], view, shape)
+                }
+                if SHOWN in arrays:
+                    rows[SHOWN] = read_shown(committed, path, places[positions], view)
+                if LABELS in arrays:
+                    rows[LABELS] = read_window_indices(committed, path, places[positions])
+                different |= {
+                    name for name, own in rows.items() if not _holds(arrays[name], positions, own)
+                }
     return sorted(different)
 
 
@@ -415,17 +416,18 @@ def _write(
             )
 
         def decode(chunk: list[tuple[str, NDArray[np.int64]]]) -> None:
-            for path, positions in chunk:
-                samples_file.write(
-                    positions, read_samples(committed, path, places[positions], view, shape)
-                )
-                if SHOWN in writers:
-                    writers[SHOWN].write(
-                        positions, read_shown(committed, path, places[positions], view)
+            with committed.fetched(path for path, _ in chunk):
+                for path, positions in chunk:
+                    samples_file.write(
+                        positions, read_samples(committed, path, places[positions], view, shape)
                     )
-                if LABELS in writers:
-                    indices = read_window_indices(committed, path, places[positions])
-                    writers[LABELS].write(positions, indices.astype(smallest))
+                    if SHOWN in writers:
+                        writers[SHOWN].write(
+                            positions, read_shown(committed, path, places[positions], view)
+                        )
+                    if LABELS in writers:
+                        indices = read_window_indices(committed, path, places[positions])
+                        writers[LABELS].write(positions, indices.astype(smallest))
 
         with ThreadPoolExecutor(THREADS if view == "image" else 1) as pool:
             for _ in pool.map(decode, chunks(samples, limit, whole_files=view == "row")):

@@ -116,17 +116,10 @@ class SampleValues:
         samples = self._committed.samples.iloc[chosen]
         places = samples[["row", "column"]].to_numpy(dtype=np.int64)
         for chunk in chunks(samples, limit, whole_files=self.kind == "row"):
-            for path, own in chunk:
-                X = read_samples(self._committed, path, places[own], self.kind, self._shape)
-                y = (
-                    read_window_indices(self._committed, path, places[own])
-                    if self.kind == "window"
-                    else None
-                )
-                masked = self._committed.masked
-                shown = (
-                    read_shown(self._committed, path, places[own], self.kind) if masked else None
-                )
+            # no longer than they are read, which is here, whoever takes the blocks
+            with self._committed.fetched(path for path, _ in chunk):
+                read = [(own, self._read_file(path, places[own])) for path, own in chunk]
+            for own, (X, y, shown) in read:
                 for start in range(0, len(own), limit):
                     part = slice(start, start + limit)
                     yield Block(
@@ -135,6 +128,16 @@ class SampleValues:
                         None if y is None else y[part],
                         None if shown is None else shown[part],
                     )
+
+    def _read_file(
+        self, path: str, places: NDArray[np.int64]
+    ) -> tuple[NDArray[np.generic], NDArray[np.int64] | None, NDArray[np.bool_] | None]:
+        """Read samples of one file, and of these the labels of windows and what masks leave."""
+        X = read_samples(self._committed, path, places, self.kind, self._shape)
+        y = read_window_indices(self._committed, path, places) if self.kind == "window" else None
+        masked = self._committed.masked
+        shown = read_shown(self._committed, path, places, self.kind) if masked else None
+        return X, y, shown
 
     def _choice(self, most: int) -> dict[str, NDArray[np.int64]]:
         dtypes = self._committed.manifest["dtype"].dropna().unique()
