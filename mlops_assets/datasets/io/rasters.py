@@ -6,7 +6,6 @@ Bands are counted from 1, as GDAL does. How samples are cut from a raster is in 
 from __future__ import annotations
 
 import re
-import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlops_assets.datasets.io.git_lfs import POINTER, is_pointer_file
+from mlops_assets.datasets.io.ignored_warnings import ignored_warnings
 from mlops_assets.datasets.io.raster_formats import (
     ERDAS,
     VRT,
@@ -88,10 +88,9 @@ def open_raster(
         profile["driver"] = _safe_driver(local)
         # or GDAL lists the folder for every raster in it
         alone = profile["driver"] != VRT and stands_alone(local)
-    with warnings.catch_warnings(), rasterio.Env(**GDAL, GDAL_DISABLE_READDIR_ON_OPEN=alone):
-        warnings.simplefilter("ignore", NotGeoreferencedWarning)
-        # alpha is read all the same, see `value_mask`
-        warnings.simplefilter("ignore", NodataShadowWarning)
+    # alpha is read all the same as nodata, see `value_mask`
+    ignored = ignored_warnings((NotGeoreferencedWarning, NodataShadowWarning))
+    with ignored, rasterio.Env(**GDAL, GDAL_DISABLE_READDIR_ON_OPEN=alone):
         try:
             with rasterio.open(local, mode, **profile) as raster:
                 if mode == "r":
