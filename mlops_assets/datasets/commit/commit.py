@@ -7,12 +7,14 @@ publication. A crash before that leaves at most objects that the next commit fin
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from mlops_assets.datasets.commit.ingest import known_files, store_files
@@ -25,6 +27,7 @@ from mlops_assets.datasets.quality.findings.balance import (
 )
 from mlops_assets.datasets.readers import LAYOUTS
 from mlops_assets.datasets.sources import LandedFile, Landing, open_landing
+from mlops_assets.datasets.sources.listing import Listing
 from mlops_assets.datasets.sources.snapshot import Landed
 from mlops_assets.datasets.specification.dataset import SPLITS, DatasetSpecification
 from mlops_assets.datasets.splits.assign import SEEDED, assign_splits
@@ -130,28 +133,28 @@ def commit(
             contents,
         ):
             _require_features(specification.units, contents.features)
-            belonging = set(contents.files["path"].tolist())
-            used = [file for file in source.files if file.path in belonging]
-            unread = [file.path for file in source.files if file.path not in belonging]
-            del belonging  # texts of hundreds of thousands of paths
+            files = contents.files.sort_values("path", ignore_index=True)
+            used, unread = _belonging(source.files, files["path"].tolist())
             singles = _single_objects(workspace, registry, specification.name)
             stored = store_files(registry, source, used, listed, rehash, singles)
-            require_same_from_stored(
-                source, contents.files.merge(stored, on="path"), specification.name
-            )
+            # both are in the order of the paths
+            manifest = pd.concat([files, stored.drop(columns="path")], axis=1)
+            del files, stored  # hundreds of thousands of rows
+            require_same_from_stored(source, manifest, specification.name)
         # files that were not read again are as they were listed, even if they change now
-        read = [
-            file for file in used if file.path not in source.known or file.path in source.read_again
-        ]
-        _require_settled(source.landing, read)
+        _require_settled(
+            source.landing,
+            (
+                used[index]
+                for index, path in enumerate(manifest["path"])
+                if path not in source.known or path in source.read_again
+            ),
+        )
         # a copy gets the split of its original, and a new name changes no split
         if contents.input.kind == "image":
-            contents.samples["content"] = contents.samples["path"].map(
-                stored.set_index("path")["sha256"]
-            )
+            contents.samples["content"] = _checksums(manifest, contents.samples["path"])
         samples = assign_splits(contents, specification.split)
         _require_training_samples(contents, samples, specification)
-        manifest = contents.files.merge(stored, on="path").sort_values("path", ignore_index=True)
         notes = [*contents.notes, *_unread(unread), *_absent(contents, samples, specification)]
         document = VersionDocument.draft(contents, specification)
         if made is not None:
@@ -219,9 +222,7 @@ def read_landing(
         try:
             contents = LAYOUTS[specification.source.layout].contents(source, specification)
         except EmptyLanding as error:
-            raise EmptyLanding(
-                "; ".join([str(error), *_archives([file.path for file in landed])])
-            ) from error
+            raise EmptyLanding("; ".join([str(error), *_archives(landed.paths)])) from error
         yield source, contents
 
 
@@ -341,7 +342,22 @@ def _archives(paths: list[str]) -> list[str]:
     ]
 
 
-def _require_settled(landing: Landing, files: list[LandedFile]) -> None:
+def _belonging(listed: Listing, paths: list[str]) -> tuple[Sequence[LandedFile], list[str]]:
+    """Return the listed files with these paths, in their order, and the paths of all others."""
+    if paths == listed.paths:
+        return listed, []
+    belonging = set(paths)
+    by_path = listed.by_path
+    return [by_path[path] for path in paths], [p for p in listed.paths if p not in belonging]
+
+
+def _checksums(manifest: pd.DataFrame, paths: pd.Series) -> pd.Series:
+    """Return the sha256 of each of these files."""
+    rows = pc.index_in(pa.array(paths), value_set=pa.array(manifest["path"]))
+    return manifest["sha256"].take(rows.to_numpy()).set_axis(paths.index)
+
+
+def _require_settled(landing: Landing, files: Iterable[LandedFile]) -> None:
     changed = landing.changed(files)
     if changed:
         raise StorageError(

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from mlops_assets.datasets.commit.packing import Packing, StoredBytes
 from mlops_assets.datasets.commit.repair import damaged_objects
 from mlops_assets.datasets.sources.base import LandedFile
+from mlops_assets.datasets.sources.listing import Listing
 from mlops_assets.datasets.sources.snapshot import Landed
 from mlops_assets.errors import StorageError
 from mlops_assets.progress import Step, step
@@ -39,13 +40,13 @@ T = TypeVar("T")
 
 
 def known_files(
-    workspace: Workspace, registry: Registry, source: str, files: Sequence[LandedFile]
+    workspace: Workspace, registry: Registry, source: str, files: Listing
 ) -> dict[str, str]:
     """Return path → sha256 of those files that are in the workspace already.
 
     They are recognised by path, size and stamp.
     """
-    listed = {file.path: file for file in files}
+    listed = files.by_path
     known = {}
     identities = registry.landed(source)
     while some := list(islice(identities, _KNOWN_AT_ONCE)):

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+import posixpath
 import shutil
 import tempfile
-from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from bisect import bisect_left
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -48,33 +49,17 @@ def together(files: pd.DataFrame) -> Mapping[str, list[str]]:
     return {path: others for path, others in found.items() if others}
 
 
-def by_stem(paths: Iterable[str]) -> Mapping[str, Sequence[str]]:
-    """Return the paths that begin alike.
-
-    `a.tif.aux.xml` is found under `a`, `a.tif` and `a.tif.aux`.
-    """
-    found = defaultdict(list)
-    for path in paths:
-        stem, dot, _ = path.rpartition(".")
-        while dot and not stem.endswith("/"):
-            found[stem].append(path)
-            stem, dot, _ = stem.rpartition(".")
-    return found
-
-
-def beside(path: str, stems: Mapping[str, Sequence[str]]) -> list[str]:
+def beside(path: str, paths: Sequence[str]) -> Sequence[str]:
     """Return the other paths that may belong to a raster: its name with another or one more ending.
 
     Args:
         path: of the raster.
-        stems: the paths to choose from, as `by_stem` gives them.
+        paths: those to choose from, sorted.
     """
-    stem = path.rpartition(".")[0] or path
-    return [
-        other
-        for other in dict.fromkeys([*stems.get(stem, ()), *stems.get(path, ())])
-        if other != path
-    ]
+    stem = posixpath.splitext(path)[0]
+    # "/" is the character after "."
+    start, end = bisect_left(paths, f"{stem}."), bisect_left(paths, f"{stem}/")
+    return [other for other in paths[start:end] if other != path and "/" not in other[len(stem) :]]
 
 
 def link_to(link: Path, target: Path) -> None:

@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from mlops_assets.datasets.io.geotiff_headers import SimilarGeotiffs, geotiff_header
@@ -43,7 +45,6 @@ from mlops_assets.datasets.readers.scenes.read_samples import read_image
 from mlops_assets.datasets.readers.scenes.validation import scale_notes
 from mlops_assets.datasets.readers.table_columns import values_by_text
 from mlops_assets.datasets.readers.table_roles import texts_of
-from mlops_assets.datasets.sources.base import LandedFile
 from mlops_assets.datasets.sources.snapshot import Landed
 from mlops_assets.datasets.specification.dataset import DatasetSpecification
 from mlops_assets.datasets.specification.source import ImageFolderLayout
@@ -68,6 +69,7 @@ if TYPE_CHECKING:
 SUFFIXES = (".tif", ".tiff", ".png", ".jpg", ".jpeg", ".npy")
 THREADS = min(4, os.cpu_count() or 1)  # more threads than cores only wait for each other
 _BATCH = 256
+_ROWS_AT_ONCE = 1 << 14  # facts that are Python objects at a time
 
 
 def contents(landed: Landed, specification: DatasetSpecification) -> Contents:
@@ -86,7 +88,7 @@ def contents(landed: Landed, specification: DatasetSpecification) -> Contents:
         StorageError: files cannot be fetched.
     """
     layout = specification.source.image_folder_layout
-    paths = pd.Series([file.path for file in landed.files])
+    paths = pd.Series(landed.files.paths)
     parts = paths.str.extract(_expression(layout.pattern), expand=True)
     ours = (parts["label"].notna() & paths.str.lower().str.endswith(SUFFIXES)).to_numpy()
     if not ours.any():
@@ -94,7 +96,7 @@ def contents(landed: Landed, specification: DatasetSpecification) -> Contents:
             f"no image found among {len(landed.files)} landed file(s); images end in"
             f" {', '.join(SUFFIXES)}, under paths like {layout.pattern}"
         )
-    images = [file for file, is_ours in zip(landed.files, ours, strict=True) if is_ours]
+    images = paths[ours]
     parts = parts[ours].reset_index(drop=True).apply(texts_of)  # accents are written in two ways
     problems: list[str] = []
     names = values_by_text(
@@ -355,42 +357,42 @@ def _expression(pattern: str) -> str:
 
 
 def _facts(
-    landed: Landed, files: Sequence[LandedFile], names: Sequence[str] | None, problems: list[str]
+    landed: Landed, paths: pd.Series, names: Sequence[str] | None, problems: list[str]
 ) -> tuple[pd.DataFrame, list[FileRow], list[str]]:
     """Return the rows of all images that could be read, by path, and of their sidecars; and notes.
 
     Only new images are opened, and those that may have got a sidecar.
     """
-    ours = {file.path for file in files}  # not pandas' isin, which takes 10 µs a text
-    before = set(landed.facts.index)
-    known = {
-        path
-        for path in ours & before
-        if all(other in ours or other in before for other in beside(path, landed.by_stem))
-    }
-    new = [file for file in files if file.path not in known]
-    landed.fetch_all(new)
+    listed = landed.files
+    facts = landed.facts.reset_index().reindex(columns=FILE_COLUMNS)
+    known = paths[_is_known(landed, paths, facts["path"])]
+    old = facts if len(known) == len(facts) else facts[_is_in(facts["path"], known)]
+    new = paths.index.difference(known.index).tolist()  # positions in the listing
+    if landed.landing.copies:
+        landed.fetch_all([listed[position] for position in new])
 
-    parts: list[pd.DataFrame] = []
+    parts = [old]
+    rows: list[FileRow] = []
     sidecars: list[FileRow] = []
     alpha: list[tuple[str, int]] = []
     similar = SimilarGeotiffs()
-    size = sum(file.size for file in new)
+    size = sum(listed.sizes[position] for position in new)
     with (
         step("reading images", len(new), "files", size) as done,
         ThreadPoolExecutor(THREADS) as pool,
     ):
 
-        def read_batch(batch: Sequence[LandedFile]) -> list[tuple[ImageFile, list[str]] | str]:
+        def read_batch(batch: Sequence[int]) -> list[tuple[ImageFile, list[str]] | str]:
             found: list[tuple[ImageFile, list[str]] | str] = []
-            for file in batch:
+            for position in batch:
+                path = listed.paths[position]
                 try:
-                    local = landed.raster(file.path)
-                    image = _similar_image(local, file.path, names, similar)
-                    found.append((image, landed.sidecars(file.path, image.opened)))
+                    local = landed.raster(path)
+                    image = _similar_image(local, path, names, similar)
+                    found.append((image, landed.sidecars(path, image.opened)))
                 except ValueError as error:
-                    found.append(f"{file.path}: {error}")
-                done.advance(size=file.size)
+                    found.append(f"{path}: {error}")
+                done.advance(size=listed.sizes[position])
             return found
 
         batches = [new[i : i + _BATCH] for i in range(0, len(new), _BATCH)]
@@ -403,21 +405,38 @@ def _facts(
                     sidecars += [{"path": own, "scene": image.facts["scene"]} for own in others]
                 if image.alpha is not None:
                     alpha.append((image.facts["path"], image.alpha))
-            parts.append(file_rows([image.facts for image, _ in images]))
-    facts = landed.facts.reset_index().reindex(columns=FILE_COLUMNS)
-    old = facts.loc[[path in known for path in facts["path"].tolist()]]
+            rows += [image.facts for image, _ in images]
+            if len(rows) >= _ROWS_AT_ONCE:
+                parts.append(file_rows(rows))
+                rows.clear()
+    parts.append(file_rows(rows))
     theirs = facts[(facts["role"] == "sidecar") & facts["scene"].isin(old["scene"].dropna())]
     sidecars += [
         {"path": own, "scene": scene}
         for own, scene in zip(theirs["path"], theirs["scene"], strict=True)
     ]
-    parts = [part for part in [old, *parts] if len(part)] or [old]
-    rows = pd.concat(parts).sort_values("path", ignore_index=True)
-    return (
-        rows,
-        sidecar_rows(sidecars, [{"path": path} for path in rows["path"]]),
-        alpha_notes(alpha),
-    )
+    every = pd.concat([part for part in parts if len(part)] or [old], ignore_index=True)
+    if not every["path"].is_monotonic_increasing:
+        every = every.sort_values("path", ignore_index=True)
+    return every, sidecar_rows(sidecars, every["path"]), alpha_notes(alpha)
+
+
+def _is_known(landed: Landed, paths: pd.Series, before: pd.Series) -> NDArray[np.bool_]:
+    """Return which images need not be opened again: those with facts, and without a new sidecar."""
+    known = _is_in(paths, before)
+    if not known.any():
+        return known
+    listed = pd.Series(landed.files.paths)
+    others = set(listed[~(_is_in(listed, paths) | _is_in(listed, before))])
+    if others:
+        known &= [others.isdisjoint(beside(path, landed.files.paths)) for path in paths]
+    return known
+
+
+def _is_in(texts: pd.Series, found: pd.Series) -> NDArray[np.bool_]:
+    """Return which texts are among others; pandas' own `isin` takes 10 µs a text."""
+    among = pa.array(found.astype("str"))
+    return np.asarray(pc.is_in(pa.array(texts.astype("str")), value_set=among))
 
 
 def _centres(boxes: pd.Series) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

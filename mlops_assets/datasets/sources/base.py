@@ -6,18 +6,19 @@ A new source implements `Landing` and is chosen in `sources.open_landing`.
 from __future__ import annotations
 
 import hashlib
-import unicodedata
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Protocol, TypedDict, TypeVar
 
-from mlops_assets.errors import DataProblems, StorageError, StorageUnreachable
+from mlops_assets.errors import StorageError, StorageUnreachable
 from mlops_assets.text.json_values import JsonObject
 
 if TYPE_CHECKING:
     from datetime import datetime
+
+    from mlops_assets.datasets.sources.listing import Listing
 
 REQUESTS = 16  # concurrent
 T = TypeVar("T")
@@ -106,7 +107,7 @@ class Landing(Protocol):
     scenes: Sequence[Scene]
     copies: bool
 
-    def list(self) -> list[LandedFile]:
+    def list(self) -> Listing:
         """List the landing; hidden files are left out.
 
         Returns:
@@ -199,39 +200,6 @@ def together(function: Callable[[T], R], things: Sequence[T]) -> list[R]:
         kind = StorageUnreachable if may_pass else StorageError
         raise kind("\n".join(map(str, failures)))
     return [result for result in results if not isinstance(result, StorageError)]
-
-
-def checked(where: str, files: list[LandedFile], problems: list[str]) -> list[LandedFile]:
-    """Return the files sorted by path, if every name can be written back on any machine.
-
-    Args:
-        where: name of the landing, for messages.
-        files: all files; sorted in place.
-        problems: found so far; extended in place.
-
-    Raises:
-        DataProblems: the problems given, and every name that cannot be used.
-    """
-    files.sort(key=lambda file: file.path)
-    folded: dict[str, str] = {}
-    for file in files:
-        problem = name_problem(file.path)
-        if problem:
-            problems.append(f"{printable(file.path)}: {problem}")
-        key = (
-            file.path.lower()
-            if file.path.isascii()
-            else unicodedata.normalize("NFC", file.path).casefold()
-        )
-        other = folded.setdefault(key, file.path)
-        if other != file.path:
-            problems.append(
-                f"{printable(file.path)}: differs from {printable(other)} only by case or accent,"
-                " so one would overwrite the other on some machines; rename one"
-            )
-    if problems:
-        raise DataProblems(f"landing {where}", problems)
-    return files
 
 
 def name_problem(path: str) -> str | None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from mlops_assets.datasets.sources.base import LandedFile, Scene, checked, printable
+from mlops_assets.datasets.sources.base import LandedFile, Scene, printable
+from mlops_assets.datasets.sources.listing import Listing, checked
 from mlops_assets.errors import EmptyLanding, StorageError
 
 # the coarsest clock of a file system in use (FAT); the same margin as in Mercurial's dirstate
@@ -29,7 +30,7 @@ class FolderLanding:
         self.folder = folder
         self.url = folder.as_uri()
 
-    def list(self) -> list[LandedFile]:
+    def list(self) -> Listing:
         """List the folder and all below it; see `Landing.list`.
 
         Returns:
@@ -45,10 +46,9 @@ class FolderLanding:
                 f"landing {self.folder} does not exist; create the folder and put training data"
                 " into it"
             )
-        files: list[LandedFile] = []
         problems: list[str] = []
         try:
-            _walk(str(self.folder), self.folder.resolve(), files, problems)
+            files = Listing(_walk(str(self.folder), self.folder.resolve(), problems))
         except OSError as error:
             raise StorageError(
                 f"landing {self.folder} could not be read: {error}; check its permissions"
@@ -99,9 +99,7 @@ def _identity(stat: os.stat_result) -> tuple[int, str]:
     return stat.st_size, f"{stat.st_mtime_ns}-{stat.st_ctime_ns}"
 
 
-def _walk(
-    folder: str, root: Path, files: list[LandedFile], problems: list[str], prefix: str = ""
-) -> None:
+def _walk(folder: str, root: Path, problems: list[str], prefix: str = "") -> Iterator[LandedFile]:
     with os.scandir(folder) as entries:
         for entry in entries:
             path = prefix + entry.name
@@ -113,10 +111,10 @@ def _walk(
                     problems.append(f"{printable(path)}: {problem}")
                     continue
             if entry.is_dir(follow_symlinks=False):
-                _walk(entry.path, root, files, problems, f"{path}/")
+                yield from _walk(entry.path, root, problems, f"{path}/")
             elif entry.is_file():
                 stat = entry.stat()
-                files.append(LandedFile(path, *_identity(stat), modified=stat.st_mtime))
+                yield LandedFile(path, *_identity(stat), modified=stat.st_mtime)
 
 
 def _link_problem(link: Path, root: Path) -> str | None:

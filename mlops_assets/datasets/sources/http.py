@@ -9,7 +9,8 @@ from urllib.parse import unquote, urlsplit
 
 import obstore
 
-from mlops_assets.datasets.sources.base import LandedFile, Scene, below, checked, together
+from mlops_assets.datasets.sources.base import LandedFile, Scene, below, together
+from mlops_assets.datasets.sources.listing import Listing, checked
 from mlops_assets.datasets.sources.object_store import download, modified_of, stamp_of
 from mlops_assets.errors import EmptyLanding, StorageError
 from mlops_assets.storage.stores import explained, open_object_store
@@ -50,7 +51,7 @@ class WebLanding:
             raise StorageError(f"{url}: name the files below it as 'files: [PATH, …]'")
         self._store: ObjectStore = open_object_store(self._base)
 
-    def list(self) -> list[LandedFile]:
+    def list(self) -> Listing:
         """List the declared files, with one HEAD request each; see `Landing.list`.
 
         Returns:
@@ -64,7 +65,7 @@ class WebLanding:
         files = together(self._head, self._names)
         if not files:
             raise EmptyLanding(f"{self.url}: no file is named; list them as 'files: [PATH, …]'")
-        return checked(self.url, files, [])
+        return checked(self.url, Listing(files), [])
 
     def _head(self, name: str) -> LandedFile:
         with explained(f"{self._base}/{name}", "read"):

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Protocol, TypedDict
 
 import obstore
 
-from mlops_assets.datasets.sources.base import LandedFile, Scene, below, checked, is_hidden
+from mlops_assets.datasets.sources.base import LandedFile, Scene, below, is_hidden
+from mlops_assets.datasets.sources.listing import Listing, checked
 from mlops_assets.errors import EmptyLanding, StorageError
 from mlops_assets.storage.stores import explained, open_object_store
 
@@ -69,7 +70,7 @@ class BucketLanding:
         self.url = url
         self._store: ObjectStore = open_object_store(url)
 
-    def list(self) -> list[LandedFile]:
+    def list(self) -> Listing:
         """List all objects, in pages of 1,000; see `Landing.list`.
 
         Returns:
@@ -82,7 +83,7 @@ class BucketLanding:
         """
         with explained(f"landing {self.url}", "listed"):
             pages = obstore.list(self._store, chunk_size=1000)
-            files = _without_markers([file for page in pages for file in _landed(page)])
+            files = _without_markers(Listing(file for page in pages for file in _landed(page)))
         if not files:
             raise EmptyLanding(f"landing {self.url} is empty; put training data into it")
         return checked(self.url, files, [])
@@ -120,10 +121,10 @@ class BucketLanding:
             StorageError: the store cannot be listed.
         """
         try:
-            now = {file.path: (file.size, file.stamp) for file in self.list()}
+            now = self.list().by_path
         except EmptyLanding:
-            now = {}
-        return [file.path for file in files if now.get(file.path) != (file.size, file.stamp)]
+            now = Listing(()).by_path
+        return [file.path for file in files if now.get(file.path) != file]
 
     def settled(self, file: LandedFile, listed: float) -> bool:
         """Return true: servers change the ETag with the content; see `Landing.settled`.
@@ -143,17 +144,17 @@ def _landed(entries: Iterable[ObjectMeta]) -> Sequence[LandedFile]:
     ]
 
 
-def _without_markers(files: Sequence[LandedFile]) -> list[LandedFile]:
+def _without_markers(files: Listing) -> Listing:
     """Leave out the empty objects by which consoles mark folders."""
-    if all(file.size for file in files):
-        return list(files)
+    if all(files.sizes):
+        return files
     folders = {""}
-    for file in files:
-        folder = file.path.rpartition("/")[0]
+    for path in files.paths:
+        folder = path.rpartition("/")[0]
         while folder not in folders:
             folders.add(folder)
             folder = folder.rpartition("/")[0]
-    return [file for file in files if file.size or file.path not in folders]
+    return Listing(file for file in files if file.size or file.path not in folders)
 
 
 def stamp_of(entry: ObjectMeta) -> str:

@@ -6,13 +6,12 @@ import os
 import posixpath
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
 
 import pandas as pd
 
 from mlops_assets.datasets.io.git_lfs import MAX_BYTES, MIN_BYTES, is_pointer_file
-from mlops_assets.datasets.io.named_files import beside, by_stem, link_to
+from mlops_assets.datasets.io.named_files import beside, link_to
 from mlops_assets.datasets.io.raster_formats import is_vrt, vrt_sources
 from mlops_assets.datasets.sources.base import (
     LandedFile,
@@ -22,6 +21,7 @@ from mlops_assets.datasets.sources.base import (
     printable,
     together,
 )
+from mlops_assets.datasets.sources.listing import Listing
 from mlops_assets.datasets.versions.contents import file_rows
 from mlops_assets.progress import step
 from mlops_assets.storage import Workspace
@@ -47,7 +47,7 @@ class Landed:
 
     workspace: Workspace
     landing: Landing
-    files: Sequence[LandedFile]
+    files: Listing
     staging: Path
     scenes: Sequence[Scene] = ()
     known: dict[str, str] = field(default_factory=dict)
@@ -55,10 +55,10 @@ class Landed:
     read_again: set[str] = field(default_factory=set)
     packed: Callable[[Sequence[str]], Mapping[str, Place]] = lambda _: {}
 
-    @cached_property
-    def by_path(self) -> dict[str, LandedFile]:
+    @property
+    def by_path(self) -> Mapping[str, LandedFile]:
         """The files by their paths."""
-        return {file.path: file for file in self.files}
+        return self.files.by_path
 
     def fetch_all(self, files: Sequence[LandedFile]) -> None:
         """Fetch remote files concurrently, and report all failures together.
@@ -85,7 +85,11 @@ class Landed:
             StorageError: some cannot be read; each is named.
         """
         small = [
-            f for f in self.files if MIN_BYTES <= f.size < MAX_BYTES and f.path not in self.known
+            self.files[index]
+            for index, (path, size) in enumerate(
+                zip(self.files.paths, self.files.sizes, strict=True)
+            )
+            if MIN_BYTES <= size < MAX_BYTES and path not in self.known
         ]
         self.fetch_all(small)
         return [file.path for file in small if is_pointer_file(self.local(file))]
@@ -141,7 +145,7 @@ class Landed:
 
     def _with_sidecars(self, path: str) -> Path:
         if self.landing.copies:
-            for other in beside(path, self.by_stem):
+            for other in beside(path, self.files.paths):
                 self.local(self.by_path[other])
         return self.local(self.by_path[path])
 
@@ -162,11 +166,6 @@ class Landed:
                 raise ValueError(_not_whole(other))
             found.append(target)
         return [target for target in dict.fromkeys(found) if target != path]
-
-    @cached_property
-    def by_stem(self) -> Mapping[str, Sequence[str]]:
-        """The paths of the files, by their names without endings."""
-        return by_stem(self.by_path)
 
 
 def _beside(path: str, local: Path, other: str) -> str:

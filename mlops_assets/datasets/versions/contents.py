@@ -5,7 +5,7 @@ Its tables pass between layouts, splits, commits, records and training data.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -184,12 +184,16 @@ def bands_read(row: Mapping[Any, Any]) -> list[int]:
     )
 
 
-def sidecar_rows(sidecars: Sequence[FileRow], others: Sequence[FileRow] = ()) -> list[FileRow]:
+def sidecar_rows(sidecars: Sequence[FileRow], others: Iterable[str]) -> list[FileRow]:
     """Return each sidecar once.
 
     It has no scene if several need it, and is left out if it is a file of another role.
+
+    Args:
+        sidecars: path, and scene that needs it.
+        others: paths of the files of other roles.
     """
-    taken = {row["path"] for row in others}
+    taken = set(others) if sidecars else set()
     scenes: dict[str, set[str | None]] = {}
     for row in sidecars:
         scenes.setdefault(row["path"], set()).add(row["scene"])

@@ -13,8 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mlops_assets.datasets.sources import fingerprint, landing_url, open_landing
-from mlops_assets.datasets.sources.base import LandedFile, name_problem
+from mlops_assets.datasets.sources.base import name_problem
 from mlops_assets.datasets.sources.folder import CLOCK_SECONDS, FolderLanding
+from mlops_assets.datasets.sources.listing import Listing
 from mlops_assets.datasets.specification.source import Source
 from mlops_assets.errors import DataProblems, EmptyLanding, StorageError
 from mlops_assets.storage import Workspace
@@ -30,7 +31,7 @@ def folder(tmp_path: Path) -> Path:
     return folder
 
 
-def listed(folder: Path) -> list[LandedFile]:
+def listed(folder: Path) -> Listing:
     return FolderLanding(folder).list()
 
 

@@ -127,7 +127,8 @@ def sample_scenes(
     if specification.split.by is not None:
         samples["group"] = one_spelling({"": samples["group"]})[""]
     rows = images + reader.label_files()
-    rows += sidecar_rows([row for one in found for row in one.sidecars] + reader.sidecars(), rows)
+    beside = [row for one in found for row in one.sidecars] + reader.sidecars()
+    rows += sidecar_rows(beside, [row["path"] for row in rows])
     return Contents(
         samples=samples.reset_index(drop=True),
         files=file_rows(rows),

@@ -107,7 +107,7 @@ def whole_scenes(
     frame = pd.DataFrame(samples)
     return Contents(
         samples=frame,
-        files=file_rows(rows + sidecar_rows(sidecars, rows)),
+        files=file_rows(rows + sidecar_rows(sidecars, [row["path"] for row in rows])),
         classes=_classes(frame, specification, layout),
         features=features,
         input=ImageShape(height=height, width=width),

@@ -18,16 +18,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 from urllib.parse import unquote, urlsplit
 
-from mlops_assets.datasets.io.named_files import beside, by_stem
+from mlops_assets.datasets.io.named_files import beside
 from mlops_assets.datasets.sources.base import (
     LandedFile,
     Landing,
     Scene,
     SceneProperties,
     below,
-    checked,
 )
 from mlops_assets.datasets.sources.external_assets import store_outside
+from mlops_assets.datasets.sources.listing import Listing, checked
 from mlops_assets.datasets.sources.object_store import download, stamp_of
 from mlops_assets.datasets.sources.stac.bands import described
 from mlops_assets.datasets.sources.stac.crawler import (
@@ -77,8 +77,8 @@ class _Items:
         self._catalogue: LandedFile | None = None
 
     def _take(
-        self, items: list[Item], listed: dict[str, LandedFile], problems: list[str]
-    ) -> list[LandedFile]:
+        self, items: list[Item], listed: Mapping[str, LandedFile], problems: list[str]
+    ) -> Listing:
         """Return the files of the Items, and keep what belongs together as `scenes`."""
         labelling = self._labelling(items, problems)
         wanted = self._layout.collections
@@ -121,9 +121,9 @@ class _Items:
         ]
         self.scenes = sorted(scenes, key=lambda scene: scene.name)
         paths = {p for scene in scenes for p in (*scene.images, scene.labels) if p}
-        stems = by_stem(listed)
+        names = list(listed)
         documents = {item.path for item in items}
-        paths |= {own for path in paths for own in beside(path, stems) if own not in documents}
+        paths |= {own for path in paths for own in beside(path, names) if own not in documents}
         files = [listed[path] for path in paths if path in listed]
         files += self._heads([path for path in paths if path not in listed], problems)
         if self._layout.assets == "reference":
@@ -134,7 +134,7 @@ class _Items:
         stamp = hashlib.sha256(self._document).hexdigest()
         self._catalogue = LandedFile(self._layout.catalog, len(self._document), stamp)
         files.append(self._catalogue)
-        return checked(self.url, files, problems)
+        return checked(self.url, Listing(files), problems)
 
     def _image_keys(self, item: Item) -> list[str]:
         return [key.replace("{id}", item.id) for key in self._layout.images]
@@ -170,7 +170,7 @@ class _Items:
         return found
 
     def _scene(
-        self, item: Item, labelled: Item, listed: dict[str, LandedFile], problems: list[str]
+        self, item: Item, labelled: Item, listed: Mapping[str, LandedFile], problems: list[str]
     ) -> Scene | None:
         keys = self._image_keys(item)
         missing = [key for key in keys if key not in item.assets]
@@ -220,7 +220,7 @@ class _Items:
         )
 
     def _path(
-        self, item: Item, key: str, listed: dict[str, LandedFile], problems: list[str]
+        self, item: Item, key: str, listed: Mapping[str, LandedFile], problems: list[str]
     ) -> str | None:
         """Return the landed path of an asset; one outside of the landing gets a path of its Item.
 
@@ -345,7 +345,7 @@ class StacLanding(_Items):
         super().__init__(url, layout)
         self._inner = inner
 
-    def list(self) -> list[LandedFile]:
+    def list(self) -> Listing:
         """Read the STAC documents and list the assets that they name; see `Landing.list`.
 
         Returns:
@@ -356,7 +356,7 @@ class StacLanding(_Items):
             DataProblems: documents, links, assets or properties that are missing or wrong.
             StorageError: the landing cannot be listed.
         """
-        listed = {file.path: file for file in self._inner.list()} if self._inner else {}
+        listed = (self._inner.list() if self._inner else Listing(())).by_path
         problems: list[str] = []
         with scratch_folder("stac") as folder:
             read = partial(self._read, listed=listed, folder=folder)
@@ -380,7 +380,7 @@ class StacLanding(_Items):
             raise ValueError("has a query, which no landed file has; give a plain one")
         return target
 
-    def _read(self, path: str, listed: dict[str, LandedFile], folder: Path) -> bytes:
+    def _read(self, path: str, listed: Mapping[str, LandedFile], folder: Path) -> bytes:
         if self._inner and path not in listed:
             raise StorageError("is not in the landing; land it or correct the link")
         problems: list[str] = []
@@ -438,7 +438,7 @@ class StacLanding(_Items):
 class StacApiLanding(_Items):
     """A search of a STAC API."""
 
-    def list(self) -> list[LandedFile]:
+    def list(self) -> Listing:
         """Search the API and list the assets of the Items found; see `Landing.list`.
 
         Returns:
