@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-import os
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 import obstore
@@ -21,7 +20,6 @@ import pandas as pd
 from mlops_assets.datasets.sources.stac.landing import fetch_reference
 from mlops_assets.errors import IntegrityError, StorageError, StorageUnreachable
 from mlops_assets.paths import object_key, pack_key
-from mlops_assets.progress import step
 from mlops_assets.storage import Workspace
 from mlops_assets.storage.scratch import scratch_folder
 from mlops_assets.storage.stores import explained, local_folder, open_object_store
@@ -35,7 +33,8 @@ _GROUP_FILES = 256
 _GROUP_BYTES = 8 << 20
 # of a pack, read rather than asked for around: as much arrives while a request waits for its answer
 _GAP_BYTES = 256 << 10
-R = TypeVar("R")
+# of a pack, from which on it is read as one stream: by fewer requests, though by one connection
+MOST = 0.75
 
 
 class StoredFile(NamedTuple):
@@ -69,7 +68,7 @@ def stored_files(manifest: pd.DataFrame) -> list[StoredFile]:
     return [StoredFile(*row) for row in zip(*(column.tolist() for column in columns), strict=True)]
 
 
-def grouped(files: Iterable[StoredFile], whole_packs: bool = False) -> list[list[StoredFile]]:
+def grouped(files: Iterable[StoredFile], whole_from: float | None = None) -> list[list[StoredFile]]:
     """Divide files into groups, each of which is read by one thread, of a pack by one request.
 
     Files of packs come first, pack by pack and in the order in which they are in it; then the
@@ -77,18 +76,23 @@ def grouped(files: Iterable[StoredFile], whole_packs: bool = False) -> list[list
 
     Args:
         files: to divide.
-        whole_packs: make one group of all files of a pack.
+        whole_from: share of a pack, up to the last of the files in it, from which on they are one
+            group; by default there is a group for each range, of about 8 MiB.
     """
     packed: list[StoredFile] = []
     single: list[StoredFile] = []
     for file in files:
         (single if file.pack is None else packed).append(file)
     packed.sort(key=lambda file: (file.pack, file.offset))
-    if whole_packs:
-        ranges = [list(group) for _, group in itertools.groupby(packed, lambda file: file.pack)]
-    else:
-        ranges = list(_ranges(packed))
-    return [*ranges, *_batches(single)]
+    groups: list[list[StoredFile]] = []
+    for _, found in itertools.groupby(packed, lambda file: file.pack):
+        of_pack = list(found)
+        wanted = sum(file.size for file in of_pack)
+        if whole_from is not None and wanted >= whole_from * _end(of_pack):
+            groups.append(of_pack)
+        else:
+            groups += _ranges(of_pack)
+    return [*groups, *batches(single)]
 
 
 class StoredBytes:
@@ -102,7 +106,6 @@ class StoredBytes:
         local = urlsplit(workspace.url).scheme == "file"
         self._objects = f"{local_folder(workspace.url)}/" if local else None
         self._store: Any = None if local else open_object_store(workspace.url)
-        self._sizes: dict[str, int | OSError] = {}  # of local packs
 
     @property
     def threads(self) -> int:
@@ -118,28 +121,10 @@ class StoredBytes:
             return None
         return self._objects + object_key(file.sha256)
 
-    def local_problem(self, file: StoredFile) -> str | None:
-        """Return why a file in a local workspace cannot be read, by what its sizes reveal.
-
-        None if it can, or is elsewhere.
-        """
-        if self._objects is None or file.href:
-            return None
-        single = self._objects + object_key(file.sha256)
-        if file.pack is None:
-            found = _size(single)
-            if found == file.size:
-                return None
-            wrong = f"{single} has {found} bytes, not {file.size}"
-            return f"{single}: {found.strerror}" if isinstance(found, OSError) else wrong
-        pack = self._objects + pack_key(file.pack)
-        if file.pack not in self._sizes:
-            self._sizes[file.pack] = _size(pack)
-        found, end = self._sizes[file.pack], file.offset + file.size
-        if (isinstance(found, int) and found >= end) or _size(single) == file.size:
-            return None
-        wrong = f"{pack} has {found} bytes, but holds the file up to {end}"
-        return f"{pack}: {found.strerror}" if isinstance(found, OSError) else wrong
+    def local_pack(self, file: StoredFile) -> str | None:
+        """Return the path of the pack that has a file, if the workspace is a local folder."""
+        local = self._objects is not None and file.pack is not None
+        return f"{self._objects}{pack_key(str(file.pack))}" if local else None
 
     def where(self, file: StoredFile) -> str:
         """Return the location of the bytes of a file, for people."""
@@ -189,31 +174,53 @@ class StoredBytes:
                 server is unreachable.
             IntegrityError: they are other bytes; raised by the chunks.
         """
-        first = group[0]
-        if first.pack is None:
+        if group[0].pack is None:
             for file in group:
                 yield file, self.checked(file)
-            return
-        end = max(file.offset + file.size for file in group)
-        part = memoryview(b"")
-        problem = None
+        elif len(group) > 1 and _end(group) - group[0].offset > _GROUP_BYTES:
+            yield from self._streamed(group, group[0].pack)
+        else:
+            yield from self._range(group, group[0].pack)
+
+    def _range(
+        self, group: Sequence[StoredFile], pack: str
+    ) -> Iterator[tuple[StoredFile, Iterator[bytes]]]:
+        begin, end = group[0].offset, _end(group)
+        part, problem = memoryview(b""), None
         try:
-            part = memoryview(
-                self._workspace.get_pack_range(first.pack, first.offset, end - first.offset)
-            )
+            part = memoryview(self._workspace.get_pack_range(pack, begin, end - begin))
         except StorageUnreachable:
             raise
         except StorageError as error:
             problem = error
         for file in group:
-            start = file.offset - first.offset
+            start = file.offset - begin
             yield file, self._entry(file, part[start : start + file.size], problem)
+
+    def _streamed(
+        self, group: Sequence[StoredFile], pack: str
+    ) -> Iterator[tuple[StoredFile, Iterator[bytes]]]:
+        """Read a pack from its beginning to the last file of a group."""
+        chunks = self._pack_chunks(pack)
+        held, begin, problem = b"", 0, None
+        for file in group:
+            end = file.offset + file.size
+            try:
+                while begin + len(held) < end and (chunk := next(chunks, b"")):
+                    done = min(max(file.offset - begin, 0), len(held))
+                    held, begin = held[done:] + chunk, begin + done
+            except StorageUnreachable:
+                raise
+            except StorageError as error:
+                problem = error
+            part = memoryview(held)[max(file.offset - begin, 0) : max(end - begin, 0)]
+            yield file, self._entry(file, part, problem)
 
     def _entry(
         self, file: StoredFile, content: memoryview, problem: StorageError | None
     ) -> Iterator[bytes]:
         """Yield the bytes of a file in a pack, or of the single object that repairs them."""
-        if problem is None and hashlib.sha256(content).hexdigest() == file.sha256:
+        if hashlib.sha256(content).hexdigest() == file.sha256:
             yield bytes(content)
             return
         repaired = self.repaired(file)
@@ -243,23 +250,21 @@ class StoredBytes:
         Raises:
             StorageError: it is missing or cannot be read.
         """
-        key = pack_key(str(group[0].pack))
         whole = hashlib.sha256()
         digests = [hashlib.sha256() for _ in group]
         first = size = 0
-        with explained(self._workspace.where(key), "read", "restore it from a backup"):
-            for chunk in self._key_chunks(key):
-                whole.update(chunk)
-                start, size = size, size + len(chunk)
-                part = memoryview(chunk)
-                while first < len(group) and group[first].offset + group[first].size <= start:
-                    first += 1
-                for file, digest in zip(group[first:], digests[first:], strict=True):
-                    if file.offset >= size:
-                        break
-                    digest.update(
-                        part[max(file.offset - start, 0) : max(file.offset + file.size - start, 0)]
-                    )
+        for chunk in self._pack_chunks(str(group[0].pack)):
+            whole.update(chunk)
+            start, size = size, size + len(chunk)
+            part = memoryview(chunk)
+            while first < len(group) and group[first].offset + group[first].size <= start:
+                first += 1
+            for file, digest in zip(group[first:], digests[first:], strict=True):
+                if file.offset >= size:
+                    break
+                digest.update(
+                    part[max(file.offset - start, 0) : max(file.offset + file.size - start, 0)]
+                )
         return whole.hexdigest(), size, [digest.hexdigest() for digest in digests]
 
     def chunks(self, file: StoredFile) -> Iterator[bytes]:
@@ -276,6 +281,11 @@ class StoredBytes:
                 yield from self._referenced_chunks(file.path, file.href)
             else:
                 yield from self._key_chunks(object_key(file.sha256))
+
+    def _pack_chunks(self, pack: str) -> Iterator[bytes]:
+        key = pack_key(pack)
+        with explained(self._workspace.where(key), "read", "restore it from a backup"):
+            yield from self._key_chunks(key)
 
     def _key_chunks(self, key: str) -> Iterator[bytes]:
         if self._objects is not None:
@@ -313,60 +323,14 @@ class StoredBytes:
         return IntegrityError(f"{file.path}: {self.where(file)} is not as it was published")
 
 
-def _size(path: str) -> int | OSError:
-    try:
-        return os.stat(path).st_size  # noqa: PTH116  a Path costs more than the call
-    except OSError as error:
-        return error
-
-
 def _local_chunks(path: str) -> Iterator[bytes]:
     with open(path, "rb", buffering=0) as stream:  # noqa: PTH123  a Path costs more than the call
         while chunk := stream.read(_CHUNK):
             yield chunk
 
 
-def in_parallel(
-    what: str, work: Callable[[StoredFile], R], files: Sequence[StoredFile], threads: int
-) -> Iterator[R]:
-    """Yield what `work` returns for each file, in order; see `in_groups`."""
-    return in_groups(what, lambda group: map(work, group), list(_batches(files)), threads)
-
-
-def in_groups(
-    what: str,
-    work: Callable[[Sequence[StoredFile]], Iterable[R]],
-    groups: Sequence[Sequence[StoredFile]],
-    threads: int,
-) -> Iterator[R]:
-    """Yield what `work` yields for each file of each group, in order.
-
-    The first exception ends it: what has not begun is not begun.
-
-    Args:
-        what: description of the work, for progress.
-        work: called with a group; yields one result a file.
-        groups: of files.
-        threads: groups at once.
-    """
-    size = sum(file.size for group in groups for file in group)
-    with (
-        step(what, sum(map(len, groups)), "files", size) as done,
-        ThreadPoolExecutor(threads) as pool,
-    ):
-
-        def run(group: Sequence[StoredFile]) -> list[R]:
-            results = []
-            for file, result in zip(group, work(group), strict=True):
-                results.append(result)
-                done.advance(size=file.size)
-            return results
-
-        for results in pool.map(run, groups):
-            yield from results
-
-
-def _batches(files: Iterable[StoredFile]) -> Iterator[list[StoredFile]]:
+def batches(files: Iterable[StoredFile]) -> Iterator[list[StoredFile]]:
+    """Divide files, in their order, into groups that one thread takes at once."""
     batch: list[StoredFile] = []
     size = 0
     for file in files:
@@ -380,15 +344,13 @@ def _batches(files: Iterable[StoredFile]) -> Iterator[list[StoredFile]]:
 
 
 def _ranges(files: Sequence[StoredFile]) -> Iterator[list[StoredFile]]:
-    """Divide files of packs, sorted, where the pack ends, a gap is large, or it is enough."""
+    """Divide files of a pack, by offset, where a gap is large, or it is enough."""
     group: list[StoredFile] = []
     end = 0
     for file in files:
         after = file.offset + file.size
         if group and (
-            file.pack != group[0].pack
-            or file.offset > end + _GAP_BYTES
-            or max(after, end) - group[0].offset > _GROUP_BYTES
+            file.offset > end + _GAP_BYTES or max(after, end) - group[0].offset > _GROUP_BYTES
         ):
             yield group
             group, end = [], 0
@@ -396,3 +358,8 @@ def _ranges(files: Sequence[StoredFile]) -> Iterator[list[StoredFile]]:
         end = max(after, end)
     if group:
         yield group
+
+
+def _end(files: Iterable[StoredFile]) -> int:
+    """Return where the last of some files of a pack ends in it."""
+    return max(file.offset + file.size for file in files)

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -15,13 +16,13 @@ import pandas as pd
 from mlops_assets.datasets.diff.match_samples import among
 from mlops_assets.datasets.recall.destinations import How, Target, open_target
 from mlops_assets.datasets.recall.objects import (
+    MOST,
     StoredBytes,
     StoredFile,
     grouped,
-    in_groups,
-    in_parallel,
     stored_files,
 )
+from mlops_assets.datasets.recall.parallel import in_groups, in_parallel
 from mlops_assets.datasets.sources.base import name_problem, printable
 from mlops_assets.datasets.specification.dataset import SPLITS
 from mlops_assets.datasets.versions.committed_dataset import CommittedDataset
@@ -104,7 +105,7 @@ def recall(
                     wrong.append(str(error))
                     yield None
 
-        outcomes = in_groups(what, write, grouped(todo), place.threads)
+        outcomes = in_groups(what, write, grouped(todo, whole_from=MOST), place.threads)
         written.update(how for how in outcomes if how is not None)
     if wrong:
         raise _damaged(
@@ -210,11 +211,45 @@ def _require_objects(
 
     Those in a bucket are checked when they are read.
     """
+    packs: dict[str, int | str] = {}
     problems = [
-        f"{file.path}: {problem}" for file in files if (problem := content.local_problem(file))
+        f"{file.path}: {problem}"
+        for file in files
+        if (problem := _size_problem(content, file, packs)) is not None
     ]
     if problems:
         raise _damaged(committed, problems, "nothing was written")
+
+
+def _size_problem(
+    content: StoredBytes, file: StoredFile, packs: dict[str, int | str]
+) -> str | None:
+    """Return why a local object cannot be read, by the size of its file; `packs` keeps theirs."""
+    path = content.local_path(file)
+    if path is not None:
+        size = _size(path)
+        expected = f"not {file.size}"
+        whole = size == file.size
+    else:
+        path = content.local_pack(file)
+        if path is None:
+            return None
+        if path not in packs:
+            packs[path] = _size(path)
+        size, end = packs[path], file.offset + file.size
+        expected = f"and holds the file up to {end}"
+        whole = (isinstance(size, int) and size >= end) or content.repaired(file) is not None
+    if whole:
+        return None
+    return f"{path}: {size}" if isinstance(size, str) else f"{path} has {size} bytes, {expected}"
+
+
+def _size(path: str) -> int | str:
+    """Return the size of a file in bytes, or why it is not known."""
+    try:
+        return os.stat(path).st_size  # noqa: PTH116  a Path costs more than the call
+    except OSError as error:
+        return error.strerror or str(error)
 
 
 def _missing(

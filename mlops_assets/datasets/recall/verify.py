@@ -14,13 +14,8 @@ from typing import Literal
 import pandas as pd
 
 from mlops_assets.datasets.recall.ancestry import ancestors, input_problems
-from mlops_assets.datasets.recall.objects import (
-    StoredBytes,
-    StoredFile,
-    grouped,
-    in_groups,
-    stored_files,
-)
+from mlops_assets.datasets.recall.objects import StoredBytes, StoredFile, grouped, stored_files
+from mlops_assets.datasets.recall.parallel import in_groups
 from mlops_assets.datasets.specification.dataset import SPLITS
 from mlops_assets.datasets.versions.committed_dataset import CommittedDataset
 from mlops_assets.datasets.versions.decoded_cache import damaged_splits
@@ -222,7 +217,7 @@ def damaged_files(
             packs[group[0].pack] = damage
         return checked
 
-    groups = grouped(once.values(), whole_packs=True)
+    groups = grouped(once.values(), whole_from=0)
     for file, fault, size in in_groups(what, check, groups, content.threads):
         read += size
         if fault is not None:

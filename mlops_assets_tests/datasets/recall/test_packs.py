@@ -96,6 +96,14 @@ def faults(committed: CommittedDataset) -> dict[str, str]:
     return {damage.path: damage.fault for damage in damages}
 
 
+@pytest.fixture(params=["range", "stream"])
+def at_once(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Read a whole pack by one range, or as a stream of chunks in which no file begins or ends."""
+    if request.param == "stream":
+        monkeypatch.setattr(objects, "_GROUP_BYTES", 2 * SIZE)
+        monkeypatch.setattr(objects, "_CHUNK", 99)
+
+
 # which bytes are read
 
 
@@ -199,6 +207,7 @@ FAULTS: list[tuple[Fault, dict[str, str]]] = [
 ]
 
 
+@pytest.mark.usefixtures("at_once")
 @pytest.mark.parametrize(("fault", "expected"), FAULTS)
 def test_damage_of_a_pack_is_that_of_the_files_in_it(
     packed: CommittedDataset, tmp_path: Path, fault: Fault, expected: dict[str, str]
@@ -215,6 +224,7 @@ def test_damage_of_a_pack_is_that_of_the_files_in_it(
         assert not (tmp_path / "recalled").exists()
 
 
+@pytest.mark.usefixtures("at_once")
 @pytest.mark.parametrize(("fault", "expected"), [*FAULTS, (flip_the_directory, {})])
 def test_single_objects_repair_a_pack_which_is_then_named_alone(
     packed: CommittedDataset, tmp_path: Path, fault: Fault, expected: dict[str, str]
@@ -253,6 +263,7 @@ def test_a_server_that_refuses_a_pack_is_no_sign_of_damage(
         check_readable(packed)
 
 
+@pytest.mark.usefixtures("at_once")
 def test_a_damaged_pack_in_a_bucket_leaves_the_files_that_are_whole(
     s3: Bucket, tmp_path: Path
 ) -> None:

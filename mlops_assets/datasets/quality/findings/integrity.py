@@ -7,12 +7,13 @@ from collections.abc import Iterator, Sequence
 
 from mlops_assets.datasets.quality.checks import Check, outcome
 from mlops_assets.datasets.recall.objects import (
+    MOST,
     StoredBytes,
     StoredFile,
     grouped,
-    in_groups,
     stored_files,
 )
+from mlops_assets.datasets.recall.parallel import in_groups
 from mlops_assets.datasets.versions.committed_dataset import CommittedDataset
 from mlops_assets.errors import IntegrityError, StorageError
 from mlops_assets.storage.stores import is_missing
@@ -28,7 +29,8 @@ def check_readable(committed: CommittedDataset) -> Check:
         for file, chunks in content.read(group):
             yield None if _is_published(committed, file, chunks) else file.sha256
 
-    groups = grouped(stored_files(committed.manifest.drop_duplicates("sha256")))
+    files = stored_files(committed.manifest.drop_duplicates("sha256"))
+    groups = grouped(files, whole_from=MOST)
     found = in_groups(f"checking {committed.reference}", damaged, groups, content.threads)
     wrong = committed.manifest["path"][committed.manifest["sha256"].isin(set(found))].tolist()
     text = f"{len(committed.manifest)} file(s) have their published checksum"
