@@ -31,7 +31,7 @@ from mlops_assets.datasets.sources.listing import Listing
 from mlops_assets.datasets.sources.snapshot import Landed
 from mlops_assets.datasets.specification.dataset import SPLITS, DatasetSpecification
 from mlops_assets.datasets.splits.assign import SEEDED, assign_splits
-from mlops_assets.datasets.versions.contents import Contents, file_rows
+from mlops_assets.datasets.versions.contents import FILE_COLUMNS, Contents, file_rows
 from mlops_assets.datasets.versions.digest import digest_of_documents
 from mlops_assets.datasets.versions.documents import json_bytes, write_samples
 from mlops_assets.datasets.versions.extents import declared_interval
@@ -263,10 +263,17 @@ def _facts(
     if not knows_bands(content):  # of an earlier release
         return file_rows([]).set_index("path")
     manifest = read_manifest(content)
-    same = manifest["path"].map(known.get) == manifest["sha256"]
+    same = np.array(
+        [
+            known.get(path) == sha256
+            for path, sha256 in zip(manifest["path"], manifest["sha256"], strict=True)
+        ]
+    )
     lost = manifest.loc[~same & (manifest["role"] == "sidecar"), "scene"].dropna()
     # a raster is read together with its sidecars, so that a changed one changes its facts
-    return manifest[same & ~manifest["scene"].isin(lost)].set_index("path")
+    kept = same & ~manifest["scene"].isin(lost)
+    facts = manifest[FILE_COLUMNS]
+    return (facts if kept.all() else facts[kept]).set_index("path")
 
 
 def _reading(committed: JsonObject) -> tuple[Json, Json]:

@@ -60,22 +60,6 @@ _UNSAFE = re.compile("[^A-Za-z0-9_.-]")
 _MAX_ID = 100  # characters; ids become names of files
 _ROWS_AT_ONCE = 1 << 16  # bounds the memory that geometries take; also a good size of a row group
 TIME_COLUMNS = ["datetime", "start_datetime", "mlops:datetime_is"]
-_READ = [
-    *(f"assets.data.{name}" for name in ("href", "file:checksum", "file:size", "file:local_path")),
-    "bbox",
-    *TIME_COLUMNS,
-    "proj:code",
-    "proj:wkt2",
-    "proj:shape",
-    "proj:transform",
-    "data_type",
-    "nodata",
-    "mlops:count",
-    "mlops:role",
-    "mlops:scene",
-    "mlops:part",
-    "mlops:source",
-]
 # which manifests of earlier releases lack
 _BANDS = {
     "band_names": "mlops:band_names",
@@ -163,41 +147,49 @@ def read_manifest(content: bytes) -> pd.DataFrame:
     import pandas as pd
 
     file = pq.ParquetFile(pa.BufferReader(content))
-    present = file.schema_arrow.names
-    later = [name for name in (*_BANDS.values(), _OFFSET) if name in present]
-    table = file.read(columns=[*_READ, *later]).combine_chunks()
-    asset = pc.struct_field(table["assets"], "data")
-    href = pc.struct_field(asset, "href")
-    shape = table["proj:shape"]
-    plain = {
-        "path": pc.struct_field(asset, "file:local_path"),
-        "sha256": pc.utf8_slice_codeunits(
-            pc.struct_field(asset, "file:checksum"), len(MULTIHASH_SHA256)
-        ),
-        "href": pc.if_else(pc.starts_with(href, WORKSPACE), pa.scalar(None, _TEXT), href),
-        "pack": _packs(href),
-        "offset": table[_OFFSET] if _OFFSET in later else pa.nulls(len(table), _WHOLE),
-        "role": table["mlops:role"],
-        "scene": table["mlops:scene"],
-        "part": table["mlops:part"],
-        "height": pc.list_element(shape, 0),
-        "width": pc.list_element(shape, 1),
-        "count": table["mlops:count"],
-        "dtype": table["data_type"],
-        "nodata": table["nodata"],
-        "crs": pc.coalesce(table["proj:code"], table["proj:wkt2"]),
-        "datetime": file_times(table),
-        "source": table["mlops:source"],
+    rows = file.metadata.num_rows
+    present = set(file.schema_arrow.names)
+
+    def read(*names: str) -> pa.Table:
+        return file.read(columns=list(names)).combine_chunks()
+
+    def asset(name: str) -> pa.Array:
+        assets = read(f"assets.data.{name}")["assets"]
+        return pc.struct_field(pc.struct_field(assets, "data"), name)
+
+    def column(values: pa.Array | pa.ChunkedArray) -> pd.Series:
+        return pa.table([values], [""]).to_pandas(types_mapper={_WHOLE: pd.Int64Dtype()}.get)[""]
+
+    def listed(values: pa.Array | pa.ChunkedArray) -> pd.Series:
+        return pd.Series(values.to_pylist(), dtype=object)
+
+    # column by column, as all at once in Arrow take several times the memory of the result
+    columns = {
+        "path": column(asset("file:local_path")),
+        "sha256": column(pc.utf8_slice_codeunits(asset("file:checksum"), len(MULTIHASH_SHA256))),
+        "size": pd.Series(asset("file:size").to_numpy()),
+        "href": column(_references(asset("href"))),
+        "pack": column(_packs(asset("href"))),
+        "offset": column(read(_OFFSET)[0] if _OFFSET in present else pa.nulls(rows, _WHOLE)),
+        "role": column(read("mlops:role")[0]),
+        "scene": column(read("mlops:scene")[0]),
+        "part": column(read("mlops:part")[0]),
+        "height": column(pc.list_element(read("proj:shape")[0], 0)),
+        "width": column(pc.list_element(read("proj:shape")[0], 1)),
+        "count": column(read("mlops:count")[0]),
+        "dtype": column(read("data_type")[0]).replace({v: k for k, v in DATA_TYPES.items()}),
+        "nodata": column(read("nodata")[0]),
+        "crs": column(pc.coalesce(*read("proj:code", "proj:wkt2").columns)),
+        "datetime": column(file_times(read(*(name for name in TIME_COLUMNS if name in present)))),
+        "source": column(read("mlops:source")[0]),
+        "transform": listed(read("proj:transform")[0]),
+        "bbox": listed(_lists(read("bbox")[0])),
+        **{
+            name: listed(read(stored)[0] if stored in present else pa.nulls(rows))
+            for name, stored in _BANDS.items()
+        },
     }
-    frame: pd.DataFrame = pa.table(plain).to_pandas(types_mapper={_WHOLE: pd.Int64Dtype()}.get)
-    frame["size"] = pc.struct_field(asset, "file:size").to_numpy()
-    frame["dtype"] = frame["dtype"].replace({stac: name for name, stac in DATA_TYPES.items()})
-    for name, lists in (("transform", table["proj:transform"]), ("bbox", _lists(table["bbox"]))):
-        frame[name] = pd.Series(lists.to_pylist(), dtype=object)
-    for name, stored in _BANDS.items():
-        known = table[stored].to_pylist() if stored in table.column_names else [None] * len(frame)
-        frame[name] = pd.Series(known, dtype=object)
-    return frame[COLUMNS]
+    return pd.DataFrame(columns, columns=COLUMNS, copy=False)
 
 
 def knows_bands(content: bytes) -> bool:
@@ -377,6 +369,11 @@ def _assets(rows: pd.DataFrame) -> pa.StructArray:
         "file:local_path": _column(rows["path"], _TEXT),
     }
     return pa.StructArray.from_arrays(list(fields.values()), list(fields))
+
+
+def _references(hrefs: pa.ChunkedArray) -> pa.Array:
+    """The hrefs of files that are kept by reference, null for those in the object store."""
+    return pc.if_else(pc.starts_with(hrefs, WORKSPACE), pa.scalar(None, _TEXT), hrefs)
 
 
 def _packs(hrefs: pa.ChunkedArray) -> pa.Array:
