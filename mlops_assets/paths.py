@@ -18,10 +18,12 @@ MODELS = "models"
 OBJECTS = "objects/sha256"
 PACKS = "objects/packs"
 PREDICTIONS = "predictions"
+PRIVATE = "private"
 RUNS = "runs"
 STAGED = "staged"
 SWEEPS = "sweeps"
-PUBLISHED = (CATALOG, DATASETS, MODELS, PREDICTIONS, RUNS, SWEEPS)  # folders of published files
+# folders of published files
+PUBLISHED = (CATALOG, DATASETS, MODELS, PREDICTIONS, PRIVATE, RUNS, SWEEPS)
 
 CATALOG_ROOT = f"{CATALOG}/catalog.json"
 CATALOG_OWNER = Owner("catalog")
@@ -36,8 +38,11 @@ _OWNERS = (  # pattern of a key → its owner, in the order in which they are tr
     (re.compile(rf"{PREDICTIONS}/([^/]+)/([^/]+)/.*"), r"prediction:\1@\2"),
     (re.compile(rf"{RUNS}/([^/]+)/[^/]+"), r"run:\1"),
     (re.compile(rf"{SWEEPS}/([^/]+)/([^/]+)\.json"), r"sweep:\1/\2"),
-    (re.compile(rf"{CATALOG}/(?:{DATASETS}|{MODELS})/([^/]+)/([^/]+)/.*"), r"record:\1@\2"),
-    (re.compile(rf"{CATALOG}/.*"), CATALOG_OWNER),
+    (
+        re.compile(rf"(?:{CATALOG}|{PRIVATE})/(?:{DATASETS}|{MODELS})/([^/]+)/([^/]+)/.*"),
+        r"record:\1@\2",
+    ),
+    (re.compile(rf"(?:{CATALOG}|{PRIVATE})/.*"), CATALOG_OWNER),
 )
 
 LAYOUT = (  # key and content, in the order of docs/workspace.md
@@ -64,6 +69,7 @@ LAYOUT = (  # key and content, in the order of docs/workspace.md
         "  models/<name>/<version>/",
         "the Item of a model version; its Collection is beside the versions",
     ),
+    ("private/", "the same catalogue of private versions, which are not in the one above"),
     (
         "predictions/<model>/<version>/",
         "Cloud-Optimised GeoTIFFs and pictures, <scene>-<digest of its place and bytes>",
@@ -155,29 +161,39 @@ def sweep_key(model: str, name: str) -> str:
     return f"{SWEEPS}/{model}/{name}.json"
 
 
-def dataset_catalog_key(dataset: str) -> str:
-    """Return the key of the STAC Catalog of a dataset's versions."""
-    return f"{CATALOG}/{DATASETS}/{dataset}/catalog.json"
+def catalog_folder(private: bool) -> str:
+    """Return the folder of the static catalogue, or of that of private versions."""
+    return PRIVATE if private else CATALOG
 
 
-def dataset_record_folder(dataset: str, version: str) -> str:
+def catalog_root_of(key: str) -> str:
+    """Return the key of the root of the catalogue that a document is in."""
+    return f"{key.partition('/')[0]}/catalog.json"
+
+
+def dataset_catalog_key(dataset: str, private: bool = False) -> str:
+    """Return the key of the STAC Catalog of a dataset's versions, or of its private ones."""
+    return f"{catalog_folder(private)}/{DATASETS}/{dataset}/catalog.json"
+
+
+def dataset_record_folder(dataset: str, version: str, private: bool = False) -> str:
     """Return the folder of the STAC Collection and Items of a data version."""
-    return f"{CATALOG}/{DATASETS}/{dataset}/{version}"
+    return f"{catalog_folder(private)}/{DATASETS}/{dataset}/{version}"
 
 
-def dataset_collection_key(dataset: str, version: str) -> str:
+def dataset_collection_key(dataset: str, version: str, private: bool = False) -> str:
     """Return the key of the STAC Collection of a data version."""
-    return f"{dataset_record_folder(dataset, version)}/collection.json"
+    return f"{dataset_record_folder(dataset, version, private)}/collection.json"
 
 
-def model_collection_key(model: str) -> str:
-    """Return the key of the STAC Collection of a model's versions."""
-    return f"{CATALOG}/{MODELS}/{model}/collection.json"
+def model_collection_key(model: str, private: bool = False) -> str:
+    """Return the key of the STAC Collection of a model's versions, or of its private ones."""
+    return f"{catalog_folder(private)}/{MODELS}/{model}/collection.json"
 
 
-def model_item_key(model: str, version: str) -> str:
+def model_item_key(model: str, version: str, private: bool = False) -> str:
     """Return the key of the STAC Item of a model version."""
-    return f"{CATALOG}/{MODELS}/{model}/{version}/{version}.json"
+    return f"{catalog_folder(private)}/{MODELS}/{model}/{version}/{version}.json"
 
 
 def log_entry_key(seq: int) -> str:

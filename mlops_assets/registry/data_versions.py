@@ -108,7 +108,7 @@ class DataVersions(RegistrySession):
         with self.reading() as session:
             found = session.scalar(query)
         if found is None:
-            with self.reading(restricted=False) as session:
+            with self.unrestricted().reading() as session:
                 if session.scalar(query) is not None:
                     raise Forbidden(
                         f"{self.principal.name} may not see the data version of {dataset} that has"
@@ -124,7 +124,7 @@ class DataVersions(RegistrySession):
             dataset: name of the dataset.
         """
         query = select(func.max(DataVersion.number)).filter_by(dataset=dataset)
-        with self.reading(restricted=False) as session:
+        with self.unrestricted().reading() as session:
             return (session.scalar(query) or 0) + 1
 
     def tags(self, dataset: str) -> dict[str, str]:

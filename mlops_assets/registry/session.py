@@ -62,6 +62,7 @@ class RegistrySession:
         event.listen(self._sessions, "do_orm_execute", chain.refuse_unseen)
         event.listen(self._sessions, "do_orm_execute", _restrict)
         self.principal = local(local_user())
+        self._restricted = True
         self._mirror: Mirror | None = None
         self._mirrors: dict[str, Mirror] = {}  # of this object and all that are copied from it
         try:
@@ -137,17 +138,22 @@ class RegistrySession:
         if appended is not None and self._mirror is not None:
             self._mirror.write(appended.seq, appended.entry, self.log_texts)
 
-    def reading(
-        self, role: Role = Role.VIEWER, restricted: bool = True
-    ) -> AbstractContextManager[Session]:
+    def unrestricted(self) -> Self:
+        """Return the same registry, of which the principal reads also what they may not see.
+
+        What is read so is for decisions and for the catalogues, and is not to be returned.
+        """
+        unrestricted = copy(self)
+        unrestricted._restricted = False
+        return unrestricted
+
+    def reading(self, role: Role = Role.VIEWER) -> AbstractContextManager[Session]:
         """Open a transaction that only reads, and so never waits for a writer.
 
         Versions that the principal may not see are not there, nor runs and names of them.
 
         Args:
             role: required of the principal; guests may read only what has a visibility.
-            restricted: leave out what the principal may not see; all else is for the registry's own
-                decisions, and is not to be returned.
 
         Returns:
             A context manager of the session.
@@ -155,7 +161,7 @@ class RegistrySession:
         Raises:
             Forbidden: the principal does not have the role.
         """
-        left_out = [] if not restricted else restrictions(self.principal)
+        left_out = restrictions(self.principal) if self._restricted else []
         return self._session("read", role, left_out, immediate=False)
 
     @contextmanager

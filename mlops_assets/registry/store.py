@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from types import MappingProxyType
 
@@ -36,13 +36,35 @@ class Registry(DataVersions, Runs, ModelVersions, LandedFiles, PackedObjects, To
         principal: reads and changes the registry through this object.
     """
 
+    def require_owner(self, row: DataVersion | ModelVersion, action: str) -> Role:
+        """Return the role by which the principal decides on a version.
+
+        Args:
+            row: the version.
+            action: on it, for the message, such as "hide it".
+
+        Raises:
+            Forbidden: the principal is neither its creator nor an operator.
+        """
+        if sees_all(self.principal):
+            return Role.OPERATOR
+        creator = (
+            row.created_by if isinstance(row, DataVersion) else self.run(row.run_id).created_by
+        )
+        if creator != self.principal.name:
+            raise Forbidden(
+                f"{self.principal.name} may not {action}: this needs the role operator; or ask its"
+                f" creator, {creator or 'who is unknown'}"
+            )
+        return Role.SCIENTIST
+
     def set_visibility(
         self,
         row: DataVersion | ModelVersion,
         visibility: Visibility,
         reason: str | None = None,
         records: Mapping[Owner, Sequence[FileStat]] = MappingProxyType({}),
-        dropped: Sequence[str] = (),
+        dropped: Iterable[str] = (),
     ) -> None:
         """Change who may see a data version or a model version; the log states who, when and why.
 
@@ -50,7 +72,7 @@ class Registry(DataVersions, Runs, ModelVersions, LandedFiles, PackedObjects, To
             row: the version.
             visibility: as it is to be.
             reason: why.
-            records: owner → files of the catalogue that are published with it.
+            records: owner → files of the catalogues that are published with it.
             dropped: published files that are published no more; whoever publishes next removes
                 their bytes.
 
@@ -58,35 +80,29 @@ class Registry(DataVersions, Runs, ModelVersions, LandedFiles, PackedObjects, To
             Forbidden: the principal is neither its creator nor an operator.
             NotFound: there is no such version.
         """
-        name, creator = self._name_and_creator(row)
-        action = f"make {name} {visibility}"
-        if creator != self.principal.name and not sees_all(self.principal):
-            raise Forbidden(
-                f"{self.principal.name} may not {action}: this needs the role operator; or ask its"
-                f" creator, {creator or 'who is unknown'}"
-            )
-        role = Role.OPERATOR if sees_all(self.principal) else Role.SCIENTIST
-        with self.transaction(action, role) as session:
-            key = tuple(name.split("@"))
+        key = version_key(row)
+        action = f"make {'@'.join(key)} {visibility}"
+        with self.transaction(action, self.require_owner(row, action)) as session:
             found: DataVersion | ModelVersion
             if isinstance(row, DataVersion):
-                found = existing(session.get(DataVersion, key), name)
+                found = existing(session.get(DataVersion, key), "@".join(key))
             else:
-                found = existing(session.get(ModelVersion, key), name)
+                found = existing(session.get(ModelVersion, key), "@".join(key))
             if found.visibility != visibility:
                 found.visibility, found.visibility_reason = visibility, reason
             for path in dropped:
                 if (file := session.get(File, path)) is not None:
                     session.delete(file)
-                session.merge(Staged(path=path, content=path))
+                    session.merge(Staged(path=path, content=path))
             session.flush()
             for owner, files in records.items():
                 record_files(session, owner, files)
 
-    def _name_and_creator(self, row: DataVersion | ModelVersion) -> tuple[str, str | None]:
-        if isinstance(row, DataVersion):
-            return f"{row.dataset}@{row.version}", row.created_by
-        return f"{row.model}@{row.version}", self.run(row.run_id).created_by
+
+def version_key(row: DataVersion | ModelVersion) -> tuple[str, str]:
+    """Return dataset and version, or model and version."""
+    name = row.dataset if isinstance(row, DataVersion) else row.model
+    return name, row.version
 
 
 @lru_cache(maxsize=8)

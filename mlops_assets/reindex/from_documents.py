@@ -29,6 +29,7 @@ from mlops_assets.paths import (
     RUN_DOCUMENT,
     VERSION_DOCUMENT,
     data_owner,
+    dataset_collection_key,
     model_folder,
     model_item_key,
     model_owner,
@@ -39,6 +40,7 @@ from mlops_assets.paths import (
     run_owner,
     version_folder,
 )
+from mlops_assets.principals import Visibility
 from mlops_assets.progress import each
 from mlops_assets.registry.log.chain import AUDITED
 from mlops_assets.registry.log.replay import Columns, Key
@@ -139,6 +141,11 @@ class _Reader:
                 " those of the files as they are now"
             ),
             "tags, aliases, promotions, checkpoints and tokens are in no document, and are lost",
+            (
+                "versions are private if their record is in the private catalogue, else visible in"
+                " the workspace; what was published to guests, or is private without a record, is"
+                " in no document"
+            ),
         ]
         for missing, subjects in self._missing.items():
             found.append(f"{', '.join(missing)}: in no document of {named(subjects, NAMED)}")
@@ -162,6 +169,7 @@ class _Reader:
             return
         if document.created is None:  # of an earlier release
             self._missing.setdefault(("created", "created_by"), []).append(f"{dataset}@{version}")
+        private = dataset_collection_key(dataset, version, private=True) in self._there
         self._found.rows["data_versions"][dataset, version] = {
             "number": int(number),
             "digest": document.digest,
@@ -174,6 +182,7 @@ class _Reader:
             "size": int(manifest["size"].sum()),
             "specification": document.specification,
             "counts": {name: int((samples["split"] == name).sum()) for name in SPLITS},
+            "visibility": Visibility.PRIVATE if private else Visibility.WORKSPACE,
         }
 
     def _run(self, run_id: str) -> None:
@@ -213,7 +222,9 @@ class _Reader:
         version = document["model_version"]
         signature = Signature.model_validate(document["signature"])
         folder = model_folder(model, version)
-        item = model_item_key(model, version)
+        hidden = model_item_key(model, version, private=True)
+        private = hidden in self._there
+        item = hidden if private else model_item_key(model, version)
         recorded = (
             json.loads(self._workspace.get(item))["properties"] if item in self._there else {}
         )
@@ -235,6 +246,7 @@ class _Reader:
             "stage": "recorded" if recorded else stage,
             "metrics": metrics,
             "created": recorded.get("created") or run["finished"],
+            "visibility": Visibility.PRIVATE if private else Visibility.WORKSPACE,
         }
         return metrics
 

@@ -14,22 +14,27 @@ import posixpath
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, TypedDict
+from typing import TYPE_CHECKING, TypedDict, cast
 
 from mlops_assets.datasets.io.media_types import media_type
 from mlops_assets.datasets.versions.documents import json_bytes
 from mlops_assets.errors import IntegrityError
 from mlops_assets.paths import (
     CATALOG_OWNER,
-    CATALOG_ROOT,
     Owner,
+    catalog_folder,
     dataset_catalog_key,
+    dataset_collection_key,
     model_collection_key,
+    model_item_key,
     object_key,
+    record_owner,
 )
-from mlops_assets.registry import Registry
+from mlops_assets.principals import Role, Visibility
+from mlops_assets.registry import DataVersion, ModelVersion, Registry
 from mlops_assets.registry.files.publication import publication
 from mlops_assets.registry.files.verified_read import read_published
+from mlops_assets.registry.store import version_key
 from mlops_assets.storage import FileStat, Workspace, sha256_of
 
 if TYPE_CHECKING:
@@ -92,8 +97,10 @@ class CatalogWriter:
     """
 
     def __init__(self, workspace: Workspace, registry: Registry) -> None:
+        """Write catalogues for a principal, who need not see all that is in them."""
         self.workspace = workspace
-        self.registry = registry
+        self.registry = registry.unrestricted()
+        self.dropped: set[str] = set()  # keys of documents that are published no more
         self._contents: dict[str, bytes] = {}
         self._owners: dict[str, Owner] = {}
 
@@ -103,9 +110,15 @@ class CatalogWriter:
         Return the file that it will be.
         """
         content = json_bytes(without_nulls(document))
+        self.dropped.discard(key)
         self._contents[key] = content
         self._owners[key] = owner
         return self.file(key)
+
+    def drop(self, key: str) -> None:
+        """Remove one document, if there is one."""
+        self._contents.pop(key, None)
+        self.dropped.add(key)
 
     def file(self, key: str) -> FileStat:
         """Return the file that a document will be."""
@@ -125,12 +138,18 @@ class CatalogWriter:
 
     def has(self, key: str) -> bool:
         """Return whether a document was added, or was published and exists."""
-        return key in self._contents or has_record(self.workspace, self.registry, key)
+        return key in self._contents or (
+            key not in self.dropped and has_record(self.workspace, self.registry, key)
+        )
 
     @contextmanager
-    def publishing(self) -> Iterator[dict[Owner, list[FileStat]]]:
-        """Put all documents; within, record what is yielded, owner → files, in one transaction."""
-        with publication(self.workspace, self.registry) as putting:
+    def publishing(self, role: Role = Role.SCIENTIST) -> Iterator[dict[Owner, list[FileStat]]]:
+        """Put all documents; within, record what is yielded, owner → files, in one transaction.
+
+        Args:
+            role: required of the principal.
+        """
+        with publication(self.workspace, self.registry, role) as putting:
             putting.put_all(self._contents)
             files: dict[Owner, list[FileStat]] = {}
             for file in putting.files:
@@ -150,22 +169,87 @@ class CatalogWriter:
             if links != document["links"]:
                 self.write(key, {**document, "links": links}, owner)
 
-    def write_root(self) -> None:
-        """Write the root catalogue: one child a dataset, one a model."""
+    def recorded(
+        self, rows: Iterable[DataVersion | ModelVersion], private: bool
+    ) -> list[tuple[str, Owner]]:
+        """Return key and owner of the records that a catalogue has, of some versions.
+
+        Args:
+            rows: the versions.
+            private: of the catalogue of private versions.
+        """
+        return [
+            (key, record_owner(*version_key(row)))
+            for row in rows
+            if is_private(row) == private and self.has(key := record_key(row))
+        ]
+
+    def write_root(self, private: bool = False) -> None:
+        """Write the root of the catalogue: one child a dataset, one a model.
+
+        Args:
+            private: write that of private versions instead; it goes with the last of them.
+        """
         import pystac
 
+        key = f"{catalog_folder(private)}/catalog.json"
         datasets = sorted({row.dataset for row in self.registry.data_versions()})
         models = sorted({row.model for row in self.registry.model_versions()})
-        children = [dataset_catalog_key(name) for name in datasets]
-        children = [key for key in (*children, *map(model_collection_key, models)) if self.has(key)]
+        children = [dataset_catalog_key(name, private) for name in datasets]
+        children += [model_collection_key(name, private) for name in models]
+        children = [child for child in children if self.has(child)]
+        if private and not children:
+            self.drop(key)
+            return
+        of_versions = "Private training data and models" if private else "Training data and models"
         catalog = pystac.Catalog(
-            "mlops_assets", "Training data and models of this workspace.", title="mlops_assets"
+            "mlops_assets", f"{of_versions} of this workspace.", title="mlops_assets"
         )
         links = [
-            link("root", CATALOG_ROOT, CATALOG_ROOT),
-            *(link("child", CATALOG_ROOT, child) for child in children),
+            link("root", key, key),
+            *(link("child", key, child) for child in children),
         ]
-        self.write(CATALOG_ROOT, {**plain(catalog), "links": links}, CATALOG_OWNER)
+        self.write(key, {**plain(catalog), "links": links}, CATALOG_OWNER)
+
+
+def is_private(row: DataVersion | ModelVersion) -> bool:
+    """Return whether a version is in the catalogue of private versions."""
+    return row.visibility == Visibility.PRIVATE
+
+
+def record_key(row: DataVersion | ModelVersion) -> str:
+    """Return the key of the record of a version: a Collection, or the Item of a model version."""
+    if isinstance(row, DataVersion):
+        return dataset_collection_key(row.dataset, row.version, is_private(row))
+    return model_item_key(row.model, row.version, is_private(row))
+
+
+def link_inputs(
+    document: Record, links: Sequence[dict[str, object]], withheld: Sequence[str]
+) -> Record:
+    """Return a record that links to what the version was made from.
+
+    Args:
+        document: the record.
+        links: to the records of its inputs.
+        withheld: references of inputs that are private, while the version is not: the record names
+            them, and has no link to them.
+    """
+    kept = [entry for entry in document["links"] if entry["rel"] != "derived_from"]
+    # version links are the last of a record, as they are added when it is complete
+    kept = sorted([*kept, *links], key=lambda entry: entry["rel"] in VERSION_RELATIONS)
+    found: dict[str, object] = {**document, "links": kept}
+    named = {"mlops:private_inputs": list(withheld)} if withheld else {}
+    if "properties" in found:
+        found["properties"] = _replaced(found["properties"], named)
+    else:
+        found = _replaced(found, named)
+    return cast(Record, found)
+
+
+def _replaced(fields: object, named: Mapping[str, object]) -> dict[str, object]:
+    others = cast(Mapping[str, object], fields).items()
+    return {name: value for name, value in others if name != "mlops:private_inputs"} | dict(named)
 
 
 def has_record(workspace: Workspace, registry: Registry, key: str) -> bool:

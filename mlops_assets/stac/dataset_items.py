@@ -15,7 +15,7 @@ from mlops_assets.datasets.specification.dataset import SPLITS
 from mlops_assets.datasets.versions.committed_dataset import CommittedDataset
 from mlops_assets.datasets.versions.contents import DescribedAsset, DescribedScenes, bands_read
 from mlops_assets.datasets.versions.manifest import CRS_CODE, STAC_VERSION, item_id
-from mlops_assets.paths import CATALOG_ROOT
+from mlops_assets.paths import catalog_root_of
 from mlops_assets.stac.asset_fields import (
     LABEL_PROPERTY,
     class_fields,
@@ -99,7 +99,7 @@ class ItemMaker:
         links = [
             link(rel, key, target)
             for rel, target in (
-                ("root", CATALOG_ROOT),
+                ("root", catalog_root_of(key)),
                 ("parent", self.collection),
                 ("collection", self.collection),
             )

@@ -5,6 +5,7 @@ Items are made in `dataset_items`, the TrainingDML-AI document in `training_dml`
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import PurePosixPath
 
 import pystac
@@ -13,20 +14,30 @@ from mlops_assets.datasets.io.media_types import PARQUET, media_type
 from mlops_assets.datasets.quality.checks import written_checks
 from mlops_assets.datasets.quality.published import published_report
 from mlops_assets.datasets.readers.scenes.vector_files import is_vector
+from mlops_assets.datasets.recall.ancestry import input_versions
 from mlops_assets.datasets.versions.committed_dataset import CommittedDataset
 from mlops_assets.paths import (
     CATALOG_OWNER,
-    CATALOG_ROOT,
+    catalog_root_of,
     data_owner,
     dataset_catalog_key,
-    dataset_collection_key,
     record_owner,
     version_folder,
 )
 from mlops_assets.progress import step
-from mlops_assets.registry import Registry
+from mlops_assets.registry import DataVersion, Registry
 from mlops_assets.stac.asset_fields import bands, class_fields, class_values
-from mlops_assets.stac.catalog import SCIENTIFIC, CatalogWriter, add_thumbnail, asset, link, plain
+from mlops_assets.stac.catalog import (
+    SCIENTIFIC,
+    CatalogWriter,
+    add_thumbnail,
+    asset,
+    is_private,
+    link,
+    link_inputs,
+    plain,
+    record_key,
+)
 from mlops_assets.stac.dataset_items import MAX_ITEMS, ItemMaker, extensions
 from mlops_assets.stac.extents import extent, extent_notes
 from mlops_assets.stac.item_files import group_count, main_files
@@ -52,7 +63,7 @@ def write_dataset_record(
         StorageError: it cannot be written.
     """
     owner = record_owner(committed.row.dataset, committed.row.version)
-    key = dataset_collection_key(committed.row.dataset, committed.row.version)
+    key, private = record_key(committed.row), is_private(committed.row)
     with step(f"recording {committed.reference}"), registry.lock("catalog"):
         writer = CatalogWriter(workspace, registry)
         items = ItemMaker(committed, key).items() if group_count(committed) <= MAX_ITEMS else []
@@ -62,32 +73,54 @@ def write_dataset_record(
             *registry.files(data_owner(committed.row.dataset, committed.row.version)),
             described,
         ]
-        inputs = _derived_from(writer, committed, key)
-        collection = _collection(committed, key, [file.path for file in files], published, inputs)
+        collection = _collection(committed, key, [file.path for file in files], published)
         collection |= _quality(workspace, registry, committed) | _processing(committed)
         writer.write(key, collection, owner)
-        recorded = [
-            (other, record_owner(row.dataset, row.version))
-            for row in registry.data_versions(committed.row.dataset)
-            if writer.has(other := dataset_collection_key(row.dataset, row.version))
-        ]
+        inputs = input_versions(writer.registry, committed.document.processing)
+        link_data_inputs(writer, committed.row, inputs)
+        rows = writer.registry.data_versions(committed.row.dataset)
+        recorded = writer.recorded(rows, private)
         writer.link_versions(recorded)
         _write_parent(writer, committed, [other for other, _ in recorded])
-        writer.write_root()
+        writer.write_root(private)
         with writer.publishing() as records:
             registry.add_records(records)
     return [writer.file(key), *files, described]
 
 
+def link_data_inputs(
+    writer: CatalogWriter, row: DataVersion, inputs: Iterable[DataVersion]
+) -> None:
+    """Link the record of a data version to the records of what it was made from.
+
+    Args:
+        writer: has the record.
+        row: the data version.
+        inputs: the data versions it was made from.
+    """
+    key = record_key(row)
+    links: list[dict[str, object]] = []
+    withheld: list[str] = []
+    for made in inputs:
+        if is_private(made) and not is_private(row):
+            withheld.append(f"{made.dataset}@{made.version}")
+        elif writer.has(record_key(made)):
+            links.append(link("derived_from", key, record_key(made)))
+    before = writer.read(key)
+    linked = link_inputs(before, links, withheld)
+    if linked != before:
+        writer.write(key, linked, record_owner(row.dataset, row.version))
+
+
 def _write_parent(writer: CatalogWriter, committed: CommittedDataset, versions: list[str]) -> None:
     name, specification = committed.row.dataset, committed.specification
-    key = dataset_catalog_key(name)
+    key = dataset_catalog_key(name, is_private(committed.row))
     catalog = pystac.Catalog(
         name, specification.description or f"Versions of {name}.", title=specification.title
     )
     links = [
-        link("root", key, CATALOG_ROOT),
-        link("parent", key, CATALOG_ROOT),
+        link("root", key, catalog_root_of(key)),
+        link("parent", key, catalog_root_of(key)),
         *(link("child", key, child) for child in versions),
     ]
     writer.write(key, {**plain(catalog), "links": links}, CATALOG_OWNER)
@@ -98,7 +131,6 @@ def _collection(
     key: str,
     items: list[str],
     published: list[FileStat],
-    inputs: list[dict[str, object]],
 ) -> dict[str, object]:
     specification, row = committed.specification, committed.row
     collection = pystac.Collection(
@@ -135,12 +167,10 @@ def _collection(
         document["mlops:items"] = (
             f"{group_count(committed)} Items, in the asset 'manifest' only, one a file"
         )
-    parent = dataset_catalog_key(row.dataset)
     links = [
-        link("root", key, CATALOG_ROOT),
-        link("parent", key, parent),
+        link("root", key, catalog_root_of(key)),
+        link("parent", key, dataset_catalog_key(row.dataset, is_private(row))),
         *(link("item", key, item) for item in items),
-        *inputs,
     ]
     if specification.doi:
         links.append({"rel": "cite-as", "href": f"https://doi.org/{specification.doi}"})
@@ -165,16 +195,6 @@ def _processing(committed: CommittedDataset) -> dict[str, object]:
     """Return how the data version was made from others; nothing where its files have landed."""
     processing = committed.document.processing
     return {} if processing is None else {"mlops:processing": processing.model_dump(mode="json")}
-
-
-def _derived_from(
-    writer: CatalogWriter, committed: CommittedDataset, key: str
-) -> list[dict[str, object]]:
-    """Return links to the records of the inputs, of those that are recorded."""
-    processing = committed.document.processing
-    inputs = processing.inputs if processing is not None else []
-    keys = [dataset_collection_key(given.dataset, given.version) for given in inputs]
-    return [link("derived_from", key, other) for other in keys if writer.has(other)]
 
 
 def _assets(

@@ -10,8 +10,7 @@ import textwrap
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from mlops_assets.paths import dataset_collection_key
-from mlops_assets.stac.catalog import has_record, read_record
+from mlops_assets.stac.catalog import has_record, read_record, record_key
 
 if TYPE_CHECKING:
     from mlops_assets.registry import DataVersion, Registry
@@ -40,7 +39,7 @@ def description(workspace: Workspace, registry: Registry, row: DataVersion) -> D
     Raises:
         IntegrityError: it is not as it was published.
     """
-    key = dataset_collection_key(row.dataset, row.version)
+    key = record_key(row)
     if not has_record(workspace, registry, key):
         return None
     collection = read_record(workspace, registry, key)

@@ -23,15 +23,13 @@ from mlops_assets.datasets.versions.committed_dataset import CommittedDataset
 from mlops_assets.names import Reference
 from mlops_assets.paths import (
     CATALOG_OWNER,
-    CATALOG_ROOT,
-    dataset_collection_key,
+    catalog_root_of,
     model_collection_key,
-    model_item_key,
     model_owner,
     record_owner,
 )
 from mlops_assets.progress import step
-from mlops_assets.registry import ModelVersion, Registry, Run
+from mlops_assets.registry import DataVersion, ModelVersion, Registry, Run
 from mlops_assets.registry.files.verified_read import unmeasured_classes
 from mlops_assets.registry.model_documents import Signature
 from mlops_assets.stac.asset_fields import bands
@@ -44,8 +42,11 @@ from mlops_assets.stac.catalog import (
     CatalogWriter,
     add_thumbnail,
     asset,
+    is_private,
     link,
+    link_inputs,
     plain,
+    record_key,
 )
 from mlops_assets.stac.dataset_items import STAC_SPLITS
 from mlops_assets.stac.extents import extent, extent_notes, footprint, known_bbox, times
@@ -86,22 +87,19 @@ def write_model_record(
     started = time.monotonic()
     committed = CommittedDataset.open(workspace, registry, Reference(row.dataset, row.data_version))
     run = registry.run(row.run_id)
-    key, owner = model_item_key(row.model, row.version), record_owner(row.model, row.version)
+    key, private = record_key(row), is_private(row)
+    owner = record_owner(row.model, row.version)
     with step(f"recording {row.model}@{row.version}"), registry.lock("catalog"):
         writer = CatalogWriter(workspace, registry)
         files = registry.files(model_owner(row.model, row.version))
         unmeasured = unmeasured_classes(workspace, registry, row.model, row.version)
         record = _ModelRecord(row, run, committed, title or row.model, description, unmeasured)
         writer.write(key, _item(record, files, key), owner)
-        items = [
-            (model_item_key(other.model, other.version), record_owner(other.model, other.version))
-            for other in registry.model_versions(row.model)
-            if (other.stage == "recorded" or other.version == row.version)
-            and writer.has(model_item_key(other.model, other.version))
-        ]
+        link_model_inputs(writer, row, committed.row)
+        items = writer.recorded(writer.registry.model_versions(row.model), private)
         writer.link_versions(items)
         _write_collection(writer, record, [item for item, _ in items])
-        writer.write_root()
+        writer.write_root(private)
         with writer.publishing() as records:
             registry.advance(
                 row, "recorded", [], seconds=time.monotonic() - started, records=records
@@ -130,9 +128,34 @@ class _ModelRecord:
     unmeasured: list[str]
 
 
+def link_model_inputs(writer: CatalogWriter, row: ModelVersion, data: DataVersion) -> None:
+    """Link the record of a model version to that of its data version, once for each split.
+
+    Args:
+        writer: has the record.
+        row: the model version.
+        data: its data version.
+    """
+    key = record_key(row)
+    links: list[dict[str, object]] = []
+    withheld: list[str] = []
+    if is_private(data) and not is_private(row):
+        withheld.append(f"{data.dataset}@{data.version}")
+    else:
+        links = [
+            link("derived_from", key, record_key(data), **{"ml-aoi:split": STAC_SPLITS[split]})
+            for split, count in data.counts.items()
+            if count
+        ]
+    before = writer.read(key)
+    linked = link_inputs(before, links, withheld)
+    if linked != before:
+        writer.write(key, linked, record_owner(row.model, row.version))
+
+
 def _write_collection(writer: CatalogWriter, record: _ModelRecord, items: list[str]) -> None:
     model, committed = record.row.model, record.committed
-    key = model_collection_key(model)
+    key = model_collection_key(model, is_private(record.row))
     collection = pystac.Collection(
         id=model,
         title=record.title,
@@ -141,8 +164,8 @@ def _write_collection(writer: CatalogWriter, record: _ModelRecord, items: list[s
         extent=extent(committed),
     )
     links = [
-        link("root", key, CATALOG_ROOT),
-        link("parent", key, CATALOG_ROOT),
+        link("root", key, catalog_root_of(key)),
+        link("parent", key, catalog_root_of(key)),
         *(link("item", key, item) for item in items),
     ]
     writer.write(
@@ -193,17 +216,11 @@ def _item(record: _ModelRecord, files: list[FileStat], key: str) -> dict[str, ob
         properties["mlops:apply_scale"] = True
     if signature.scaling:
         properties["mlops:native_input"] = [_input(signature, native=True)]
-    data = dataset_collection_key(row.dataset, row.data_version)
-    collection = model_collection_key(row.model)
+    collection = model_collection_key(row.model, is_private(row))
     links = [
-        link("root", key, CATALOG_ROOT),
+        link("root", key, catalog_root_of(key)),
         link("parent", key, collection),
         link("collection", key, collection),
-    ]
-    links += [
-        link("derived_from", key, data, **{"ml-aoi:split": STAC_SPLITS[split]})
-        for split, count in committed.row.counts.items()
-        if count
     ]
     return {
         "type": "Feature",

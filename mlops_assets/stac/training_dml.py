@@ -20,7 +20,7 @@ from mlops_assets.datasets.diff.diff import VersionDiff
 from mlops_assets.datasets.io.media_types import GEOTIFF, media_type
 from mlops_assets.datasets.versions.committed_dataset import CommittedDataset
 from mlops_assets.paths import dataset_record_folder, object_key, version_folder
-from mlops_assets.stac.catalog import relative
+from mlops_assets.stac.catalog import is_private, relative
 from mlops_assets.stac.extents import known_bbox, known_interval, text
 from mlops_assets.stac.item_files import ItemFiles, ManifestRow, groups
 
@@ -47,7 +47,8 @@ def document_key(committed: CommittedDataset) -> str:
 
     URLs in the document are relative to it.
     """
-    return f"{dataset_record_folder(committed.row.dataset, committed.row.version)}/{TRAINING_DML}"
+    row = committed.row
+    return f"{dataset_record_folder(row.dataset, row.version, is_private(row))}/{TRAINING_DML}"
 
 
 def training_dataset(committed: CommittedDataset) -> dict[str, object]:

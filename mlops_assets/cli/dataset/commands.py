@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mlops_assets.choices import SplitName
+from mlops_assets.cli import visibility
 from mlops_assets.cli.dataset import assess, diff, preview, recall
 from mlops_assets.cli.declarations import declared
 from mlops_assets.cli.terminal import completion
@@ -150,6 +151,7 @@ def list_versions(
     tags = {dataset: registry.tags(dataset) for dataset in {row.dataset for row in found}}
     rows = [describe(row, tags[row.dataset]) for row in found]
     columns = ["dataset", "version", "tags", "files", "samples", "size", "created", "digest"]
+    columns += ["visibility"]
     if not as_json:
         rows = [
             {**document, "size": f"{row.size:,}", "digest": f"{row.digest[:12]}…"}
@@ -232,6 +234,7 @@ def tag(
     console.print(f"{row.dataset}@{name} is {row.dataset}@{row.version}")
 
 
+app.command("visibility")(visibility.data_visibility)
 app.command("assess")(assess.assess)
 app.command("preview")(preview.preview)
 app.command("diff")(diff.diff)
@@ -280,6 +283,7 @@ def describe(row: DataVersion, tags: Mapping[str, str]) -> dict[str, object]:
         "samples": row.samples,
         "size": row.size,
         "created": row.created,
+        "visibility": row.visibility,
     }
 
 
@@ -315,6 +319,7 @@ def contents(store: Store, found: Summary) -> dict[str, Any]:
         "kept_by_reference": found.facts.kept_by_reference,
         "splits": {**row.counts, "left_out": row.samples - sum(row.counts.values())},
         "created_by": row.created_by,
+        "visibility_reason": row.visibility_reason,
         "notes": found.document.notes,
     }
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mlops_assets.cli import visibility
 from mlops_assets.cli.model.reproduce import reproduce_version
 from mlops_assets.cli.terminal import completion
 from mlops_assets.cli.terminal.output import (
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="Models and their versions.", no_args_is_help=True)
 app.command("reproduce")(reproduce_version)
+app.command("visibility")(visibility.model_visibility)
 Ref = Annotated[
     str,
     typer.Argument(
@@ -88,6 +90,7 @@ def show_version(reference: Ref, as_json: Json = False) -> None:
         "trainer": run.trainer,
         "parameters": run.parameters,
         "seed": run.seed,
+        "visibility_reason": row.visibility_reason,
         "promotions": promotions,
         "files": [{"path": f.path, "sha256": f.sha256, "size": f.size} for f in files],
     }
@@ -183,4 +186,5 @@ def describe(registry: Registry, row: ModelVersion) -> dict[str, object]:
         ),
         "metrics": row.metrics,
         "created": row.created,
+        "visibility": row.visibility,
     }

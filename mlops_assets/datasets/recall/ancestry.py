@@ -69,15 +69,57 @@ def ancestors(workspace: Workspace, registry: Registry, row: DataVersion) -> lis
         processing = None
         with suppress(IntegrityError, StorageError):
             processing = processing_of(workspace, registry, version)
-        for given in processing.inputs if processing is not None else ():
-            known = {(other.dataset, other.version) for other in found}
-            rows = registry.data_versions(given.dataset)
-            found += [
-                other
-                for other in rows
-                if other.version == given.version and (other.dataset, other.version) not in known
-            ]
+        known = {(other.dataset, other.version) for other in found}
+        found += [
+            other
+            for other in input_versions(registry, processing)
+            if (other.dataset, other.version) not in known
+        ]
     return found[1:]
+
+
+def input_versions(registry: Registry, processing: Processing | None) -> list[DataVersion]:
+    """Return the data versions that another one was made from, each once.
+
+    Those that the registry does not have are left out.
+
+    Args:
+        registry: has the versions.
+        processing: how the other one was made; None if its files have landed.
+    """
+    given = dict.fromkeys(
+        (given.dataset, given.version)
+        for given in (processing.inputs if processing is not None else ())
+    )
+    return [
+        row
+        for dataset, version in given
+        for row in registry.data_versions(dataset)
+        if row.version == version
+    ]
+
+
+def derived(workspace: Workspace, registry: Registry, row: DataVersion) -> list[DataVersion]:
+    """Return the data versions that were made from one, oldest first.
+
+    What a damaged document states is left out.
+
+    Args:
+        workspace: has the documents, of which those of all later versions are read.
+        registry: has the versions.
+        row: the data version.
+    """
+    found = []
+    for other in sorted(registry.data_versions(), key=lambda other: other.created):
+        if other.created <= row.created:
+            continue
+        processing = None
+        with suppress(IntegrityError, StorageError):
+            processing = processing_of(workspace, registry, other)
+        given = processing.inputs if processing is not None else []
+        if (row.dataset, row.version) in {(entry.dataset, entry.version) for entry in given}:
+            found.append(other)
+    return found
 
 
 def input_problems(registry: Registry, subject: str, processing: Processing) -> Iterator[str]:

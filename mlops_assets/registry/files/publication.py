@@ -63,7 +63,9 @@ class Publication:
 
 
 @contextmanager
-def publication(workspace: Workspace, registry: Registry) -> Iterator[Publication]:
+def publication(
+    workspace: Workspace, registry: Registry, role: Role = Role.SCIENTIST
+) -> Iterator[Publication]:
     """Publish files: put them, then record `Publication.files` in one transaction.
 
     One process at a time.
@@ -71,13 +73,18 @@ def publication(workspace: Workspace, registry: Registry) -> Iterator[Publicatio
     Nothing published is to be read within, as what is found changed waits for its publication to
     end.
 
+    Args:
+        workspace: where the files go.
+        registry: in which they are recorded.
+        role: required of the principal.
+
     Raises:
         Conflict: another process is publishing and does not end.
         Forbidden: the principal may not publish; nothing was written.
         IntegrityError: a file published here is not read back as it was written.
         StorageError: files that a killed process left cannot be moved to their place.
     """
-    registry.principal.require(Role.SCIENTIST, "publish files")
+    registry.principal.require(role, "publish files")
     with registry.lock(_LOCK):
         _complete(workspace, registry)
         publishing = Publication(workspace, registry)
