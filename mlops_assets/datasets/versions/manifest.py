@@ -158,7 +158,9 @@ def read_manifest(content: bytes) -> pd.DataFrame:
         return pc.struct_field(pc.struct_field(assets, "data"), name)
 
     def column(values: pa.Array | pa.ChunkedArray) -> pd.Series:
-        return pa.table([values], [""]).to_pandas(types_mapper={_WHOLE: pd.Int64Dtype()}.get)[""]
+        table = pa.table([values], [""])
+        frame: pd.DataFrame = table.to_pandas(types_mapper={_WHOLE: pd.Int64Dtype()}.get)
+        return frame[""]
 
     def listed(values: pa.Array | pa.ChunkedArray) -> pd.Series:
         return pd.Series(values.to_pylist(), dtype=object)
