@@ -31,6 +31,7 @@ CATALOG_OWNER = Owner("catalog")
 CHECKPOINT = re.compile(rf"{RUNS}/[^/]+/checkpoints/.*")
 LOG_ENTRY = re.compile(rf"{LOG}/(\d{{10}})\.json")
 RUN_DOCUMENT = re.compile(rf"{RUNS}/([^/]+)/run\.json")
+MANIFEST = re.compile(rf"{DATASETS}/[^/]+/v[1-9]\d*/manifest\.parquet")
 VERSION_DOCUMENT = re.compile(rf"{DATASETS}/([^/]+)/(v([1-9]\d*))/version\.json")
 _OWNERS = (  # pattern of a key → its owner, in the order in which they are tried
     (re.compile(rf"{DATASETS}/([^/]+)/([^/]+)/.*"), r"data:\1@\2"),
@@ -114,6 +115,15 @@ def object_key(sha256: str) -> str:
 def pack_key(sha256: str) -> str:
     """Return the key of a pack of objects, by its checksum."""
     return f"{PACKS}/{sha256[:2]}/{sha256[2:]}.zip"
+
+
+def object_href(sha256: str, pack: str | None) -> str:
+    """Return the key of an object by its checksum, for hrefs.
+
+    Of an object in a pack it is the key of the pack, and the name of the entry in it, which is what
+    GDAL opens with `/vsizip/` before it.
+    """
+    return object_key(sha256) if pack is None else f"{pack_key(pack)}/{sha256}"
 
 
 def version_folder(dataset: str, version: str) -> str:

@@ -18,7 +18,8 @@ from sqlalchemy import inspect, select
 from sqlalchemy.orm import Session
 
 from mlops_assets.datasets.recall.ancestry import ancestors, input_problems
-from mlops_assets.datasets.recall.verify import cache_damages, row_problems
+from mlops_assets.datasets.recall.objects import StoredFile, stored_files
+from mlops_assets.datasets.recall.verify import cache_damages, damaged_files, row_problems
 from mlops_assets.datasets.versions.committed_dataset import CommittedDataset
 from mlops_assets.datasets.versions.digest import digest_of_documents
 from mlops_assets.datasets.versions.manifest import read_manifest
@@ -35,10 +36,12 @@ from mlops_assets.names import Reference
 from mlops_assets.paths import (
     CATALOG_OWNER,
     OBJECTS,
+    PACKS,
     data_owner,
     model_folder,
     model_owner,
     object_key,
+    pack_key,
     prediction_owner,
     record_owner,
     run_document_key,
@@ -129,8 +132,9 @@ def verify_model(store: Store, row: ModelVersion) -> Verification:
     files = [
         _stat_of(file) for owner in owners for file in _readable(store, found, File, owner=owner)
     ]
-    objects = _objects_of_all(store, found, data, runs)
+    objects, packed = _objects_of_all(store, found, data, runs)
     _verify_files(store, found, [*files, *objects], f"verifying {subject}")
+    _verify_packed(store, found, packed)
     _verify_rows(store, found, data, runs, [row])
     return found
 
@@ -182,12 +186,16 @@ def verify_all(store: Store, since: int = 0) -> Verification:
         if is_new(f"{model_folder(m.model, m.version)}/metrics.json")
     ]
     files = [_stat_of(file) for file in _readable(store, found, File) if is_new(file.path)]
-    stored: dict[str, FileStat] = {}
+    objects, packed = _objects_of_all(store, found, data, runs)
+    listed = {file.path: file for file in objects}
     if since == 0:
-        keys = store.workspace.list(OBJECTS)
-        stored = {key: FileStat(key, "".join(key.split("/")[-2:]), -1) for key in keys}
-    listed = {o.path: o for o in _objects_of_all(store, found, data, runs)}
-    _verify_files(store, found, [*files, *{**stored, **listed}.values()], "verifying everything")
+        packs = {pack_key(str(file.pack)) for file in packed}
+        for key in (*store.workspace.list(OBJECTS), *store.workspace.list(PACKS)):
+            if key not in packs:
+                sha256 = "".join(key.removesuffix(".zip").split("/")[-2:])
+                listed.setdefault(key, FileStat(key, sha256, -1))
+    _verify_files(store, found, [*files, *listed.values()], "verifying everything")
+    _verify_packed(store, found, packed)
     _verify_rows(store, found, data, runs, models)
     found.problems += guarded("aliases and tags", partial(_label_problems, store))
     return found
@@ -290,22 +298,47 @@ def _file_problems(store: Store, found: Verification, published: FileStat) -> It
         )
 
 
+def _verify_packed(store: Store, found: Verification, files: Sequence[StoredFile]) -> None:
+    """Read the packs of files, each once."""
+
+    def problems() -> Iterator[str]:
+        damages, size = damaged_files(store.workspace, files, "verifying packs")
+        found.files += len({file.pack for file in files})
+        found.size += size
+        for damage in damages:
+            yield f"{damage.path}: {damage.detail}"
+
+    if files:
+        found.problems += guarded("the packs", problems)
+
+
 def _objects_of_all(
     store: Store, found: Verification, data: Sequence[DataVersion], runs: Sequence[Run]
-) -> list[FileStat]:
+) -> tuple[list[FileStat], list[StoredFile]]:
+    """Return the single objects of data versions and runs, and the files that are in packs."""
     objects = [file for run in runs for file in _objects_of_run(run)]
+    packed: list[StoredFile] = []
     for version in data:
-        name = f"the files of {version.dataset}@{version.version}"
-        objects += attempt(found.problems, name, partial(_objects_of_data, store, version))
-    return objects
+        name = f"{version.dataset}@{version.version}"
+        for file in attempt(
+            found.problems, f"the files of {name}", partial(_files_of_data, store, version)
+        ):
+            if file.pack is None:
+                objects.append(FileStat(object_key(file.sha256), file.sha256, file.size))
+            else:
+                packed.append(file._replace(path=f"{name}: {file.path}"))
+        objects += attempt(
+            found.problems, f"the code of {name}", partial(_objects_of_code, store, version)
+        )
+    return objects, packed
 
 
 def _folder(data: DataVersion) -> str:
     return version_folder(data.dataset, data.version)
 
 
-def _objects_of_data(store: Store, data: DataVersion) -> list[FileStat]:
-    """Return the files of a data version.
+def _files_of_data(store: Store, data: DataVersion) -> list[StoredFile]:
+    """Return the files of a data version that are in the workspace.
 
     There are none if the manifest cannot be read, which its checksum reports.
     """
@@ -313,19 +346,16 @@ def _objects_of_data(store: Store, data: DataVersion) -> list[FileStat]:
     if manifest is None:
         return []
     # files kept by reference are not objects; 'mlops dataset verify' checks them
-    stored = manifest[manifest["href"].isna()]
-    rows = zip(stored["sha256"], stored["size"], strict=True)
-    files = [FileStat(object_key(sha256), sha256, int(size)) for sha256, size in rows]
-    return files + _objects([_code(store, data).get("diff")])
+    return stored_files(manifest[manifest["href"].isna()])
 
 
-def _code(store: Store, data: DataVersion) -> dict[str, str]:
-    """Return the code that made a data version; nothing where its files have landed."""
+def _objects_of_code(store: Store, data: DataVersion) -> list[FileStat]:
+    """Return the patch of the code that made a data version; nothing where its files landed."""
     content = published_content(store, f"{_folder(data)}/version.json")
     if content is None:
-        return {}
+        return []
     processing = VersionDocument.model_validate_json(content).processing
-    return {} if processing is None else processing.code
+    return [] if processing is None else _objects([processing.code.get("diff")])
 
 
 def _objects_of_run(run: Run) -> list[FileStat]:

@@ -11,18 +11,21 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import islice
 
 from sqlalchemy import Connection, insert
 from sqlalchemy.orm import Session
 
-from mlops_assets.errors import IntegrityError, MlopsError, NotFound
+from mlops_assets.datasets.versions.manifest import packed_objects
+from mlops_assets.errors import IntegrityError, MlopsError, NotFound, StorageError
 from mlops_assets.models.run_documents import read_points
 from mlops_assets.paths import (
     LOG,
     LOG_ENTRY,
     LOG_REPLACED,
+    MANIFEST,
     STAGED,
     log_entry_key,
     run_document_key,
@@ -30,6 +33,7 @@ from mlops_assets.paths import (
 )
 from mlops_assets.principals import Principal, Role
 from mlops_assets.progress import each
+from mlops_assets.registry.files.packed_objects import index_packed
 from mlops_assets.registry.log import chain
 from mlops_assets.registry.log.mirror import mirrored
 from mlops_assets.registry.log.rebuild import empty_registry, write_log, write_rows
@@ -162,6 +166,7 @@ def _from_log(
     if running:
         found.unproven.append(f"points of runs that were running: {named(running, NAMED)}")
     _restore_staged(workspace, connection, files)
+    _index_packed(workspace, connection, files)
     found.unproven += _unknown_files(workspace, files)
     _note(connection, other, principal)
     _move_replaced(workspace, replayed.seq)
@@ -187,6 +192,7 @@ def _from_documents(workspace: Workspace, connection: Connection, principal: str
     found.unproven += [
         f"points of {len(runs)} run(s): {loss}: {named(runs, NAMED)}" for loss, runs in lost.items()
     ]
+    _index_packed(workspace, connection, documented.rows["files"])
     chain.adopt(connection, chain.Author(principal))
     return found
 
@@ -263,6 +269,19 @@ def _restore_staged(
             connection.execute(insert(Staged).values(path=path, content=content))
             restored.add(path)
             break
+
+
+def _index_packed(
+    workspace: Workspace, connection: Connection, files: Mapping[Key, Columns]
+) -> None:
+    """Index the objects in packs by the manifests of all data versions."""
+    manifests = [str(path) for (path,) in files if MANIFEST.fullmatch(str(path))]
+    with Session(connection) as session:
+        for key in each("reading manifests", manifests, "manifests"):
+            # without a manifest that is damaged, its files are stored again, if they land again
+            with suppress(StorageError, IntegrityError):
+                content = _published(workspace, key, files)
+                index_packed(session, packed_objects(content) if content else {})
 
 
 def _is_at(workspace: Workspace, key: str, sha256: str) -> bool:

@@ -27,7 +27,7 @@ from mlops_assets.paths import (
     dataset_collection_key,
     model_collection_key,
     model_item_key,
-    object_key,
+    object_href,
     record_owner,
 )
 from mlops_assets.principals import Role, Visibility
@@ -332,7 +332,7 @@ def file_asset(
         extra["file:local_path"] = path
     found = asset(
         source,
-        FileStat(object_key(row["sha256"]), row["sha256"], row["size"]),
+        FileStat(object_href(row["sha256"], row["pack"]), row["sha256"], row["size"]),
         media_type(path),
         roles,
         title=path,

@@ -23,6 +23,7 @@ class ManifestRow(TypedDict):
     sha256: str
     size: int
     href: str | None
+    pack: str | None
     role: str
     scene: str | None
     part: int | None

@@ -19,7 +19,7 @@ import pandas as pd
 from mlops_assets.datasets.diff.diff import VersionDiff
 from mlops_assets.datasets.io.media_types import GEOTIFF, media_type
 from mlops_assets.datasets.versions.committed_dataset import CommittedDataset
-from mlops_assets.paths import dataset_record_folder, object_key, version_folder
+from mlops_assets.paths import dataset_record_folder, object_href, version_folder
 from mlops_assets.stac.catalog import is_private, relative
 from mlops_assets.stac.extents import known_bbox, known_interval, text
 from mlops_assets.stac.item_files import ItemFiles, ManifestRow, groups
@@ -251,4 +251,4 @@ def _identity(committed: CommittedDataset) -> str:
 
 def _urls(committed: CommittedDataset, rows: Sequence[ManifestRow]) -> list[str]:
     key = document_key(committed)
-    return [row["href"] or relative(key, object_key(row["sha256"])) for row in rows]
+    return [row["href"] or relative(key, object_href(row["sha256"], row["pack"])) for row in rows]

@@ -25,7 +25,8 @@ from numpy.typing import NDArray
 
 from mlops_assets.datasets.io.media_types import media_types
 from mlops_assets.datasets.versions.contents import FILE_COLUMNS
-from mlops_assets.paths import OBJECTS, PACKS, object_key, pack_key
+from mlops_assets.paths import OBJECTS, PACKS, object_href
+from mlops_assets.storage.packs import Place
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -214,6 +215,27 @@ def single_objects(content: bytes) -> NDArray[np.bytes_]:
     return np.sort(texts.to_numpy(zero_copy_only=False).astype("S64"))
 
 
+def packed_objects(content: bytes) -> dict[str, Place]:
+    """Return the places of a manifest's files that are in packs, by checksum.
+
+    Args:
+        content: of the manifest file.
+    """
+    file = pq.ParquetFile(pa.BufferReader(content))
+    if _OFFSET not in file.schema_arrow.names:  # of a release without packs
+        return {}
+    columns = ["assets.data.href", "assets.data.file:checksum", _OFFSET]
+    table = file.read(columns=columns).combine_chunks()
+    table = table.filter(pc.is_valid(table[_OFFSET]))
+    asset = pc.struct_field(table["assets"], "data")
+    packs = _packs(pc.struct_field(asset, "href")).to_pylist()
+    checksums = pc.utf8_slice_codeunits(
+        pc.struct_field(asset, "file:checksum"), len(MULTIHASH_SHA256)
+    ).to_pylist()
+    places = map(Place, packs, table[_OFFSET].to_pylist())
+    return dict(zip(checksums, places, strict=True))
+
+
 def file_times(table: pa.Table) -> pa.ChunkedArray | pa.Array:
     """Return each file's own time, null where the time of its Item is declared or nominal.
 
@@ -357,7 +379,7 @@ def _items(rows: pd.DataFrame, boxes: NDArray[np.float64], constants: dict[str, 
 def _assets(rows: pd.DataFrame) -> pa.StructArray:
     packs = rows["pack"].astype(object).where(rows["pack"].notna(), None)
     stored = [
-        WORKSPACE + (object_key(sha256) if pack is None else f"{pack_key(pack)}/{sha256}")
+        WORKSPACE + object_href(sha256, pack)
         for sha256, pack in zip(rows["sha256"], packs, strict=True)
     ]
     sha256 = _column(rows["sha256"], _TEXT)

@@ -15,11 +15,14 @@ from mlops_assets.datasets.commit.commit import commit
 from mlops_assets.datasets.sources import folder as folder_landing
 from mlops_assets.datasets.versions.committed_dataset import CommittedDataset
 from mlops_assets.errors import StorageError
+from mlops_assets.models.verify import verify_all
 from mlops_assets.names import Reference
-from mlops_assets.paths import object_key, pack_key
+from mlops_assets.paths import LOG, object_key, pack_key
+from mlops_assets.principals import local
 from mlops_assets.registry import Registry
+from mlops_assets.reindex.reindex import reindex
 from mlops_assets.storage import Workspace, sha256_of
-from mlops_assets.storage.packs import Place
+from mlops_assets.storage.packs import Pack, Place
 from mlops_assets.store import Store
 from mlops_assets_tests.datasets.commit.test_ingest import array, declared
 
@@ -242,3 +245,42 @@ def test_a_file_that_grows_while_it_is_packed_publishes_nothing(
     (landing / "land" / "070.npy").write_bytes(array(70))
     dataset = committed(store, landing)
     assert sha256_of(landing / "land/070.npy") in set(dataset.manifest["sha256"])
+
+
+@pytest.mark.parametrize("logged", [True, False])
+def test_the_index_is_rebuilt_from_the_workspace_alone(
+    store: Store, landing: Path, tmp_path: Path, logged: bool
+) -> None:
+    dataset = committed(store, landing)
+    index = store.registry.packed(dataset.manifest["sha256"])
+    assert len(index) == COUNT
+    if not logged:
+        for key in list(store.workspace.list(LOG)):
+            store.workspace.remove(key)
+    url = f"sqlite:///{tmp_path / 'rebuilt.db'}"
+    reindex(store.workspace, url, local("tester"))
+    rebuilt = Store(store.workspace, Registry(url))
+    assert rebuilt.registry.packed(dataset.manifest["sha256"]) == index
+    before = objects(store)
+    land(landing, range(COUNT, COUNT + 1))
+    assert places(committed(rebuilt, landing)) == places(dataset)
+    assert len(objects(store)) == len(before) + 1
+    assert verify_all(rebuilt).problems == []
+
+
+def test_verifying_everything_reads_packs_and_names_what_is_damaged(
+    store: Store, landing: Path
+) -> None:
+    dataset = committed(store, landing)
+    stray = Pack()
+    stray.add(sha256_of(b"left by an interrupted commit"), b"left by an interrupted commit")
+    stray_key = pack_key(next(iter(store.workspace.put_pack(stray).values())).pack)
+    assert verify_all(store).problems == []
+    for key in objects(store):
+        content = bytearray(store.workspace.get(key))
+        content[100] ^= 1  # of the first entry
+        store.workspace.put(key, bytes(content))
+    first = min(places(dataset).items(), key=lambda item: item[1][1])[0]
+    problems = sorted(verify_all(store).problems)
+    assert [problem.split(": ")[0] for problem in problems] == [stray_key, "tiles@v1"]
+    assert first in problems[1]
