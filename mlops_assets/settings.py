@@ -268,6 +268,18 @@ def trusted_sources() -> frozenset[str]:
     ) - {""}
 
 
+def streams_data() -> bool:
+    """Return whether training data is read without the decoded cache, by `MLOPS_READING`.
+
+    Raises:
+        SettingsError: it is neither `cache` nor `stream`.
+    """
+    value = os.environ.get("MLOPS_READING") or "cache"
+    if value not in ("cache", "stream"):
+        raise SettingsError(f"MLOPS_READING={value}: write 'cache' or 'stream'")
+    return value == "stream"
+
+
 def load_environment_file(directory: Path) -> None:
     """Load a `.env` file into the environment, as the dagster command does.
 

@@ -7,6 +7,7 @@ import os
 from functools import lru_cache
 from pathlib import Path
 from tokenize import TokenError
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,7 @@ from mlops_assets.datasets.io.rasters import require_finite
 from mlops_assets.datasets.versions.contents import FileRow
 
 _HEAD = 128  # bytes of the header that NumPy writes for a plain array; longer ones are read whole
+_UNREADABLE = "cannot be read as an array: {}; save a whole numeric array with numpy.save"
 _REFUSED = (
     ValueError,
     OSError,
@@ -40,9 +42,29 @@ def open_npy(local: Path) -> NDArray[np.number]:
     try:
         array: NDArray[np.number] = np.load(local, mmap_mode="r", allow_pickle=False)
     except _REFUSED as error:
-        raise ValueError(
-            f"cannot be read as an array: {error}; save a whole numeric array with numpy.save"
-        ) from error
+        raise ValueError(_UNREADABLE.format(error)) from error
+    return array.reshape(_image_shape(array.shape, array.dtype))
+
+
+def npy_from(content: bytes) -> NDArray[np.number]:
+    """Open an array that is in memory; see `open_npy`.
+
+    Returns:
+        The array, read-only, which shares the memory of `content`.
+
+    Raises:
+        ValueError: it is truncated, or not an array of real numbers of such a shape.
+    """
+    array: NDArray[np.number]
+    try:
+        header = _plain_header(content[:_HEAD], len(content))
+        if header is None:
+            array = np.load(io.BytesIO(content), allow_pickle=False)
+        else:
+            array = np.frombuffer(content, header.dtype, offset=header.end)
+            array = array.reshape(header.shape, order="F" if header.fortran else "C")
+    except _REFUSED as error:
+        raise ValueError(_UNREADABLE.format(error)) from error
     return array.reshape(_image_shape(array.shape, array.dtype))
 
 
@@ -53,41 +75,56 @@ def npy_facts(local: Path) -> FileRow:
         ValueError: it is truncated, not an array of real numbers of such a shape, or has values
             that are infinite or NaN.
     """
-    header = _plain_header(local)
-    if header is None or header[1].kind == "f":
-        array = open_npy(local)
-        require_finite(array, None)
-        header = array.shape, array.dtype
-    (count, height, width), dtype = header
-    return {"height": height, "width": width, "count": count, "dtype": dtype.name}
-
-
-def _plain_header(local: Path) -> tuple[tuple[int, ...], np.dtype[np.generic]] | None:
-    """Return shape and type of a file of format 1.0 that is as long as its header has it.
-
-    None where NumPy must parse the header.
-    """
     try:
         with local.open("rb") as stream:
-            head = stream.read(_HEAD)
-            size = os.fstat(stream.fileno()).st_size
-        end = 10 + int.from_bytes(head[8:10], "little")
-        if head[:8] != b"\x93NUMPY\x01\x00" or end > len(head):
-            return None
-        shape, dtype = _parsed(head[:end])
+            header = _plain_header(stream.read(_HEAD), os.fstat(stream.fileno()).st_size)
+    except _REFUSED:
+        header = None
+    if header is None or header.dtype.kind == "f":
+        array = open_npy(local)
+        require_finite(array, None)
+        shape, name = array.shape, array.dtype.name
+    else:
+        shape, name = _image_shape(header.shape, header.dtype), header.dtype.name
+    count, height, width = shape
+    return {"height": height, "width": width, "count": count, "dtype": name}
+
+
+class _Header(NamedTuple):
+    """A header of format 1.0: what the array is like, and the length of the header in bytes."""
+
+    shape: tuple[int, ...]
+    fortran: bool
+    dtype: np.dtype[np.generic]
+    end: int
+
+
+def _plain_header(head: bytes, size: int) -> _Header | None:
+    """Return the header of a file of format 1.0 that is as long as its header has it.
+
+    None where NumPy must parse the header.
+
+    Args:
+        head: the first bytes of the file.
+        size: of the file, in bytes.
+    """
+    end = 10 + int.from_bytes(head[8:10], "little")
+    if head[:8] != b"\x93NUMPY\x01\x00" or end > len(head):
+        return None
+    try:
+        header = _parsed(head[:end])
     except _REFUSED:
         return None
-    if dtype.hasobject or size != end + dtype.itemsize * int(np.prod(shape)):
-        return None
-    return _image_shape(shape, dtype), dtype
+    length = end + header.dtype.itemsize * int(np.prod(header.shape))
+    return None if header.dtype.hasobject or size != length else header
 
 
 @lru_cache(maxsize=256)
-def _parsed(head: bytes) -> tuple[tuple[int, ...], np.dtype[np.generic]]:
+def _parsed(head: bytes) -> _Header:
     stream = io.BytesIO(head)
     np.lib.format.read_magic(stream)
-    shape, _, dtype = np.lib.format.read_array_header_1_0(stream)
-    return shape, dtype
+    shape, fortran, dtype = np.lib.format.read_array_header_1_0(stream)
+    return _Header(shape, fortran, dtype, len(head))
 
 
 def _image_shape(shape: tuple[int, ...], dtype: np.dtype[np.generic]) -> tuple[int, ...]:

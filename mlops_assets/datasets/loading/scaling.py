@@ -20,7 +20,7 @@ if TYPE_CHECKING:  # what is declared about a model is read without NumPy
     import numpy as np
     from numpy.typing import NDArray
 
-    from mlops_assets.datasets.versions.checked_array import CheckedArray
+    from mlops_assets.datasets.loading.framework_loaders import StoredSamples
 
 Method = Literal["none", "standardize", "minmax"]
 OTHERS = "*"
@@ -150,7 +150,7 @@ class Preparation:
 
     def __call__(
         self,
-        X: NDArray[np.generic] | CheckedArray[np.generic],
+        X: NDArray[np.generic] | StoredSamples,
         positions: NDArray[np.int64] | None = None,
     ) -> NDArray[np.float32]:
         """Select and scale samples.

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from mlops_assets.datasets.loading.requirements import require_task_fits
 from mlops_assets.datasets.loading.scaling import (
     DeclaredScaling,
     Preparation,
@@ -20,11 +21,16 @@ from mlops_assets.datasets.loading.scaling import (
     fit,
     methods_of,
 )
+from mlops_assets.datasets.loading.scratch_dataset import ScratchDataset
+from mlops_assets.datasets.loading.statistics import training_statistics
+from mlops_assets.datasets.loading.streamed import StreamedArray, StreamedSplit, is_streamed
 from mlops_assets.datasets.readers import View
 from mlops_assets.datasets.versions.checked_array import CheckedArray
 from mlops_assets.datasets.versions.committed_dataset import CommittedDataset, SplitName
 from mlops_assets.datasets.versions.decoded_cache import (
+    LABELS,
     MARKER,
+    SAMPLES,
     Decoded,
     decoded,
     is_decoded,
@@ -32,7 +38,8 @@ from mlops_assets.datasets.versions.decoded_cache import (
     read_window_indices,
     split_folder,
 )
-from mlops_assets.errors import SpecificationError
+from mlops_assets.errors import SettingsError, SpecificationError
+from mlops_assets.settings import streams_data
 from mlops_assets.text.listing import named
 
 if TYPE_CHECKING:
@@ -40,14 +47,18 @@ if TYPE_CHECKING:
     import torch
 
     from mlops_assets.datasets.loading.framework_loaders import (
+        Batches,
         Labels,
         SplitDataset,
         StoredLabels,
+        StoredSamples,
         Transform,
     )
 
 # of float32, held in memory at once while a split is iterated
 BATCH_BYTES = 32 << 20
+# True and False: in another order each epoch, or as in the manifest; runs: neighbours stay together
+Shuffle = bool | Literal["runs"]
 
 
 class TrainingData:
@@ -94,7 +105,7 @@ class TrainingData:
             raise SpecificationError(
                 f"{committed.reference} is read as {kind}, not as {self.view}; change 'inputs'"
             )
-        _require_task_fits(committed, task, kind)
+        require_task_fits(committed, task, kind)
         self.committed = committed
         self.task = task
         self.reference = committed.reference
@@ -112,7 +123,8 @@ class TrainingData:
             None if whole else [self.source_features.index(name) for name in self.features]
         )
         self._methods = methods_of(scaling, self.features)
-        self._opened: dict[SplitName, tuple[CheckedArray[np.generic], StoredLabels]] = {}
+        self._streamed: dict[SplitName, StreamedSplit] = {}
+        self._opened: dict[SplitName, tuple[StoredSamples, StoredLabels]] = {}
         self.class_names = (
             [entry["name"] for entry in committed.classes or []] if task != "regression" else []
         )
@@ -131,7 +143,15 @@ class TrainingData:
     def scaling(self) -> Scaling | None:
         """Figures that samples are scaled by, from the training split; None if not scaled."""
         fitted = any(method in ("standardize", "minmax") for method in self._methods.values())
-        return fit(self._methods, self._statistics() if fitted else None)
+        if not fitted:
+            return fit(self._methods, None)
+        found = self.source("train")
+        return fit(
+            self._methods,
+            training_statistics(
+                self.committed, found.samples(), found.shown(), self.view, self._chosen
+            ),
+        )
 
     @cached_property
     def prepare(self) -> Preparation:
@@ -166,7 +186,8 @@ class TrainingData:
             X, y = self._rows(split)
             return self._held(X), np.array(y[:], dtype=self.label_type)
         chosen = self.positions(split, limit)
-        if is_decoded(self.committed, split, self.view, self._source_shape):
+        where = (self.committed, split, self.view, self._source_shape)
+        if is_decoded(*where) or is_streamed(*where):
             X, y = self._rows(split)
             return self._held(X, chosen), np.array(y[chosen], dtype=self.label_type)
         return self._read(samples.iloc[chosen])
@@ -205,8 +226,14 @@ class TrainingData:
             IntegrityError: a file of the data version is not as it was committed, or the cache is
                 damaged.
             StorageError: a file is missing, or the decoded cache cannot be written.
+            SettingsError: there is no decoded cache, as `MLOPS_READING` is `stream`.
         """
         X, y = self._rows(split)
+        if isinstance(X, StreamedArray) or isinstance(y, StreamedArray):
+            raise SettingsError(
+                f"{self.reference} is streamed, and a memory map needs the decoded cache; use"
+                " 'batches' or 'loader', or set MLOPS_READING=cache"
+            )
         return X.whole(), y.whole() if isinstance(y, CheckedArray) else y.copy()
 
     def decoded(self, split: SplitName) -> Decoded:
@@ -220,6 +247,21 @@ class TrainingData:
             StorageError: a file is missing, or the decoded cache cannot be written.
         """
         return decoded(self.committed, split, self.view, self._source_shape)
+
+    def source(self, split: SplitName) -> Decoded | StreamedSplit:
+        """Return where the samples of a split are read from.
+
+        With `MLOPS_READING=stream` that is its files, unless it is in the decoded cache already.
+
+        Args:
+            split: `train`, `validation` or `test`.
+
+        Raises:
+            IntegrityError: a file of the data version is not as it was committed.
+            StorageError: a file is missing, or the decoded cache cannot be written.
+        """
+        where = (self.committed, split, self.view, self._source_shape)
+        return self._stream(split) if is_streamed(*where) else decoded(*where)
 
     def labels(self, split: SplitName) -> Labels:
         """Return the labels of a split whose samples have one label each.
@@ -248,11 +290,25 @@ class TrainingData:
             IntegrityError: a file of the data version is not as it was committed.
             StorageError: a file is missing, or the decoded cache cannot be written.
         """
-        X, y = self._rows(split)
         size = size or max(1, BATCH_BYTES // (4 * int(np.prod(self._source_shape))))
-        for start in range(0, len(X), size):
-            part = slice(start, start + size)
-            yield self.prepare(X[part]), np.asarray(y[part], dtype=self.label_type)
+        for X, y in self._parts(split, size):
+            for start in range(0, len(X), size):
+                part = slice(start, start + size)
+                yield self.prepare(X[part]), np.asarray(y[part], dtype=self.label_type)
+
+    def label_batches(self, split: SplitName) -> Iterator[Labels]:
+        """Yield the labels of a split in order, as `batches` does, without its samples.
+
+        Args:
+            split: `train`, `validation` or `test`.
+        """
+        if self.view != "window":
+            yield self.labels(split)
+            return
+        y = self.source(split).labels()
+        size = max(1, BATCH_BYTES // (8 * int(np.prod(self._pixels))))
+        for start in range(0, len(y), size):
+            yield np.asarray(y[start : start + size], dtype=self.label_type)
 
     def frame(self, split: SplitName) -> pd.DataFrame:
         """Return the samples of a split as a table.
@@ -291,7 +347,7 @@ class TrainingData:
         from mlops_assets.datasets.loading.framework_loaders import SplitDataset
 
         return SplitDataset(
-            self.decoded(split),
+            self.source(split),
             None if self.view == "window" else self.labels(split),
             self.prepare,
             np.float32 if self.task == "regression" else np.int64,
@@ -304,7 +360,7 @@ class TrainingData:
         batch_size: int,
         seed: int,
         workers: int = 0,
-        shuffle: bool | None = None,
+        shuffle: Shuffle | None = None,
         transform: Transform | None = None,
     ) -> torch.utils.data.DataLoader[tuple[torch.Tensor, torch.Tensor]]:
         """Return a split as a PyTorch `DataLoader`.
@@ -317,8 +373,9 @@ class TrainingData:
             batch_size: samples per batch; the last may have fewer.
             seed: of the order, and of random numbers that `transform` draws from Python, NumPy and
                 PyTorch.
-            workers: processes that read ahead.
-            shuffle: use another order each epoch; by default only for `train`.
+            workers: processes that read ahead; threads do, if the split is streamed.
+            shuffle: use another order each epoch; by default only for `train`. With `runs`,
+                neighbours are read together, see `batch_order`.
             transform: `transform(sample, label) -> (sample, label)`.
 
         Returns:
@@ -327,13 +384,11 @@ class TrainingData:
         """
         from mlops_assets.datasets.loading.framework_loaders import torch_loader
 
-        shuffle = split == "train" if shuffle is None else shuffle
-        return torch_loader(
-            self.torch_dataset(split, transform), batch_size, seed, workers, shuffle
-        )
+        batches = self.batch_order(split, batch_size, seed, shuffle)
+        return torch_loader(self.torch_dataset(split, transform), batches, workers)
 
     def tf_dataset(
-        self, split: SplitName, batch_size: int, seed: int, shuffle: bool | None = None
+        self, split: SplitName, batch_size: int, seed: int, shuffle: Shuffle | None = None
     ) -> tf.data.Dataset[tuple[tf.Tensor, tf.Tensor]]:
         """Return a split as a `tf.data.Dataset`; each iteration is an epoch.
 
@@ -341,7 +396,7 @@ class TrainingData:
             split: `train`, `validation` or `test`.
             batch_size: samples per batch; the last may have fewer.
             seed: of the order.
-            shuffle: use another order each epoch; by default only for `train`.
+            shuffle: as for `loader`.
 
         Returns:
             The same batches as `loader` without workers and transform.
@@ -351,10 +406,40 @@ class TrainingData:
         """
         from mlops_assets.datasets.loading.framework_loaders import tensorflow_dataset
 
+        batches = self.batch_order(split, batch_size, seed, shuffle)
+        return tensorflow_dataset(self.torch_dataset(split), self.sample_shape, batches)
+
+    def batch_order(
+        self, split: SplitName, batch_size: int, seed: int, shuffle: Shuffle | None = None
+    ) -> Batches:
+        """Return which samples each batch of an epoch has.
+
+        The order depends on the data version, the seed and the epoch alone: not on where or how
+        files are stored, and not on `MLOPS_READING`.
+
+        Args:
+            split: `train`, `validation` or `test`.
+            batch_size: samples per batch; the last may have fewer.
+            seed: of the order.
+            shuffle: use another order each epoch; by default only for `train`. True draws among
+                all samples. With `runs`, 1 MiB of images whose paths follow each other, or the
+                samples of a scene, are a run; runs come in a random order, and samples are
+                shuffled in windows of many runs (256 MiB of decoded images, 2 GiB of the files of
+                scenes), so that a split that is streamed is read in few requests.
+
+        Raises:
+            SpecificationError: the split is streamed, and samples in any order need more scenes at
+                once than are kept.
+        """
+        from mlops_assets.datasets.loading.framework_loaders import Batches
+
         shuffle = split == "train" if shuffle is None else shuffle
-        return tensorflow_dataset(
-            self.torch_dataset(split), self.sample_shape, batch_size, seed, shuffle
-        )
+        runs = self._stream(split).runs() if shuffle == "runs" else None
+        found = self.source(split)
+        if shuffle and isinstance(found, StreamedSplit):
+            found.require_order(runs)
+        samples = len(self.committed.split(split))
+        return Batches(samples, batch_size, seed, bool(shuffle), runs)
 
     @property
     def _pixels(self) -> tuple[int, ...]:
@@ -364,7 +449,42 @@ class TrainingData:
     def _source_shape(self) -> tuple[int, ...]:
         return (len(self.source_features), *self._pixels)
 
-    def _rows(self, split: SplitName) -> tuple[CheckedArray[np.generic], StoredLabels]:
+    def _stream(self, split: SplitName) -> StreamedSplit:
+        """Return a split in its files."""
+        if split not in self._streamed:
+            self._streamed[split] = StreamedSplit(
+                self._scratch, split, self.view, self._source_shape
+            )
+        return self._streamed[split]
+
+    @cached_property
+    def _scratch(self) -> ScratchDataset:
+        return ScratchDataset(self.committed)
+
+    def _parts(
+        self, split: SplitName, size: int
+    ) -> Iterator[tuple[StoredSamples | NDArray[np.generic], StoredLabels | NDArray[np.generic]]]:
+        """Yield raw samples and labels of a split in order: at once, or if streamed, in parts.
+
+        Args:
+            split: which samples.
+            size: samples of a batch; parts are of whole batches.
+        """
+        found = self.source(split) if streams_data() else None
+        if not isinstance(found, StreamedSplit):
+            yield self._rows(split)
+            return
+        part, threads = found.parts(in_runs=False)
+        step = max(1, part // size) * size
+        starts = range(0, len(found), step)
+        parts = (np.arange(start, min(start + step, len(found))) for start in starts)
+        held = None if self.view == "window" else self.labels(split)
+        names = (SAMPLES,) if held is not None else (SAMPLES, LABELS)
+        for start, arrays in zip(starts, found.read_ahead(parts, names, threads), strict=True):
+            y = arrays[LABELS] if held is None else held[start : start + step]
+            yield arrays[SAMPLES], y
+
+    def _rows(self, split: SplitName) -> tuple[StoredSamples, StoredLabels]:
         """Return a split from the decoded cache; each block is checked when it is read.
 
         It stays mapped from one epoch to the next, unless the cache has been made again.
@@ -376,13 +496,13 @@ class TrainingData:
             or not (folder / MARKER).is_file()
             or not all(part.is_current for part in opened if isinstance(part, CheckedArray))
         ):
-            found = self.decoded(split)
+            found = self.source(split)
             labels = found.labels() if self.view == "window" else self.labels(split)
             opened = self._opened[split] = found.samples(), labels
         return opened
 
     def _held(
-        self, X: CheckedArray[np.generic], positions: NDArray[np.int64] | None = None
+        self, X: StoredSamples, positions: NDArray[np.int64] | None = None
     ) -> NDArray[np.float32]:
         """Prepare many samples as an array in memory, also those that need no preparation."""
         prepared = self.prepare(X, positions)
@@ -414,52 +534,3 @@ class TrainingData:
             return samples["label"].to_numpy(dtype=np.float64)
         index = {str(entry["value"]): i for i, entry in enumerate(self.committed.classes or [])}
         return np.array(samples["label"].map(index), dtype=np.int64)
-
-    def _statistics(self) -> dict[str, list[float | None]]:
-        """Return statistics of the training split.
-
-        Of a patch only the centre counts: the pixels around it may belong to another split.
-        """
-        from mlops_assets.datasets.quality.content.sample_values import SampleValues
-        from mlops_assets.datasets.quality.content.values import RunningStatistics, unusable
-
-        nodata = SampleValues(self.committed).nodata
-        positions = np.flatnonzero(self.committed.samples["split"] == "train")
-        found = self.decoded("train")
-        X = found.samples()
-        shown = found.shown()
-        middle = (X.shape[2] // 2, X.shape[3] // 2) if self.view == "patch" else ()
-        centre = (slice(None), slice(None), *middle)
-        chosen = slice(None) if self._chosen is None else self._chosen
-        running = RunningStatistics(len(self.features))
-        step = max(1, BATCH_BYTES // (8 * int(np.prod(X.shape[1:]))))
-        for start in range(0, len(X), step):
-            rows = slice(start, start + step)
-            part = X[rows][centre][:, chosen]
-            seen = None if shown is None else shown[rows][centre][:, chosen]
-            running.add(
-                part, unusable(part, nodata(positions[start : start + step])[:, chosen], seen)
-            )
-        return running.document()
-
-
-def _require_task_fits(committed: CommittedDataset, task: str, kind: View) -> None:
-    if task == "regression" and kind == "window":
-        raise SpecificationError(
-            "regression over windows is not supported; read the scenes as patches"
-        )
-    if (task == "semantic-segmentation") != (kind == "window"):
-        raise SpecificationError(
-            f"task {task!r} does not go with samples read as {kind}; see 'scenes: {{read: …}}'"
-        )
-    if (
-        task == "regression"
-        and pd.to_numeric(committed.samples["label"], errors="coerce").isna().any()
-    ):
-        raise SpecificationError(
-            f"labels of {committed.reference} are names, not numbers; use task 'classification'"
-        )
-    if task != "regression" and committed.classes is None:
-        raise SpecificationError(
-            f"the label of {committed.reference} is a number; use task 'regression'"
-        )

@@ -335,7 +335,7 @@ def _bands(local: Path, path: str, names: Sequence[str] | None) -> list[str]:
 
 def _pixels(committed: CommittedDataset, path: str, mask: bool = False) -> NDArray[np.generic]:
     if path.lower().endswith(".npy"):
-        array = open_npy(committed.local_path(path))
+        array = committed.npy(path)
         whole = np.asarray(array, dtype=array.dtype.newbyteorder("="))  # what torch takes
         return np.ones_like(whole, dtype=bool) if mask else whole
     return read_image(

@@ -16,9 +16,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from mlops_assets.datasets.io.named_files import is_self_contained, link_to, together
+from mlops_assets.datasets.io.npy import open_npy
 from mlops_assets.datasets.io.rasters import Reading
 from mlops_assets.datasets.recall.objects import StoredBytes, StoredFile, grouped, stored_files
 from mlops_assets.datasets.sources.base import below
@@ -232,6 +235,22 @@ class CommittedDataset:
             if not link.is_file() or not link.samefile(local):
                 link_to(link, local)
         return below(folder, path)
+
+    def npy(self, path: str) -> NDArray[np.number]:
+        """Open an image that is an NPY file.
+
+        Args:
+            path: of the image below the landing.
+
+        Returns:
+            Shape (bands, height, width), read-only, of the file's own type.
+
+        Raises:
+            ValueError: it is not such an array.
+            IntegrityError: the bytes are not those that were committed.
+            StorageError: they are missing.
+        """
+        return open_npy(self.local_path(path))
 
     def bands(self, path: str) -> list[int] | None:
         """Return the bands of an image that are read.

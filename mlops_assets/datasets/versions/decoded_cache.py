@@ -110,7 +110,8 @@ def decoded(
         except OSError as error:
             raise StorageError(
                 f"the decoded cache {folder} cannot be written: {error.strerror or error}; free"
-                " space, or set MLOPS_CACHE to a folder that has it"
+                " space, or set MLOPS_CACHE to a folder that has it, or MLOPS_READING=stream, which"
+                " reads without it"
             ) from error
     raise AssertionError("unreachable")
 

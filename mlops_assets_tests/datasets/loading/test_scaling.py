@@ -14,6 +14,7 @@ from pydantic import TypeAdapter, ValidationError
 from sklearn.preprocessing import MinMaxScaler, StandardScaler
 
 from mlops_assets.datasets.io.rasters import open_raster
+from mlops_assets.datasets.loading import statistics
 from mlops_assets.datasets.loading import training_data as module
 from mlops_assets.datasets.loading.scaling import (
     DeclaredScaling,
@@ -123,7 +124,7 @@ def test_each_band_can_be_scaled_in_its_own_way(store: Store) -> None:
 def test_figures_of_ones_own_need_no_statistics(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module.TrainingData, "_statistics", None)
+    monkeypatch.setattr(module, "training_statistics", None)
     data = training_data(store, "patch", scaling=declared({"*": {"minimum": 0, "maximum": 10_000}}))
     raw = opened(data.committed, "patch").arrays("test")[0]
     np.testing.assert_allclose(data.arrays("test")[0], raw / 10_000, rtol=1e-6)
@@ -136,7 +137,7 @@ def test_figures_do_not_depend_on_how_many_samples_are_read_at_once(
 ) -> None:
     dataset = committed(store, "row")
     whole = opened(dataset, "row", scaling="standardize").scaling
-    monkeypatch.setattr(module, "BATCH_BYTES", 8 * 7 * 10)
+    monkeypatch.setattr(statistics, "BLOCK_BYTES", 8 * 7 * 10)
     parts = opened(dataset, "row", scaling="standardize").scaling
     assert whole is not None and parts is not None
     np.testing.assert_allclose(parts.offset, whole.offset, rtol=1e-6)

@@ -379,7 +379,8 @@ def test_a_full_disk_is_named_with_the_remedy(
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(
         StorageError,
-        match="cannot be written: No space left on device; free space, or set MLOPS_CACH",
+        match="cannot be written: No space left on device; free space, or set MLOPS_CACHE to a"
+        " folder that has it, or MLOPS_READING=stream",
     ):
         data.memmap("train")
     assert [

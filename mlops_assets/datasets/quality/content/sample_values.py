@@ -14,6 +14,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from mlops_assets.datasets.io.rasters import numpy_type
+from mlops_assets.datasets.loading.scratch_dataset import ScratchDataset
+from mlops_assets.datasets.loading.streamed import StreamedSplit, is_streamed
 from mlops_assets.datasets.quality.content.subsample import draw
 from mlops_assets.datasets.specification.dataset import SPLITS
 from mlops_assets.datasets.versions.committed_dataset import CommittedDataset, SplitName
@@ -91,13 +93,19 @@ class SampleValues:
         """Yield chosen samples of a split, in no order.
 
         If all samples of the split are to be read anyway, that fills the decoded cache, which
-        training reads from.
+        training reads from, unless it is streamed.
         """
         limit = max(1, BLOCK_BYTES // (int(np.prod(self._shape)) * 4))
-        if len(self.chosen[split]) < len(self._split[split]):
+        where = (self._committed, cast(SplitName, split), self.kind, self._shape)
+        streamed = is_streamed(*where)
+        if len(self.chosen[split]) < len(self._split[split]) and not streamed:
             yield from self._read(chosen, limit)
             return
-        found = decoded(self._committed, cast(SplitName, split), self.kind, self._shape)
+        found = (
+            StreamedSplit(ScratchDataset(self._committed), *where[1:])
+            if streamed
+            else decoded(*where)
+        )
         X = found.samples()
         y = found.labels() if self.kind == "window" else None
         shown = found.shown()

@@ -3,26 +3,26 @@
 Their order is that of the data version's loader, and every process takes its share of each.
 
 A small split is held on the device; a larger one is read from the decoded cache, ahead if there are
-workers. Both give the same batches.
+workers, or streamed ahead by threads. All give the same batches.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from mlops_assets.datasets.loading.framework_loaders import Batch, Batches
+from mlops_assets.datasets.loading.framework_loaders import Batch, Batches, SplitDataset
 from mlops_assets.datasets.versions.committed_dataset import SplitName
 from mlops_assets.training.trainers.torch_loop.augmentation import Turns
 
 if TYPE_CHECKING:
-    from mlops_assets.datasets.loading.training_data import TrainingData
+    from mlops_assets.datasets.loading.training_data import Shuffle, TrainingData
 
 # of samples and labels; larger splits are read batch by batch
 RESIDENT_BYTES = 512 << 20
@@ -47,6 +47,7 @@ class FeedOptions:
         device: `cpu` or `cuda:N`, where batches are wanted.
         unknown: label of a sample or pixel without one.
         workers: processes that read ahead.
+        shuffle: order of the training split: `samples`, or `runs` of neighbours.
         rank: number of this process.
         world_size: processes that train together.
     """
@@ -56,6 +57,7 @@ class FeedOptions:
     device: str
     unknown: float
     workers: int = 0
+    shuffle: Literal["samples", "runs"] = "samples"
     rank: int = 0
     world_size: int = 1
 
@@ -63,14 +65,16 @@ class FeedOptions:
 class Shares:
     """A sampler: positions of this process's samples, replaced at each epoch."""
 
-    def __init__(self) -> None:
+    def __init__(self, dataset: SplitDataset, order: Batches) -> None:
         self.batches: list[Batch] = []
+        self._dataset = dataset
+        self._order = order
 
     def __len__(self) -> int:
         return len(self.batches)
 
     def __iter__(self) -> Iterator[Batch]:
-        return iter(self.batches)
+        return self._dataset.ahead(self.batches, self._order)
 
 
 class Feed:
@@ -94,11 +98,12 @@ class Feed:
         self._options = options
         self._turns = turns
         self._dataset = data.torch_dataset(split)
-        self._batches = Batches(
-            len(self._dataset), options.batch_size, options.seed, shuffle=split == "train"
-        )
+        shuffle: Shuffle = split == "train"
+        if shuffle and options.shuffle == "runs":
+            shuffle = "runs"
+        self._batches = data.batch_order(split, options.batch_size, options.seed, shuffle)
         self._held: tuple[Tensor, Tensor] | None = None
-        self._shares = Shares()
+        self._shares = Shares(self._dataset, self._batches)
         labels = data.sample_shape[1:] if data.view == "window" else ()
         size = len(self._dataset) * (4 * int(np.prod(data.sample_shape)) + 8 * int(np.prod(labels)))
         if size <= RESIDENT_BYTES:
@@ -109,12 +114,13 @@ class Feed:
                 torch.from_numpy(y).to(options.device),
             )
         else:
+            workers = 0 if self._dataset.is_streamed else options.workers
             self._loader: Iterable[tuple[Tensor, Tensor]] = DataLoader(
                 self._dataset,
                 sampler=self._shares,
                 batch_size=None,
-                num_workers=options.workers,
-                persistent_workers=options.workers > 0,
+                num_workers=workers,
+                persistent_workers=workers > 0,
                 pin_memory=options.device != "cpu",
                 generator=torch.Generator(),
             )

@@ -56,6 +56,7 @@ def fit(
             device,
             loss.unknown,
             params.workers,
+            params.shuffle,
             run.rank,
             run.world_size,
         )

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from mlops_assets.datasets.loading.training_data import TrainingData
 
 UNKNOWN = -1
-LABELS_AT_ONCE = 1 << 24
 
 
 class Loss(Protocol):
@@ -127,9 +126,7 @@ def number_loss(data: TrainingData, params: LoopParams, spread: float) -> Number
 
 def _counts(data: TrainingData) -> NDArray[np.int64]:
     """Return how many known training labels each class has."""
-    labels = data.memmap("train")[1].reshape(-1)
     counts = np.zeros(len(data.class_names), dtype=np.int64)
-    for start in range(0, len(labels), LABELS_AT_ONCE):
-        part = labels[start : start + LABELS_AT_ONCE]
-        counts += np.bincount(part[part >= 0], minlength=len(counts))
+    for labels in data.label_batches("train"):
+        counts += np.bincount(labels[labels >= 0], minlength=len(counts))
     return counts

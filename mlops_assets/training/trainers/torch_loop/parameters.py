@@ -74,6 +74,13 @@ class LoopParams(Strict):
         ge=0,
         description="Processes that read ahead, if the split is too large to be held in memory.",
     )
+    shuffle: Literal["samples", "runs"] = Field(
+        default="samples",
+        description=(
+            "Order of the training split: samples in any order, or runs of neighbours, which are"
+            " read together where data is streamed (MLOPS_READING=stream)."
+        ),
+    )
     checkpoint_every: int | None = Field(
         default=None,
         ge=1,
