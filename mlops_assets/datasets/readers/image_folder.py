@@ -57,6 +57,7 @@ from mlops_assets.datasets.versions.contents import (
     bands_read,
     file_rows,
     sidecar_rows,
+    unknown,
 )
 from mlops_assets.datasets.versions.manifest import item_id
 from mlops_assets.datasets.versions.sample_shape import ImageShape
@@ -418,6 +419,8 @@ def _facts(
     every = pd.concat([part for part in parts if len(part)] or [old], ignore_index=True)
     if not every["path"].is_monotonic_increasing:
         every = every.sort_values("path", ignore_index=True)
+    for name in every.columns[every.isna().all()]:
+        every[name] = unknown(len(every))
     return every, sidecar_rows(sidecars, every["path"]), alpha_notes(alpha)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Mapping
+from itertools import islice
 
 import numpy as np
 import pandas as pd
@@ -18,6 +19,7 @@ from mlops_assets.datasets.splits.spatial_blocks import blocks_of
 from mlops_assets.datasets.versions.contents import Contents
 from mlops_assets.errors import SpecificationError
 
+_KEYS_AT_ONCE = 1 << 15  # bounds the memory that hashes take
 SEEDED = ("random", "group", "spatial_block")  # methods whose division another seed changes
 ALIASES = {
     "training": "train",
@@ -92,20 +94,23 @@ def _place(split: Split, key: str | bytes) -> str:
 
 def _placed(split: Split, keys: Iterable[str | bytes], index: pd.Index) -> pd.Series:
     """Return `_place` of each key, many at once."""
-    keys = list(keys)
-    different = list(dict.fromkeys(keys))
     seed, sha256 = f"{split.seed}\0".encode(), hashlib.sha256
-    hashes = [
-        sha256(seed + (key if isinstance(key, bytes) else key.encode())).digest()[:8]
-        for key in different
-    ]
-    numbers = np.frombuffer(b"".join(hashes), dtype=">u8").astype(np.float64) / 2**64
     edges = np.cumsum([split.fractions.get(name, 0.0) for name in SPLITS])  # type: ignore[call-overload]
-    names = np.array([*SPLITS, "train"], dtype=object)[
-        np.searchsorted(edges, numbers, side="right")
-    ]
-    places = dict(zip(different, names.tolist(), strict=True))
-    return pd.Series([places[key] for key in keys], index, dtype=object)
+    names = np.array([*SPLITS, "train"], dtype=object)
+    places = np.empty(len(index), dtype=object)
+    waiting = iter(keys)
+    for start in range(0, len(index), _KEYS_AT_ONCE):
+        own = list(islice(waiting, _KEYS_AT_ONCE))
+        different = list(dict.fromkeys(own))
+        hashes = [
+            sha256(seed + (key if isinstance(key, bytes) else key.encode())).digest()[:8]
+            for key in different
+        ]
+        numbers = np.frombuffer(b"".join(hashes), dtype=">u8").astype(np.float64) / 2**64
+        found = names[np.searchsorted(edges, numbers, side="right")].tolist()
+        place = dict(zip(different, found, strict=True))
+        places[start : start + len(own)] = [place[key] for key in own]
+    return pd.Series(places, index, dtype=object)
 
 
 def _random(samples: pd.DataFrame, split: Split, contents: Contents) -> pd.Series:

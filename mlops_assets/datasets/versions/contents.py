@@ -204,6 +204,14 @@ def sidecar_rows(sidecars: Sequence[FileRow], others: Iterable[str]) -> list[Fil
     ]
 
 
+def unknown(rows: int) -> pd.Series:
+    """Return a column of None, of any length, that takes no memory; it cannot be written to."""
+    import numpy as np
+    import pandas as pd
+
+    return pd.Series(np.broadcast_to(np.array([None], dtype=object), rows), copy=False)
+
+
 def file_rows(rows: Sequence[FileRow]) -> pd.DataFrame:
     """Return rows of facts as a table with all `FILE_COLUMNS`; missing facts are null."""
     import pandas as pd

@@ -24,7 +24,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from mlops_assets.datasets.io.media_types import media_types
-from mlops_assets.datasets.versions.contents import FILE_COLUMNS
+from mlops_assets.datasets.versions.contents import FILE_COLUMNS, unknown
 from mlops_assets.paths import OBJECTS, PACKS, object_href
 from mlops_assets.storage.packs import Place
 
@@ -164,6 +164,8 @@ def read_manifest(content: bytes) -> pd.DataFrame:
         return frame[""]
 
     def listed(values: pa.Array | pa.ChunkedArray) -> pd.Series:
+        if values.null_count == rows:
+            return unknown(rows)
         return pd.Series(values.to_pylist(), dtype=object)
 
     # column by column, as all at once in Arrow take several times the memory of the result

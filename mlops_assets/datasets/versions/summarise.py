@@ -33,7 +33,7 @@ from mlops_assets.datasets.versions.version_document import (
     VersionSummary,
 )
 
-_FILE_COLUMNS = ["assets.data.href", "mlops:role", "proj:code", "proj:wkt2", "bbox", *TIME_COLUMNS]
+_FILE_COLUMNS = ["mlops:role", "proj:code", "proj:wkt2", "bbox", *TIME_COLUMNS]
 
 
 def summarise(
@@ -53,15 +53,14 @@ def summarise(
     """
     specification = DatasetSpecification.model_validate(document.specification)
     files, rows = _table(manifest, _FILE_COLUMNS), _table(samples, ["label", "split", "time"])
-    main = files.filter(
-        pc.match_substring_regex(files["mlops:role"], f"^({'|'.join(MAIN_ROLES)})$")
-    )
+    is_main = pc.match_substring_regex(files["mlops:role"], f"^({'|'.join(MAIN_ROLES)})$")
+    main = files if pc.all(is_main).as_py() else files.filter(is_main)
     interval = _interval(main, rows, specification)
     return VersionSummary(
         crs=_reference_systems(files),
         bbox=_bbox(main, specification),
         interval=interval and [None if end is None else end.isoformat() for end in interval],
-        kept_by_reference=_by_reference(files),
+        kept_by_reference=_by_reference(manifest),
         classes=_class_counts(rows, document.classes or [], pixels),
     )
 
@@ -71,9 +70,13 @@ def _reference_systems(files: pa.Table) -> list[str]:
     return sorted(pc.unique(codes).drop_null().to_pylist())
 
 
-def _by_reference(files: pa.Table) -> int:
-    href = pc.struct_field(pc.struct_field(files["assets"], "data"), "href")
-    return int(pc.sum(pc.invert(pc.starts_with(href, WORKSPACE))).as_py() or 0)
+def _by_reference(manifest: bytes | Path) -> int:
+    """Return how many files are kept by reference; URLs are read in parts, as they are long."""
+    count = 0
+    for part in _opened(manifest).iter_batches(columns=["assets.data.href"]):
+        href = pc.struct_field(pc.struct_field(part["assets"], "data"), "href")
+        count += pc.sum(pc.invert(pc.starts_with(href, WORKSPACE))).as_py() or 0
+    return count
 
 
 def _bbox(main: pa.Table, specification: DatasetSpecification) -> list[float] | None:
@@ -149,5 +152,8 @@ def _encoded(column: pa.ChunkedArray) -> tuple[NDArray[np.int64], list[str | Non
 
 
 def _table(file: bytes | Path, columns: list[str]) -> pa.Table:
-    source = pa.BufferReader(file) if isinstance(file, bytes) else file
-    return pq.ParquetFile(source).read(columns=columns)
+    return _opened(file).read(columns=columns)
+
+
+def _opened(file: bytes | Path) -> pq.ParquetFile:
+    return pq.ParquetFile(pa.BufferReader(file) if isinstance(file, bytes) else file)
