@@ -138,7 +138,7 @@ def commit(
             singles = _single_objects(workspace, registry, specification.name)
             stored = store_files(registry, source, used, listed, rehash, singles)
             # both are in the order of the paths
-            manifest = pd.concat([files, stored.drop(columns="path")], axis=1)
+            manifest = pd.concat([files, stored], axis=1)
             del files, stored  # hundreds of thousands of rows
             require_same_from_stored(source, manifest, specification.name)
         # files that were not read again are as they were listed, even if they change now
@@ -349,13 +349,13 @@ def _archives(paths: list[str]) -> list[str]:
     ]
 
 
-def _belonging(listed: Listing, paths: list[str]) -> tuple[Sequence[LandedFile], list[str]]:
-    """Return the listed files with these paths, in their order, and the paths of all others."""
+def _belonging(listed: Listing, paths: list[str]) -> tuple[Listing, list[str]]:
+    """Return the listed files with these paths, which are sorted, and the paths of all others."""
     if paths == listed.paths:
         return listed, []
-    belonging = set(paths)
-    by_path = listed.by_path
-    return [by_path[path] for path in paths], [p for p in listed.paths if p not in belonging]
+    belonging, by_path = set(paths), listed.by_path
+    others = [path for path in listed.paths if path not in belonging]
+    return Listing(by_path[path] for path in paths), others
 
 
 def _checksums(manifest: pd.DataFrame, paths: pd.Series) -> pd.Series:

@@ -46,20 +46,21 @@ def known_files(
 
     They are recognised by path, size and stamp.
     """
-    listed = files.by_path
-    known = {}
+    known: dict[str, str] = {}
     identities = registry.landed(source)
     while some := list(islice(identities, _KNOWN_AT_ONCE)):
         same = []
         for path, size, stamp, sha256 in some:
-            file = listed.get(path)
-            if file and (file.size, file.stamp) == (size, stamp):
-                same.append((file, sha256))
-        places = registry.packed(sha256 for _, sha256 in same)
-        for file, sha256 in same:
-            if file.href or _still_has(workspace, sha256, file.size, places.get(sha256)):
+            position = files.position(path)
+            if position is not None and files.identity(position) == (size, stamp):
                 # the listing's own string: hundreds of thousands are held
-                known[file.path] = sha256
+                same.append((files.paths[position], size, sha256))
+        places = registry.packed(sha256 for _, _, sha256 in same)
+        known |= {
+            path: sha256
+            for path, size, sha256 in same
+            if path in files.hrefs or _still_has(workspace, sha256, size, places.get(sha256))
+        }
     return known
 
 
@@ -73,7 +74,7 @@ def _still_has(workspace: Workspace, sha256: str, size: int, place: Place | None
 def store_files(
     registry: Registry,
     landed: Landed,
-    files: Sequence[LandedFile],
+    files: Listing,
     listed: float,
     again: bool = False,
     singles: NDArray[np.bytes_] = _NONE,
@@ -90,14 +91,14 @@ def store_files(
             may be packed once more.
 
     Returns:
-        Columns path, sha256, size, href, pack and offset of all files, in the order given.
+        Columns sha256, size, href, pack and offset of all files, in the order given.
 
     Raises:
         StorageError: a file cannot be read or stored.
     """
     table = _Table(registry, landed, files, listed)
     todo = table.take_known()
-    size = sum(files[number].size for number in todo)
+    size = sum(files.sizes[number] for number in todo)
     workspace = landed.workspace
     with (
         step("hashing and storing", len(todo), "files", size) as done,
@@ -108,7 +109,7 @@ def store_files(
         reader = _Reader(landed, files, again, singles, done)
         for batch in _in_order(readers, reader.read, _batches(files, todo), THREADS):
             places = registry.packed(
-                read.sha256 for read in batch if files[read.number].href is None
+                read.sha256 for read in batch if files.paths[read.number] not in files.hrefs
             )
             single: list[_Read] = []
             for read in batch:
@@ -137,14 +138,12 @@ def store_files(
 class _Table:
     """Where the bytes of each file are; what is added is remembered for the next commit."""
 
-    def __init__(
-        self, registry: Registry, landed: Landed, files: Sequence[LandedFile], listed: float
-    ) -> None:
+    def __init__(self, registry: Registry, landed: Landed, files: Listing, listed: float) -> None:
         self._registry = registry
         self._landed = landed
         self._files = files
         self._listed = listed
-        self._sha256: list[str | None] = [landed.known.get(file.path) for file in files]
+        self._sha256: list[str | None] = list(map(landed.known.get, files.paths))
         self._packs: list[str | None] = [None] * len(files)
         self._offsets = np.zeros(len(files), np.int64)
         self._new: list[Identity] = []
@@ -156,7 +155,7 @@ class _Table:
             some = [
                 (number, str(self._sha256[number]))
                 for number in known[start : start + _KNOWN_AT_ONCE]
-                if self._files[number].href is None
+                if self._files.paths[number] not in self._files.hrefs
             ]
             places = self._registry.packed(sha256 for _, sha256 in some)
             for number, sha256 in some:
@@ -184,7 +183,7 @@ class _Table:
         for number, (sha256, pack) in enumerate(zip(self._sha256, self._packs, strict=True)):
             if sha256 is not None and pack is not None:
                 place = Place(pack, int(self._offsets[number]))
-                yield StoredBytes(number, sha256, place), self._files[number].size
+                yield StoredBytes(number, sha256, place), self._files.sizes[number]
 
     def _put(self, stored: StoredBytes) -> None:
         self._sha256[stored.number] = stored.sha256
@@ -197,10 +196,9 @@ class _Table:
         packs = pd.Series(self._packs, dtype="str")
         return pd.DataFrame(
             {
-                "path": [file.path for file in self._files],
                 "sha256": self._sha256,
-                "size": [file.size for file in self._files],
-                "href": pd.Series([file.href for file in self._files], dtype="str"),
+                "size": self._files.sizes,
+                "href": pd.Series(map(self._files.hrefs.get, self._files.paths), dtype="str"),
                 "pack": packs,
                 "offset": pd.Series(self._offsets, dtype="Int64").mask(packs.isna()),
             }
@@ -221,7 +219,7 @@ class _Reader:
     def __init__(
         self,
         landed: Landed,
-        files: Sequence[LandedFile],
+        files: Listing,
         again: bool,
         singles: NDArray[np.bytes_],
         done: Step,
@@ -238,7 +236,7 @@ class _Reader:
         found = []
         for number in batch:
             found.append(self._read(number))
-            self._done.advance(size=self._files[number].size)
+            self._done.advance(size=self._files.sizes[number])
         return found
 
     def _read(self, number: int) -> _Read:
@@ -311,12 +309,12 @@ def _store(landed: Landed, file: LandedFile, again: bool) -> str:
     return sha256_of(local) if file.href else landed.workspace.put_object(local, again).sha256
 
 
-def _batches(files: Sequence[LandedFile], numbers: Iterable[int]) -> Iterator[list[int]]:
+def _batches(files: Listing, numbers: Iterable[int]) -> Iterator[list[int]]:
     batch: list[int] = []
     size = 0
     for number in numbers:
         batch.append(number)
-        size += files[number].size
+        size += files.sizes[number]
         if len(batch) >= _BATCH or size >= _BATCH_BYTES:
             yield batch
             batch, size = [], 0

@@ -23,6 +23,7 @@ class Listing(Sequence[LandedFile]):
     Attributes:
         paths: of the files.
         sizes: in bytes.
+        hrefs: path → URL of the files that are kept by reference.
     """
 
     def __init__(self, files: Iterable[LandedFile]) -> None:
@@ -31,7 +32,7 @@ class Listing(Sequence[LandedFile]):
         self.sizes = array("q")
         self._modified = array("d")
         self._stamps = _Texts()
-        self._hrefs: dict[str, str] = {}
+        self.hrefs: dict[str, str] = {}
         for file in files:
             self._append(file)
         if any(path > following for path, following in pairwise(self.paths)):
@@ -43,7 +44,7 @@ class Listing(Sequence[LandedFile]):
         self._stamps.append(file.stamp)
         self._modified.append(math.nan if file.modified is None else file.modified)
         if file.href is not None:
-            self._hrefs[file.path] = file.href
+            self.hrefs[file.path] = file.href
 
     def _sort(self) -> None:
         order = sorted(range(len(self.paths)), key=self.paths.__getitem__)
@@ -74,7 +75,7 @@ class Listing(Sequence[LandedFile]):
             path,
             self.sizes[index],
             self._stamps[index],
-            self._hrefs.get(path),
+            self.hrefs.get(path),
             None if math.isnan(modified) else modified,
         )
 
@@ -86,17 +87,21 @@ class Listing(Sequence[LandedFile]):
         """Return whether another listing has equal files."""
         if not isinstance(other, Listing):
             return NotImplemented
-        return (self.paths, self.sizes, self._stamps, self._hrefs) == (
+        return (self.paths, self.sizes, self._stamps, self.hrefs) == (
             other.paths,
             other.sizes,
             other._stamps,
-            other._hrefs,
+            other.hrefs,
         )
 
     @property
     def by_path(self) -> ByPath:
         """The files by their paths."""
         return ByPath(self)
+
+    def identity(self, position: int) -> tuple[int, str]:
+        """Return size and stamp of the file at a position."""
+        return self.sizes[position], self._stamps[position]
 
     def position(self, path: str) -> int | None:
         """Return the position of the file with this path, None without one."""
@@ -115,17 +120,21 @@ def checked(where: str, files: Listing, problems: list[str]) -> Listing:
     Raises:
         DataProblems: the problems given, and every name that cannot be used.
     """
-    folded: dict[str, str] = {}
+    folded: dict[str, str] = {}  # without paths that are their own key, as most are
     for path in files.paths:
         problem = name_problem(path)
         if problem:
             problems.append(f"{printable(path)}: {problem}")
         key = path.lower() if path.isascii() else unicodedata.normalize("NFC", path).casefold()
-        # most paths are their own key, which takes no memory
-        other = folded.setdefault(path if key == path else key, path)
+        if key == path:
+            continue
+        other = folded.setdefault(key, path)
+        if other == path and files.position(key) is not None:
+            other = key
         if other != path:
+            first, second = sorted((path, other))
             problems.append(
-                f"{printable(path)}: differs from {printable(other)} only by case or accent,"
+                f"{printable(second)}: differs from {printable(first)} only by case or accent,"
                 " so one would overwrite the other on some machines; rename one"
             )
     if problems:

@@ -33,8 +33,10 @@ class PackedObjects(RegistrySession):
             sha256s: checksums of the objects, hexadecimal.
         """
         table = PackedObject.__table__.c
-        places = {}
+        places: dict[str, Place] = {}
         with self.reading() as session:
+            if session.scalar(select(table.sha256).limit(1)) is None:
+                return places
             for some in _portions(sha256s):
                 query = select(table.sha256, table.pack, table.offset).where(table.sha256.in_(some))
                 for sha256, pack, offset in session.execute(query):
