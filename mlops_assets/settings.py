@@ -280,6 +280,17 @@ def streams_data() -> bool:
     return value == "stream"
 
 
+def container_image() -> str | None:
+    """Return the image that this process runs in: `MLOPS_CONTAINER`, else as Dagster names it."""
+    return os.environ.get("MLOPS_CONTAINER") or os.environ.get("DAGSTER_CURRENT_IMAGE") or None
+
+
+def mlm_schema() -> Path | None:
+    """Return the schema file of the MLM version of records, from `MLOPS_MLM_SCHEMA`."""
+    path = os.environ.get("MLOPS_MLM_SCHEMA")
+    return Path(path) if path else None
+
+
 def load_environment_file(directory: Path) -> None:
     """Load a `.env` file into the environment, as the dagster command does.
 

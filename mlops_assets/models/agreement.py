@@ -179,7 +179,7 @@ def _record_of(store: Store, row: ModelVersion, subject: str) -> Iterator[str]:
         recorded = _Record.model_validate(published_document(store, file.path) or {}).properties
         tasks = [row.task] if recorded.tasks is None else recorded.tasks
         framework = row.framework if recorded.framework is None else recorded.framework
-        if tasks != [row.task]:
+        if row.task not in tasks:
             yield f"{subject}: the registry has task {row.task!r}, its record {', '.join(tasks)}"
         # records spell frameworks as their makers do
         if framework.casefold() != row.framework.casefold():

@@ -20,7 +20,7 @@ def record_version(
 
     Args:
         store: workspace and registry.
-        specification: the model as declared; its title and description are recorded.
+        specification: the model as declared; its description for catalogues is recorded.
         row: the evaluated model version.
 
     Returns:
@@ -31,6 +31,7 @@ def record_version(
         StorageError: it cannot be written.
     """
     from mlops_assets.stac.datasets import write_dataset_record
+    from mlops_assets.stac.mlm.facts import ModelDeclaration
     from mlops_assets.stac.models import write_model_record
 
     data = Reference(row.dataset, row.data_version)
@@ -38,6 +39,16 @@ def record_version(
         committed = CommittedDataset.open(store.workspace, store.registry, data)
         write_dataset_record(store.workspace, store.registry, committed)
     evaluated = store.registry.model_version(Reference(row.model, row.version))
-    return write_model_record(
-        store.workspace, store.registry, evaluated, specification.title, specification.description
+    declared = ModelDeclaration(
+        title=specification.title,
+        description=specification.description,
+        license=specification.license,
+        providers=[
+            own.model_dump(mode="json", exclude_none=True) for own in specification.providers
+        ],
+        doi=specification.doi,
+        citation=specification.citation,
+        keywords=specification.keywords,
+        pretrained=specification.pretrained,
     )
+    return write_model_record(store.workspace, store.registry, evaluated, declared)

@@ -11,6 +11,7 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from mlops_assets.choices import Task
 from mlops_assets.datasets.loading.scaling import DeclaredScaling, methods_of
+from mlops_assets.datasets.specification.description import Provider
 from mlops_assets.errors import NameRefused, SpecificationError
 from mlops_assets.models.frameworks.architectures import CLASS
 from mlops_assets.models.parameters import written
@@ -130,6 +131,32 @@ class ModelSpecification(Strict):
     title: str | None = Field(default=None, description="One line for people.")
     description: str = Field(
         default="", description="What the model is for and what it is not for."
+    )
+    license: str | None = Field(
+        default=None,
+        exclude_if=lambda own: own is None,
+        description="Licence of the model: SPDX identifier, or 'other'.",
+    )
+    providers: list[Provider] = Field(
+        default=[],
+        exclude_if=lambda own: not own,
+        description="Who made, licenses or hosts the model.",
+    )
+    doi: str | None = Field(
+        default=None, exclude_if=lambda own: own is None, description="DOI of the model."
+    )
+    citation: str | None = Field(
+        default=None, exclude_if=lambda own: own is None, description="How to cite the model."
+    )
+    keywords: list[str] = Field(
+        default=[],
+        exclude_if=lambda own: not own,
+        description="What catalogues find it by, besides framework, task and its data's keywords.",
+    )
+    pretrained: str | None = Field(
+        default=None,
+        exclude_if=lambda own: own is None,
+        description="What its weights were pre-trained on, if they were: a name or URL.",
     )
     dataset: str = Field(description="Name of the dataset it is trained on.")
     task: Task = Field(description="classification, semantic-segmentation or regression.")

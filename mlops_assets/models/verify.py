@@ -359,9 +359,9 @@ def _objects_of_code(store: Store, data: DataVersion) -> list[FileStat]:
 
 
 def _objects_of_run(run: Run) -> list[FileStat]:
-    """Return the objects of a run: its list of packages, and the patch of uncommitted code."""
+    """Return the objects of a run: its packages, the trainer's module, and uncommitted changes."""
     code = run.code if isinstance(run.code, dict) else {}
-    return _objects([run.environment, code.get("diff")])
+    return _objects([run.environment, code.get("diff"), code.get("source")])
 
 
 def _objects(checksums: Iterable[str | None]) -> list[FileStat]:

@@ -6,6 +6,8 @@ that newer releases add are kept.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -82,6 +84,36 @@ class Signature(Document):
         return self.model_dump(mode="json", exclude_unset=True)
 
 
+# samples that are run together: activations inside a network are many times as large as a sample
+MAX_AT_ONCE = 1024
+BYTES_AT_ONCE = 16 << 20
+
+
+def samples_at_once(shape: Sequence[int]) -> int:
+    """Return the batch size for samples of a shape: many rows, few windows.
+
+    Args:
+        shape: of one sample, without the batch axis.
+    """
+    return max(1, min(MAX_AT_ONCE, BYTES_AT_ONCE // max(1, 4 * math.prod(shape))))
+
+
+def unused_value(values: Sequence[int]) -> int:
+    """Return the value of a map's pixels without a class.
+
+    It is the largest free number of the smallest type that holds all classes, else one more.
+
+    Args:
+        values: of the classes.
+    """
+    import numpy as np
+
+    span = np.iinfo(np.result_type(*(np.min_scalar_type(value) for value in values)))
+    taken = set(values)
+    free = (number for number in range(span.max, span.min - 1, -1) if number not in taken)
+    return next(free, int(span.max) + 1)
+
+
 class ClassMetrics(Document):
     """The metrics of one class; what is read of them.
 
@@ -94,14 +126,34 @@ class ClassMetrics(Document):
     samples: int | None = None
 
 
+class Intervals(Document):
+    """Confidence intervals of metrics, by bootstrap.
+
+    Attributes:
+        confidence: e.g. 0.95.
+        resampled: what was drawn, such as blocks or samples.
+        units: number of those.
+        metrics: metric → lower and upper end.
+    """
+
+    confidence: float
+    resampled: str
+    units: int
+    metrics: dict[str, tuple[float, float]]
+
+
 class Metrics(Document):
     """The `metrics.json` of a model version, measured on the test split; what is read of it.
 
     Attributes:
+        samples: number of test samples; None in old documents.
+        intervals: of the metrics; None in old documents.
         per_class: in the order of class indices; empty for regression.
         confusion_matrix: counts, true classes in rows; None for regression.
     """
 
+    samples: int | None = None
+    intervals: Intervals | None = None
     per_class: list[ClassMetrics] = []
     confusion_matrix: list[list[int]] | None = None
 

@@ -115,7 +115,8 @@ class Run(Base):
         phases: name → seconds of its parts.
         usage: resources used: `peak_memory_bytes`, `cpu_seconds`, `peak_gpu_memory_bytes`,
             `gpu_utilization`, `energy_joules`; unknown ones are absent.
-        code: `commit`, and of uncommitted changes `diff`, the sha256 of an object of the workspace.
+        code: `commit`, `repository`, `container`; as sha256 of objects of the workspace `diff`, the
+            uncommitted changes, and `source`, the trainer's module, with its `source_size`.
         environment: sha256 of an object of the workspace that lists Python and the installed
             packages.
         attempts: how often it was started; more than 1 if it was resumed.

@@ -47,7 +47,7 @@ from mlops_assets.registry.log.replay import Columns, Key
 from mlops_assets.registry.model_documents import Signature
 from mlops_assets.registry.runs import LoggedPoint
 from mlops_assets.registry.schema import Run
-from mlops_assets.stac.models import FRAMEWORKS
+from mlops_assets.stac.mlm.properties import FRAMEWORKS
 from mlops_assets.storage import Workspace
 from mlops_assets.text.listing import named
 

@@ -8,7 +8,6 @@ scene, not with its pixels.
 from __future__ import annotations
 
 import hashlib
-import itertools
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -35,12 +34,13 @@ from mlops_assets.progress import step
 from mlops_assets.registry import ModelVersion
 from mlops_assets.registry.files.publication import publication
 from mlops_assets.registry.files.verified_read import published_path
-from mlops_assets.registry.model_documents import OutputClass, Signature
+from mlops_assets.registry.model_documents import OutputClass, Signature, unused_value
 from mlops_assets.storage import FileStat, Workspace
 from mlops_assets.storage.scratch import scratch_folder
 from mlops_assets.store import Store
 from mlops_assets.text.figures import drawn
 from mlops_assets.text.listing import named
+from mlops_assets.text.palette import class_colours
 
 if TYPE_CHECKING:
     from rasterio.io import DatasetReader
@@ -134,7 +134,7 @@ def _classify(
     """Write the class values of a scene, strip by strip; return the indices of its classes."""
     signature = Signature.of(row)
     values = np.array([entry.value for entry in classes])
-    nodata = _unused(values)
+    nodata = unused_value(values.tolist())
     present: set[int] = set()
     with open_raster(scene) as raster:
         require_real(raster)
@@ -175,14 +175,6 @@ def _classify(
             )
             written.write_colormap(1, _colormap(classes, nodata))
     return present
-
-
-def _unused(values: NDArray[np.integer]) -> int:
-    """Return a number that is not a class: the largest free one of their type, else one more."""
-    span = np.iinfo(np.result_type(*(np.min_scalar_type(int(value)) for value in values)))
-    taken = set(values.tolist())
-    free = (number for number in range(span.max, span.min - 1, -1) if number not in taken)
-    return next(itertools.chain(free, [span.max + 1]))
 
 
 def _roles(raster: DatasetReader, row: ModelVersion, scene: Path) -> BandRoles:
@@ -312,11 +304,7 @@ def _write_cog(plain: Path, path: Path) -> None:
 
 def _colours(count: int) -> NDArray[np.uint8]:
     """Return a colour for each class, (count, 4), opaque."""
-    from matplotlib import colormaps
-
-    names = ["tab20", "tab20b", "tab20c"]
-    wheel = np.concatenate([colormaps[name](np.linspace(0, 1, 20)) for name in names])
-    return np.asarray(wheel[np.arange(count) % len(wheel)] * 255, dtype=np.uint8)
+    return np.array([(*bytes.fromhex(text), 255) for text in class_colours(count)], dtype=np.uint8)
 
 
 def _colormap(classes: Sequence[OutputClass], nodata: int) -> dict[int, tuple[int, ...]]:

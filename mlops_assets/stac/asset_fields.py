@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import math
 import re
+from collections.abc import Sequence
 from functools import lru_cache
 
 import pyarrow.parquet as pq
@@ -16,10 +17,12 @@ from mlops_assets.datasets.io.rasters import ALPHA
 from mlops_assets.datasets.readers.scenes.vector_files import is_vector
 from mlops_assets.datasets.readers.table import PARQUET_SUFFIXES, read_table
 from mlops_assets.datasets.readers.table_roles import type_of
+from mlops_assets.datasets.specification.description import COMMON_NAMES
 from mlops_assets.datasets.versions.committed_dataset import CommittedDataset
 from mlops_assets.datasets.versions.contents import bands_read
 from mlops_assets.datasets.versions.manifest import DATA_TYPES
-from mlops_assets.stac.item_files import ManifestRow
+from mlops_assets.stac.item_files import ManifestRow, group_count
+from mlops_assets.text.palette import class_colours
 
 LABEL_PROPERTY = "mlops:label"  # the class or number of a whole image
 TASKS = {"window": "segmentation"}
@@ -60,20 +63,98 @@ def raster_fields(
 def bands(committed: CommittedDataset) -> list[dict[str, object]]:
     """Return the bands of the images, in order.
 
-    Each has a name, and a unit and centre wavelength (µm) where declared.
+    Each has a name, and where declared a unit, a common name and a centre wavelength (µm). A band
+    that is called by a common name has that.
     """
-    wavelengths = committed.specification.bands.center_wavelengths
+    declared = committed.specification.bands
+    names = committed.document.features
     units = committed.specification.units
-    found: list[dict[str, object]] = [
-        {"name": name, **({"unit": units[name]} if name in units else {})}
-        for name in committed.document.features
-    ]
-    if wavelengths is None:
-        return found
+    wavelengths: Sequence[float | None] = declared.center_wavelengths or [None] * len(names)
+    common = declared.common_names or [name if name in COMMON_NAMES else None for name in names]
     return [
-        {**band, "eo:center_wavelength": value}
-        for band, value in zip(found, wavelengths, strict=True)
+        {
+            "name": name,
+            **({"unit": units[name]} if name in units else {}),
+            **({"eo:common_name": own} if own else {}),
+            **({"eo:center_wavelength": wavelength} if wavelength is not None else {}),
+        }
+        for name, own, wavelength in zip(names, common, wavelengths, strict=True)
     ]
+
+
+def shared_bands(committed: CommittedDataset) -> list[dict[str, object]]:
+    """Return the bands of the images with what all source Items and all files agree on.
+
+    These are fields such as the common name, data type and nodata value.
+    """
+    images = committed.manifest[committed.manifest["role"] == "image"]
+    types = {str(dtype) for dtype in images["dtype"].dropna()}
+    nodata = set(images["nodata"].dropna())
+    stored: dict[str, object] = {}
+    if len(types) == 1 and images["dtype"].notna().all():
+        (dtype,) = types
+        stored["data_type"] = DATA_TYPES.get(dtype, dtype)
+    if len(nodata) == 1 and images["nodata"].notna().all():
+        (value,) = nodata
+        stored["nodata"] = int(value) if float(value).is_integer() else _number(value)
+    return [
+        {**stored, **shared, **band}
+        for band, shared in zip(bands(committed), _described_bands(committed), strict=True)
+    ]
+
+
+def _number(value: float) -> float | str:
+    """Return a nodata value as STAC writes it, where JSON has no number for it."""
+    return "nan" if math.isnan(value) else value if math.isfinite(value) else str(value)
+
+
+def _described_bands(committed: CommittedDataset) -> list[dict[str, object]]:
+    """Return the fields of each band on which all source Items agree, such as its common name.
+
+    Without source Items, they are empty.
+    """
+    nothing: list[dict[str, object]] = [{} for _ in committed.document.features]
+    entries = committed.document.described
+    per_item = [entry.assets[0].bands if entry.assets else [] for entry in entries]
+    scenes = sum(len(entry.scenes) for entry in entries)
+    if scenes < group_count(committed) or any(len(found) != len(nothing) for found in per_item):
+        return nothing
+    return [
+        {
+            name: value
+            for name, value in first.items()
+            if all(other.get(name) == value for other in others)
+        }
+        for first, *others in zip(*per_item, strict=True)
+    ] or nothing
+
+
+def described_values(committed: CommittedDataset, name: str) -> list[str | int | float]:
+    """Return all values that source Items have for a property."""
+    found = [entry.properties.get(name) for entry in committed.document.described]
+    values = [value for entry in found for value in (entry if isinstance(entry, list) else [entry])]
+    return sorted({value for value in values if isinstance(value, str | int | float)})
+
+
+def data_keywords(committed: CommittedDataset) -> list[str]:
+    """Return what catalogues find a data version by: what is declared, task, and sensors."""
+    sensors = [
+        str(value)
+        for name in ("platform", "constellation", "instruments")
+        for value in described_values(committed, name)
+    ]
+    return list(
+        dict.fromkeys(
+            [*committed.specification.keywords, *sensors, label_task(committed), "training data"]
+        )
+    )
+
+
+def label_task(committed: CommittedDataset) -> str:
+    """Return the task of the label extension that the labels are for."""
+    if committed.classes is None:
+        return "regression"
+    return TASKS.get(committed.document.input.kind, "classification")
 
 
 def class_values(committed: CommittedDataset) -> dict[str, object]:
@@ -82,9 +163,11 @@ def class_values(committed: CommittedDataset) -> dict[str, object]:
         re.fullmatch(r"-?\d+", str(entry["value"])) for entry in committed.classes
     ):
         return {}
+    colours = class_colours(len(committed.classes))
     return {
         "classification:classes": [
-            _class(entry["value"], entry["name"]) for entry in committed.classes
+            described_class(int(entry["value"]), entry["name"], colour)
+            for entry, colour in zip(committed.classes, colours, strict=True)
         ]
     }
 
@@ -115,15 +198,10 @@ def class_fields(committed: CommittedDataset, labels: list[str]) -> dict[str, ob
     """
     properties = label_properties(committed, labels)
     raster = bool(labels) and not any(is_vector(path) for path in labels)
-    kind = (
-        "regression"
-        if committed.classes is None
-        else TASKS.get(committed.document.input.kind, "classification")
-    )
     fields: dict[str, object] = {
         "label:type": "raster" if raster else "vector",
         "label:properties": properties,
-        "label:tasks": [kind],
+        "label:tasks": [label_task(committed)],
         "label:description": f"Labels of {committed.specification.title or committed.row.dataset}",
     }
     if committed.classes:
@@ -170,10 +248,24 @@ def table_fields(committed: CommittedDataset, path: str) -> dict[str, object]:
     return {"table:columns": columns, "table:row_count": rows, **geometry}
 
 
-def _class(value: int | str, name: str) -> dict[str, object]:
-    """One class; STAC class names are identifiers, so the name as written goes into the title."""
+def described_class(value: int, name: str, colour: str) -> dict[str, object]:
+    """Return STAC's Class Object of a class.
+
+    Its name there is an identifier, so the name as declared is the title.
+
+    Args:
+        value: in label files and maps.
+        name: as declared.
+        colour: in maps and legends, `RRGGBB`.
+    """
     identifier = "".join(c if (c.isascii() and c.isalnum()) or c in "_-" else "_" for c in name)
-    return {"value": int(value), "name": identifier, "title": name, "description": name}
+    return {
+        "value": value,
+        "name": identifier,
+        "title": name,
+        "description": name,
+        "color_hint": colour,
+    }
 
 
 @lru_cache(maxsize=256)

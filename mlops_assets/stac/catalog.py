@@ -274,6 +274,11 @@ def read_record(workspace: Workspace, registry: Registry, key: str) -> Record:
     return document
 
 
+def version_tags(registry: Registry, dataset: str, version: str) -> list[str]:
+    """Return the tags of a data version."""
+    return sorted(tag for tag, own in registry.tags(dataset).items() if own == version)
+
+
 def without_nulls(value: object) -> object:
     """Return a document without nulls, as some catalogues drop them and others refuse them.
 

@@ -26,7 +26,13 @@ from mlops_assets.paths import (
 )
 from mlops_assets.progress import step
 from mlops_assets.registry import DataVersion, Registry
-from mlops_assets.stac.asset_fields import bands, class_fields, class_values
+from mlops_assets.stac.asset_fields import (
+    class_fields,
+    class_values,
+    data_keywords,
+    described_values,
+    shared_bands,
+)
 from mlops_assets.stac.catalog import (
     SCIENTIFIC,
     CatalogWriter,
@@ -37,8 +43,9 @@ from mlops_assets.stac.catalog import (
     link_inputs,
     plain,
     record_key,
+    version_tags,
 )
-from mlops_assets.stac.dataset_items import MAX_ITEMS, ItemMaker, extensions
+from mlops_assets.stac.dataset_items import MAX_ITEMS, STAC_SPLITS, ItemMaker, extensions
 from mlops_assets.stac.extents import extent, extent_notes
 from mlops_assets.stac.item_files import group_count, main_files
 from mlops_assets.stac.training_dml import TRAINING_DML, document_key, training_dataset
@@ -75,6 +82,8 @@ def write_dataset_record(
         ]
         collection = _collection(committed, key, [file.path for file in files], published)
         collection |= _quality(workspace, registry, committed) | _processing(committed)
+        if tags := version_tags(registry, committed.row.dataset, committed.row.version):
+            collection["mlops:tags"] = tags
         writer.write(key, collection, owner)
         inputs = input_versions(writer.registry, committed.document.processing)
         link_data_inputs(writer, committed.row, inputs)
@@ -139,6 +148,7 @@ def _collection(
         description=specification.description or f"Training data {row.dataset}.",
         license=specification.license,
         extent=extent(committed),
+        keywords=data_keywords(committed),
         providers=[
             pystac.Provider(p.name, roles=[pystac.ProviderRole(r) for r in p.roles], url=p.url)
             for p in specification.providers
@@ -228,24 +238,19 @@ def _summaries(committed: CommittedDataset) -> dict[str, object]:
     labels = committed.manifest.loc[committed.manifest["role"] == "labels", "path"].tolist()
     fields = class_fields(committed, labels)
     codes = main_files(committed)["crs"].dropna()
+    counts = committed.row.counts
     found = {
+        "ml-aoi:split": [name for split, name in STAC_SPLITS.items() if counts.get(split)],
         "label:type": [fields["label:type"]],
         "label:tasks": fields["label:tasks"],
         "label:classes": fields.get("label:classes"),
         "proj:code": sorted(code for code in codes.unique() if ":" in code and "[" not in code),
         **{
-            name: _values_of(committed, name)
+            name: described_values(committed, name)
             for name in ("platform", "constellation", "instruments", "gsd")
         },
     }
     return {name: values for name, values in found.items() if values}
-
-
-def _values_of(committed: CommittedDataset, name: str) -> list[str | int | float]:
-    """Return all values that source Items have for a property."""
-    found = [entry.properties.get(name) for entry in committed.document.described]
-    values = [value for entry in found for value in (entry if isinstance(entry, list) else [entry])]
-    return sorted({value for value in values if isinstance(value, str | int | float)})
 
 
 def _item_assets(committed: CommittedDataset) -> dict[str, object]:
@@ -257,10 +262,7 @@ def _item_assets(committed: CommittedDataset) -> dict[str, object]:
     found: dict[str, object] = {"image": image}
     # bands in several files differ from asset to asset
     if not (main_files(committed)["part"] > 0).any():
-        image["bands"] = [
-            {**shared, **band}
-            for band, shared in zip(bands(committed), _shared_of_bands(committed), strict=True)
-        ]
+        image["bands"] = shared_bands(committed)
     if "labels" in roles:
         rasters = not any(
             is_vector(path)
@@ -272,24 +274,3 @@ def _item_assets(committed: CommittedDataset) -> dict[str, object]:
             **(class_values(committed) if rasters else {}),
         }
     return found
-
-
-def _shared_of_bands(committed: CommittedDataset) -> list[dict[str, object]]:
-    """Return the fields of each band on which all source Items agree, such as its common name.
-
-    Without source Items, they are empty.
-    """
-    nothing: list[dict[str, object]] = [{} for _ in committed.document.features]
-    entries = committed.document.described
-    per_item = [entry.assets[0].bands if entry.assets else [] for entry in entries]
-    scenes = sum(len(entry.scenes) for entry in entries)
-    if scenes < group_count(committed) or any(len(found) != len(nothing) for found in per_item):
-        return nothing
-    return [
-        {
-            name: value
-            for name, value in first.items()
-            if all(other.get(name) == value for other in others)
-        }
-        for first, *others in zip(*per_item, strict=True)
-    ] or nothing

@@ -1,43 +1,32 @@
-"""The STAC record of a model version.
+"""The STAC record of a model version: an Item with the MLM extension.
 
-It is an Item with the MLM extension, written with the extension authors' stac-model.
+What it is made from is read in `mlm.facts`, its `mlm:` fields are made in `mlm.properties`.
 """
 
 from __future__ import annotations
 
-import json
-import re
 import time
-import warnings
-from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 import pystac
-from stac_model.base import ModelHyperParameters
-from stac_model.input import ModelInput
-from stac_model.output import MLMClassification, ModelOutput, ModelResult
-from stac_model.schema import SCHEMA_URI, MLModelProperties
 
 from mlops_assets.datasets.io.media_types import media_type
-from mlops_assets.datasets.versions.committed_dataset import CommittedDataset
-from mlops_assets.names import Reference
 from mlops_assets.paths import (
     CATALOG_OWNER,
     catalog_root_of,
     model_collection_key,
-    model_owner,
+    object_key,
     record_owner,
 )
 from mlops_assets.progress import step
-from mlops_assets.registry import DataVersion, ModelVersion, Registry, Run
-from mlops_assets.registry.files.verified_read import unmeasured_classes
-from mlops_assets.registry.model_documents import Signature
-from mlops_assets.stac.asset_fields import bands
+from mlops_assets.registry import DataVersion, ModelVersion, Registry
+from mlops_assets.stac.asset_fields import bands, data_keywords, shared_bands
 from mlops_assets.stac.catalog import (
     DATACUBE,
     EO,
     FILE,
     ML_AOI,
+    SCIENTIFIC,
     VERSION,
     CatalogWriter,
     add_thumbnail,
@@ -50,29 +39,25 @@ from mlops_assets.stac.catalog import (
 )
 from mlops_assets.stac.dataset_items import STAC_SPLITS
 from mlops_assets.stac.extents import extent, extent_notes, footprint, known_bbox, times
+from mlops_assets.stac.mlm.facts import ModelDeclaration, ModelFacts
+from mlops_assets.stac.mlm.properties import FRAMEWORKS, mlm_properties, model_input
+from mlops_assets.stac.mlm.version import schema_uri
 from mlops_assets.storage import FileStat, Workspace
 
-DIMENSIONS = {
-    "row": ["batch", "variables"],
-    "pixel": ["batch", "bands"],
-    "patch": ["batch", "bands", "height", "width"],
-    "window": ["batch", "bands", "height", "width"],
-    "image": ["batch", "bands", "height", "width"],
-}
-
-# name of the adapter → name in the record, package whose version is recorded
-FRAMEWORKS = {
-    "pytorch": ("PyTorch", "torch"),
-    "scikit-learn": ("scikit-learn", "scikit-learn"),
-    "keras": ("Keras", "keras"),
-    "flax": ("Flax", "flax"),
-    "xgboost": ("XGBoost", "xgboost"),
-    "lightgbm": ("LightGBM", "lightgbm"),
+_TITLES = {
+    "model.onnx": "ONNX model",
+    "model-card.md": "Model card",
+    "metrics.json": "Metrics on the test split, with intervals and per class",
+    "parity.json": "Comparison of the ONNX model with the trained model",
+    "parameters.json": "Parameters of the trainer",
+    "environment.json": "Python and packages of the training run",
+    "run.json": "The training run",
+    "points.parquet": "Metrics logged during training",
 }
 
 
 def write_model_record(
-    workspace: Workspace, registry: Registry, row: ModelVersion, title: str | None, description: str
+    workspace: Workspace, registry: Registry, row: ModelVersion, declared: ModelDeclaration
 ) -> list[FileStat]:
     """Write the MLM Item of a model version into the catalogue and publish the stage `recorded`.
 
@@ -80,26 +65,16 @@ def write_model_record(
 
     Raises:
         Conflict: another process is writing the catalogue and does not end.
-        IntegrityError: the record of another version, which is to be linked, is not as it was
-            published.
+        IntegrityError: a file of the version, or the record of another one, which is to be linked,
+            is not as it was published.
+        SettingsError: the configured schema of MLM cannot be used.
         StorageError: it cannot be written.
     """
     started = time.monotonic()
-    committed = CommittedDataset.open(workspace, registry, Reference(row.dataset, row.data_version))
-    run = registry.run(row.run_id)
-    key, private = record_key(row), is_private(row)
-    owner = record_owner(row.model, row.version)
+    key = record_key(row)
     with step(f"recording {row.model}@{row.version}"), registry.lock("catalog"):
         writer = CatalogWriter(workspace, registry)
-        files = registry.files(model_owner(row.model, row.version))
-        unmeasured = unmeasured_classes(workspace, registry, row.model, row.version)
-        record = _ModelRecord(row, run, committed, title or row.model, description, unmeasured)
-        writer.write(key, _item(record, files, key), owner)
-        link_model_inputs(writer, row, committed.row)
-        items = writer.recorded(writer.registry.model_versions(row.model), private)
-        writer.link_versions(items)
-        _write_collection(writer, record, [item for item, _ in items])
-        writer.write_root(private)
+        add_model_record(writer, ModelFacts.read(workspace, registry, row, declared))
         with writer.publishing() as records:
             registry.advance(
                 row, "recorded", [], seconds=time.monotonic() - started, records=records
@@ -107,25 +82,16 @@ def write_model_record(
     return [writer.file(key)]
 
 
-@dataclass(frozen=True)
-class _ModelRecord:
-    """A model version with all that its record describes.
-
-    Attributes:
-        row: the model version.
-        run: the run that trained it.
-        committed: the data version it was trained on.
-        title: of the model.
-        description: of the model; may be empty.
-        unmeasured: classes without a sample in the test split.
-    """
-
-    row: ModelVersion
-    run: Run
-    committed: CommittedDataset
-    title: str
-    description: str
-    unmeasured: list[str]
+def add_model_record(writer: CatalogWriter, facts: ModelFacts) -> None:
+    """Add the Item of a model version, its Collection, and the links of the other versions."""
+    row = facts.row
+    key, private = record_key(row), is_private(row)
+    writer.write(key, _item(facts, key), record_owner(row.model, row.version))
+    link_model_inputs(writer, row, facts.committed.row)
+    items = writer.recorded(writer.registry.model_versions(row.model), private)
+    writer.link_versions(items)
+    _write_collection(writer, facts, [item for item, _ in items])
+    writer.write_root(private)
 
 
 def link_model_inputs(writer: CatalogWriter, row: ModelVersion, data: DataVersion) -> None:
@@ -139,11 +105,18 @@ def link_model_inputs(writer: CatalogWriter, row: ModelVersion, data: DataVersio
     key = record_key(row)
     links: list[dict[str, object]] = []
     withheld: list[str] = []
+    reference = f"{data.dataset}@{data.version}"
     if is_private(data) and not is_private(row):
-        withheld.append(f"{data.dataset}@{data.version}")
+        withheld.append(reference)
     else:
         links = [
-            link("derived_from", key, record_key(data), **{"ml-aoi:split": STAC_SPLITS[split]})
+            link(
+                "derived_from",
+                key,
+                record_key(data),
+                title=f"{reference}, {count} samples of the split {split}",
+                **{"ml-aoi:split": STAC_SPLITS[split], "mlops:samples": count},
+            )
             for split, count in data.counts.items()
             if count
         ]
@@ -153,15 +126,17 @@ def link_model_inputs(writer: CatalogWriter, row: ModelVersion, data: DataVersio
         writer.write(key, linked, record_owner(row.model, row.version))
 
 
-def _write_collection(writer: CatalogWriter, record: _ModelRecord, items: list[str]) -> None:
-    model, committed = record.row.model, record.committed
-    key = model_collection_key(model, is_private(record.row))
+def _write_collection(writer: CatalogWriter, facts: ModelFacts, items: list[str]) -> None:
+    model, committed, declared = facts.row.model, facts.committed, facts.declared
+    key = model_collection_key(model, is_private(facts.row))
     collection = pystac.Collection(
         id=model,
-        title=record.title,
-        description=record.description or f"Versions of the model {model}.",
-        license="other",
+        title=declared.title or model,
+        description=declared.description or f"Versions of the model {model}.",
+        license=declared.license or "other",
         extent=extent(committed),
+        keywords=_keywords(facts),
+        providers=[pystac.Provider.from_dict(own) for own in declared.providers] or None,
     )
     links = [
         link("root", key, catalog_root_of(key)),
@@ -173,65 +148,53 @@ def _write_collection(writer: CatalogWriter, record: _ModelRecord, items: list[s
     )
 
 
-def _item(record: _ModelRecord, files: list[FileStat], key: str) -> dict[str, object]:
-    row, run, committed = record.row, record.run, record.committed
+def _item(facts: ModelFacts, key: str) -> dict[str, object]:
+    row, run, committed, declared = facts.row, facts.run, facts.committed, facts.declared
     bbox = known_bbox(committed)
+    assets = {_asset_name(file.path): _asset(key, file) for file in facts.files}
+    assets |= _code_assets(facts, key)
+    add_thumbnail(assets, ["confusion_matrix_png"])
     properties: dict[str, object] = {
         **times(committed, row.created),
-        "title": f"{record.title}, {row.version}",
-        "description": record.description or f"Model {row.model}.",
+        "title": f"{declared.title or row.model}, {row.version}",
+        "description": declared.description or f"Model {row.model}.",
         "created": pystac.utils.datetime_to_str(row.created),
         "version": row.version,
-        **_mlm(row, run),
-        "mlops:metrics": row.metrics,
+        "keywords": _keywords(facts),
+        "license": declared.license,
+        "providers": declared.providers or None,
+        **mlm_properties(facts),
+        **_inputs(facts, assets["model"]),
+        **_metrics(facts),
+        **_scientific(facts),
         "mlops:run_id": run.run_id,
         "mlops:seed": run.seed,
         "mlops:trainer": run.trainer,
         "mlops:code_version": run.code_version,
         "mlops:data_version": f"{row.dataset}@{row.data_version}",
         "mlops:data_digest": row.data_digest,
+        "mlops:data_license": committed.specification.license,
+        "mlops:data_tags": facts.tags or None,
     }
-    if record.unmeasured:
-        properties["mlops:unmeasured_classes"] = record.unmeasured
-    assets = {_asset_name(file.path): _asset(key, file) for file in files}
-    add_thumbnail(assets, ["confusion_matrix_png"])
-    signature = Signature.of(row)
-    if signature.view != "row":
-        # STAC 1.1 allows bands in the properties only where an asset has them; MLM requires them
-        # in the properties
-        properties["bands"] = assets["model"]["bands"] = _bands(committed, signature.features)
-    else:
-        # MLM requires a definition of every variable; their dimension is the rows of a table
-        properties["cube:dimensions"] = {"row": {"type": "row", "extent": [0, None]}}
-        properties["cube:variables"] = {
-            band["name"]: {
-                "dimensions": ["row"],
-                "type": "data",
-                **({"unit": band["unit"]} if "unit" in band else {}),
-            }
-            for band in _bands(committed, signature.features)
-        }
-    if signature.apply_scale:
-        # the input is physical: each scene's raster:scale and raster:offset come first
-        properties["mlops:apply_scale"] = True
-    if signature.scaling:
-        properties["mlops:native_input"] = [_input(signature, native=True)]
     collection = model_collection_key(row.model, is_private(row))
+    dois = (declared.doi, committed.specification.doi)
     links = [
         link("root", key, catalog_root_of(key)),
         link("parent", key, collection),
         link("collection", key, collection),
+        *({"rel": "cite-as", "href": f"https://doi.org/{doi}"} for doi in dois if doi),
     ]
     return {
         "type": "Feature",
         "stac_version": "1.1.0",
         "stac_extensions": [
-            SCHEMA_URI,
+            schema_uri(),
             FILE,
             VERSION,
             ML_AOI,
-            *([DATACUBE] if signature.view == "row" else []),
-            *([EO] if committed.specification.bands.center_wavelengths else []),
+            *([DATACUBE] if facts.signature.view == "row" else []),
+            *([EO] if any(name.startswith("eo:") for name in _band_fields(properties)) else []),
+            *([SCIENTIFIC] if any(name.startswith("sci:") for name in properties) else []),
         ],
         "id": f"{row.model}-{row.version}",
         "collection": row.model,
@@ -243,115 +206,121 @@ def _item(record: _ModelRecord, files: list[FileStat], key: str) -> dict[str, ob
     }
 
 
-def _mlm(row: ModelVersion, run: Run) -> dict[str, object]:
-    signature = Signature.of(row)
-    shape, classes = signature.shape, signature.classes
-    spatial = shape[1:] if signature.view == "window" else []
-    result_shape = [-1, len(classes), *spatial] if classes else [-1]
-    dimensions = ["batch", "class", "height", "width"][: len(result_shape)]
-    result = ModelResult(shape=result_shape, dim_order=dimensions, data_type="float32")
-    output = ModelOutput(
-        name="scores" if classes else "value",
-        tasks={row.task},
-        result=result,
-        classes=(
-            [
-                MLMClassification(
-                    value=_value(entry.value, index),
-                    name=entry.name,
-                    description=entry.name,
-                )
-                for index, entry in enumerate(classes)
-            ]
-            if classes
-            else None
-        ),
-    )
-    framework, package = FRAMEWORKS.get(row.framework, (row.framework, row.framework))
-    properties = MLModelProperties(
-        name=row.model,
-        architecture=signature.architecture,
-        tasks={row.task},
-        input=[ModelInput.model_validate(_input(signature))],
-        output=[output],
-        framework=framework,
-        framework_version=_installed(package),
-        accelerator="amd64" if run.hardware.get("machine") == "x86_64" else None,
-        accelerator_constrained=False,
-        pretrained=False,
-        total_parameters=signature.parameters,
-        hyperparameters=_hyperparameters({**run.parameters, "seed": run.seed}),
-    )
-    with warnings.catch_warnings():
-        # stac-model's own classes do not match their declared serializers
-        warnings.simplefilter("ignore")
-        dumped: dict[str, object] = json.loads(properties.model_dump_json(by_alias=True))
-    return dumped
+def _keywords(facts: ModelFacts) -> list[str]:
+    """Return what catalogues find a model by that know no `mlm:` fields."""
+    framework, _ = FRAMEWORKS.get(facts.row.framework, (facts.row.framework, None))
+    data = [name for name in data_keywords(facts.committed) if name != "training data"]
+    own = [*facts.declared.keywords, framework, "ONNX", facts.row.task, "model"]
+    return list(dict.fromkeys([*own, *data]))
 
 
-def _input(signature: Signature, native: bool = False) -> dict[str, object]:
-    """Return MLM's Model Input Object: of the ONNX file, or of the native artefact.
-
-    `value_scaling` is the scaling that a caller must apply. The ONNX file scales by itself, so it
-    is stated for the native artefact only: a reader would otherwise scale twice.
-    """
-    described: dict[str, object] = {
-        "name": "input",
-        "bands": signature.features if signature.view != "row" else [],
-        "variables": signature.features if signature.view == "row" else [],
-        "input": {
-            "shape": [-1, *signature.shape],
-            "dim_order": DIMENSIONS[signature.view],
-            "data_type": "float32",
-        },
-    }
-    if native:
-        described |= {
-            "description": (
-                "The native artefact takes values scaled like this, one entry a band or feature."
-            ),
-            "value_scaling": signature.scaling,
+def _inputs(facts: ModelFacts, onnx: dict[str, object]) -> dict[str, object]:
+    """Return what describes the bands or variables of the input beside `mlm:input`."""
+    signature, committed = facts.signature, facts.committed
+    found: dict[str, object] = {}
+    if signature.view == "row":
+        known = {band["name"]: band for band in bands(committed)}
+        # MLM requires a definition of every variable; their dimension is the rows of a table
+        found["cube:dimensions"] = {"row": {"type": "row", "extent": [0, None]}}
+        found["cube:variables"] = {
+            name: {
+                "dimensions": ["row"],
+                "type": "data",
+                **({"unit": known[name]["unit"]} if "unit" in known[name] else {}),
+            }
+            for name in signature.features
         }
-    elif signature.scaling:
-        described["description"] = (
-            "Raw values: the ONNX file scales them itself, as mlops:native_input says."
+    else:
+        known = {band["name"]: band for band in shared_bands(committed)}
+        # STAC 1.1 allows bands in the properties only where an asset has them; MLM requires them
+        # in the properties
+        found["bands"] = onnx["bands"] = [known[name] for name in signature.features]
+        found["mlops:patch_size"] = signature.shape[1:] or [1, 1]
+        # of a patch the output is of its centre, and nothing beyond the patch is seen
+        field = facts.graph.receptive_field if signature.view == "window" else None
+        if signature.view in ("pixel", "patch"):
+            found["mlops:receptive_field"] = signature.shape[1:] or [1, 1]
+        elif field is not None:
+            sides = zip(field, signature.shape[1:], strict=True)
+            found["mlops:receptive_field"] = [min(own, side) for own, side in sides]
+    if signature.apply_scale:
+        # the input is physical: each scene's raster:scale and raster:offset come first
+        found["mlops:apply_scale"] = True
+    if signature.scaling:
+        found["mlops:native_input"] = [model_input(facts, native=True)]
+    return found
+
+
+def _metrics(facts: ModelFacts) -> dict[str, object]:
+    """Return the metrics on the test split, with their intervals and what was not measured."""
+    found: dict[str, object] = {"mlops:metrics": facts.row.metrics}
+    if facts.metrics is None:
+        return found
+    if facts.metrics.intervals is not None and facts.metrics.intervals.metrics:
+        found["mlops:metric_intervals"] = facts.metrics.intervals.model_dump(mode="json")
+    if facts.metrics.unmeasured:
+        found["mlops:unmeasured_classes"] = facts.metrics.unmeasured
+    return found
+
+
+def _scientific(facts: ModelFacts) -> dict[str, object]:
+    """Return DOI and citation of the model, and those of its data as publications."""
+    declared, data = facts.declared, facts.committed.specification
+    own = {"sci:doi": declared.doi, "sci:citation": declared.citation}
+    publication = {"doi": data.doi, "citation": data.citation}
+    found: dict[str, object] = {name: value for name, value in own.items() if value}
+    if any(publication.values()):
+        known = {name: value for name, value in publication.items() if value}
+        found["sci:publications"] = [known]
+    return found
+
+
+def _band_fields(properties: dict[str, object]) -> set[str]:
+    described = properties.get("bands")
+    return {name for band in described for name in band} if isinstance(described, list) else set()
+
+
+def _code_assets(facts: ModelFacts, key: str) -> dict[str, dict[str, object]]:
+    """Return the module of the trainer and the container, where the run has recorded them."""
+    run = facts.run
+    found: dict[str, dict[str, object]] = {}
+    if sha256 := run.code.get("source"):
+        file = FileStat(object_key(sha256), sha256, int(run.code["source_size"]))
+        fields = {
+            "mlops:repository": run.code.get("repository"),
+            "mlops:commit": run.code.get("commit"),
+            "mlops:code_version": run.code_version,
+        }
+        found["source_code"] = asset(
+            key,
+            file,
+            "text/x-python",
+            ["code", "mlm:source_code"],
+            title=f"Module of the trainer {run.trainer}",
+            **{"mlm:entrypoint": run.trainer, **fields},
         )
-    return described
-
-
-def _value(value: int | float | str, index: int) -> int:
-    return value if isinstance(value, int) else index
-
-
-def _installed(package: str) -> str:
-    from importlib.metadata import version
-
-    return version(package)
-
-
-def _hyperparameters(parameters: dict[str, object]) -> ModelHyperParameters:
-    """Parameters under names the schema allows."""
-    return ModelHyperParameters(
-        **{re.sub(r"[^0-9a-zA-Z_.-]", "_", name): value for name, value in parameters.items()}
-    )
-
-
-def _bands(committed: CommittedDataset, features: list[str]) -> list[dict[str, object]]:
-    known = {band["name"]: band for band in bands(committed)}
-    return [known[name] for name in features]
+    if image := run.code.get("container"):
+        found["container"] = {
+            "href": image,
+            "type": "application/vnd.oci.image.index.v1+json",
+            "roles": ["mlm:training-runtime", "mlm:container"],
+            "title": "Container that the training ran in",
+        }
+    return found
 
 
 def _asset_name(path: str) -> str:
     file = PurePosixPath(path)
-    return "model" if file.name == "model.onnx" else file.name.replace(".", "_")
+    if file.name == "model.onnx":  # an external model's native artefact is called so, too
+        return "native_model_onnx" if file.parent.name == "native" else "model"
+    return file.name.replace(".", "_")
 
 
 def _asset(key: str, file: FileStat) -> dict[str, object]:
     path = PurePosixPath(file.path)
     media = media_type(file.path)
-    if path.name == "model.onnx":
-        return asset(
-            key, file, media, ["mlm:model"], title="ONNX model", **{"mlm:artifact_type": "onnx"}
-        )
+    title = _TITLES.get(path.name, path.name)
+    if path.name == "model.onnx" and path.parent.name != "native":
+        return asset(key, file, media, ["mlm:model"], title=title, **{"mlm:artifact_type": "onnx"})
     roles = {"native": ["mlm:weights"], "figures": ["graphic"]}.get(path.parent.name, ["metadata"])
-    return asset(key, file, media, roles, title=path.name)
+    return asset(key, file, media, roles, title=title)

@@ -6,6 +6,7 @@ import hashlib
 import importlib.metadata
 import os
 import platform
+import re
 import shutil
 import socket
 import subprocess  # nosec B404
@@ -14,6 +15,7 @@ from pathlib import Path
 
 from mlops_assets import __version__
 from mlops_assets.text.json_values import JsonObject
+from mlops_assets.text.secret_urls import redacted
 from mlops_assets.training.seeds import torch_loaded
 
 
@@ -53,6 +55,13 @@ def repository_state(folder: Path) -> tuple[str, str | None] | None:
     """Return commit (`+dirty.…` if changed) and changes of the repository of a folder, if any."""
     commit = _git(folder, "rev-parse", "--short=12", "HEAD")
     return None if commit is None else _state(folder, commit)
+
+
+def repository_url(folder: Path) -> str | None:
+    """Return the URL of the repository that a folder was cloned from, without credentials."""
+    url = _git(folder, "config", "--get", "remote.origin.url")
+    # a token may be given for the user's name
+    return redacted(re.sub(r"^(https?://)[^/@]*@", r"\1", url.strip())) if url else None
 
 
 def _state(folder: Path, commit: str) -> tuple[str, str | None]:

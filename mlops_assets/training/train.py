@@ -11,6 +11,7 @@ import socket
 import time
 import traceback
 from dataclasses import dataclass
+from pathlib import Path
 
 from pydantic import BaseModel
 
@@ -26,6 +27,7 @@ from mlops_assets.principals import Role
 from mlops_assets.registry import ModelVersion, Run
 from mlops_assets.registry.runs import RunFacts
 from mlops_assets.registry.store import now
+from mlops_assets.settings import container_image
 from mlops_assets.storage.scratch import scratch_folder
 from mlops_assets.store import Store
 from mlops_assets.training import provenance
@@ -153,8 +155,20 @@ def _new_run(store: Store, request: TrainingRequest, work: _Work) -> Run:
         tags=request.tags,
         created_by=store.user,
         environment=environment.sha256,
-        code=code_document(store, code_version, changes),
+        code=code_document(store, code_version, changes) | _source(store, work.trainer.file),
     )
+
+
+def _source(store: Store, trainer: Path) -> dict[str, str]:
+    """Return where the trainer's code is from, with its module stored as an object."""
+    found = {
+        "repository": provenance.repository_url(trainer.resolve().parent),
+        "container": container_image(),
+    }
+    if trainer.is_file():
+        module = store.workspace.put_object(trainer.read_bytes())
+        found |= {"source": module.sha256, "source_size": str(module.size)}
+    return {name: value for name, value in found.items() if value is not None}
 
 
 def _pruner(store: Store, model: str, pruning: Pruning) -> Watcher:

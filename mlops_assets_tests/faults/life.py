@@ -32,6 +32,7 @@ from mlops_assets.principals import local
 from mlops_assets.registry import ModelVersion, Registry
 from mlops_assets.serving.scenes import predict_scene
 from mlops_assets.stac.datasets import write_dataset_record
+from mlops_assets.stac.mlm.facts import ModelDeclaration
 from mlops_assets.stac.models import write_model_record
 from mlops_assets.storage import Workspace
 from mlops_assets.store import Store
@@ -228,7 +229,7 @@ def _evaluate(version: str, *gates: str) -> Step:
 
 def _record_model(version: str, title: str) -> Step:
     return lambda store: write_model_record(
-        store.workspace, store.registry, _row(store, version), title, ""
+        store.workspace, store.registry, _row(store, version), ModelDeclaration(title)
     )
 
 

@@ -9,15 +9,16 @@ import hashlib
 import json
 import posixpath
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 import rasterio
-from jsonschema import Draft7Validator
 from pystac.validation import validate_dict
 
 from mlops_assets.datasets.commit.commit import commit
 from mlops_assets.datasets.versions.committed_dataset import CommittedDataset
+from mlops_assets.errors import SettingsError
 from mlops_assets.names import Reference
 from mlops_assets.paths import (
     CATALOG_ROOT,
@@ -29,9 +30,23 @@ from mlops_assets.paths import (
 )
 from mlops_assets.principals import local
 from mlops_assets.registry import ModelVersion, Registry
+from mlops_assets.stac.catalog import (
+    CLASSIFICATION,
+    DATACUBE,
+    EO,
+    FILE,
+    LABEL,
+    ML_AOI,
+    PROJECTION,
+    RASTER,
+    SCIENTIFIC,
+    TABLE,
+    VERSION,
+)
 from mlops_assets.stac.dataset_items import STAC_SPLITS
 from mlops_assets.stac.datasets import write_dataset_record
 from mlops_assets.stac.extents import WHOLE_WORLD
+from mlops_assets.stac.mlm.version import DEFAULT, schema_uri
 from mlops_assets.stac.training_dml import TRAINING_DML
 from mlops_assets.storage import Workspace
 from mlops_assets.store import Store
@@ -41,10 +56,10 @@ from mlops_assets_tests.conftest import (
     table_specification,
     write_scene,
 )
-from mlops_assets_tests.stac.mlm_schema import mlm_validator
+from mlops_assets_tests.stac.extension_schemas import validator
 from mlops_assets_tests.training.example_trainers import HERE, lifecycle, model_specification
 
-VERSIONS = ("predecessor-version", "successor-version", "latest-version")
+VERSION_LINKS = ("predecessor-version", "successor-version", "latest-version")
 DECLARED = {
     "title": "Two scenes",
     "license": "CC-BY-4.0",
@@ -223,12 +238,12 @@ def test_three_versions_are_linked_in_order(kind: str, store: Store) -> None:
         second: [("predecessor-version", first), ("successor-version", third)],
         third: [("predecessor-version", second)],
     }
-    assert {key: hrefs(store, key, *VERSIONS) for key in keys} == expected
+    assert {key: hrefs(store, key, *VERSION_LINKS) for key in keys} == expected
 
 
 def test_a_single_version_has_no_links_to_others(store: Store) -> None:
     key = dataset_collection_key("scenes", "v1")
-    assert hrefs(store, key, *VERSIONS) == []
+    assert hrefs(store, key, *VERSION_LINKS) == []
 
 
 def test_recording_again_changes_nothing(store: Store) -> None:
@@ -353,10 +368,18 @@ def test_a_model_record_follows_the_rules_of_data_records(model: str, store: Sto
 def test_a_model_record_has_shapes_and_weights(model: str, store: Store) -> None:
     row = latest_model(store, model)
     found = document(store, model_item_key(model, row.version))
-    (entry,), (output,) = found["properties"]["mlm:input"], found["properties"]["mlm:output"]
+    (entry,), (output, *others) = (
+        found["properties"]["mlm:input"],
+        found["properties"]["mlm:output"],
+    )
     assert entry["input"]["shape"] == [-1, *row.signature["shape"]]
-    assert output["result"]["shape"] == [-1, len(row.signature["classes"])]
-    for structure in (entry["input"], output["result"]):
+    assert [own["name"] for own in (output, *others)] == {
+        "crops": ["label", "scores"],
+        "cover": ["scores"],
+    }[model]
+    scores = [output, *others][-1]
+    assert scores["result"]["shape"] == [-1, len(row.signature["classes"])]
+    for structure in (entry["input"], output["result"], scores["result"]):
         assert 0 not in structure["shape"] and len(structure["shape"]) == len(
             structure["dim_order"]
         )
@@ -370,7 +393,10 @@ def test_a_model_record_has_shapes_and_weights(model: str, store: Store) -> None
         and "mlm:model" in onnx["roles"]
     )
     published = store.registry.files(Owner(f"model:{model}@{row.version}"))
-    assert len(found["assets"]) == len(published)
+    assert found["assets"].keys() - {"source_code"} == {
+        "model" if own.path.endswith("/model.onnx") else own.path.split("/")[-1].replace(".", "_")
+        for own in published
+    }
 
 
 def test_bands_and_wavelengths_of_a_model_on_scenes_are_named(store: Store) -> None:
@@ -407,28 +433,60 @@ def test_a_collection_lists_all_versions_of_a_model(store: Store) -> None:
     assert hrefs(store, model_collection_key("crops"), "item") == expected
 
 
-@pytest.fixture(scope="module")
-def mlm() -> Draft7Validator:
-    """The MLM schema."""
-    return mlm_validator()
+EXTENSIONS = [DEFAULT, FILE, VERSION, CLASSIFICATION, PROJECTION, ML_AOI, SCIENTIFIC, EO, LABEL]
+EXTENSIONS += [TABLE, RASTER, DATACUBE]
 
 
-@pytest.mark.parametrize("model", ["crops", "cover"])
-def test_a_model_record_is_valid_by_the_mlm_schema(
-    model: str, store: Store, mlm: Draft7Validator
+@pytest.mark.parametrize("extension", EXTENSIONS, ids=lambda uri: uri.split("/")[3])
+def test_every_document_is_valid_by_the_schemas_of_its_extensions(
+    extension: str, store: Store
 ) -> None:
-    found = document(store, model_item_key(model, latest_model(store, model).version))
+    schema = validator(extension)
+    listing = {k: own for k, own in documents(store).items() if extension in _listed(own)}
     errors = [
-        f"{'/'.join(map(str, error.absolute_path))}: {error.message[:300]}"
-        for error in mlm.iter_errors(found)
+        f"{key}: {'/'.join(map(str, error.absolute_path))}: {error.message[:300]}"
+        for key, found in listing.items()
+        for error in schema.iter_errors(found)
     ]
-    assert errors == []
+    assert listing and errors == []
+
+
+def test_no_other_extensions_are_listed(store: Store) -> None:
+    assert {uri for found in documents(store).values() for uri in _listed(found)} <= set(EXTENSIONS)
+
+
+def _listed(found: dict[str, Any]) -> list[str]:
+    return list(found.get("stac_extensions", []))
 
 
 @pytest.mark.parametrize("gone", ["mlm:input", "mlm:output", "mlm:architecture", "mlm:tasks"])
-def test_the_mlm_schema_misses_required_fields(
-    gone: str, store: Store, mlm: Draft7Validator
-) -> None:
+def test_the_mlm_schema_misses_required_fields(gone: str, store: Store) -> None:
     found = document(store, model_item_key("cover", latest_model(store, "cover").version))
     del found["properties"][gone]
-    assert not mlm.is_valid(found)
+    assert not validator(DEFAULT).is_valid(found)
+
+
+@pytest.mark.parametrize("version", ["v1.6.0", "v1.5.1"])
+def test_the_version_of_mlm_is_that_of_the_configured_schema(
+    version: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    uri = DEFAULT.replace("v1.5.2", version)
+    schema = tmp_path / "schema.json"
+    schema.write_text(json.dumps({"$id": f"{uri}#"}))
+    monkeypatch.setenv("MLOPS_MLM_SCHEMA", str(schema))
+    assert schema_uri() == uri
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [(None, "cannot be read"), ("{", "cannot be read"), ("[]", "no \\$id"), (ML_AOI, "ml-aoi")],
+)
+def test_a_schema_that_is_not_one_of_mlm_is_refused(
+    content: str | None, message: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    schema = tmp_path / "schema.json"
+    if content is not None:
+        schema.write_text(json.dumps({"$id": content}) if content == ML_AOI else content)
+    monkeypatch.setenv("MLOPS_MLM_SCHEMA", str(schema))
+    with pytest.raises(SettingsError, match=f"MLOPS_MLM_SCHEMA=.*{message}"):
+        schema_uri()

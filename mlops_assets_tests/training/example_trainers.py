@@ -14,17 +14,15 @@ from sklearn.tree import DecisionTreeClassifier
 from torch import Tensor, nn
 
 from mlops_assets.datasets.loading.training_data import TrainingData
-from mlops_assets.datasets.versions.committed_dataset import CommittedDataset
 from mlops_assets.models.evaluation.evaluate import evaluate_version
 from mlops_assets.models.export.export import export
+from mlops_assets.models.record import record_version
 from mlops_assets.models.run_documents import read_points, run_columns
 from mlops_assets.models.specification import ModelSpecification
 from mlops_assets.names import Reference
 from mlops_assets.paths import run_document_key, run_points_key
 from mlops_assets.registry import ModelVersion
 from mlops_assets.registry.files.verified_read import read_published
-from mlops_assets.stac.datasets import write_dataset_record
-from mlops_assets.stac.models import write_model_record
 from mlops_assets.store import Store
 from mlops_assets.training.checkpoints import Checkpoints
 from mlops_assets.training.request import TrainingRequest
@@ -230,20 +228,7 @@ def lifecycle(
     evaluate_version(store, specification, row)
     reference = Reference(row.model, row.version)
     if recorded:
-        source = Reference(row.dataset, row.data_version)
-        write_dataset_record(
-            store.workspace,
-            store.registry,
-            CommittedDataset.open(store.workspace, store.registry, source),
-        )
-        evaluated = store.registry.model_version(reference)
-        write_model_record(
-            store.workspace,
-            store.registry,
-            evaluated,
-            specification.title,
-            specification.description,
-        )
+        record_version(store, specification, row)
     return store.registry.model_version(reference)
 
 

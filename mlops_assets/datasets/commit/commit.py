@@ -7,7 +7,7 @@ publication. A crash before that leaves at most objects that the next commit fin
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -31,6 +31,7 @@ from mlops_assets.datasets.sources.listing import Listing
 from mlops_assets.datasets.sources.snapshot import Landed
 from mlops_assets.datasets.specification.dataset import SPLITS, DatasetSpecification
 from mlops_assets.datasets.splits.assign import SEEDED, assign_splits
+from mlops_assets.datasets.versions.columns import label_name
 from mlops_assets.datasets.versions.contents import FILE_COLUMNS, Contents, file_rows
 from mlops_assets.datasets.versions.digest import digest_of_documents
 from mlops_assets.datasets.versions.documents import json_bytes, write_samples
@@ -132,7 +133,7 @@ def commit(
             source,
             contents,
         ):
-            _require_features(specification.units, contents.features)
+            _require_features(specification, contents)
             files = contents.files.sort_values("path", ignore_index=True)
             used, unread = _belonging(source.files, files["path"].tolist())
             singles = _single_objects(workspace, registry, specification.name)
@@ -172,16 +173,26 @@ def commit(
         return Commit(version, created=True, notes=notes, landed=source)
 
 
-def _require_features(units: Mapping[str, str], features: list[str]) -> None:
-    """Check that units are declared of existing features.
+def _require_features(specification: DatasetSpecification, contents: Contents) -> None:
+    """Check that units are declared of existing features, or of a label that is a number.
 
     Raises:
-        SpecificationError: a feature does not exist.
+        SpecificationError: a feature does not exist, or not every band is described.
     """
-    unknown = [name for name in units if name not in features]
+    for name in ("center_wavelengths", "common_names"):
+        entries = getattr(specification.bands, name)
+        if entries is not None and len(entries) != len(contents.features):
+            raise SpecificationError(
+                f"bands.{name} has {len(entries)} entries, the data has"
+                f" {len(contents.features)} bands"
+            )
+    known = [*contents.features]
+    if contents.classes is None:
+        known.append(label_name(specification.source))
+    unknown = [name for name in specification.units if name not in known]
     if unknown:
         raise SpecificationError(
-            f"units: there is no feature {', '.join(unknown)}; there are {named(features)}"
+            f"units: there is no feature {', '.join(unknown)}; there are {named(known)}"
         )
 
 

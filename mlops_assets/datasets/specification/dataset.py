@@ -8,13 +8,13 @@ Only declarations and the rules that need no data; rules that need data are in t
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime
 from typing import Literal
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from mlops_assets.choices import SplitName
 from mlops_assets.datasets.specification.classes import numbered, require_quoted
+from mlops_assets.datasets.specification.description import Bands, Extent, Provider
 from mlops_assets.datasets.specification.source import Source
 from mlops_assets.errors import NameRefused
 from mlops_assets.names import check_name
@@ -85,54 +85,6 @@ class Split(Strict):
         if self.by is not None and self.method != "group":
             raise ValueError(f"by: goes with 'method: group', not with {self.method!r}")
         return self
-
-
-class Extent(Strict):
-    """The place and time of the data, if the files do not have them."""
-
-    # lists, as Dagster's docs cannot show tuples
-    bbox: list[float] = Field(
-        min_length=4, max_length=4, description="West, south, east, north; degrees."
-    )
-    interval: list[datetime | None] = Field(
-        min_length=2, max_length=2, description="First and last time, ISO 8601."
-    )
-    approximate: bool = Field(default=False, description="The extent is known only roughly.")
-    source: str | None = Field(default=None, description="Where the extent is known from.")
-
-    @model_validator(mode="after")
-    def _ordered(self) -> Extent:
-        west, south, east, north = self.bbox
-        if not (-180 <= west <= 180 and -180 <= east <= 180 and -90 <= south <= north <= 90):
-            raise ValueError(f"bbox {self.bbox} is not [west, south, east, north] in degrees")
-        start, end = (
-            time if time is None or time.tzinfo else time.replace(tzinfo=UTC)
-            for time in self.interval
-        )
-        if start and end and start > end:
-            raise ValueError("interval ends before it starts")
-        return self
-
-
-class Provider(Strict):
-    """Somebody who made, licenses or hosts the data (STAC `providers`)."""
-
-    name: str = Field(description="Name of the person or organisation.")
-    roles: list[Literal["licensor", "producer", "processor", "host"]] = Field(
-        default=[], description="What they have done."
-    )
-    url: str | None = Field(default=None, description="Their home page.")
-
-
-class Bands(Strict):
-    """The bands of the scenes."""
-
-    names: list[str] | None = Field(
-        default=None, description="Names, in file order; from the files if not given."
-    )
-    center_wavelengths: list[float] | None = Field(
-        default=None, description="Centre wavelengths, in file order; µm."
-    )
 
 
 class QualityThresholds(Strict):
@@ -262,6 +214,11 @@ class DatasetSpecification(Strict):
     )
     doi: str | None = Field(default=None, description="DOI of the data.")
     citation: str | None = Field(default=None, description="How to cite the data.")
+    keywords: list[str] = Field(
+        default=[],
+        exclude_if=lambda keywords: not keywords,
+        description="What catalogues find it and its models by, such as Sentinel-2, agriculture.",
+    )
     source: Source = Field(description="Where the files arrive and how they are read.")
     classes: dict[int | str, str] | None = Field(
         default=None,

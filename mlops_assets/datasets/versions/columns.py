@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from mlops_assets.datasets.specification.source import TableLayout
+from mlops_assets.datasets.specification.source import Source, TableLayout
 from mlops_assets.datasets.versions.committed_dataset import CommittedDataset
 from mlops_assets.text.listing import named
 
@@ -46,17 +46,21 @@ def columns(committed: CommittedDataset) -> list[Column]:
         committed: the data version.
     """
     source = committed.specification.source
+    label = label_name(source)
     if source.layout == "table":
-        features = _features(committed)
-        label, rest = source.table_layout.label, _roles(source.table_layout)
-    else:
-        features = _bands(committed)
-        label, rest = LABEL, []
-        if source.sampling and source.sampling.label_column:
-            label = source.sampling.label_column
-        elif source.layout == "stac" and source.stac_layout.label:
-            label = source.stac_layout.label
-    return [*features, _label(committed, label), *rest]
+        return [*_features(committed), _label(committed, label), *_roles(source.table_layout)]
+    return [*_bands(committed), _label(committed, label)]
+
+
+def label_name(source: Source) -> str:
+    """Return the name of the column or property that holds the label, `LABEL` if there is none."""
+    if source.layout == "table":
+        return source.table_layout.label
+    if source.sampling and source.sampling.label_column:
+        return source.sampling.label_column
+    if source.layout == "stac" and source.stac_layout.label:
+        return source.stac_layout.label
+    return LABEL
 
 
 def _features(committed: CommittedDataset) -> list[Column]:

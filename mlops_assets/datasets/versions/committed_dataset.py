@@ -41,7 +41,10 @@ from mlops_assets.storage.scratch import scratch_folder
 
 SplitName = Literal["train", "validation", "test"]
 # The description of a dataset for people and catalogues; not part of the content or the digest.
-DESCRIPTION = ("title", "description", "license", "providers", "doi", "citation", "extent", "units")
+DESCRIPTION = (
+    *("title", "description", "license", "providers", "doi", "citation", "keywords", "extent"),
+    "units",
+)
 # of objects in packs, for a while: their folder, and their paths by checksum; a thread has its own
 _COPIES: ContextVar[tuple[Path, Mapping[str, Path]]] = ContextVar("copies", default=(Path(), {}))
 
@@ -97,19 +100,22 @@ class CommittedDataset:
     def described_as(self, declared: DatasetSpecification) -> CommittedDataset:
         """Return this version with its description as declared now.
 
-        The description is title, licence, providers, place, time, units and wavelengths; reading
-        options and splits stay as committed.
+        The description is title, licence, providers, keywords, place, time, units, common names and
+        wavelengths; reading options and splits stay as committed.
 
         Args:
             declared: the dataset as declared now.
         """
         committed, now = self.specification, declared.committed()
-        changes = {name: now[name] for name in DESCRIPTION}
-        wavelengths = declared.bands.center_wavelengths
-        same_bands = declared.bands.names == committed.bands.names
-        if same_bands and (wavelengths is None or len(wavelengths) == len(self.document.features)):
-            changes["bands"] = now["bands"]
-        specification = {**self.document.specification, **changes}
+        kept = self.document.specification
+        specification = {name: value for name, value in kept.items() if name not in DESCRIPTION}
+        specification |= {name: now[name] for name in DESCRIPTION if name in now}
+        bands = declared.bands
+        described = [entry for entry in (bands.center_wavelengths, bands.common_names) if entry]
+        if bands.names == committed.bands.names and all(
+            len(entry) == len(self.document.features) for entry in described
+        ):
+            specification["bands"] = now["bands"]
         document = self.document.model_copy(update={"specification": specification})
         return replace(self, document=document)
 

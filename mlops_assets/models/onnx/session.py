@@ -10,13 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlops_assets.errors import ExportError
+from mlops_assets.registry.model_documents import samples_at_once
 
 # `label`, `scores` or `value`: see `Framework.predict`
 Outputs: TypeAlias = dict[str, NDArray[np.number]]
-
-MAX_AT_ONCE = 1024
-# activations inside a network are many times as large as a sample
-BYTES_AT_ONCE = 16 << 20
 
 
 def at_once(X: NDArray[np.float32]) -> int:
@@ -25,8 +22,7 @@ def at_once(X: NDArray[np.float32]) -> int:
     Args:
         X: samples, (n, …).
     """
-    size = 4 * int(np.prod(X.shape[1:], dtype=np.int64))
-    return max(1, min(MAX_AT_ONCE, BYTES_AT_ONCE // max(1, size)))
+    return samples_at_once(X.shape[1:])
 
 
 class OnnxModel:

@@ -170,6 +170,7 @@ def test_a_run_is_brought_up_to_date_as_its_model_comes_along(
 ) -> None:
     from mlops_assets.names import Reference
     from mlops_assets.stac.datasets import write_dataset_record
+    from mlops_assets.stac.mlm.facts import ModelDeclaration
     from mlops_assets.stac.models import write_model_record
 
     land_table()
@@ -185,7 +186,7 @@ def test_a_run_is_brought_up_to_date_as_its_model_comes_along(
     evaluation, _ = evaluate_version(store, specification, row)
     committed = CommittedDataset.open(store.workspace, store.registry, Reference("fields", "v1"))
     write_dataset_record(store.workspace, store.registry, committed)
-    write_model_record(store.workspace, store.registry, row, None, "")
+    write_model_record(store.workspace, store.registry, row, ModelDeclaration())
     assert mirror_run(store, mlflow_server, row.run_id).outcome == "updated"
     (there,) = runs_there(client, model)
     assert there.data.metrics["test/accuracy"] == evaluation.metrics["accuracy"]

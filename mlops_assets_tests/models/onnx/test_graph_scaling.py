@@ -36,6 +36,7 @@ from mlops_assets.principals import local
 from mlops_assets.registry import ModelVersion, Registry
 from mlops_assets.registry.files.verified_read import published_path
 from mlops_assets.serving.scenes import predict_scene
+from mlops_assets.stac.mlm.version import DEFAULT
 from mlops_assets.storage import Workspace
 from mlops_assets.store import Store
 from mlops_assets.training.run import TrainingRun
@@ -47,7 +48,7 @@ from mlops_assets_tests.conftest import (
     write_scene,
 )
 from mlops_assets_tests.datasets.views import images, land, windows, write_images, write_two_scenes
-from mlops_assets_tests.stac.mlm_schema import mlm_validator
+from mlops_assets_tests.stac.extension_schemas import validator
 from mlops_assets_tests.training.example_trainers import (
     lifecycle,
     model_specification,
@@ -391,7 +392,7 @@ def test_the_record_has_the_bands_and_the_scaling_where_they_are_true(
 ) -> None:
     row = row_of(models, model)
     item = recorded(models, row)
-    assert [error.message for error in mlm_validator().iter_errors(item)] == []
+    assert [error.message for error in validator(DEFAULT).iter_errors(item)] == []
     properties = item["properties"]
     (onnx_input,), (native,) = properties["mlm:input"], properties["mlops:native_input"]
     bands = [] if model == "row" else row.signature["features"]
@@ -399,24 +400,22 @@ def test_the_record_has_the_bands_and_the_scaling_where_they_are_true(
     assert onnx_input["input"]["shape"] == native["input"]["shape"] == [-1, *row.signature["shape"]]
     assert native["value_scaling"] == row.signature["scaling"]
     assert onnx_input.get("value_scaling") is None and "Raw values" in onnx_input["description"]
-    assert mlm_validator("ModelInput").is_valid(native)
-    assert not mlm_validator("ModelInput").is_valid(
+    assert validator(DEFAULT, "ModelInput").is_valid(native)
+    assert not validator(DEFAULT, "ModelInput").is_valid(
         {**native, "value_scaling": [{"type": "z-score", "mean": 0}]}
     )
     if model != "row":
         waves = dict(zip(*NAMES["bands"].values(), strict=True))
-        assert properties["bands"] == [
-            {"name": name, "eo:center_wavelength": waves[name]} for name in bands
-        ]
+        described = [(band["name"], band["eo:center_wavelength"]) for band in properties["bands"]]
+        assert described == [(name, waves[name]) for name in bands]
 
 
 def test_a_model_that_is_not_scaled_has_no_scaling_in_its_record(store: Store) -> None:
     land(store, scenes_specification(), write_two_scenes)
     row = lifecycle(store, model_specification(dataset="scenes"), recorded=True)
     properties = recorded(store, row)["properties"]
-    assert (
-        "mlops:native_input" not in properties and "description" not in properties["mlm:input"][0]
-    )
+    assert "mlops:native_input" not in properties
+    assert "Raw values, not scaled." in properties["mlm:input"][0]["description"]
     assert row.signature["scaling"] is None
 
 
@@ -463,7 +462,7 @@ def test_scale_and_offset_of_each_scene_are_applied_in_data_and_in_maps(
     )
     assert row.signature["apply_scale"]
     item = recorded(store, row)
-    assert [error.message for error in mlm_validator().iter_errors(item)] == []
+    assert [error.message for error in validator(DEFAULT).iter_errors(item)] == []
     assert item["properties"]["mlops:apply_scale"]
     first, second = (
         predict_scene(store, row, folder / f"{name}.tif", name).classes for name in "ab"

@@ -7,7 +7,7 @@ from typing import Literal
 
 import numpy as np
 
-from mlops_assets.datasets.specification.dataset import Bands
+from mlops_assets.datasets.specification.description import Bands
 from mlops_assets.datasets.versions.contents import FileRow, bands_read
 
 _REMEDIES: tuple[tuple[Literal["dtype", "count"], str], ...] = (
@@ -88,7 +88,7 @@ def scene_problems(
                 " bring them to one resolution"
             )
     counts = {len(bands) for bands in names}
-    for name in ("names", "center_wavelengths"):
+    for name in ("names", "center_wavelengths", "common_names"):
         entries = getattr(declared, name)
         if entries is not None and len(counts) == 1 and len(entries) not in counts:
             problems.append(
