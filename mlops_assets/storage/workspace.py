@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from threading import Lock
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 from urllib.parse import urlsplit
 
 import obstore
@@ -187,19 +187,25 @@ class Workspace:
         return FileStat(key, digest, source.size)
 
     def _copy(self, key: str, source: _Hashed, digest: str) -> FileStat:
-        """Write a large file of a local workspace.
+        """Write a large file of a local workspace."""
+        with self._written_whole(key) as stream:
+            stream.writelines(source)
+            if source.hexdigest() != digest:
+                raise _changed(source.path)
+        return FileStat(key, digest, source.size)
+
+    @contextmanager
+    def _written_whole(self, key: str) -> Iterator[BinaryIO]:
+        """Open a file of a local workspace, which appears at its place at the end.
 
         What a killed process leaves of it is removed by the next one.
         """
         target = self.root / key
         with scratch_folder("writing", self.root) as folder:
             with (folder / "content").open("wb") as stream:
-                stream.writelines(source)
-            if source.hexdigest() != digest:
-                raise _changed(source.path)
+                yield stream
             target.parent.mkdir(parents=True, exist_ok=True)
             (folder / "content").replace(target)
-        return FileStat(key, digest, source.size)
 
     def get(self, key: str) -> bytes:
         """Return the content of one file.
@@ -531,7 +537,11 @@ class Workspace:
         key = pack_key(digest)
         if not self._has(key, len(content)):
             with explained(f"{key} to {self.url}", "written", _WRITE_REMEDY):
-                obstore.put(self._store, key, content)
+                if self._root is None:
+                    obstore.put(self._store, key, content)
+                else:
+                    with self._written_whole(key) as stream:
+                        stream.write(content)
         return {sha256: Place(digest, offset) for sha256, offset in pack.offsets.items()}
 
     def has_object(self, sha256: str, size: int) -> bool:

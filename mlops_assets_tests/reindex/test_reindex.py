@@ -155,8 +155,9 @@ def before(root: Path) -> dict[str, list[Any]]:
 
 def test_a_rebuilt_registry_is_equal_row_by_row_and_goes_on(copied: Path, url: str) -> None:
     expected = before(copied)
-    # the life has all there is
+    # the life has all there is; packs are those of a commit of many small files
     assert {name for name, rows in expected.items() if not rows} <= {
+        "packed_objects",
         "staged",
         "tokens",
     }

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
+import multiprocessing
+import os
+import signal
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pandas as pd
 import pytest
@@ -24,7 +29,9 @@ from mlops_assets.reindex.reindex import reindex
 from mlops_assets.storage import Workspace, sha256_of
 from mlops_assets.storage.packs import Pack, Place
 from mlops_assets.store import Store
+from mlops_assets_tests import interpreter
 from mlops_assets_tests.datasets.commit.test_ingest import array, declared
+from mlops_assets_tests.faults.life import watched
 
 COUNT = 80
 BELOW = 1 << 10  # bytes; the arrays are smaller
@@ -284,3 +291,78 @@ def test_verifying_everything_reads_packs_and_names_what_is_damaged(
     problems = sorted(verify_all(store).problems)
     assert [problem.split(": ")[0] for problem in problems] == [stray_key, "tiles@v1"]
     assert first in problems[1]
+
+
+def committing(store: Store, landing: Path, die_before: int) -> int | None:
+    """Commit into small packs in a fork, killed before one of its durable operations.
+
+    Returns:
+        Its exit status.
+    """
+    interpreter.start_server()
+    names = ("AWS_", "no_proxy")
+    environment = {name: value for name, value in os.environ.items() if name.startswith(names)}
+    workspace = store.workspace
+    process = multiprocessing.get_context("forkserver").Process(
+        target=_commit_here,
+        args=(workspace.url, workspace.cache, store.registry.url, landing, die_before, environment),
+    )
+    process.start()
+    process.join(60)
+    return process.exitcode
+
+
+def _commit_here(
+    url: str,
+    cache: Path,
+    registry: str,
+    landing: Path,
+    die_before: int,
+    environment: Mapping[str, str],
+) -> None:
+    os.environ.update(environment)
+    folder_landing.CLOCK_SECONDS = -3600.0
+    small: Any = packing
+    small.PACK_BYTES, small.MANY = 6_000, 4
+    left = iter(range(die_before, -1, -1))
+
+    def die(_operation: str) -> None:
+        if next(left) == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    with watched(Path(urlsplit(url).path), die):
+        committed(Store(Workspace(url, cache, BELOW), Registry(registry)), landing)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_wherever_a_commit_is_killed_the_next_one_uses_all_that_it_has_stored(
+    store: Store, tmp_path: Path
+) -> None:
+    landing = tmp_path / "landing"
+    land(landing, range(45))
+    place = store.workspace.url
+    digests = set()
+    for number in itertools.count():
+        one = Store(
+            Workspace(f"{place}/{number}", tmp_path / f"cache {number}", BELOW),
+            Registry(f"sqlite:///{tmp_path / f'{number}.db'}"),
+        )
+        ended = committing(one, landing, number)
+        assert ended in (0, -signal.SIGKILL)
+        if ended == 0:
+            assert number > 8
+        before = objects(one)
+        assert committing(one, landing, 1 << 20) == 0
+        assert set(before) <= set(objects(one))
+        (row,) = one.registry.data_versions()
+        digests.add(row.digest)
+        dataset = CommittedDataset.open(one.workspace, one.registry, Reference("tiles"))
+        packs = {pack for pack, _ in places(dataset).values()}
+        singles = dataset.manifest.loc[dataset.manifest["pack"].isna(), "sha256"]
+        assert objects(one) == sorted([*map(pack_key, packs), *map(object_key, singles)])
+        assert verify_all(one).problems == []
+        one.registry.close()
+        if ended == 0:
+            break
+    assert len(digests) == 1
