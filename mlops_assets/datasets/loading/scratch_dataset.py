@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import fields
 from functools import cached_property
@@ -95,13 +95,21 @@ class ScratchDataset(CommittedDataset):
                 local.unlink()
 
     @contextmanager
-    def fetching(self) -> Iterator[None]:
+    def fetching(self, paths: Iterable[str] = ()) -> Iterator[None]:
         """Fetch files that are asked for meanwhile; of those before, some may be removed then.
 
         One thread does so at a time.
+
+        Args:
+            paths: images that are known to be asked for, small ones: they and their sidecars are
+                fetched at once, by many requests.
         """
         with self._lock:
             self._used.clear()
+            names = {name for path in paths for name in (path, *self._together.get(path, []))}
+            missing = (self.files[name] for name in sorted(names.difference(self._kept)))
+            for file, content in self.stored.read_many(missing):
+                self._keep(file.path, [content])
             yield
             kept = sum(self.files[path].size for path in self._kept)
             for path in [path for path in self._kept if path not in self._used]:
@@ -116,16 +124,19 @@ class ScratchDataset(CommittedDataset):
         held = self._held.get(path)
         if isinstance(held, Path):
             return held
-        local = self._place(path)
         if path not in self._kept:
-            local.parent.mkdir(parents=True, exist_ok=True)
-            with local.open("wb") as stream:
-                for _, chunks in self.stored.read([self.files[path]]):
-                    stream.writelines(chunks)
-            self._kept[path] = None
+            for _, chunks in self.stored.read([self.files[path]]):
+                self._keep(path, chunks)
         self._kept.move_to_end(path)
         self._used.add(path)
-        return local
+        return self._place(path)
+
+    def _keep(self, path: str, chunks: Iterable[bytes]) -> None:
+        local = self._place(path)
+        local.parent.mkdir(parents=True, exist_ok=True)
+        with local.open("wb") as stream:
+            stream.writelines(chunks)
+        self._kept[path] = None
 
     def _place(self, path: str) -> Path:
         return below(self._folder / "files", path)

@@ -208,15 +208,23 @@ class StreamedSplit:
             for name in names
         }
         dataset = self._dataset
-        whole: dict[str, NDArray[np.int64]] = {}
         whole_files = self._view in ("row", "image")
-        for chunk in chunks(self._table.iloc[positions], max(1, self.block // 4), whole_files):
-            for path, own in chunk:
-                if dataset.arrives_whole(path):
-                    whole[path] = own
-                elif not stopped.is_set():
-                    with dataset.fetching():
-                        self._decode(path, positions, own, arrays)
+        files = [
+            file
+            for chunk in chunks(self._table.iloc[positions], max(1, self.block // 4), whole_files)
+            for file in chunk
+        ]
+        whole = {path: own for path, own in files if dataset.arrives_whole(path)}
+        others = [(path, own) for path, own in files if path not in whole]
+        # images are fetched at once; of scenes one waits for the other to make room
+        at_once = [others] if dataset.layout == "image_folder" else [[file] for file in others]
+        for group in at_once:
+            if stopped.is_set():
+                break
+            images = [path for path, _ in group] if dataset.layout == "image_folder" else []
+            with dataset.fetching(images):
+                for path, own in group:
+                    self._decode(path, positions, own, arrays)
 
         def decode(path: str, content: bytes) -> None:
             with dataset.holding(path, content):

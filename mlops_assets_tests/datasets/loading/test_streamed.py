@@ -2,19 +2,33 @@
 
 from __future__ import annotations
 
+import gc
+import shutil
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
-from mlops_assets.datasets.loading import streamed
+from mlops_assets.datasets.io.rasters import open_raster
+from mlops_assets.datasets.loading import scratch_dataset, streamed
+from mlops_assets.datasets.loading.order import Runs
 from mlops_assets.datasets.loading.training_data import Shuffle, TrainingData
 from mlops_assets.datasets.versions.decoded_cache import split_folder
+from mlops_assets.errors import IntegrityError, SettingsError, SpecificationError
+from mlops_assets.paths import object_key
 from mlops_assets.store import Store
-from mlops_assets_tests.datasets.views import VIEWS, training_data
+from mlops_assets_tests.datasets.views import (
+    VIEWS,
+    images,
+    land,
+    opened,
+    training_data,
+    write_images,
+)
 
 READERS: dict[str, Callable[[TrainingData], Any]] = {
     "arrays": lambda data: [data.arrays("train")],
@@ -39,6 +53,8 @@ def test_streamed_is_what_the_cache_gives(
     store: Store, view: str, reader: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(streamed, "BLOCK_BYTES", 2000)  # several blocks of few samples
+    monkeypatch.setattr(streamed, "PART_BYTES", 1000)
+    monkeypatch.setattr(streamed, "RUN_BYTES", 1500)
     data = training_data(store, view, scaling="standardize")
     folder = split_folder(data.committed, "train", data.view)
     monkeypatch.setenv("MLOPS_READING", "stream")
@@ -53,3 +69,122 @@ def test_streamed_is_what_the_cache_gives(
         np.testing.assert_array_equal(y, b)
         assert (X.dtype, y.dtype) == (A.dtype, b.dtype)
     assert threading.active_count() == 1
+
+
+def sidecar_images(folder: Path) -> None:
+    """GeoTIFFs of which some have their scale in a sidecar, NPY and PNG among them."""
+    write_images(folder, 12)
+    for path in sorted(folder.rglob("*.tif"))[::2]:
+        path.with_name(f"{path.name}.aux.xml").write_text(
+            "<PAMDataset><PAMRasterBand band='1'><Scale>0.5</Scale></PAMRasterBand></PAMDataset>"
+        )
+    for number in range(4):
+        image = np.full((3, 6, 6), 20 * number, np.uint16)
+        np.save(folder / "land" / f"9{number}.npy", image)
+        with open_raster(
+            folder / "water" / f"9{number}.png",
+            "w",
+            driver="PNG",
+            height=6,
+            width=6,
+            count=3,
+            dtype="uint16",
+        ) as raster:
+            raster.write(image)
+
+
+def test_images_of_any_kind_are_streamed_with_their_sidecars(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = {"url": "landing/kinds", "layout": "image_folder"} | {
+        "image_folder": {"apply_scale": True}
+    }
+    committed = land(store, images("kinds", source=source), sidecar_images)
+    expected = opened(committed, "image").arrays("train")
+    raw = opened(land(store, images("raw"), sidecar_images), "image").arrays("train")
+    assert (raw[0] != expected[0]).any()
+    shutil.rmtree(committed.workspace.cache)
+    monkeypatch.setenv("MLOPS_READING", "stream")
+    data = opened(committed, "image")
+    for found, own in zip(data.arrays("train"), expected, strict=True):
+        np.testing.assert_array_equal(found, own)
+
+
+def test_few_scenes_are_kept_and_more_need_an_order_by_scene(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(streamed, "FOLDER_BYTES", 1)
+    monkeypatch.setattr(scratch_dataset, "FOLDER_BYTES", 1)
+    monkeypatch.setenv("MLOPS_READING", "stream")
+    data = training_data(store, "window")
+    with pytest.raises(
+        SpecificationError, match=r"0\.0 GiB of scenes at once; set params\.shuffle"
+    ):
+        data.loader("train", 4, seed=0)
+    positions = [batch.positions for batch in data.batch_order("train", 4, 0, "runs")]
+    order = np.concatenate(positions)
+    paths = data.committed.split("train")["path"].to_numpy()[order]
+    assert sorted(order.tolist()) == list(range(len(paths)))
+    # one scene after the other, but for a batch that takes from both
+    assert (paths[1:] != paths[:-1]).sum() <= 4
+    assert sum(len(X) for X, _ in data.loader("train", 4, seed=0, shuffle="runs")) == len(paths)
+    folder = next(data.committed.workspace.cache.glob("mlops-reading-*"))
+    kept = {path.name for path in folder.rglob("*") if path.is_file()}
+    assert len(kept) < len(data.committed.manifest)
+    del data
+    gc.collect()
+    assert not folder.exists()
+
+
+def test_runs_keep_neighbours_together_and_mix_them_within_a_window() -> None:
+    runs = Runs(np.arange(1000), np.arange(0, 1000, 10), window=205)
+    order = runs.shuffled(np.random.default_rng(0), batch=10)
+    assert sorted(order.tolist()) == list(range(1000))
+    for start in range(0, 1000, 200):
+        window = order[start : start + 200]
+        assert len(set((window // 10).tolist())) == 20
+        assert len(set((window[:20] // 10).tolist())) > 5
+    again = runs.shuffled(np.random.default_rng(0), batch=10)
+    np.testing.assert_array_equal(order, again)
+    assert (order != runs.shuffled(np.random.default_rng(1), batch=10)).any()
+
+
+def test_damage_is_found_and_ends_reading(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLOPS_READING", "stream")
+    monkeypatch.setattr(streamed, "PART_BYTES", 1000)
+    data = training_data(store, "image")
+    path = data.committed.split("train")["path"].iloc[-1]
+    sha256 = data.committed.manifest.set_index("path").loc[path, "sha256"]
+    stored = data.committed.workspace.root / object_key(str(sha256))
+    stored.chmod(0o644)
+    stored.write_bytes(stored.read_bytes()[:-1] + b"!")
+    for reader in ("arrays", "batches", "loader", "loader, runs"):
+        with pytest.raises(IntegrityError, match=f"{path}: .* is not as it was published"):
+            READERS[reader](data)
+    assert threading.active_count() == 1
+
+
+def test_threads_end_with_a_loop_that_is_left(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLOPS_READING", "stream")
+    monkeypatch.setattr(streamed, "PART_BYTES", 1000)
+    data = training_data(store, "image")
+    for reader in (lambda: data.batches("train", 4), lambda: data.loader("train", 4, seed=0)):
+        for _ in reader():
+            assert threading.active_count() > 1
+            break
+        gc.collect()
+        assert threading.active_count() == 1
+
+
+def test_a_memory_map_and_an_unknown_way_of_reading_are_refused(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = training_data(store, "image")
+    monkeypatch.setenv("MLOPS_READING", "stream")
+    with pytest.raises(SettingsError, match="a memory map needs the decoded cache; use 'batches'"):
+        data.memmap("train")
+    monkeypatch.setenv("MLOPS_READING", "fast")
+    with pytest.raises(SettingsError, match="MLOPS_READING=fast: write 'cache' or 'stream'"):
+        data.arrays("train")

@@ -43,9 +43,10 @@ SMALL: dict[str, Any] = {"epochs": 4, "batch_size": 32, "learning_rate": 1e-2}
 PATCHES = Case("patch_cnn", "patch", {**SMALL, "batch_size": 128, "width": 8, "blocks": 1})
 WINDOWS = Case("unet", "window", {**SMALL, "batch_size": 8, "width": 8, "depth": 2})
 SERIES = Case("time_series", "row", {**SMALL, "width": 16})
+IMAGES = Case("patch_cnn", "image", {**SMALL, "width": 8, "blocks": 1, "batch_size": 8})
 CASES = [
     PATCHES,
-    Case("patch_cnn", "image", {**SMALL, "width": 8, "blocks": 1, "batch_size": 8}),
+    IMAGES,
     WINDOWS,
     SERIES,
     Case("time_series", "row", {**SMALL, "architecture": "attention", "width": 32}),

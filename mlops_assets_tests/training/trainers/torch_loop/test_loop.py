@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
+import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,6 +16,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from mlops_assets.datasets.loading import streamed
 from mlops_assets.datasets.loading.training_data import TrainingData
 from mlops_assets.errors import TrainerError
 from mlops_assets.models.frameworks.pytorch import PyTorch
@@ -33,6 +35,7 @@ from mlops_assets.training.trainers.torch_loop.networks.layers import ScaledNetw
 from mlops_assets.training.trainers.torch_loop.parameters import LoopParams
 from mlops_assets_tests.training.example_trainers import training_request
 from mlops_assets_tests.training.trainers.torch_loop.cases import (
+    IMAGES,
     PATCHES,
     SERIES,
     WINDOWS,
@@ -144,6 +147,34 @@ def test_a_large_split_gives_what_a_small_one_gives(
     held = trained(store, PATCHES, epochs=2)
     monkeypatch.setattr(feeding, "RESIDENT_BYTES", 0)
     assert equal(weights(store, trained(store, PATCHES, epochs=2, workers=1)), weights(store, held))
+
+
+@pytest.mark.parametrize("case", [IMAGES, WINDOWS], ids=str)
+@pytest.mark.parametrize("shuffle", ["samples", "runs"])
+def test_streamed_data_gives_the_weights_that_cached_data_gives(
+    store: Store, case: Case, shuffle: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    params = {
+        **case.params,
+        "epochs": 3,
+        "shuffle": shuffle,
+        "class_weights": "balanced",
+        "checkpoint_every": 1,
+    }
+    monkeypatch.setattr(feeding, "RESIDENT_BYTES", 0)
+    monkeypatch.setattr(streamed, "BLOCK_BYTES", 5000)
+    monkeypatch.setattr(streamed, "RUN_BYTES", 1000)
+    specification = declared(store, case)
+    cached = train(store, training_request(specification, "v1", params, 7))
+    shutil.rmtree(store.workspace.cache)
+    monkeypatch.setenv("MLOPS_READING", "stream")
+    again = training_request(specification, "v1", params, 7, run_id="f" * 32)
+    with pytest.raises(KeyboardInterrupt):
+        train(store, again, watchers=(killed(1),))
+    resumed = train(store, again)
+    assert equal(weights(store, resumed), weights(store, cached))
+    assert store.registry.series(resumed.run_id) == store.registry.series(cached.run_id)
+    assert not (store.workspace.cache / "decoded").exists()
 
 
 @pytest.mark.parametrize("case", [PATCHES, WINDOWS], ids=str)
