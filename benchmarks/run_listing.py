@@ -18,7 +18,7 @@ from benchmarks.options import Options
 from benchmarks.processes import postgres_server
 from benchmarks.tables import median, print_table
 from mlops_assets.registry import Registry, Run
-from mlops_assets.registry.search.cql2 import search_runs
+from mlops_assets.registry.search.run_search import search_runs
 
 RUNS = 30_000
 METRICS = 20

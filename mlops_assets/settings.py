@@ -76,7 +76,7 @@ class Settings:
         """Read the settings from environment variables, each with a default.
 
         They are `MLOPS_WORKSPACE`, `MLOPS_REGISTRY`, `MLOPS_CACHE`, `DAGSTER_HOME`, `MLOPS_USER`,
-        `MLOPS_ROLES`, `MLOPS_MLFLOW`, `MLOPS_BASE_URL`, `MLOPS_API_TOKEN`, `MLOPS_IDENTITY`,
+        `MLOPS_ROLES`, `MLOPS_MLFLOW`, `MLOPS_PUBLIC_URL`, `MLOPS_API_TOKEN`, `MLOPS_IDENTITY`,
         `MLOPS_LOG_HEAD`, `MLOPS_VISIBILITY` and `MLOPS_PACK_BELOW`.
 
         A `.env` file in `directory` is read too, as the dagster command does; the environment wins
@@ -122,13 +122,20 @@ class Settings:
             user=_user(values),
             roles=_roles(values.get("MLOPS_ROLES") or ""),
             mlflow=server_url("MLOPS_MLFLOW", "an MLflow server", values.get("MLOPS_MLFLOW")),
-            base_url=server_url("MLOPS_BASE_URL", "the API", values.get("MLOPS_BASE_URL")),
+            base_url=_public_url(values),
             api_token=values.get("MLOPS_API_TOKEN") or None,
             identity=directory / identity if identity else None,
             log_head=_log_head(values.get("MLOPS_LOG_HEAD"), workspace, directory),
             visibility=_visibility(values),
             pack_below=_pack_below(values.get("MLOPS_PACK_BELOW") or ""),
         )
+
+
+def _public_url(values: Mapping[str, str | None]) -> str | None:
+    """Return the URL under which callers reach the hub, by its name or by the one it had before."""
+    names = ("MLOPS_PUBLIC_URL", "MLOPS_BASE_URL")
+    name = next((name for name in names if values.get(name)), names[0])
+    return server_url(name, "the hub", values.get(name))
 
 
 def _roles(text: str) -> frozenset[Role]:

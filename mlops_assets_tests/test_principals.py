@@ -14,6 +14,7 @@ from mlops_assets.names import Reference
 from mlops_assets.paths import Owner
 from mlops_assets.principals import Principal, Role, Visibility
 from mlops_assets.registry import Checkpoint, Registry, Token
+from mlops_assets.registry.records.rows import PublishedRecords
 from mlops_assets.registry.store import now
 from mlops_assets.storage.packs import Place
 from mlops_assets_tests.registry.rows import data_version, model_version, new_run
@@ -77,7 +78,7 @@ CHANGES: dict[str, tuple[Role, Call]] = {
     ),
     "promote": (Role.APPROVER, lambda r: r.promote(model_version("m1", "run-of-m1"), [])),
     "add_files": (Role.SCIENTIST, lambda r: r.add_files(Owner("data:fields@v1"), [FILE])),
-    "add_records": (Role.SCIENTIST, lambda r: r.add_records({Owner("data:fields@v1"): [FILE]})),
+    "add_records": (Role.SCIENTIST, lambda r: r.add_records(PublishedRecords({}, []))),
     "set_visibility": (
         Role.OPERATOR,
         lambda r: r.set_visibility(r.data_version(Reference("fields")), Visibility.PRIVATE),
@@ -129,7 +130,9 @@ NEITHER = {
     "reading",
     "require_locks",
     "require_own_log",
+    "require_owner",
     "transaction",
+    "unrestricted",
 }
 
 

@@ -1,4 +1,4 @@
-"""`mlops hub`: the HTTP API of external runs."""
+"""`mlops hub`: the HTTP API of external runs, and the STAC API."""
 
 from __future__ import annotations
 
@@ -20,7 +20,10 @@ def hub(
     ] = "2Gi",
     module: Module = None,
 ) -> None:
-    """Serve the HTTP API of external runs; callers need a token, see `mlops token`."""
+    """Serve the HTTP API of external runs, and the STAC API at /stac.
+
+    Callers need a token, see `mlops token`; without one they see published records.
+    """
     from mlops_assets.hub.app import HubSettings, create_app
     from mlops_assets.identity.declaration import is_loopback, read_identity
     from mlops_assets.models.specification import bytes_of

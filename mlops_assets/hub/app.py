@@ -10,9 +10,11 @@ from pathlib import Path
 from fastapi import FastAPI
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
+from starlette.routing import Mount, Route
 
 from mlops_assets import __version__
 from mlops_assets.components.project.launch import models_of_project
+from mlops_assets.discovery.app import PREFIX, create_stac_app
 from mlops_assets.errors import MlopsError
 from mlops_assets.hub.authentication import BearerToken, checked_bearers
 from mlops_assets.hub.errors import report_error, report_http_exception, report_unexpected_error
@@ -25,9 +27,10 @@ from mlops_assets.identity.declaration import Identity
 from mlops_assets.identity.issuer import Issuer
 from mlops_assets.principals import Principal
 from mlops_assets.settings import project_module
+from mlops_assets.stac.found_records import add_published
 from mlops_assets.store import Store
 
-# acts where no caller does, and may do nothing
+# acts where no caller does, and may do nothing; sees the records that are published
 ANONYMOUS = Principal("anonymous", frozenset())
 
 
@@ -66,7 +69,8 @@ def create_app(
         publish: publishes an uploaded model; in a process of its own if not given.
 
     Returns:
-        The API below `/api/v1`, and its OpenAPI document, `/api/v1/openapi.json`.
+        The API below `/api/v1` with its OpenAPI document, `/api/v1/openapi.json`, and the STAC API
+        below `/stac`.
 
     Raises:
         SettingsError: no token would be accepted, or the shared token can be guessed.
@@ -92,7 +96,7 @@ def create_app(
         # else '/runs/' redirects to whatever host the caller has named
         redirect_slashes=False,
         servers=[{"url": settings.base_url}] if settings.base_url else None,
-        middleware=[Middleware(BearerToken, bearers=bearers)],
+        middleware=[Middleware(BearerToken, bearers=bearers, public=PREFIX, anyone=ANONYMOUS)],
         exception_handlers={
             MlopsError: report_error,
             HTTPException: report_http_exception,
@@ -112,5 +116,8 @@ def create_app(
         settings.max_file,
     )
     app.include_router(router, prefix=API, responses=any_problem())
+    add_published(store.workspace, store.registry)
+    stac = create_stac_app(store, settings.base_url)
+    app.router.routes += [Mount(PREFIX, stac), Route(PREFIX, stac)]
     app.openapi()  # evaluates annotations of routes and models, which no request should
     return app

@@ -24,13 +24,22 @@ log = logging.getLogger(__name__)
 class BearerToken:
     """ASGI middleware that lets only requests with an accepted token through.
 
-    Their state has the `principal`.
+    Their state has the `principal`. Below one path, those without a token are of anyone.
     """
 
-    def __init__(self, app: ASGIApp, bearers: Bearers) -> None:
-        """Guard an app."""
+    def __init__(self, app: ASGIApp, bearers: Bearers, public: str, anyone: Principal) -> None:
+        """Guard an app.
+
+        Args:
+            app: the app.
+            bearers: accepted tokens.
+            public: path below which requests need no token; one that is sent is checked.
+            anyone: principal of those requests.
+        """
         self._app = app
         self._bearers = bearers
+        self._public = public
+        self._anyone = anyone
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Respond 401, or pass the request on.
@@ -39,7 +48,12 @@ class BearerToken:
         """
         if scope["type"] == "http":
             try:
-                principal = await self._principal(Headers(scope=scope))
+                headers = Headers(scope=scope)
+                open_to_all = f"{scope['path']}/".startswith(f"{self._public}/")
+                if open_to_all and "authorization" not in headers:
+                    principal = self._anyone
+                else:
+                    principal = await self._principal(headers)
             except Unauthenticated as error:
                 refusal = problem(
                     HTTPStatus.UNAUTHORIZED, str(error), {"WWW-Authenticate": "Bearer"}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 
 from sqlalchemy import select
@@ -10,11 +10,19 @@ from sqlalchemy.exc import IntegrityError as SqlIntegrityError
 
 from mlops_assets.errors import Conflict, NotFound
 from mlops_assets.names import Reference
-from mlops_assets.paths import Owner, model_owner
+from mlops_assets.paths import model_owner
 from mlops_assets.principals import SHARED_NAME, Role, Visibility
+from mlops_assets.registry.records.rows import PublishedRecords
 from mlops_assets.registry.runs import NO_FACTS, RunFacts, add_facts
 from mlops_assets.registry.schema import STAGES, Alias, DataVersion, ModelVersion, Promotion, Run
-from mlops_assets.registry.session import RegistrySession, chosen, existing, now, record_files
+from mlops_assets.registry.session import (
+    RegistrySession,
+    chosen,
+    existing,
+    now,
+    publish_records,
+    record_files,
+)
 from mlops_assets.settings import initial_visibility
 from mlops_assets.storage import FileStat
 
@@ -72,7 +80,7 @@ class ModelVersions(RegistrySession):
         files: Sequence[FileStat],
         metrics: dict[str, float] | None = None,
         seconds: float | None = None,
-        records: Mapping[Owner, Sequence[FileStat]] | None = None,
+        records: PublishedRecords | None = None,
     ) -> ModelVersion:
         """Publish the next stage of a model version with its files.
 
@@ -84,7 +92,7 @@ class ModelVersions(RegistrySession):
             files: of the model version.
             metrics: of the test split.
             seconds: how long the stage took; it becomes a phase of the run.
-            records: owner → files of other owners that are published with it.
+            records: published with it.
 
         Returns:
             Its row with the new stage.
@@ -103,11 +111,9 @@ class ModelVersions(RegistrySession):
                 found.metrics = metrics
             phases = {} if seconds is None else {stage: seconds}
             add_facts(run, RunFacts(metrics or {}, phases))
-            for owner, own in {
-                model_owner(row.model, row.version): files,
-                **(records or {}),
-            }.items():
-                record_files(session, owner, own)
+            record_files(session, model_owner(row.model, row.version), files)
+            if records is not None:
+                publish_records(session, records)
             return found
 
     def model_versions(self, model: str | None = None, **where: object) -> list[ModelVersion]:

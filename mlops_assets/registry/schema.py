@@ -11,19 +11,23 @@ from typing import Any, ClassVar
 from sqlalchemy import (
     JSON,
     BigInteger,
+    Connection,
     DateTime,
     Dialect,
     Float,
+    Index,
     Integer,
+    LargeBinary,
     String,
     Text,
     TypeDecorator,
     UniqueConstraint,
+    event,
 )
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-SCHEMA_REVISION = "0007"  # the newest in `versions/`; a number of four digits
+SCHEMA_REVISION = "0008"  # the newest in `versions/`; a number of four digits
 LAST_META_VERSION = "3"  # of `meta` from then on, so that older releases refuse the registry
 Document = JSON().with_variant(JSONB(), "postgresql")
 
@@ -302,6 +306,121 @@ class Token(Base):
     created_by: Mapped[str]
     expires: Mapped[datetime]
     revoked: Mapped[datetime | None]
+
+
+class StacCollection(Base):
+    """A Collection as the STAC API finds it; see `records`.
+
+    Attributes:
+        key: of the published document that it is read from; None if it is an external record.
+        sha256: of that document.
+        visibility: `private`, `workspace` or `published`.
+    """
+
+    __tablename__ = "stac_collections"
+    id: Mapped[str] = mapped_column(primary_key=True)
+    key: Mapped[str | None] = mapped_column(String(512), index=True)
+    sha256: Mapped[str | None] = mapped_column(String(64))
+    visibility: Mapped[str] = mapped_column(default="workspace", server_default="workspace")
+    document: Mapped[dict[str, Any]]
+
+
+class StacItem(Base):
+    """An Item as the STAC API finds it; see `records`.
+
+    Its extent in space and time is also in an R*Tree of SQLite, or in a GiST index of PostgreSQL.
+
+    Attributes:
+        item: number of the row.
+        key: of the published document that it is read from; None if it is an external record.
+        sha256: of that document.
+        visibility: `private`, `workspace` or `published`.
+        moment: nominal one; its start if it has none.
+        starts: first moment.
+        ends: last moment.
+        minx: west of its geometry; None without a geometry, as are the other three sides.
+        shape: its geometry as WKB, unless it is the rectangle of those sides.
+        words: of title, description, keywords and names, for free text.
+        properties: as in the document.
+        document: without its properties.
+    """
+
+    __tablename__ = "stac_items"
+    __table_args__ = (
+        UniqueConstraint("collection", "id"),
+        Index("ix_stac_items_moment", "moment", "id", "collection"),
+        Index("ix_stac_items_id", "id"),
+        Index("ix_stac_items_visibility", "collection", "visibility"),
+    )
+    item: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=True)
+    collection: Mapped[str]
+    id: Mapped[str]
+    key: Mapped[str | None] = mapped_column(String(512), index=True)
+    sha256: Mapped[str | None] = mapped_column(String(64))
+    visibility: Mapped[str] = mapped_column(default="workspace", server_default="workspace")
+    moment: Mapped[datetime]
+    starts: Mapped[datetime]
+    ends: Mapped[datetime]
+    minx: Mapped[float | None] = mapped_column(Float(53))
+    miny: Mapped[float | None] = mapped_column(Float(53))
+    maxx: Mapped[float | None] = mapped_column(Float(53))
+    maxy: Mapped[float | None] = mapped_column(Float(53))
+    shape: Mapped[bytes | None] = mapped_column(LargeBinary)
+    words: Mapped[str] = mapped_column(Text)
+    properties: Mapped[dict[str, Any]]
+    document: Mapped[dict[str, Any]]
+
+
+class ExternalRecord(Base):
+    """A Collection or Item that a caller of the STAC API has sent, which no file states.
+
+    `id` is empty for the Collection itself.
+    """
+
+    __tablename__ = "external_records"
+    collection: Mapped[str] = mapped_column(primary_key=True)
+    id: Mapped[str] = mapped_column(primary_key=True)
+    document: Mapped[dict[str, Any]]
+    changed: Mapped[datetime]
+    changed_by: Mapped[str]
+
+
+# indexes that SQLAlchemy cannot declare, by kind of database; made after the tables, in this order
+SEARCHED_PROPERTIES = ("created", "updated", "eo:cloud_cover", "mlm:name")
+RECORD_INDEXES = {
+    "sqlite": (
+        "CREATE VIRTUAL TABLE stac_items_extent USING"
+        " rtree(item, minx, maxx, miny, maxy, first, last)",
+        # an Item without a geometry is where no search looks, so that it is found by its time
+        "CREATE TRIGGER stac_items_added AFTER INSERT ON stac_items BEGIN"
+        " INSERT INTO stac_items_extent VALUES (new.item, coalesce(new.minx, 1000),"
+        " coalesce(new.maxx, 1000), coalesce(new.miny, 1000), coalesce(new.maxy, 1000),"
+        " julianday(new.starts) - 2440587.5, julianday(new.ends) - 2440587.5); END",
+        "CREATE TRIGGER stac_items_removed AFTER DELETE ON stac_items BEGIN"
+        " DELETE FROM stac_items_extent WHERE item = old.item; END",
+        *(
+            f'CREATE INDEX "ix_stac_items_{name}" ON stac_items'
+            f" (json_extract(properties, '$.\"{name}\"'))"
+            for name in SEARCHED_PROPERTIES
+        ),
+    ),
+    "postgresql": (
+        "CREATE INDEX ix_stac_items_extent ON stac_items"
+        " USING gist (box(point(minx, miny), point(maxx, maxy)))",
+        *(
+            f'CREATE INDEX "ix_stac_items_{name}" ON stac_items'
+            f" (jsonb_extract_path(properties, '{name}'))"
+            for name in SEARCHED_PROPERTIES
+        ),
+    ),
+}
+
+
+@event.listens_for(StacItem.__table__, "after_create")
+def make_record_indexes(_table: object, connection: Connection, **_options: object) -> None:
+    """Make the indexes of the records that SQLAlchemy cannot declare."""
+    for statement in RECORD_INDEXES[connection.dialect.name]:
+        connection.exec_driver_sql(statement)
 
 
 STAGES = ("trained", "exported", "evaluated", "recorded")

@@ -21,6 +21,7 @@ from mlops_assets.registry.engine import open_engine
 from mlops_assets.registry.log import chain
 from mlops_assets.registry.log.mirror import Mirror
 from mlops_assets.registry.migrations.upgrade import is_present, prepare
+from mlops_assets.registry.records.rows import PublishedRecords, write_records
 from mlops_assets.registry.schema import File, LogEntry, Staged
 from mlops_assets.registry.visibility import restrictions
 from mlops_assets.settings import local_user
@@ -268,15 +269,17 @@ class RegistrySession:
         with self.transaction("publish files", Role.SCIENTIST) as session:
             record_files(session, owner, files)
 
-    def add_records(self, files: Mapping[Owner, Sequence[FileStat]]) -> None:
-        """Record the checksums of published records of several owners at once.
+    def add_records(self, records: PublishedRecords) -> None:
+        """Record published records of several owners at once, which are found from then on.
 
         Args:
-            files: owner → its files, as stored in the workspace.
+            records: as stored in the workspace.
+
+        Raises:
+            Conflict: another record has the id of a Collection.
         """
         with self.transaction("publish records", Role.SCIENTIST) as session:
-            for owner, own in files.items():
-                record_files(session, owner, own)
+            publish_records(session, records)
 
     def staged(self) -> dict[str, str]:
         """Return the published files that are not yet in place.
@@ -355,6 +358,13 @@ def record_files(session: Session, owner: Owner, files: Sequence[FileStat]) -> N
         session.merge(File(path=file.path, owner=owner, sha256=file.sha256, size=file.size))
         if file.staged is not None:
             session.merge(Staged(path=file.path, content=file.staged))
+
+
+def publish_records(session: Session, records: PublishedRecords) -> None:
+    """Record published records and their checksums, within a transaction."""
+    for owner, files in records.files.items():
+        record_files(session, owner, files)
+    write_records(session, records.rows)
 
 
 def chosen(

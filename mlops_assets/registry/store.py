@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable
 from functools import lru_cache
-from types import MappingProxyType
 
 from mlops_assets.errors import Forbidden
-from mlops_assets.paths import Owner
 from mlops_assets.principals import Role, Visibility
 from mlops_assets.registry.data_versions import DataVersions
 from mlops_assets.registry.files.landed_files import LandedFiles
 from mlops_assets.registry.files.packed_objects import PackedObjects
 from mlops_assets.registry.locks import Locks
 from mlops_assets.registry.model_versions import ModelVersions
+from mlops_assets.registry.records.rows import PublishedRecords, remove_published
 from mlops_assets.registry.runs import Runs
 from mlops_assets.registry.schema import DataVersion, File, ModelVersion, Staged
-from mlops_assets.registry.session import existing, now, record_files
+from mlops_assets.registry.session import existing, now, publish_records
 from mlops_assets.registry.tokens import Tokens
 from mlops_assets.registry.visibility import sees_all
-from mlops_assets.storage import FileStat
 
 __all__ = ["Registry", "now", "open_registry"]
 
@@ -63,7 +61,7 @@ class Registry(DataVersions, Runs, ModelVersions, LandedFiles, PackedObjects, To
         row: DataVersion | ModelVersion,
         visibility: Visibility,
         reason: str | None = None,
-        records: Mapping[Owner, Sequence[FileStat]] = MappingProxyType({}),
+        records: PublishedRecords | None = None,
         dropped: Iterable[str] = (),
     ) -> None:
         """Change who may see a data version or a model version; the log states who, when and why.
@@ -72,7 +70,7 @@ class Registry(DataVersions, Runs, ModelVersions, LandedFiles, PackedObjects, To
             row: the version.
             visibility: as it is to be.
             reason: why.
-            records: owner → files of the catalogues that are published with it.
+            records: of the catalogues, that are published with it.
             dropped: published files that are published no more; whoever publishes next removes
                 their bytes.
 
@@ -90,13 +88,15 @@ class Registry(DataVersions, Runs, ModelVersions, LandedFiles, PackedObjects, To
                 found = existing(session.get(ModelVersion, key), "@".join(key))
             if found.visibility != visibility:
                 found.visibility, found.visibility_reason = visibility, reason
+            dropped = list(dropped)
             for path in dropped:
                 if (file := session.get(File, path)) is not None:
                     session.delete(file)
                     session.merge(Staged(path=path, content=path))
+            remove_published(session, dropped)
             session.flush()
-            for owner, files in records.items():
-                record_files(session, owner, files)
+            if records is not None:
+                publish_records(session, records)
 
 
 def version_key(row: DataVersion | ModelVersion) -> tuple[str, str]:

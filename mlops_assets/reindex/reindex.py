@@ -46,6 +46,7 @@ from mlops_assets.reindex.from_documents import (
     points_of_series,
     published_keys,
 )
+from mlops_assets.stac.found_records import restore_records
 from mlops_assets.storage import Workspace, sha256_of
 from mlops_assets.text.listing import named
 
@@ -93,8 +94,13 @@ def reindex(
     with empty_registry(url, principal.name) as connection:
         replayed = _replayed(workspace, until)
         if replayed is None:
-            return _from_documents(workspace, connection, principal.name)
-        return _from_log(workspace, connection, replayed, principal.name)
+            found = _from_documents(workspace, connection, principal.name)
+        else:
+            found = _from_log(workspace, connection, replayed, principal.name)
+        with Session(connection) as session:
+            restore_records(session, workspace)
+            session.flush()
+        return found
 
 
 def _entries(workspace: Workspace, until: int | None = None) -> Iterator[tuple[int, str, str]]:

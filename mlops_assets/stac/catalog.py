@@ -34,6 +34,7 @@ from mlops_assets.principals import Role, Visibility
 from mlops_assets.registry import DataVersion, ModelVersion, Registry
 from mlops_assets.registry.files.publication import publication
 from mlops_assets.registry.files.verified_read import read_published
+from mlops_assets.registry.records.rows import PublishedRecords, published_rows
 from mlops_assets.registry.store import version_key
 from mlops_assets.storage import FileStat, Workspace, sha256_of
 
@@ -143,8 +144,8 @@ class CatalogWriter:
         )
 
     @contextmanager
-    def publishing(self, role: Role = Role.SCIENTIST) -> Iterator[dict[Owner, list[FileStat]]]:
-        """Put all documents; within, record what is yielded, owner → files, in one transaction.
+    def publishing(self, role: Role = Role.SCIENTIST) -> Iterator[PublishedRecords]:
+        """Put all documents; within, record what is yielded in one transaction.
 
         Args:
             role: required of the principal.
@@ -154,7 +155,7 @@ class CatalogWriter:
             files: dict[Owner, list[FileStat]] = {}
             for file in putting.files:
                 files.setdefault(self._owners[file.path], []).append(file)
-            yield files
+            yield PublishedRecords(files, published_rows(self._contents))
 
     def link_versions(self, records: Sequence[tuple[str, Owner]]) -> None:
         """Set the version links of all versions, given as (key, owner), oldest first."""

@@ -13,7 +13,7 @@ from mlops_assets.names import Reference
 from mlops_assets.principals import GUEST_ROLES, SHARED_NAME, Principal, Role, Visibility
 from mlops_assets.registry import DataVersion, ModelVersion, Registry, Run
 from mlops_assets.registry.log.replay import differences, entries_of, replay
-from mlops_assets.registry.search.cql2 import search_runs
+from mlops_assets.registry.search.run_search import search_runs
 from mlops_assets_tests.registry.rows import data_version, model_version, new_run
 
 SCIENTIST = frozenset({Role.SCIENTIST})

@@ -26,12 +26,14 @@ from mlops_assets.principals import Principal, Role, local
 from mlops_assets.registry import Checkpoint, Registry
 from mlops_assets.registry.files.publication import publication
 from mlops_assets.registry.log.chain import canonical
+from mlops_assets.registry.records.external import send_collection, send_items, withdraw_item
 from mlops_assets.registry.runs import RunFacts
 from mlops_assets.registry.schema import Base
 from mlops_assets.registry.session import now
 from mlops_assets.reindex.reindex import reindex
 from mlops_assets.storage import Workspace
 from mlops_assets.store import Store
+from mlops_assets_tests.discovery.external import external_collection, external_item
 from mlops_assets_tests.faults.life import LANDED, MODEL, STEPS, land, opened
 from mlops_assets_tests.models.test_run_documents import POINTS
 from mlops_assets_tests.registry.rows import new_run
@@ -39,7 +41,7 @@ from mlops_assets_tests.training.example_trainers import lifecycle, model_specif
 from mlops_assets_tests.training.sweeps.trainers import planned
 
 CARL = local("carl")
-UNLOGGED = {"landed_files", "meta"}
+UNLOGGED = {"landed_files", "meta", "stac_collections", "stac_items"}
 LIFE = (
     "commit v1",
     "assess v1",
@@ -69,6 +71,9 @@ def life(tmp_path_factory: pytest.TempPathFactory) -> Path:
         model_specification(MODEL, dataset="scenes", inputs="patch"),
     )
     registry.tag("scenes", "v1", "harvest-2026")
+    send_collection(registry, external_collection(), replace=False)
+    send_items(registry, "sent", [external_item(), external_item("two")], replace=False)
+    withdraw_item(registry, "sent", "two")
     better = lifecycle(store, specification, recorded=True, depth=5)
     promote(store, better, [])
     rollback(store, MODEL)
@@ -145,6 +150,19 @@ def tables(url: str) -> dict[str, list[Any]]:
     return found
 
 
+def found_records(url: str) -> list[dict[str, Any]]:
+    """Every record that the STAC API finds; numbers of rows are those of one database."""
+    engine = create_engine(url)
+    with engine.connect() as connection:
+        rows = [
+            {name: value for name, value in row.items() if name != "item"}
+            for table in ("stac_collections", "stac_items")
+            for row in connection.execute(select(Base.metadata.tables[table])).mappings()
+        ]
+    engine.dispose()
+    return sorted(rows, key=lambda row: (row.get("collection", ""), row["id"]))
+
+
 def workspace(root: Path) -> Workspace:
     return Workspace(root.as_uri())
 
@@ -167,6 +185,9 @@ def test_a_rebuilt_registry_is_equal_row_by_row_and_goes_on(copied: Path, url: s
     rebuilt = tables(url)
     assert {name: len(rows) for name, rows in rebuilt.items() if name in found.rows} == found.rows
     assert rebuilt == expected
+    records = found_records(url)
+    assert records == found_records(f"sqlite:///{copied.parent / 'before.db'}")
+    assert {"one", MODEL, "scenes-v1"} <= {row["id"] for row in records}
     store = Store(workspace(copied), Registry(url).acting(CARL))
     assert verify_all(store).problems == []
     promote(store, store.registry.model_version(Reference(MODEL, "previous")), [])
@@ -337,7 +358,10 @@ def test_an_empty_workspace_gives_no_registry(tmp_path: Path) -> None:
         reindex(workspace(tmp_path / "empty"), f"sqlite:///{tmp_path / 'rebuilt.db'}", CARL)
 
 
-LOST = "tags, aliases, promotions, checkpoints and tokens are in no document, and are lost"
+LOST = (
+    "tags, aliases, promotions, checkpoints, external records and tokens are in no document, and"
+    " are lost"
+)
 
 
 def test_without_a_log_the_documents_give_what_they_have(copied: Path, url: str) -> None:

@@ -60,8 +60,8 @@ def list_runs(
     as_json: Json = False,
 ) -> None:
     """List runs, newest first unless sorted."""
-    from mlops_assets.registry.search.cql2 import NEWEST, names_in, search_runs
     from mlops_assets.registry.search.fields import field
+    from mlops_assets.registry.search.run_search import NEWEST, names_in, search_runs
 
     order = sort or NEWEST
     if sort is not None and descending:

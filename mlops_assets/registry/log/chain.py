@@ -21,10 +21,20 @@ from sqlalchemy.orm import ORMExecuteState, Session
 
 from mlops_assets.registry.schema import Base, LogEntry, Point, Run
 
-# tables that change without an entry: the registry's own, caches, and points, of which entries have
-# checksums
+# tables that change without an entry: the registry's own, caches, points, of which entries have
+# checksums, and records for searching, which published files and external records state
 UNLOGGED = frozenset(
-    {"landed_files", "log", "meta", "packed_objects", "points", "registry_version", "staged"}
+    {
+        "landed_files",
+        "log",
+        "meta",
+        "packed_objects",
+        "points",
+        "registry_version",
+        "staged",
+        "stac_collections",
+        "stac_items",
+    }
 )
 AUDITED: dict[str, Table] = {
     table.name: table for table in Base.metadata.sorted_tables if table.name not in UNLOGGED

@@ -7,30 +7,15 @@ read in `cql2`.
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias
+from typing import Any
 
-from sqlalchemy import (
-    ColumnElement,
-    DateTime,
-    Float,
-    Integer,
-    String,
-    Text,
-    case,
-    cast,
-    func,
-    literal,
-)
-from sqlalchemy.dialects.postgresql import JSONB
-from sqlalchemy.orm import InstrumentedAttribute
+from sqlalchemy import ColumnElement, DateTime, Float, Integer, func
 
 from mlops_assets.errors import SpecificationError
 from mlops_assets.registry.schema import Run, UtcDateTime
+from mlops_assets.registry.search.json_sql import Kind, in_postgresql, in_sqlite
 
-Kind = Literal["number", "text", "truth", "time"]
-Document: TypeAlias = InstrumentedAttribute[dict[str, object]]
 DOCUMENTS = {
     "params": "parameters",
     "parameters": "parameters",
@@ -50,9 +35,6 @@ NUMBERS_ONLY = {"metrics", "usage", "phases"}
 COLUMNS = tuple(
     column.name for column in Run.__table__.columns if column.name not in DOCUMENTS.values()
 )
-# a number written as text, as imported parameters and tags are; exponents of two digits cannot
-# overflow
-_NUMBER = r"^\s*[+-]?(\d{1,20}(\.\d{0,40})?|\.\d{1,40})([eE][+-]?\d{1,2})?\s*$"
 
 
 @dataclass(frozen=True)
@@ -115,7 +97,7 @@ class Field:
         column = getattr(Run, self.column)
         if not self.keys:
             return column  # type: ignore[no-any-return]
-        read = _in_postgresql if dialect == "postgresql" else _in_sqlite
+        read = in_postgresql if dialect == "postgresql" else in_sqlite
         paths = list(dict.fromkeys([(self.key,), self.keys]))
         numeric = self.column in NUMBERS_ONLY
         found = [read(column, path, kind, numeric) for path in paths]
@@ -142,66 +124,3 @@ def field(name: str) -> Field:
             " backslashes, and no empty part"
         )
     return Field(name, column, keys)
-
-
-def _in_postgresql(
-    column: Document, path: tuple[str, ...], kind: Kind | None, numeric: bool
-) -> ColumnElement[Any]:
-    value = func.jsonb_extract_path(column, *path, type_=JSONB)
-    text = func.jsonb_extract_path_text(column, *path, type_=Text)
-    held = func.jsonb_typeof(value)
-    if kind == "number":
-        written = (
-            ()
-            if numeric
-            else (((held == "string") & text.regexp_match(_NUMBER), cast(text, Float(53))),)
-        )
-        return case((held == "number", cast(value, Float(53))), *written)
-    if kind == "truth":
-        return case((held == "boolean", text))
-    return case((held == "string", text)) if kind == "text" else text
-
-
-def _in_sqlite(
-    column: Document, path: tuple[str, ...], kind: Kind | None, numeric: bool
-) -> ColumnElement[Any]:
-    """Read JSON that is kept as text.
-
-    Letters beyond ASCII may be escaped in it, and keys are compared as written.
-    """
-    if not all(part.isascii() for part in path):
-        escaped = tuple(json.dumps(part)[1:-1] for part in path)
-        written = [
-            _in_sqlite_at(column, each, kind, numeric) for each in dict.fromkeys([path, escaped])
-        ]
-        return func.coalesce(*written)
-    return _in_sqlite_at(column, path, kind, numeric)
-
-
-def _in_sqlite_at(
-    column: Document, path: tuple[str, ...], kind: Kind | None, numeric: bool
-) -> ColumnElement[Any]:
-    where = "$" + "".join(f'."{part}"' for part in path)
-    held = func.json_type(column, where, type_=String)
-    value = func.json_extract(column, where, type_=Text)
-    if kind == "number":
-        number = func.json_extract(column, where, type_=Float)
-        if numeric:
-            return case((held.in_(["integer", "real"]), number))
-        # JSON's own grammar of numbers decides whether a text is one; each test only where the one
-        # before it holds
-        written = case(
-            (
-                func.json_valid(value) == 1,
-                case((func.json_type(value).in_(["integer", "real"]), cast(value, Float))),
-            )
-        )
-        return case((held.in_(["integer", "real"]), number), (held == "text", written))
-    if kind == "truth":
-        return case((held.in_(["true", "false"]), held))
-    return case((held == "text", value)) if kind == "text" else value
-
-
-def truth(value: bool) -> ColumnElement[str]:
-    """Return a truth value as `Field.sql` reads it."""
-    return literal("true" if value else "false", Text)

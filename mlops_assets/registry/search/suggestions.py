@@ -14,11 +14,11 @@ from sqlalchemy.orm import Session
 
 from mlops_assets.errors import NotFound
 from mlops_assets.registry.schema import Run
-from mlops_assets.registry.search.fields import COLUMNS, DOCUMENTS, Field, Kind, field
+from mlops_assets.registry.search.fields import COLUMNS, DOCUMENTS, Field, field
+from mlops_assets.registry.search.json_sql import LITERALS, Kind
 
 MAX_RUNS = 1_000  # newest runs, whose names are suggested
 MAX_SUGGESTED = 20
-LITERALS = {"number": "a number", "text": "a text", "truth": "true or false", "time": "a time"}
 
 
 def all_known(

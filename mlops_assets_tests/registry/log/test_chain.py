@@ -26,10 +26,13 @@ from mlops_assets.registry.log.mirror import mirrored
 from mlops_assets.registry.log.replay import Replayed, differences, entries_of, guarded, replay
 from mlops_assets.registry.log.verify import verify_log
 from mlops_assets.registry.model_documents import Signature
+from mlops_assets.registry.records.external import send_collection, send_items
+from mlops_assets.registry.records.rows import PublishedRecords
 from mlops_assets.registry.runs import RunFacts
 from mlops_assets.registry.schema import Base, LogEntry, Point
 from mlops_assets.registry.session import now
 from mlops_assets.storage import FileStat, Workspace
+from mlops_assets_tests.discovery.external import external_collection, external_item
 
 LOG_TABLE = Base.metadata.tables[LogEntry.__tablename__]
 POINT_TABLE = Base.metadata.tables[Point.__tablename__]
@@ -151,7 +154,11 @@ def write_history(registry: Registry) -> None:
     registry.log("failed", POINTS[:2])  # by a process that was cut off for a while
     registry.start_run(run("going"))
     registry.log("going", POINTS)
-    registry.add_records({Owner("record:a"): [FileStat("catalog/a.json", "c" * 64, 3)]})
+    registry.add_records(
+        PublishedRecords({Owner("record:a"): [FileStat("catalog/a.json", "c" * 64, 3)]}, [])
+    )
+    send_collection(registry, external_collection(), replace=False)
+    send_items(registry, "sent", [external_item()], replace=False)
     registry.remember_landed("file:///landing", [("a.tif", 1, "then", "0" * 64)])
     for number in (1, 2):
         token = Token(
@@ -462,6 +469,8 @@ def test_every_table_is_audited_or_stated_not_to_be() -> None:
         "points",
         "registry_version",
         "staged",
+        "stac_collections",
+        "stac_items",
     }
 
 

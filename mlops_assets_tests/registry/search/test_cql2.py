@@ -18,8 +18,8 @@ from sqlalchemy import text
 
 from mlops_assets.errors import MlopsError, NotFound, SpecificationError
 from mlops_assets.registry import Registry, Run
-from mlops_assets.registry.search.cql2 import names_in, search_runs
 from mlops_assets.registry.search.fields import COLUMNS, field
+from mlops_assets.registry.search.run_search import names_in, search_runs
 
 FIRST = datetime(2026, 3, 1, 12, tzinfo=UTC)
 

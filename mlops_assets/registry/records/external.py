@@ -1,0 +1,162 @@
+"""External records: Collections and Items that callers of the STAC API send, change and remove.
+
+They are rows of the registry, which the log states, as no file of the workspace does. Records of
+the catalogue are changed by what publishes them only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from mlops_assets.errors import Conflict, NotFound
+from mlops_assets.principals import Role
+from mlops_assets.registry.records.rows import (
+    RecordRow,
+    remove_collection,
+    remove_records,
+    write_records,
+)
+from mlops_assets.registry.schema import ExternalRecord, StacCollection
+from mlops_assets.registry.session import RegistrySession, now
+from mlops_assets.text.json_values import JsonObject
+
+_OF_THE_COLLECTION = ""  # as the id of a row
+
+
+def send_collection(registry: RegistrySession, document: JsonObject, replace: bool) -> None:
+    """Add a Collection, or replace one.
+
+    Args:
+        registry: receives it.
+        document: the Collection.
+        replace: whether it replaces one, which must exist then.
+
+    Raises:
+        Conflict: it exists already, or is a record of the catalogue.
+        Forbidden: the principal may not.
+        NotFound: there is none to be replaced.
+    """
+    name = str(document["id"])
+    with registry.transaction("send external records", Role.SCIENTIST) as session:
+        if replace:
+            _require_external(session, name)
+        elif session.get(StacCollection, name) is not None:
+            raise Conflict(f"Collection {name!r} exists already; replace it by PUT")
+        _keep(session, registry, name, {_OF_THE_COLLECTION: document})
+        write_records(session, [RecordRow(document)])
+
+
+def send_items(
+    registry: RegistrySession, collection: str, documents: Sequence[JsonObject], replace: bool
+) -> None:
+    """Add Items to a Collection, or replace some: all of them or none.
+
+    Args:
+        registry: receives them.
+        collection: their Collection.
+        documents: the Items.
+        replace: whether they replace Items, which must exist then.
+
+    Raises:
+        Conflict: one exists already, is there twice, or the Collection is of the catalogue.
+        Forbidden: the principal may not.
+        NotFound: there is no such Collection, or none to be replaced.
+        SpecificationError: one has no usable geometry or time.
+    """
+    by_id = {str(document["id"]): document for document in documents}
+    if len(by_id) < len(documents):
+        raise Conflict("an Item is there twice; send each once")
+    with registry.transaction("send external records", Role.SCIENTIST) as session:
+        _require_external(session, collection)
+        present = set(
+            session.scalars(
+                select(ExternalRecord.id).where(
+                    ExternalRecord.collection == collection, ExternalRecord.id.in_(by_id)
+                )
+            )
+        )
+        if present and not replace:
+            raise Conflict(
+                f"Item {min(present)!r} is in Collection {collection!r} already; replace it by PUT"
+            )
+        if replace and (missing := by_id.keys() - present):
+            raise NotFound(f"Item {min(missing)!r} is not in Collection {collection!r}")
+        _keep(session, registry, collection, by_id)
+        write_records(session, [RecordRow(document) for document in documents])
+
+
+def withdraw_item(registry: RegistrySession, collection: str, name: str) -> None:
+    """Remove an Item.
+
+    Raises:
+        Conflict: its Collection is of the catalogue.
+        Forbidden: the principal may not.
+        NotFound: there is none.
+    """
+    with registry.transaction("withdraw external records", Role.SCIENTIST) as session:
+        _require_external(session, collection)
+        row = session.get(ExternalRecord, (collection, name)) if name else None
+        if row is None:
+            raise NotFound(f"Item {name!r} is not in Collection {collection!r}")
+        session.delete(row)
+        remove_records(session, collection, [name])
+
+
+def withdraw_collection(registry: RegistrySession, collection: str) -> None:
+    """Remove a Collection with its Items.
+
+    Raises:
+        Conflict: it is of the catalogue.
+        Forbidden: the principal may not.
+        NotFound: there is none.
+    """
+    with registry.transaction("withdraw external records", Role.SCIENTIST) as session:
+        _require_external(session, collection)
+        rows = select(ExternalRecord).where(ExternalRecord.collection == collection)
+        for row in session.scalars(rows):
+            session.delete(row)
+        remove_collection(session, collection)
+
+
+def _require_external(session: Session, collection: str) -> None:
+    row = session.get(StacCollection, collection)
+    if row is None:
+        raise NotFound(f"there is no Collection {collection!r}")
+    if row.key is not None:
+        raise Conflict(
+            f"Collection {collection!r} is a record of this workspace, which its dataset or model"
+            " publishes; it cannot be changed here"
+        )
+
+
+def _keep(
+    session: Session, registry: RegistrySession, collection: str, documents: dict[str, JsonObject]
+) -> None:
+    changed, author = now(), registry.principal.name
+    known = {
+        row.id: row
+        for row in session.scalars(
+            select(ExternalRecord).where(
+                ExternalRecord.collection == collection, ExternalRecord.id.in_(documents)
+            )
+        )
+    }
+    for name, document in documents.items():
+        row = known.get(name)
+        if row is None:
+            session.add(
+                ExternalRecord(
+                    collection=collection,
+                    id=name,
+                    document=document,
+                    changed=changed,
+                    changed_by=author,
+                )
+            )
+        else:
+            row.document = document
+            row.changed = changed
+            row.changed_by = author

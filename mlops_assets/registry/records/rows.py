@@ -1,0 +1,357 @@
+"""Rows of Collections and Items, made of their documents and written within a transaction.
+
+A document replaces the row of its predecessor. Nothing is read from the workspace here.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from itertools import islice
+from typing import TYPE_CHECKING
+
+from sqlalchemy import delete, insert, select
+from sqlalchemy.orm import Session
+
+from mlops_assets.errors import Conflict, SpecificationError
+from mlops_assets.paths import Owner, catalog_folder
+from mlops_assets.registry.schema import StacCollection, StacItem
+from mlops_assets.storage import FileStat, sha256_of
+from mlops_assets.text.json_values import Json, JsonObject
+
+if TYPE_CHECKING:
+    import shapely
+
+log = logging.getLogger(__name__)
+
+# properties whose texts free text finds, besides the id
+DESCRIBED = (
+    "title",
+    "description",
+    "keywords",
+    "mlm:name",
+    "mlm:architecture",
+    "mlm:framework",
+    "mlm:tasks",
+    "platform",
+    "constellation",
+    "instruments",
+)
+_AT_ONCE = 500
+_RECTANGLE = 5  # positions of its ring
+_WORD = re.compile(r"\w+")
+
+
+@dataclass(frozen=True)
+class RecordRow:
+    """A Collection or an Item to be written.
+
+    Attributes:
+        document: as it is to be found.
+        key: of the published document; None for an external record.
+        sha256: of the published document.
+    """
+
+    document: JsonObject
+    key: str | None = None
+    sha256: str | None = None
+
+
+@dataclass(frozen=True)
+class PublishedRecords:
+    """Records whose documents are in the workspace.
+
+    Attributes:
+        files: owner → its files.
+        rows: the Collections and Items among them.
+    """
+
+    files: Mapping[Owner, Sequence[FileStat]]
+    rows: Sequence[RecordRow]
+
+
+def published_rows(contents: Mapping[str, bytes]) -> list[RecordRow]:
+    """Return the rows of published documents, of those that are Collections or Items.
+
+    Those of the private catalogue are not found.
+
+    Args:
+        contents: key → content.
+    """
+    found = []
+    for key, content in contents.items():
+        if key.startswith(f"{catalog_folder(private=True)}/"):
+            continue
+        document = json.loads(content)
+        if document.get("type") in ("Collection", "Feature"):
+            found.append(RecordRow(document, key, sha256_of(content)))
+    return found
+
+
+def write_records(session: Session, records: Iterable[RecordRow]) -> None:
+    """Write records, each in place of one with its key, or else with its id.
+
+    Raises:
+        Conflict: another record has the id of a Collection.
+        SpecificationError: a document has no usable geometry or time.
+    """
+    remaining = iter(records)
+    while some := list(islice(remaining, _AT_ONCE)):
+        collections = [row for row in some if row.document["type"] == "Collection"]
+        items = [row for row in some if row.document["type"] != "Collection"]
+        if collections:
+            _write_collections(session, collections)
+        if items:
+            _write_items(session, items)
+
+
+def remove_records(session: Session, collection: str, ids: Sequence[str]) -> None:
+    """Remove Items of a Collection."""
+    session.execute(
+        delete(StacItem).where(StacItem.collection == collection, StacItem.id.in_(ids)),
+        execution_options={"synchronize_session": False},
+    )
+
+
+def remove_published(session: Session, keys: Sequence[str]) -> None:
+    """Remove the records whose documents are published no more.
+
+    Args:
+        session: of the transaction.
+        keys: of the documents.
+    """
+    for table in (StacItem, StacCollection):
+        session.execute(
+            delete(table).where(table.key.in_(keys)),
+            execution_options={"synchronize_session": False},
+        )
+
+
+def remove_collection(session: Session, collection: str) -> None:
+    """Remove a Collection with its Items."""
+    for table, column in ((StacItem, StacItem.collection), (StacCollection, StacCollection.id)):
+        session.execute(
+            delete(table).where(column == collection),
+            execution_options={"synchronize_session": False},
+        )
+
+
+def _write_collections(session: Session, records: Sequence[RecordRow]) -> None:
+    ids = [str(row.document["id"]) for row in records]
+    taken = dict(
+        session.execute(
+            select(StacCollection.id, StacCollection.key).where(StacCollection.id.in_(ids))
+        ).all()
+    )
+    for row in records:
+        name = str(row.document["id"])
+        if name in taken and taken[name] != row.key:
+            raise Conflict(
+                f"a Collection {name} exists already, of {taken[name] or 'a caller of the API'}:"
+                f" {row.key or 'this one'} cannot have its id in the STAC API; use another name"
+            )
+    kept = _visibilities(session, StacCollection, StacCollection.id.in_(ids))
+    session.execute(
+        delete(StacCollection).where(StacCollection.id.in_(ids)),
+        execution_options={"synchronize_session": False},
+    )
+    session.execute(
+        insert(StacCollection),
+        [
+            {
+                "id": row.document["id"],
+                "key": row.key,
+                "sha256": row.sha256,
+                "visibility": kept.get((str(row.document["id"]),), "workspace"),
+                "document": row.document,
+            }
+            for row in records
+        ],
+    )
+
+
+def _write_items(session: Session, records: Sequence[RecordRow]) -> None:
+    by_collection: dict[str, list[str]] = {}
+    for row in records:
+        by_collection.setdefault(str(row.document["collection"]), []).append(
+            str(row.document["id"])
+        )
+    kept: dict[tuple[str, ...], str] = {}
+    for collection, ids in by_collection.items():
+        same = (StacItem.collection == collection) & StacItem.id.in_(ids)
+        kept |= _visibilities(session, StacItem, same)
+        remove_records(session, collection, ids)
+    session.execute(
+        insert(StacItem),
+        [
+            {
+                **item_columns(row),
+                "visibility": kept.get(
+                    (str(row.document["collection"]), str(row.document["id"])), "workspace"
+                ),
+            }
+            for row in records
+        ],
+    )
+
+
+def item_columns(record: RecordRow) -> dict[str, object]:
+    """Return the columns of an Item's row.
+
+    A published record whose geometry cannot be used is found by all but its place.
+
+    Raises:
+        SpecificationError: the geometry of an external record, or a time, cannot be used.
+    """
+    document = dict(record.document)
+    properties = document.pop("properties")
+    subject = f"Item {document['id']!r}"
+    if not isinstance(properties, dict):
+        raise SpecificationError(f"{subject} has no properties, which are a JSON object")
+    moment, starts, ends = _times(properties, subject)
+    sides: tuple[float | None, ...] = (None,) * 4
+    shape = None
+    geometry = document.get("geometry")
+    found = None
+    try:
+        found = None if geometry is None else geometry_of(geometry, subject)
+    except SpecificationError as error:
+        if record.key is None:
+            raise
+        log.warning("%s; it is not found by its place", error)
+    if found is not None:
+        sides = found.bounds
+        shape = None if _is_rectangle(geometry, sides) else found.wkb
+    return {
+        "collection": document["collection"],
+        "id": document["id"],
+        "key": record.key,
+        "sha256": record.sha256,
+        "moment": moment,
+        "starts": starts,
+        "ends": ends,
+        **dict(zip(("minx", "miny", "maxx", "maxy"), sides, strict=True)),
+        "shape": shape,
+        "words": words_of([document["id"], *(properties.get(name) for name in DESCRIBED)]),
+        "properties": properties,
+        "document": document,
+    }
+
+
+def geometry_of(geojson: Json, subject: str) -> shapely.Geometry:
+    """Return a GeoJSON geometry for comparisons.
+
+    Args:
+        geojson: the geometry.
+        subject: whose geometry it is, for the message.
+
+    Raises:
+        SpecificationError: it is not a valid geometry in longitude and latitude.
+    """
+    import shapely
+    import shapely.geometry
+
+    try:
+        found = shapely.geometry.shape(geojson)
+        west, south, east, north = found.bounds
+    except (
+        AttributeError,
+        IndexError,
+        KeyError,
+        TypeError,
+        ValueError,
+        RecursionError,
+        shapely.errors.ShapelyError,
+    ) as error:
+        raise SpecificationError(
+            f"the geometry of {subject} is not a valid GeoJSON geometry: {error}"
+        ) from error
+    if found.is_empty or not all(map(math.isfinite, (west, south, east, north))):
+        raise SpecificationError(f"the geometry of {subject} is empty or has no finite coordinates")
+    if west < -180 or east > 180 or south < -90 or north > 90:
+        raise SpecificationError(
+            f"the geometry of {subject} leaves longitudes -180 to 180 or latitudes -90 to 90;"
+            " split it at the antimeridian (RFC 7946)"
+        )
+    if not found.is_valid:
+        reason = shapely.is_valid_reason(found)
+        raise SpecificationError(f"the geometry of {subject} is not valid: {reason}")
+    return found
+
+
+def moment_of(text: object, subject: str) -> datetime:
+    """Return a time of RFC 3339.
+
+    Raises:
+        SpecificationError: it is not one.
+    """
+    try:
+        found = datetime.fromisoformat(str(text))
+    except ValueError:
+        raise SpecificationError(
+            f"{subject} is {str(text)[:80]!r}; write a time such as 2026-01-31T12:00:00Z"
+        ) from None
+    return found if found.tzinfo else found.replace(tzinfo=UTC)
+
+
+def words_of(values: Iterable[object]) -> str:
+    """Return the words in texts and lists of texts, each with a space before and after it."""
+    flat = (each for value in values for each in (value if isinstance(value, list) else [value]))
+    words = (word.lower() for value in flat if value is not None for word in _split(str(value)))
+    return f" {' '.join(words)} "
+
+
+def _split(text: str) -> Iterator[str]:
+    # an underscore joins words of names, which are found by either of them
+    return (part for word in _WORD.findall(text) for part in word.split("_") if part)
+
+
+def _times(properties: JsonObject, subject: str) -> tuple[datetime, datetime, datetime]:
+    """Return the nominal, the first and the last moment."""
+    named = {
+        name: moment_of(properties[name], f"{name} of {subject}")
+        for name in ("datetime", "start_datetime", "end_datetime")
+        if properties.get(name) is not None
+    }
+    starts, ends = named.get("start_datetime"), named.get("end_datetime")
+    moment = named.get("datetime", starts)
+    if moment is None:
+        raise SpecificationError(
+            f"{subject} has no datetime; without one it needs start_datetime and end_datetime"
+        )
+    if starts is None or ends is None:
+        return moment, moment, moment
+    if ends < starts:
+        raise SpecificationError(f"{subject} ends before it starts")
+    return moment, starts, ends
+
+
+def _is_rectangle(geometry: Json, sides: tuple[float | None, ...]) -> bool:
+    if not isinstance(geometry, dict) or geometry.get("type") != "Polygon":
+        return False
+    rings = geometry["coordinates"]
+    if not isinstance(rings, list) or len(rings) != 1:
+        return False
+    ring = rings[0]
+    west, south, east, north = sides
+    corners = {(west, south), (west, north), (east, south), (east, north)}
+    # a valid ring through the four corners alone
+    return (
+        isinstance(ring, list)
+        and len(ring) == _RECTANGLE
+        and {tuple(position[:2]) for position in ring if isinstance(position, list)} == corners
+    )
+
+
+def _visibilities(
+    session: Session, table: type[StacCollection] | type[StacItem], where: object
+) -> dict[tuple[str, ...], str]:
+    """Return the visibilities of records that are to be replaced, by their names."""
+    names = (StacCollection.id,) if table is StacCollection else (StacItem.collection, StacItem.id)
+    rows = session.execute(select(*names, table.visibility).where(where))  # type: ignore[arg-type]
+    return {tuple(row[:-1]): row[-1] for row in rows}
