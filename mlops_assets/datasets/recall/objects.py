@@ -77,7 +77,7 @@ def grouped(files: Iterable[StoredFile], whole_from: float | None = None) -> lis
     Args:
         files: to divide.
         whole_from: share of a pack, up to the last of the files in it, from which on they are one
-            group; by default there is a group for each range, of about 8 MiB.
+            group; by default there is a group for each range, of up to 8 MiB.
     """
     packed: list[StoredFile] = []
     single: list[StoredFile] = []
@@ -87,11 +87,11 @@ def grouped(files: Iterable[StoredFile], whole_from: float | None = None) -> lis
     groups: list[list[StoredFile]] = []
     for _, found in itertools.groupby(packed, lambda file: file.pack):
         of_pack = list(found)
-        wanted = sum(file.size for file in of_pack)
+        ranges = list(_ranges(of_pack))
+        wanted = sum(_end(part) - part[0].offset for part in ranges)
         if whole_from is not None and wanted >= whole_from * _end(of_pack):
-            groups.append(of_pack)
-        else:
-            groups += _ranges(of_pack)
+            ranges = [of_pack]
+        groups += ranges
     return [*groups, *batches(single)]
 
 

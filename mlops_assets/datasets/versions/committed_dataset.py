@@ -169,14 +169,11 @@ class CommittedDataset:
                 _COPIES.reset(before)
 
     def _belonging(self, path: str) -> Iterator[str]:
-        """Yield the files that the samples of one are read from."""
+        """Yield the files that the samples of one are read from, but for those that all need."""
         scene = self._scenes.get(path)
-        parts = [path] if scene is None else scene["path"].tolist()
+        yield from [path] if scene is None else scene["path"]
         if path in self.document.labels:
-            parts.append(self.document.labels[path])
-        for part in parts:
-            yield part
-            yield from self._together.get(part, [])
+            yield self.document.labels[path]
 
     def local_path(self, path: str) -> Path:
         """Return a local path with the committed bytes of one landed file.
