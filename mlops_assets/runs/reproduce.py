@@ -242,7 +242,10 @@ def _installed(recorded: Mapping[str, str] | None) -> list[Change]:
 
 def _hardware(recorded: Mapping[str, Json]) -> list[Change]:
     now = provenance.hardware()
-    names = ("machine", "gpus")
+    names = ["machine", "gpus"]
+    # older runs have no name of their processor
+    if "cpu" in recorded:
+        names.append("cpu")
     return [
         Change(f"hardware {name}", recorded.get(name), now.get(name), False)
         for name in names

@@ -14,9 +14,29 @@ from functools import lru_cache
 from pathlib import Path
 
 from mlops_assets import __version__
-from mlops_assets.text.json_values import JsonObject
+from mlops_assets.text.json_values import Json, JsonObject
 from mlops_assets.text.secret_urls import redacted
-from mlops_assets.training.seeds import torch_loaded
+from mlops_assets.training.seeds import PYTORCH, torch_loaded
+
+# settings of libraries that change how they round
+VARIABLES = (
+    "ATEN_CPU_CAPABILITY",
+    "CUBLAS_WORKSPACE_CONFIG",
+    "DNNL_MAX_CPU_ISA",
+    "MKL_CBWR",
+    "MKL_DYNAMIC",
+    "MKL_NUM_THREADS",
+    "NPY_DISABLE_CPU_FEATURES",
+    "NVIDIA_TF32_OVERRIDE",
+    "OMP_NUM_THREADS",
+    "ONEDNN_MAX_CPU_ISA",
+    "OPENBLAS_CORETYPE",
+    "OPENBLAS_NUM_THREADS",
+    "TF_DETERMINISTIC_OPS",
+    "TF_ENABLE_ONEDNN_OPTS",
+    "XLA_FLAGS",
+)
+_CPUS = Path("/proc/cpuinfo")
 
 
 def code_version(trainer: Path) -> str:
@@ -86,24 +106,66 @@ def source_digest(folder: Path) -> str:
     return digest.hexdigest()
 
 
-def hardware() -> JsonObject:
-    """Return the machine, its processors and its GPUs, as a run records them."""
-    found: JsonObject = {
+def hardware(framework: str | None = None) -> JsonObject:
+    """Return the machine, its processors and GPUs, and how they compute, as a run records them.
+
+    A difference in the last digits is explained by `cpu`, the name of the processor;
+    `instructions` and `threads`, those that each library uses; and `variables`, settings of
+    libraries. What is unknown is left out.
+
+    Args:
+        framework: the framework of the run; PyTorch is asked only if it is that one, or is imported
+            already.
+    """
+    instructions, threads = _libraries()
+    gpus: list[Json] = []
+    if framework == PYTORCH or torch_loaded():
+        import torch
+
+        instructions["pytorch"] = torch.backends.cpu.get_cpu_capability()
+        threads["pytorch"] = torch.get_num_threads()
+        if torch.cuda.is_available():
+            gpus += map(torch.cuda.get_device_name, range(torch.cuda.device_count()))
+    cpu = _cpu_name()
+    return {
         "host": socket.gethostname(),
         "machine": platform.machine(),
         "system": platform.platform(),
         "cpus": (
             len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
         ),
-        "gpus": [],
+        **({"cpu": cpu} if cpu else {}),
+        "gpus": gpus,
+        "instructions": instructions,
+        "threads": threads,
+        "variables": {name: os.environ[name] for name in VARIABLES if name in os.environ},
     }
-    if torch_loaded():
-        import torch
 
-        if torch.cuda.is_available():
-            devices = range(torch.cuda.device_count())
-            found["gpus"] = [torch.cuda.get_device_name(device) for device in devices]
-    return found
+
+def _libraries() -> tuple[JsonObject, JsonObject]:
+    """Return the instruction sets and the threads of NumPy and of loaded BLAS and OpenMP."""
+    import numpy as np
+    from threadpoolctl import threadpool_info
+
+    found = np.show_config(mode="dicts")["SIMD Extensions"]["found"]
+    instructions: JsonObject = {"numpy": found[-1]} if found else {}
+    threads: JsonObject = {}
+    for library in threadpool_info():
+        name = library["internal_api"]
+        threads[name] = library["num_threads"]
+        if "architecture" in library:
+            instructions[name] = library["architecture"]
+    return instructions, threads
+
+
+def _cpu_name() -> str:
+    """Return the name of the processor, empty if the system does not report it."""
+    if _CPUS.exists():
+        for line in _CPUS.read_text(errors="replace").splitlines():
+            label, _, value = line.partition(":")
+            if label.strip() == "model name":
+                return value.strip()
+    return platform.processor()
 
 
 @lru_cache(maxsize=1)

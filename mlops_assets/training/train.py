@@ -146,7 +146,7 @@ def _new_run(store: Store, request: TrainingRequest, work: _Work) -> Run:
         seed=request.seed,
         trainer=request.specification.trainer,
         code_version=code_version,
-        hardware=provenance.hardware(),
+        hardware=provenance.hardware(work.trainer.framework),
         metrics={},
         started=now(),
         host=socket.gethostname(),

@@ -5,16 +5,19 @@ It has the code version with and without git, the environment, the machine, and 
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
 import socket
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from mlops_assets.training.provenance import code_version, environment, hardware, process_alive
 
@@ -147,13 +150,34 @@ def test_environment_names_python_and_packages() -> None:
     assert {"numpy", "torch", "scikit-learn", "mlops-assets"} <= found["packages"].keys()
 
 
-def test_hardware_names_the_machine() -> None:
-    found: dict[str, Any] = hardware()
+def test_hardware_names_the_machine_and_how_it_computes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MKL_CBWR", "COMPATIBLE")
+    monkeypatch.delenv("ONEDNN_MAX_CPU_ISA", raising=False)
+    found: dict[str, Any] = hardware("pytorch")
     assert (
         found["host"] == socket.gethostname()
         and found["cpus"] >= 1
         and isinstance(found["gpus"], list)
     )
+    assert found["cpu"] in Path("/proc/cpuinfo").read_text()
+    assert found["instructions"]["pytorch"] == torch.backends.cpu.get_cpu_capability()
+    assert found["threads"]["pytorch"] == torch.get_num_threads()
+    assert {"numpy", "openblas"} <= found["instructions"].keys()
+    assert found["variables"]["MKL_CBWR"] == "COMPATIBLE"
+    assert "ONEDNN_MAX_CPU_ISA" not in found["variables"]
+
+
+def test_hardware_is_recorded_without_pytorch() -> None:
+    program = (
+        "import json, sys\n"
+        "from mlops_assets.training.provenance import hardware\n"
+        "found = hardware('scikit-learn')\n"
+        "print(json.dumps([found, 'torch' in sys.modules]))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True)
+    found, loaded = json.loads(done.stdout)
+    assert not loaded
+    assert "pytorch" not in found["instructions"] and "pytorch" not in found["threads"]
 
 
 def test_a_process_is_alive_until_it_ends_and_elsewhere_for_all_we_know() -> None:

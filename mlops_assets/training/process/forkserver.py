@@ -29,13 +29,17 @@ from mlops_assets.strict import Strict
 
 # variables that libraries read while they are loaded: other values need another preloaded process
 READ_AT_IMPORT = (
+    "ATEN_",
     "BLIS_",
     "CUDA_",
+    "DNNL_",
     "GOMP_",
     "KMP_",
     "LD_",
     "MKL_",
+    "NPY_",
     "OMP_",
+    "ONEDNN_",
     "OPENBLAS_",
     "PYTHON",
     "TF_",

@@ -258,6 +258,21 @@ def test_a_trainer_sees_the_devices_that_were_lent_to_it_and_the_cpus_declared(
     assert "exited unexpectedly" in str(run.error)
 
 
+def test_a_run_records_the_instructions_and_threads_of_its_own_process(
+    store: Store, land_table: Callable[..., Commit], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    land_table()
+    specification = model_specification(trainer=f"{HERE}:stepwise", compute={"cpus": 2})
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    for chosen in ("default", "avx2"):
+        monkeypatch.setenv("ATEN_CPU_CAPABILITY", chosen)
+        row = train_supervised(store, training_request(specification, "v1", {"steps": 1}))
+        hardware = store.registry.run(row.run_id).hardware
+        assert hardware["instructions"]["pytorch"] == chosen.upper()
+        assert hardware["threads"]["pytorch"] == 2
+        assert hardware["variables"]["ATEN_CPU_CAPABILITY"] == chosen
+
+
 def native(store: Store, version: str) -> dict[str, str]:
     """Name → checksum of the native files of a version."""
     row = next(row for row in store.registry.model_versions() if row.version == version)
