@@ -119,16 +119,20 @@ class FolderTarget:
         self._workspace = (
             f"{workspace.root.resolve()}/" if urlsplit(workspace.url).scheme == "file" else None
         )
+        self._new = False
         self._made: set[str] = set()
         self._numbers = itertools.count()
 
     def open(self, files: Sequence[StoredFile]) -> None:
         """See `Target.open`."""
-        if os.path.lexists(self._folder) and not os.path.isdir(self._folder):  # noqa: PTH112
+        self._new = not os.path.lexists(self._folder)
+        if not self._new and not os.path.isdir(self._folder):  # noqa: PTH112
             raise StorageError(f"{self.where} is a file; name a folder")
 
     def standing(self, file: StoredFile) -> Standing:
         """See `Target.standing`."""
+        if self._new:
+            return "absent"
         path = f"{self._folder}/{file.path}"
         if self._leads_elsewhere(path):
             return "blocked"
