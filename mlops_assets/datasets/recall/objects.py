@@ -320,7 +320,10 @@ class StoredBytes:
             raise self._changed(file)
 
     def _changed(self, file: StoredFile) -> IntegrityError:
-        return IntegrityError(f"{file.path}: {self.where(file)} is not as it was published")
+        return IntegrityError(
+            f"{file.path}: {self.where(file)} is not as it was published; restore it from a backup,"
+            " or land its file again and commit with --rehash"
+        )
 
 
 def _local_chunks(path: str) -> Iterator[bytes]:

@@ -101,8 +101,8 @@ def recall(
             for file, chunks in content.read(group):
                 try:
                     yield place.write(file, chunks)
-                except IntegrityError as error:
-                    wrong.append(str(error))
+                except IntegrityError:
+                    wrong.append(f"{file.path}: {content.where(file)} is not as it was published")
                     yield None
 
         outcomes = in_groups(what, write, grouped(todo, whole_from=MOST), place.threads)
