@@ -32,7 +32,7 @@ _CHUNK = 1 << 20
 _GROUP_FILES = 256
 _GROUP_BYTES = 8 << 20
 # of a pack, read rather than asked for around: as much arrives while a request waits for its answer
-_GAP_BYTES = 256 << 10
+_GAP_BYTES = 128 << 10
 # of a pack, from which on it is read as one stream: by fewer requests, though by one connection
 MOST = 0.75
 
