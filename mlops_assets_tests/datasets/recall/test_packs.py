@@ -27,7 +27,7 @@ from mlops_assets.datasets.recall.verify import damaged_files
 from mlops_assets.datasets.versions.checked_array import CheckedArray
 from mlops_assets.datasets.versions.committed_dataset import CommittedDataset
 from mlops_assets.datasets.versions.decoded_cache import Decoded, damaged_splits, decoded
-from mlops_assets.errors import Conflict, IntegrityError, StorageError
+from mlops_assets.errors import Conflict, IntegrityError, StorageError, StorageUnreachable
 from mlops_assets.names import Reference
 from mlops_assets.principals import local
 from mlops_assets.registry import Registry
@@ -158,6 +158,23 @@ def test_most_of_a_large_pack_is_read_as_one_stream_and_less_by_ranges(
     assert ranges == []
     recall(packed, tmp_path / "part", classes=["wheat"])
     assert ranges == [2 * SIZE + HEADER] * 3
+
+
+def test_a_stream_that_is_interrupted_is_continued_by_ranges(
+    packed: CommittedDataset,
+    tmp_path: Path,
+    ranges: list[int],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def interrupted(_: StoredBytes, pack: str) -> Iterator[bytes]:
+        yield pack_path(packed).read_bytes()[: 5 * (SIZE + HEADER)]
+        raise StorageUnreachable("timed out")
+
+    monkeypatch.setattr(objects, "_GROUP_BYTES", 4 * SIZE)
+    monkeypatch.setattr(StoredBytes, "_pack_chunks", interrupted)
+    recall(packed, tmp_path / "recalled")
+    assert tree(tmp_path / "recalled") == images()
+    assert ranges == [3 * SIZE + 2 * HEADER] * 2 + [SIZE]
 
 
 def test_many_files_are_read_in_the_order_of_their_packs_then_single_ones_as_given(
