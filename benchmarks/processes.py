@@ -125,13 +125,7 @@ def s3_server(folder: Path) -> Iterator[dict[str, str]]:
     with server(
         lambda host, port: [*command, f"{host}:{port}", str(folder)], folder.with_suffix(".log")
     ) as address:
-        yield clean_environment(
-            AWS_ENDPOINT_URL=f"http://{address}",
-            AWS_ACCESS_KEY_ID=_KEY,
-            AWS_SECRET_ACCESS_KEY=_SECRET,
-            AWS_REGION="us-east-1",
-            AWS_ALLOW_HTTP="true",
-        )
+        yield clean_environment(**_client(address))
 
 
 @contextmanager
@@ -190,3 +184,33 @@ def postgres_server() -> Iterator[str]:
         finally:
             with suppress(OSError):
                 database.cleanup()
+
+
+@contextmanager
+def range_server(folder: Path) -> Iterator[dict[str, str]]:
+    """Serve what `s3_server` has stored in a folder, to be read by S3 clients, also in parts.
+
+    rclone's S3 server answers a request for a part of a file with status 200, which obstore takes
+    for the whole file; its WebDAV server answers the same request as S3 does.
+
+    Yields the environment that clients need.
+
+    Raises:
+        RuntimeError: it does not listen in time.
+    """
+    rclone = Path(sys.executable).with_name("rclone")
+    command = [str(rclone), "serve", "webdav", "--config", "", "--read-only", "--addr"]
+    with server(
+        lambda host, port: [*command, f"{host}:{port}", str(folder)], folder.with_suffix(".log")
+    ) as address:
+        yield clean_environment(**_client(address))
+
+
+def _client(address: str) -> dict[str, str]:
+    return {
+        "AWS_ENDPOINT_URL": f"http://{address}",
+        "AWS_ACCESS_KEY_ID": _KEY,
+        "AWS_SECRET_ACCESS_KEY": _SECRET,
+        "AWS_REGION": "us-east-1",
+        "AWS_ALLOW_HTTP": "true",
+    }

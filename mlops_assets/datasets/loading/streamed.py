@@ -21,12 +21,12 @@ from mlops_assets.datasets.io.rasters import numpy_type
 from mlops_assets.datasets.loading.order import Runs
 from mlops_assets.datasets.loading.scratch_dataset import FOLDER_BYTES, ScratchDataset
 from mlops_assets.datasets.readers import View
+from mlops_assets.datasets.recall.objects import StoredFile, grouped
 from mlops_assets.datasets.versions.committed_dataset import CommittedDataset, SplitName
 from mlops_assets.datasets.versions.decoded_cache import (
     LABELS,
     SAMPLES,
     SHOWN,
-    THREADS,
     chunks,
     is_decoded,
     read_samples,
@@ -226,21 +226,17 @@ class StreamedSplit:
                 for path, own in group:
                     self._decode(path, positions, own, arrays)
 
-        def decode(path: str, content: bytes) -> None:
-            with dataset.holding(path, content):
-                self._decode(path, positions, whole[path], arrays)
-
-        with ThreadPoolExecutor(THREADS) as pool:
-            decoding = []
-            for file, content in dataset.stored.read_many(dataset.files[path] for path in whole):
+        def decode(group: Sequence[StoredFile]) -> None:
+            for file, parts in dataset.stored.read(group):
                 if stopped.is_set():
-                    break
-                if file.path.lower().endswith(".npy"):  # copied sooner than handed over
-                    decode(file.path, content)
-                else:
-                    decoding.append(pool.submit(decode, file.path, content))
-            for each in decoding:
-                each.result()
+                    return
+                with dataset.holding(file.path, b"".join(parts)):
+                    self._decode(file.path, positions, whole[file.path], arrays)
+
+        # decoded by the thread that has fetched it, while it is in the processor's cache
+        with ThreadPoolExecutor(dataset.stored.threads) as pool:
+            for _ in pool.map(decode, grouped(dataset.files[path] for path in whole)):
+                pass
         return arrays
 
     def _decode(

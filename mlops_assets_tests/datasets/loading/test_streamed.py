@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import io
 import shutil
 import threading
 from collections.abc import Callable
@@ -13,14 +14,22 @@ import numpy as np
 import pytest
 import torch
 
+from mlops_assets.datasets.commit.commit import commit
 from mlops_assets.datasets.io.rasters import open_raster
 from mlops_assets.datasets.loading import scratch_dataset, streamed
 from mlops_assets.datasets.loading.order import Runs
 from mlops_assets.datasets.loading.training_data import Shuffle, TrainingData
+from mlops_assets.datasets.versions.committed_dataset import CommittedDataset
 from mlops_assets.datasets.versions.decoded_cache import split_folder
 from mlops_assets.errors import IntegrityError, SettingsError, SpecificationError
+from mlops_assets.names import Reference
 from mlops_assets.paths import object_key
+from mlops_assets.principals import local
+from mlops_assets.registry import Registry
+from mlops_assets.storage import Workspace
 from mlops_assets.store import Store
+from mlops_assets_tests.datasets.committed_images import images as landed_images
+from mlops_assets_tests.datasets.committed_images import images_specification, pack_images
 from mlops_assets_tests.datasets.views import (
     VIEWS,
     images,
@@ -29,6 +38,7 @@ from mlops_assets_tests.datasets.views import (
     training_data,
     write_images,
 )
+from mlops_assets_tests.servers.buckets import Bucket
 
 READERS: dict[str, Callable[[TrainingData], Any]] = {
     "arrays": lambda data: [data.arrays("train")],
@@ -188,3 +198,25 @@ def test_a_memory_map_and_an_unknown_way_of_reading_are_refused(
     monkeypatch.setenv("MLOPS_READING", "fast")
     with pytest.raises(SettingsError, match="MLOPS_READING=fast: write 'cache' or 'stream'"):
         data.arrays("train")
+
+
+@pytest.mark.services
+def test_packs_in_a_bucket_are_streamed_by_ranges_and_nothing_is_kept(
+    az: Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache = tmp_path / "cache"
+    workspace = Workspace(f"{az.url}/workspace", cache)
+    registry = Registry("sqlite://").acting(local("tester"))
+    for path, content in landed_images().items():
+        az.put(f"workspace/landing/tiles/{path}", content)
+    commit(workspace, registry, images_specification())
+    committed = pack_images(CommittedDataset.open(workspace, registry, Reference("tiles")))
+    shutil.rmtree(cache)
+    monkeypatch.setenv("MLOPS_READING", "stream")
+    data = TrainingData(committed, "classification")
+    batches = list(data.loader("train", 3, seed=0, shuffle="runs"))
+    order = np.concatenate([b.positions for b in data.batch_order("train", 3, 0, "runs")])
+    paths = committed.split("train")["path"].to_numpy()[order]
+    for X, path in zip(torch.cat([X for X, _ in batches]), paths, strict=True):
+        np.testing.assert_array_equal(X, np.load(io.BytesIO(landed_images()[path])))
+    assert [path for path in cache.rglob("*") if path.is_file()] == []
