@@ -65,6 +65,7 @@ from mlops_assets.text.json_values import Json, JsonObject
 from mlops_assets.text.listing import named
 
 ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".zst", ".7z", ".rar")
+_ROWS_AT_ONCE = 1 << 16  # whose texts are Python objects
 _NOTED = 20  # files that are named when they are not read; more are counted
 
 
@@ -147,7 +148,7 @@ def commit(
             source.landing,
             (
                 used[index]
-                for index, path in enumerate(manifest["path"])
+                for index, path in enumerate(used.paths)
                 if path not in source.known or path in source.read_again
             ),
         )
@@ -274,12 +275,11 @@ def _facts(
     if not knows_bands(content):  # of an earlier release
         return file_rows([]).set_index("path")
     manifest = read_manifest(content)
-    same = np.array(
-        [
-            known.get(path) == sha256
-            for path, sha256 in zip(manifest["path"], manifest["sha256"], strict=True)
-        ]
-    )
+    same = np.empty(len(manifest), dtype=bool)
+    for start in range(0, len(manifest), _ROWS_AT_ONCE):
+        part = manifest.iloc[start : start + _ROWS_AT_ONCE]
+        texts = zip(part["path"].tolist(), part["sha256"].tolist(), strict=True)
+        same[start : start + len(part)] = [known.get(path) == sha256 for path, sha256 in texts]
     lost = manifest.loc[~same & (manifest["role"] == "sidecar"), "scene"].dropna()
     # a raster is read together with its sidecars, so that a changed one changes its facts
     kept = same & ~manifest["scene"].isin(lost)
@@ -300,8 +300,8 @@ def _require_training_samples(
 ) -> None:
     if contents.classes is None or contents.input.kind == "window":
         return
-    trained = set(samples.loc[samples["split"] == "train", "label"])
-    present = set(samples["label"])
+    trained = set(samples.loc[samples["split"] == "train", "label"].unique())
+    present = set(samples["label"].unique())
     problems = [
         f"class {entry['value']} ({entry['name']}) has "
         + (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 import os
 from functools import lru_cache
 from pathlib import Path
@@ -83,9 +84,9 @@ def npy_facts(local: Path) -> FileRow:
     if header is None or header.dtype.kind == "f":
         array = open_npy(local)
         require_finite(array, None)
-        shape, name = array.shape, array.dtype.name
+        shape, name = array.shape, _name(array.dtype)
     else:
-        shape, name = _image_shape(header.shape, header.dtype), header.dtype.name
+        shape, name = _image_shape(header.shape, header.dtype), _name(header.dtype)
     count, height, width = shape
     return {"height": height, "width": width, "count": count, "dtype": name}
 
@@ -115,7 +116,7 @@ def _plain_header(head: bytes, size: int) -> _Header | None:
         header = _parsed(head[:end])
     except _REFUSED:
         return None
-    length = end + header.dtype.itemsize * int(np.prod(header.shape))
+    length = end + header.dtype.itemsize * math.prod(header.shape)
     return None if header.dtype.hasobject or size != length else header
 
 
@@ -125,6 +126,11 @@ def _parsed(head: bytes) -> _Header:
     np.lib.format.read_magic(stream)
     shape, fortran, dtype = np.lib.format.read_array_header_1_0(stream)
     return _Header(shape, fortran, dtype, len(head))
+
+
+@lru_cache(maxsize=64)
+def _name(dtype: np.dtype[np.generic]) -> str:
+    return dtype.name  # which NumPy puts together each time
 
 
 def _image_shape(shape: tuple[int, ...], dtype: np.dtype[np.generic]) -> tuple[int, ...]:

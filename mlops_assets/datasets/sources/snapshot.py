@@ -125,6 +125,8 @@ class Landed:
             ValueError: it is a VRT, and names a file that is not in the landing, or is not valid.
         """
         local = self._with_sidecars(path)
+        if not is_vrt(local):
+            return local
         waiting = [(path, local)]
         met = {path}
         while waiting:
