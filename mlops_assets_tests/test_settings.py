@@ -169,4 +169,4 @@ def test_a_bucket_packs_small_objects_unless_it_is_told_otherwise(
 ) -> None:
     assert Workspace(s3.url, tmp_path / "cache").pack_below == 256 << 10
     assert Workspace(s3.url, tmp_path / "cache", 0).pack_below == 0
-    assert Workspace((tmp_path / "folder").as_uri()).pack_below == 0
+    assert Workspace((tmp_path / "folder").as_uri()).pack_below == 16 << 10

@@ -11,7 +11,10 @@ import io
 import zipfile
 from typing import NamedTuple
 
-PACK_BELOW = 256 << 10  # bytes; a request for a larger object takes longer than its own cost
+# bytes below which objects are packed: in a bucket those whose request costs more than their bytes;
+# in a folder those that are made slower than they are read, others are linked to (decision 0034)
+PACK_BELOW_IN_BUCKET = 256 << 10
+PACK_BELOW_IN_FOLDER = 16 << 10
 PACK_BYTES = 64 << 20  # from which on a pack takes no more: one request, and fits into memory
 _FILE = 0o100644 << 16  # mode of a regular file, as unzip restores it
 _UNIX = 3

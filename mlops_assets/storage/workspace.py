@@ -22,7 +22,12 @@ from obstore.exceptions import NotFoundError
 
 from mlops_assets.errors import IntegrityError, StorageError
 from mlops_assets.paths import object_key, pack_key
-from mlops_assets.storage.packs import PACK_BELOW, Pack, Place
+from mlops_assets.storage.packs import (
+    PACK_BELOW_IN_BUCKET,
+    PACK_BELOW_IN_FOLDER,
+    Pack,
+    Place,
+)
 from mlops_assets.storage.scratch import scratch_folder
 from mlops_assets.storage.stores import (
     BUCKETS,
@@ -94,7 +99,7 @@ class Workspace:
             url: of the folder or bucket.
             cache: folder for local copies; for a `file://` workspace its own `cache/` unless given.
             pack_below: size in bytes below which objects are packed, 0 for none; by default
-                256 KiB in a bucket, and none in a folder, where they can be linked to.
+                256 KiB in a bucket, and 16 KiB in a folder, where larger ones can be linked to.
 
         Raises:
             StorageError: the folder cannot be made, is not a folder, or the URL cannot be opened.
@@ -115,7 +120,7 @@ class Workspace:
             raise StorageError(f"workspace {url} needs a local folder for caches; set MLOPS_CACHE")
         self.cache: Path = cache or self._root / "cache"  # type: ignore[operator]
         if pack_below is None:
-            pack_below = 0 if self._root else PACK_BELOW
+            pack_below = PACK_BELOW_IN_FOLDER if self._root else PACK_BELOW_IN_BUCKET
         self.pack_below = pack_below
         self._store: ObjectStore = open_object_store(self.url)
         self._gives_parts = True  # until the store has answered a range with a whole file

@@ -48,7 +48,7 @@ from mlops_assets.storage import Workspace
 folder.CLOCK_SECONDS = -3600.0
 ingest.THREADS, ingest._BATCH = 1, 4
 url, specification, pause = sys.argv[1], json.loads(sys.argv[2]), float(sys.argv[3])
-workspace = Workspace(url)
+workspace = Workspace(url, pack_below=0)
 registry = Registry(f"sqlite:///{workspace.root / 'registry.db'}")
 remember = Registry.remember_landed
 
@@ -320,7 +320,7 @@ def write_and_put_time_back(path: Path, content: bytes) -> None:
     ],
     ids=["written", "removed", "written, time put back"],
 )
-@pytest.mark.parametrize("moment", ["_store", "before"])
+@pytest.mark.parametrize("moment", ["after", "before"])
 @pytest.mark.usefixtures("settled")
 def test_a_file_that_changes_while_it_is_committed_publishes_nothing(
     store: Store,
@@ -330,19 +330,20 @@ def test_a_file_that_changes_while_it_is_committed_publishes_nothing(
     moment: str,
 ) -> None:
     changed = landing / path_of(8)
-    store_one = ingest._store
+    read_one = ingest._Reader._read
     await_tick(changed)
 
-    def change_meanwhile(landed: Landed, file: LandedFile, anew: bool) -> str:
-        if file.path == path_of(8) and moment == "before":
+    def change_meanwhile(self: ingest._Reader, number: int) -> object:
+        path = self._files[number].path
+        if path == path_of(8) and moment == "before":
             change(changed)
-        stored = store_one(landed, file, anew)
-        if file.path == path_of(8) and moment == "_store":
+        read = read_one(self, number)
+        if path == path_of(8) and moment == "after":
             change(changed)
-        return stored
+        return read
 
     with monkeypatch.context() as patch:
-        patch.setattr(ingest, "_store", change_meanwhile)
+        patch.setattr(ingest._Reader, "_read", change_meanwhile)
         with pytest.raises(StorageError, match=r"08\.npy"):
             again(store)
     assert store.registry.data_versions() == []
@@ -416,7 +417,7 @@ def test_a_killed_commit_is_resumed_without_reading_what_it_stored(
         return store_one(landed, file, anew)
 
     monkeypatch.setattr(ingest, "_store", counted)
-    found = again(store)
+    found = again(Store(Workspace(store.workspace.url, pack_below=0), store.registry))
     assert (found.version.version, found.created) == ("v1", True)
     assert set(hashed) == {path_of(number) for number in range(COUNT)} - done
     assert sorted(store.workspace.list("datasets")) == [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import multiprocessing
 import os
 import signal
@@ -12,8 +13,12 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
+import rasterio
+from rasterio.transform import Affine
 
 from mlops_assets.datasets.commit import packing
 from mlops_assets.datasets.commit.commit import commit
@@ -22,15 +27,23 @@ from mlops_assets.datasets.versions.committed_dataset import CommittedDataset
 from mlops_assets.errors import StorageError
 from mlops_assets.models.verify import verify_all
 from mlops_assets.names import Reference
-from mlops_assets.paths import LOG, object_key, pack_key
+from mlops_assets.paths import (
+    LOG,
+    dataset_record_folder,
+    object_key,
+    pack_key,
+    version_folder,
+)
 from mlops_assets.principals import local
 from mlops_assets.registry import Registry
 from mlops_assets.reindex.reindex import reindex
+from mlops_assets.stac.datasets import write_dataset_record
 from mlops_assets.storage import Workspace, sha256_of
 from mlops_assets.storage.packs import Pack, Place
 from mlops_assets.store import Store
 from mlops_assets_tests import interpreter
 from mlops_assets_tests.datasets.commit.test_ingest import array, declared
+from mlops_assets_tests.datasets.readers.landing import write_raster
 from mlops_assets_tests.faults.life import watched
 
 COUNT = 80
@@ -366,3 +379,31 @@ def test_wherever_a_commit_is_killed_the_next_one_uses_all_that_it_has_stored(
         if ended == 0:
             break
     assert len(digests) == 1
+
+
+def test_rasters_in_packs_are_opened_by_gdal_from_the_hrefs_of_manifest_and_records(
+    tmp_path: Path,
+) -> None:
+    landing = tmp_path / "landing"
+    landing.mkdir()
+    for number in range(packing.MANY):
+        path = landing / ("land", "water")[number % 2] / f"{number:03d}.tif"
+        path.parent.mkdir(exist_ok=True)
+        place = {"crs": "EPSG:32632", "transform": Affine(10, 0, 600_000, 0, -10, 5_300_000)}
+        write_raster(path, np.full((1, 4, 4), number, np.uint16), **place)
+    workspace = Workspace((tmp_path / "workspace").as_uri())
+    store = Store(workspace, Registry(f"sqlite:///{tmp_path / 'registry.db'}"))
+    dataset = committed(store, landing)
+    write_dataset_record(store.workspace, store.registry, dataset)
+    folder = version_folder("tiles", "v1")
+    table = pq.read_table(workspace.root / folder / "manifest.parquet")
+    assets = [row["data"] for row in table["assets"].to_pylist()]
+    opened = {asset["file:local_path"]: workspace.root / folder / asset["href"] for asset in assets}
+    for item in (workspace.root / dataset_record_folder("tiles", "v1")).glob("*/*.json"):
+        image = json.loads(item.read_text())["assets"]["image"]
+        target = item.parent / image["href"]
+        assert target.resolve() == opened[image["title"]].resolve()
+    assert len(opened) == packing.MANY
+    for path, target in opened.items():
+        with rasterio.open(f"/vsizip/{target.resolve()}") as raster:
+            assert raster.read().max() == int(Path(path).stem)
