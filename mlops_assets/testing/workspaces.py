@@ -155,6 +155,16 @@ class WorkspaceContract:
             assert workspace.get_packed(*wanted) == content
             assert workspace.local_object(*wanted).read_bytes() == content
 
+    def test_of_a_pack_that_is_cut_off_what_is_left_can_be_read(self, workspace: Workspace) -> None:
+        pack = Pack()
+        pack.add(sha256_of(b"content"), b"content")
+        name, offset = workspace.put_pack(pack)[sha256_of(b"content")]
+        workspace.put(pack_key(name), workspace.get(pack_key(name))[: offset + 3])
+        assert workspace.get_pack_range(name, offset, 7) == b"con"
+        assert workspace.get_pack_range(name, offset + 3, 4) == b""
+        assert workspace.get_pack_range(name, offset + 100, 4) == b""
+        assert workspace.get_pack_range(name, offset, 2) == b"co"
+
     @pytest.mark.parametrize("fault", ["missing", "cut", "other bytes"])
     def test_a_single_object_takes_the_place_of_one_in_a_damaged_pack(
         self, workspace: Workspace, fault: str
