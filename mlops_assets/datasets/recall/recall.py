@@ -68,8 +68,7 @@ def recall(
     On a file system that can, a file shares its bytes with the workspace: as a clone, else as a
     read-only hard link. Of these the size is checked, as reading them all would take as long as
     copying; `verify` reads them. Files in packs are copied. Everything that is copied, down- or
-    uploaded is hashed on the way.
-    A recall that was interrupted is carried on by the next.
+    uploaded is hashed on the way. A recall that was interrupted is carried on by the next.
 
     Args:
         committed: the data version.
