@@ -224,8 +224,8 @@ class Workspace:
         with self._reading(key):
             return bytes(obstore.get(self._store, key).bytes())
 
-    def get_pack_range(self, pack: str, offset: int, size: int) -> bytes:
-        """Return a part of a pack; less of it where the pack ends before.
+    def get_pack_range(self, pack: str, offset: int, size: int) -> memoryview:
+        """Return a part of a pack, not copied; less of it where the pack ends before.
 
         From stores that return no parts of files, as some gateways do not, the pack is fetched into
         the cache, once.
@@ -239,12 +239,13 @@ class Workspace:
             StorageError: it is not there or cannot be read.
         """
         if size == 0:
-            return b""
+            return memoryview(b"")
         key = pack_key(pack)
         if self._gives_parts:
             try:
                 with self._reading(key):
-                    return bytes(obstore.get_range(self._store, key, start=offset, length=size))
+                    part = obstore.get_range(self._store, key, start=offset, length=size)
+                    return memoryview(part)
             except StorageError as error:
                 if _WHOLE_ANSWER in str(error.__cause__):
                     self._gives_parts = False
@@ -254,10 +255,10 @@ class Workspace:
             try:
                 local = self.local_path(key, pack)
             except IntegrityError:  # which is not kept
-                return self.get(key)[offset : offset + size]
+                return memoryview(self.get(key))[offset : offset + size]
             with local.open("rb") as stream:
                 stream.seek(offset)
-                return stream.read(size)
+                return memoryview(stream.read(size))
 
     def _ends_before(self, key: str, end: int) -> bool:
         with self._reading(key):
@@ -279,7 +280,7 @@ class Workspace:
         """
         key = pack_key(place.pack)
         try:
-            content = self.get_pack_range(place.pack, place.offset, size)
+            content = bytes(self.get_pack_range(place.pack, place.offset, size))
             if sha256_of(content) != sha256:
                 raise IntegrityError(
                     f"object {sha256} in {key} is not as it was stored; land its file again and"

@@ -83,7 +83,7 @@ def ranges(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     found: list[int] = []
     get = Workspace.get_pack_range
 
-    def counting(self: Workspace, pack: str, offset: int, size: int) -> bytes:
+    def counting(self: Workspace, pack: str, offset: int, size: int) -> memoryview:
         found.append(size)
         return get(self, pack, offset, size)
 
