@@ -19,6 +19,9 @@ from mlops_assets.datasets.io.rasters import open_raster
 from mlops_assets.datasets.loading import scratch_dataset, streamed
 from mlops_assets.datasets.loading.order import Runs
 from mlops_assets.datasets.loading.training_data import Shuffle, TrainingData
+from mlops_assets.datasets.quality.content import sample_values
+from mlops_assets.datasets.quality.content.sample_values import SampleValues
+from mlops_assets.datasets.quality.findings.integrity import check_readable
 from mlops_assets.datasets.versions.committed_dataset import CommittedDataset
 from mlops_assets.datasets.versions.decoded_cache import split_folder
 from mlops_assets.errors import IntegrityError, SettingsError, SpecificationError
@@ -220,3 +223,27 @@ def test_packs_in_a_bucket_are_streamed_by_ranges_and_nothing_is_kept(
     for X, path in zip(torch.cat([X for X, _ in batches]), paths, strict=True):
         np.testing.assert_array_equal(X, np.load(io.BytesIO(landed_images()[path])))
     assert [path for path in cache.rglob("*") if path.is_file()] == []
+
+
+@pytest.mark.parametrize("view", ["image", "window"])
+@pytest.mark.parametrize("most", [None, 1])
+def test_quality_is_judged_by_the_same_values(
+    store: Store, view: str, most: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sample_values, "MIN_READ", 3)
+    committed = training_data(store, view).committed
+
+    def values() -> dict[int, tuple[bytes, list[list[int]] | None]]:
+        found = SampleValues(committed, most)
+        return {
+            int(position): (X.tobytes(), None if block.y is None else block.y[number].tolist())
+            for block in found.blocks("train", found.chosen["train"])
+            for number, (position, X) in enumerate(zip(block.positions, block.X, strict=True))
+        }
+
+    monkeypatch.setenv("MLOPS_READING", "stream")
+    streamed_values = values()
+    assert check_readable(committed).passed
+    assert not (committed.workspace.cache / "decoded").exists()
+    monkeypatch.setenv("MLOPS_READING", "cache")
+    assert values() == streamed_values

@@ -16,6 +16,7 @@ from mlops_assets.datasets.recall.objects import (
 from mlops_assets.datasets.recall.parallel import in_groups
 from mlops_assets.datasets.versions.committed_dataset import CommittedDataset
 from mlops_assets.errors import IntegrityError, StorageError
+from mlops_assets.settings import streams_data
 from mlops_assets.storage.stores import is_missing
 
 NAMED = 10
@@ -44,7 +45,8 @@ def check_readable(committed: CommittedDataset) -> Check:
 
 def _is_published(committed: CommittedDataset, file: StoredFile, chunks: Iterator[bytes]) -> bool:
     try:
-        if file.href is None:
+        # the copy of a file kept by reference is read again by training, unless that is streamed
+        if file.href is None or streams_data():
             deque(chunks, maxlen=0)
         else:
             committed.local_path(file.path)
