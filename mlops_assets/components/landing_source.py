@@ -24,8 +24,8 @@ from resources import StoreResource
 if TYPE_CHECKING:
     from dagster._core.definitions.metadata import RawMetadataValue
 
-    from mlops_assets.datasets.sources import LandedFile
     from mlops_assets.datasets.sources.base import Scene
+    from mlops_assets.datasets.sources.listing import Listing
     from mlops_assets.storage import Workspace
 
 # the key that Dagster's own freshness checks read
@@ -46,7 +46,7 @@ class LandingState:
     metadata: Mapping[str, "RawMetadataValue"]
 
     @classmethod
-    def of(cls, url: str, files: "Sequence[LandedFile]", scenes: "Sequence[Scene]") -> Self:
+    def of(cls, url: str, files: "Listing", scenes: "Sequence[Scene]") -> Self:
         """Return the state that a listing of the landing at `url` gives.
 
         STAC Items may change while their files do not.
@@ -56,12 +56,11 @@ class LandingState:
         metadata: dict[str, RawMetadataValue] = {
             "url": url,
             "files": len(files),
-            "size": sum(file.size for file in files),
+            "size": sum(files.sizes),
         }
-        changes = [file.modified for file in files if file.modified is not None]
-        if changes:
+        if files.last_change is not None:
             metadata[LAST_CHANGE] = dg.MetadataValue.timestamp(
-                datetime.fromtimestamp(max(changes), UTC)
+                datetime.fromtimestamp(files.last_change, UTC)
             )
         digest = fingerprint(files)
         if scenes:

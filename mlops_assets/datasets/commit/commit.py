@@ -156,6 +156,8 @@ def commit(
         if contents.input.kind == "image":
             contents.samples["content"] = _checksums(manifest, contents.samples["path"])
         samples = assign_splits(contents, specification.split)
+        if "content" in samples:  # checksums of as many files, which the manifest has
+            del samples["content"], contents.samples["content"]
         _require_training_samples(contents, samples, specification)
         notes = [*contents.notes, *_unread(unread), *_absent(contents, samples, specification)]
         document = VersionDocument.draft(contents, specification)
@@ -163,6 +165,8 @@ def commit(
             notes = [*made.notes, *notes]
             described = {"processing": made.processing, "notes": [*made.notes, *document.notes]}
             document = document.model_copy(update=described)
+        # what earlier steps have given back, so that the next do not come on top of it
+        pa.default_memory_pool().release_unused()
         digest = digest_of_documents(manifest, samples, document)
         version = registry.data_version_with(specification.name, digest)
         if version is not None:
@@ -275,6 +279,7 @@ def _facts(
     if not knows_bands(content):  # of an earlier release
         return file_rows([]).set_index("path")
     manifest = read_manifest(content)
+    del content
     same = np.empty(len(manifest), dtype=bool)
     for start in range(0, len(manifest), _ROWS_AT_ONCE):
         part = manifest.iloc[start : start + _ROWS_AT_ONCE]
@@ -284,6 +289,8 @@ def _facts(
     # a raster is read together with its sidecars, so that a changed one changes its facts
     kept = same & ~manifest["scene"].isin(lost)
     facts = manifest[FILE_COLUMNS]
+    del manifest
+    pa.default_memory_pool().release_unused()  # of decoding
     return (facts if kept.all() else facts[kept]).set_index("path")
 
 

@@ -54,6 +54,7 @@ from mlops_assets.datasets.versions.contents import (
     ClassName,
     Contents,
     FileRow,
+    ascends,
     bands_read,
     file_rows,
     sidecar_rows,
@@ -417,7 +418,7 @@ def _facts(
         for own, scene in zip(theirs["path"], theirs["scene"], strict=True)
     ]
     every = pd.concat([part for part in parts if len(part)] or [old], ignore_index=True)
-    if not every["path"].is_monotonic_increasing:
+    if not ascends(every["path"]):
         every = every.sort_values("path", ignore_index=True)
     for name in every.columns[every.isna().all()]:
         every[name] = unknown(len(every))

@@ -95,6 +95,11 @@ class Listing(Sequence[LandedFile]):
         )
 
     @property
+    def last_change(self) -> float | None:
+        """When a file last changed, seconds since the epoch; None if unknown of all."""
+        return max((time for time in self._modified if not math.isnan(time)), default=None)
+
+    @property
     def by_path(self) -> ByPath:
         """The files by their paths."""
         return ByPath(self)

@@ -204,6 +204,15 @@ def sidecar_rows(sidecars: Sequence[FileRow], others: Iterable[str]) -> list[Fil
     ]
 
 
+def ascends(texts: pd.Series) -> bool:
+    """Return whether each text is greater than the one before; no text becomes a Python object."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    column = pa.array(texts.astype("str"))
+    return bool(pc.all(pc.less(column[:-1], column[1:])).as_py()) if len(column) > 1 else True
+
+
 def unknown(rows: int) -> pd.Series:
     """Return a column of None, of any length, that takes no memory; it cannot be written to."""
     import numpy as np

@@ -7,6 +7,7 @@ import json
 
 import pandas as pd
 
+from mlops_assets.datasets.versions.contents import ascends
 from mlops_assets.datasets.versions.version_document import VersionDocument
 from mlops_assets.text.json_values import Json
 
@@ -68,10 +69,7 @@ def digest_of_documents(
 
 def _in_order(rows: pd.DataFrame, columns: list[str]) -> pd.DataFrame:
     """Return rows sorted by columns; those that are in order already are not copied."""
-    first = rows[columns[0]]
-    if first.is_monotonic_increasing and first.is_unique:
-        return rows
-    return rows.sort_values(columns, kind="stable")
+    return rows if ascends(rows[columns[0]]) else rows.sort_values(columns, kind="stable")
 
 
 def _without_location(options: Json) -> Json:

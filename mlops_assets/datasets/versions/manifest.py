@@ -24,7 +24,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from mlops_assets.datasets.io.media_types import media_types
-from mlops_assets.datasets.versions.contents import FILE_COLUMNS, unknown
+from mlops_assets.datasets.versions.contents import FILE_COLUMNS, ascends, unknown
 from mlops_assets.paths import OBJECTS, PACKS, object_href
 from mlops_assets.storage.packs import Place
 
@@ -119,7 +119,7 @@ def write_manifest(
     if interval[0] is None:
         constants["nominal_is"] = "unknown" if interval[1] is None else "latest"
     order = None
-    if not rows["path"].is_monotonic_increasing:
+    if not ascends(rows["path"]):
         order = rows["path"].argsort(kind="stable").to_numpy()
     schema = _items(rows.iloc[:0].reindex(columns=COLUMNS), np.empty((0, 4)), constants).schema
     bounds = _Bounds()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mlops_assets.datasets.io.named_files import beside
@@ -20,12 +20,15 @@ FILES = st.builds(
 )
 
 
+@settings(deadline=None)
 @given(st.lists(FILES, max_size=6, unique_by=lambda file: file.path))
 def test_files_come_back_as_they_were_in_the_order_of_their_paths(files: list[LandedFile]) -> None:
     listing = Listing(files)
     expected = sorted(files, key=lambda file: file.path)
     assert list(listing) == expected
     assert [file.modified for file in listing] == [file.modified for file in expected]
+    known = [file.modified for file in files if file.modified is not None]
+    assert listing.last_change == max(known, default=None)
     assert listing[1:-1] == expected[1:-1]
     if expected:
         assert listing[-1] == expected[-1]
