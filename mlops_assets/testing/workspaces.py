@@ -160,10 +160,10 @@ class WorkspaceContract:
         pack.add(sha256_of(b"content"), b"content")
         name, offset = workspace.put_pack(pack)[sha256_of(b"content")]
         workspace.put(pack_key(name), workspace.get(pack_key(name))[: offset + 3])
-        assert workspace.get_pack_range(name, offset, 7) == b"con"
-        assert workspace.get_pack_range(name, offset + 3, 4) == b""
-        assert workspace.get_pack_range(name, offset + 100, 4) == b""
-        assert workspace.get_pack_range(name, offset, 2) == b"co"
+        assert bytes(workspace.get_pack_range(name, offset, 7)) == b"con"
+        assert bytes(workspace.get_pack_range(name, offset + 3, 4)) == b""
+        assert bytes(workspace.get_pack_range(name, offset + 100, 4)) == b""
+        assert bytes(workspace.get_pack_range(name, offset, 2)) == b"co"
 
     @pytest.mark.parametrize("fault", ["missing", "cut", "other bytes"])
     def test_a_single_object_takes_the_place_of_one_in_a_damaged_pack(
