@@ -22,6 +22,8 @@ from rasterio.transform import Affine
 
 from mlops_assets.datasets.commit import packing
 from mlops_assets.datasets.commit.commit import commit
+from mlops_assets.datasets.loading.training_data import TrainingData
+from mlops_assets.datasets.recall.recall import recall
 from mlops_assets.datasets.sources import folder as folder_landing
 from mlops_assets.datasets.versions.committed_dataset import CommittedDataset
 from mlops_assets.errors import StorageError
@@ -177,6 +179,13 @@ def test_what_is_stored_is_not_stored_again_in_a_pack_or_by_itself(
     for dataset in (first, second, third):
         for row in rows(dataset):
             assert sha256_of(stored_bytes(store, row)) == row.sha256
+        target = tmp_path / f"{dataset.row.dataset} {dataset.row.version}"
+        recall(dataset, target)
+        recalled = {path.relative_to(target).as_posix() for path in target.rglob("*.npy")}
+        assert recalled == set(dataset.manifest["path"])
+        features, labels = TrainingData(dataset, "classification").arrays("train")
+        assert len(features) == len(labels) == len(dataset.split("train")) > 0
+    assert verify_all(store).problems == []
 
 
 def test_single_objects_on_request_are_made_of_packed_ones_and_stay(
