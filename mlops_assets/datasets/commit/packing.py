@@ -16,7 +16,9 @@ from mlops_assets.storage import Workspace
 from mlops_assets.storage.packs import PACK_BYTES, Pack, Place
 
 MANY = 32  # objects that make a pack; fewer are stored one by one
-_AT_ONCE = 2  # packs that are stored while the next is filled; bounds the memory
+# packs that are stored while the next is filled, in a folder and in a bucket; bounds the memory
+_AT_ONCE_IN_FOLDER = 1
+_AT_ONCE_IN_BUCKET = 2
 # packs that are searched for an object, beside the registry's index: more than the files that are
 # read ahead can fill, as those were looked up before their pack was in the index
 _RECENT = 6
@@ -64,6 +66,7 @@ class Packing:
             stored: is called with files whose bytes have been stored, by the calling thread.
         """
         self._workspace = workspace
+        self._at_once = _AT_ONCE_IN_FOLDER if workspace.is_local else _AT_ONCE_IN_BUCKET
         self._registry = registry
         self._pool = pool
         self._stored = stored
@@ -124,10 +127,10 @@ class Packing:
                 filled.pack.close()
 
     def _send(self, filled: _Filled) -> None:
-        """Begin to store a pack, once fewer than `_AT_ONCE` are being stored."""
+        """Begin to store a pack, once few enough are being stored."""
         assert filled.pack is not None
         under_way = [other for other in self._recent if other.sent and other.pack is not None]
-        for other in under_way[: len(under_way) + 1 - _AT_ONCE]:
+        for other in under_way[: len(under_way) + 1 - self._at_once]:
             self._settle(other)
         filled.sent = self._pool.submit(self._workspace.put_pack, filled.pack)
         filled.first.clear()
