@@ -409,15 +409,16 @@ def _facts(
                     alpha.append((image.facts["path"], image.alpha))
             rows += [image.facts for image, _ in images]
             if len(rows) >= _ROWS_AT_ONCE:
-                parts.append(file_rows(rows))
+                parts.append(file_rows(rows).dropna(axis="columns", how="all"))
                 rows.clear()
-    parts.append(file_rows(rows))
+    parts.append(file_rows(rows).dropna(axis="columns", how="all"))
     theirs = facts[(facts["role"] == "sidecar") & facts["scene"].isin(old["scene"].dropna())]
     sidecars += [
         {"path": own, "scene": scene}
         for own, scene in zip(theirs["path"], theirs["scene"], strict=True)
     ]
     every = pd.concat([part for part in parts if len(part)] or [old], ignore_index=True)
+    every = every.reindex(columns=FILE_COLUMNS)
     if not ascends(every["path"]):
         every = every.sort_values("path", ignore_index=True)
     for name in every.columns[every.isna().all()]:
