@@ -19,7 +19,7 @@ from benchmarks.processes import Measured
 from benchmarks.tables import print_table
 
 _SIZES = (25_000, 50_000, 100_000)
-_ALL_SIZES = (100_000, 200_000, 400_000, 600_000)
+_ALL_SIZES = (100_000, 200_000, 400_000, 600_000, 1_000_000)
 _PEER_UP_TO = 25_000  # files; it takes minutes beyond
 _PEER_UP_TO_ALL = 100_000
 

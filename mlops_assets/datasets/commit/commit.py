@@ -137,6 +137,8 @@ def commit(
             _require_features(specification, contents)
             files = contents.files.sort_values("path", ignore_index=True)
             used, unread = _belonging(source.files, files["path"].tolist())
+            # what earlier steps have given back, so that the next do not come on top of it
+            pa.default_memory_pool().release_unused()
             singles = _single_objects(workspace, registry, specification.name)
             stored = store_files(registry, source, used, listed, rehash, singles)
             # both are in the order of the paths
@@ -165,7 +167,6 @@ def commit(
             notes = [*made.notes, *notes]
             described = {"processing": made.processing, "notes": [*made.notes, *document.notes]}
             document = document.model_copy(update=described)
-        # what earlier steps have given back, so that the next do not come on top of it
         pa.default_memory_pool().release_unused()
         digest = digest_of_documents(manifest, samples, document)
         version = registry.data_version_with(specification.name, digest)
@@ -417,6 +418,8 @@ def _publish(
                 f"{scratch} could not be written: {error.strerror}; free space there, or set"
                 " MLOPS_CACHE to another folder, and commit again"
             ) from error
+        pa.default_memory_pool().release_unused()
+        pa.default_memory_pool().release_unused()
         document = draft.model_copy(
             update={
                 "version": version,
