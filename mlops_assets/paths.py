@@ -33,9 +33,11 @@ LOG_ENTRY = re.compile(rf"{LOG}/(\d{{10}})\.json")
 RUN_DOCUMENT = re.compile(rf"{RUNS}/([^/]+)/run\.json")
 MANIFEST = re.compile(rf"{DATASETS}/[^/]+/v[1-9]\d*/manifest\.parquet")
 VERSION_DOCUMENT = re.compile(rf"{DATASETS}/([^/]+)/(v([1-9]\d*))/version\.json")
-DATASET_COLLECTION = re.compile(rf"{CATALOG}/{DATASETS}/([^/]+)/([^/]+)/collection\.json")
-MODEL_COLLECTION = re.compile(rf"{CATALOG}/{MODELS}/([^/]+)/collection\.json")
-MODEL_ITEM = re.compile(rf"{CATALOG}/{MODELS}/([^/]+)/([^/]+)/\2\.json")
+DATASET_COLLECTION = re.compile(
+    rf"(?:{CATALOG}|{PRIVATE})/{DATASETS}/([^/]+)/([^/]+)/collection\.json"
+)
+MODEL_COLLECTION = re.compile(rf"(?:{CATALOG}|{PRIVATE})/{MODELS}/([^/]+)/collection\.json")
+MODEL_ITEM = re.compile(rf"(?:{CATALOG}|{PRIVATE})/{MODELS}/([^/]+)/([^/]+)/\2\.json")
 _OWNERS = (  # pattern of a key → its owner, in the order in which they are tried
     (re.compile(rf"{DATASETS}/([^/]+)/([^/]+)/.*"), r"data:\1@\2"),
     (re.compile(rf"{MODELS}/([^/]+)/([^/]+)/.*"), r"model:\1@\2"),

@@ -5,8 +5,6 @@ Links to records lead to the API, all others to the workspace, whose rights prot
 
 from __future__ import annotations
 
-import posixpath
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from urllib.parse import quote
@@ -17,7 +15,7 @@ from mlops_assets.paths import (
     MODEL_COLLECTION,
     MODEL_ITEM,
 )
-from mlops_assets.registry.records.search import FoundRecord
+from mlops_assets.registry.records.search import FoundRecord, target_of
 from mlops_assets.text.json_values import Json, JsonObject
 
 GEOJSON = "application/geo+json"
@@ -25,7 +23,6 @@ JSON = "application/json"
 QUERYABLES = "http://www.opengis.net/def/rel/ogc/1.0/queryables"
 # made anew, as they are those of a static catalogue
 _STRUCTURAL = frozenset({"self", "root", "parent", "collection", "items", "item", "child"})
-_ABSOLUTE = re.compile(r"[a-z][a-z0-9+.-]*:", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -93,7 +90,7 @@ class Addresses:
 
     def _href(self, key: str | None, href: str) -> str:
         """Return where a link leads to: to a record of the API, if that is where it led to."""
-        target = _target(key, href)
+        target = target_of(key, href)
         if target is None:
             return href
         if match := DATASET_COLLECTION.fullmatch(target):
@@ -107,7 +104,7 @@ class Addresses:
         return self._file(key, href)
 
     def _file(self, key: str | None, href: str) -> str:
-        target = _target(key, href)
+        target = target_of(key, href)
         return href if target is None else f"{self.workspace}/{quote(target)}"
 
 
@@ -115,13 +112,6 @@ def link(rel: str, href: str, media: str | None = None, **extra: Json) -> JsonOb
     """Return a link."""
     typed: JsonObject = {} if media is None else {"type": media}
     return {"rel": rel, "href": href, **typed, **extra}
-
-
-def _target(key: str | None, href: str) -> str | None:
-    """Return the key that a link of a published document leads to; None if it is a URL."""
-    if key is None or _ABSOLUTE.match(href) or href.startswith("/"):
-        return None
-    return posixpath.normpath(posixpath.join(posixpath.dirname(key), href))
 
 
 def _objects(values: Json | None) -> list[JsonObject]:

@@ -314,7 +314,9 @@ class StacCollection(Base):
     Attributes:
         key: of the published document that it is read from; None if it is an external record.
         sha256: of that document.
-        visibility: `private`, `workspace` or `published`.
+        visibility: one of `Visibility`; that of a model's Collection is `private`, as it is visible
+            with its Items.
+        created_by: who sees a private one; None if unknown.
     """
 
     __tablename__ = "stac_collections"
@@ -322,6 +324,7 @@ class StacCollection(Base):
     key: Mapped[str | None] = mapped_column(String(512), index=True)
     sha256: Mapped[str | None] = mapped_column(String(64))
     visibility: Mapped[str] = mapped_column(default="workspace", server_default="workspace")
+    created_by: Mapped[str | None]
     document: Mapped[dict[str, Any]]
 
 
@@ -334,7 +337,8 @@ class StacItem(Base):
         item: number of the row.
         key: of the published document that it is read from; None if it is an external record.
         sha256: of that document.
-        visibility: `private`, `workspace` or `published`.
+        visibility: one of `Visibility`.
+        created_by: who sees a private one; None if unknown.
         moment: nominal one; its start if it has none.
         starts: first moment.
         ends: last moment.
@@ -358,6 +362,7 @@ class StacItem(Base):
     key: Mapped[str | None] = mapped_column(String(512), index=True)
     sha256: Mapped[str | None] = mapped_column(String(64))
     visibility: Mapped[str] = mapped_column(default="workspace", server_default="workspace")
+    created_by: Mapped[str | None]
     moment: Mapped[datetime]
     starts: Mapped[datetime]
     ends: Mapped[datetime]

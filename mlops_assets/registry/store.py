@@ -12,7 +12,7 @@ from mlops_assets.registry.files.landed_files import LandedFiles
 from mlops_assets.registry.files.packed_objects import PackedObjects
 from mlops_assets.registry.locks import Locks
 from mlops_assets.registry.model_versions import ModelVersions
-from mlops_assets.registry.records.rows import PublishedRecords, remove_published
+from mlops_assets.registry.records.rows import PublishedRecords, follow_visibility, remove_published
 from mlops_assets.registry.runs import Runs
 from mlops_assets.registry.schema import DataVersion, File, ModelVersion, Staged
 from mlops_assets.registry.session import existing, now, publish_records
@@ -97,6 +97,7 @@ class Registry(DataVersions, Runs, ModelVersions, LandedFiles, PackedObjects, To
             session.flush()
             if records is not None:
                 publish_records(session, records)
+            follow_visibility(session, found)
 
 
 def version_key(row: DataVersion | ModelVersion) -> tuple[str, str]:

@@ -5,7 +5,7 @@ No query here; `RegistrySession` adds `restrictions` to all that it reads.
 
 from __future__ import annotations
 
-from sqlalchemy import ColumnElement, SQLColumnExpression, exists, or_, select, true
+from sqlalchemy import ColumnElement, SQLColumnExpression, exists, func, or_, select, true
 from sqlalchemy.orm import LoaderCriteriaOption, with_loader_criteria
 
 from mlops_assets.principals import GUEST_ROLES, Principal, Role, Visibility
@@ -18,20 +18,23 @@ def sees_all(principal: Principal) -> bool:
 
 
 def visible_to(
-    principal: Principal, visibility: SQLColumnExpression[str], created_by: SQLColumnExpression[str]
+    principal: Principal,
+    visibility: SQLColumnExpression[str],
+    created_by: SQLColumnExpression[str] | SQLColumnExpression[str | None],
 ) -> ColumnElement[bool]:
     """Return the condition by which rows are visible to a principal.
 
     Args:
         principal: who reads.
         visibility: of a row, one of `Visibility`.
-        created_by: name of the principal who has created what the row is about.
+        created_by: name of the principal who has created what the row is about; NULL if unknown.
     """
     if sees_all(principal):
         return true()
     if principal.roles <= GUEST_ROLES:
         return visibility == Visibility.PUBLISHED
-    return or_(visibility != Visibility.PRIVATE, created_by == principal.name)
+    # never NULL, so that it can be negated; no name is empty
+    return or_(visibility != Visibility.PRIVATE, func.coalesce(created_by, "") == principal.name)
 
 
 def restrictions(principal: Principal) -> list[LoaderCriteriaOption]:

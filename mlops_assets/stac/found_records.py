@@ -8,11 +8,11 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable
 
-from sqlalchemy import select
+from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 
 from mlops_assets.errors import Conflict, IntegrityError, StorageError
-from mlops_assets.paths import CATALOG
+from mlops_assets.paths import CATALOG, PRIVATE
 from mlops_assets.principals import Role
 from mlops_assets.registry import Registry
 from mlops_assets.registry.files.verified_read import read_published
@@ -59,14 +59,21 @@ def restore_records(session: Session, workspace: Workspace) -> None:
 def _missing(session: Session) -> list[str]:
     """Return the keys of published records whose rows are missing, or of another content."""
     files = select(File.path, File.sha256).where(
-        File.path.startswith(f"{CATALOG}/"),
+        or_(File.path.startswith(f"{CATALOG}/"), File.path.startswith(f"{PRIVATE}/")),
         File.path.not_like("%/catalog.json"),
         File.path.not_like("%/training-dml.json"),
     )
     known: dict[str | None, str | None] = {}
     for table in (StacCollection, StacItem):
         known |= {row.key: row.sha256 for row in session.execute(select(table.key, table.sha256))}
-    return [path for path, sha256 in session.execute(files) if known.get(path) != sha256]
+    published = {row.path: row.sha256 for row in session.execute(files)}
+    # of the Collections that a model may have in either catalogue, the other one is found
+    twins = {f"{PRIVATE}{path.removeprefix(CATALOG)}" for path in published}
+    return [
+        path
+        for path, sha256 in published.items()
+        if known.get(path) != sha256 and path not in twins
+    ]
 
 
 def _rows(keys: Iterable[str], read: Callable[[str], bytes]) -> list[RecordRow]:

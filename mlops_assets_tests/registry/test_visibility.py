@@ -127,6 +127,17 @@ def test_what_is_hidden_is_not_replaced(registry: Registry) -> None:
     assert registry.run("run-2").created_by == "ann"
 
 
+def test_what_nobody_is_known_to_have_created_is_for_operators(registry: Registry) -> None:
+    registry.start_run(new_run("run-5", data_version="v3"))
+    row = model_version("v3-00000005", "run-5")
+    row.data_version, row.visibility = "v3", Visibility.PRIVATE
+    registry.publish_model_version(row, [])
+    assert registry.run("run-5").created_by is None
+    bob = registry.acting(Principal("bob", SCIENTIST))
+    assert bob.runs(run_id="run-5") == []
+    assert bob.model_versions("crops", version=row.version) == []
+
+
 def test_a_creator_or_an_operator_changes_it_and_the_log_states_why(registry: Registry) -> None:
     row = registry.data_version(Reference("fields", "v3"))
     for role in (Role.SCIENTIST, Role.APPROVER):

@@ -15,12 +15,20 @@ from datetime import UTC, datetime
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from sqlalchemy import delete, insert, select
+from sqlalchemy import delete, insert, select, update
 from sqlalchemy.orm import Session
 
 from mlops_assets.errors import Conflict, SpecificationError
-from mlops_assets.paths import Owner, catalog_folder
-from mlops_assets.registry.schema import StacCollection, StacItem
+from mlops_assets.paths import Owner, catalog_folder, owner_of, record_owner
+from mlops_assets.principals import Visibility
+from mlops_assets.registry.schema import (
+    DataVersion,
+    File,
+    ModelVersion,
+    Run,
+    StacCollection,
+    StacItem,
+)
 from mlops_assets.storage import FileStat, sha256_of
 from mlops_assets.text.json_values import Json, JsonObject
 
@@ -78,15 +86,11 @@ class PublishedRecords:
 def published_rows(contents: Mapping[str, bytes]) -> list[RecordRow]:
     """Return the rows of published documents, of those that are Collections or Items.
 
-    Those of the private catalogue are not found.
-
     Args:
         contents: key → content.
     """
     found = []
     for key, content in contents.items():
-        if key.startswith(f"{catalog_folder(private=True)}/"):
-            continue
         document = json.loads(content)
         if document.get("type") in ("Collection", "Feature"):
             found.append(RecordRow(document, key, sha256_of(content)))
@@ -141,6 +145,43 @@ def remove_collection(session: Session, collection: str) -> None:
         )
 
 
+def follow_visibility(session: Session, row: DataVersion | ModelVersion) -> None:
+    """Give the records of a version its visibility.
+
+    Args:
+        session: of the transaction.
+        row: the version.
+    """
+    name = row.dataset if isinstance(row, DataVersion) else row.model
+    files = select(File.path).where(File.owner == record_owner(name, row.version))
+    for table in (StacItem, StacCollection):
+        session.execute(
+            update(table).where(table.key.in_(files)).values(visibility=row.visibility),
+            execution_options={"synchronize_session": False},
+        )
+
+
+def _access(session: Session, key: str | None) -> dict[str, str | None]:
+    """Return who may see a record, as columns of its row.
+
+    The Collection of a model has many versions, and is visible with its Items.
+    """
+    if key is None:
+        return {"visibility": Visibility.WORKSPACE, "created_by": None}
+    kind, _, reference = str(owner_of(key)).partition(":")
+    name, _, version = reference.partition("@")
+    if kind == "record":
+        data = session.get(DataVersion, (name, version))
+        if data is not None:
+            return {"visibility": data.visibility, "created_by": data.created_by}
+        model = session.get(ModelVersion, (name, version))
+        if model is not None:
+            run = session.get(Run, model.run_id)
+            creator = None if run is None else run.created_by
+            return {"visibility": model.visibility, "created_by": creator}
+    return {"visibility": Visibility.PRIVATE, "created_by": None}
+
+
 def _write_collections(session: Session, records: Sequence[RecordRow]) -> None:
     ids = [str(row.document["id"]) for row in records]
     taken = dict(
@@ -148,31 +189,46 @@ def _write_collections(session: Session, records: Sequence[RecordRow]) -> None:
             select(StacCollection.id, StacCollection.key).where(StacCollection.id.in_(ids))
         ).all()
     )
-    for row in records:
+    written: dict[str, RecordRow] = {}
+    # a model may have a Collection in either catalogue: that of what is not private is found
+    for row in sorted(records, key=lambda row: _is_private(row.key)):
         name = str(row.document["id"])
-        if name in taken and taken[name] != row.key:
+        before = written[name].key if name in written else taken.get(name, row.key)
+        if before == row.key or (_is_private(before) and _same_place(before, row.key)):
+            written[name] = row
+        elif not (_is_private(row.key) and _same_place(before, row.key)):
             raise Conflict(
-                f"a Collection {name} exists already, of {taken[name] or 'a caller of the API'}:"
+                f"a Collection {name} exists already, of {before or 'a caller of the API'}:"
                 f" {row.key or 'this one'} cannot have its id in the STAC API; use another name"
             )
-    kept = _visibilities(session, StacCollection, StacCollection.id.in_(ids))
     session.execute(
-        delete(StacCollection).where(StacCollection.id.in_(ids)),
+        delete(StacCollection).where(StacCollection.id.in_(list(written))),
         execution_options={"synchronize_session": False},
     )
-    session.execute(
-        insert(StacCollection),
-        [
-            {
-                "id": row.document["id"],
-                "key": row.key,
-                "sha256": row.sha256,
-                "visibility": kept.get((str(row.document["id"]),), "workspace"),
-                "document": row.document,
-            }
-            for row in records
-        ],
-    )
+    if written:
+        session.execute(
+            insert(StacCollection),
+            [
+                {
+                    "id": name,
+                    "key": row.key,
+                    "sha256": row.sha256,
+                    "document": row.document,
+                    **_access(session, row.key),
+                }
+                for name, row in written.items()
+            ],
+        )
+
+
+def _is_private(key: str | None) -> bool:
+    return key is not None and key.startswith(f"{catalog_folder(private=True)}/")
+
+
+def _same_place(first: str | None, second: str | None) -> bool:
+    """Return whether two documents have the same place, in either catalogue."""
+    keys = [None if key is None else key.partition("/")[2] for key in (first, second)]
+    return keys[0] is not None and keys[0] == keys[1]
 
 
 def _write_items(session: Session, records: Sequence[RecordRow]) -> None:
@@ -181,22 +237,10 @@ def _write_items(session: Session, records: Sequence[RecordRow]) -> None:
         by_collection.setdefault(str(row.document["collection"]), []).append(
             str(row.document["id"])
         )
-    kept: dict[tuple[str, ...], str] = {}
     for collection, ids in by_collection.items():
-        same = (StacItem.collection == collection) & StacItem.id.in_(ids)
-        kept |= _visibilities(session, StacItem, same)
         remove_records(session, collection, ids)
     session.execute(
-        insert(StacItem),
-        [
-            {
-                **item_columns(row),
-                "visibility": kept.get(
-                    (str(row.document["collection"]), str(row.document["id"])), "workspace"
-                ),
-            }
-            for row in records
-        ],
+        insert(StacItem), [{**item_columns(row), **_access(session, row.key)} for row in records]
     )
 
 
@@ -346,12 +390,3 @@ def _is_rectangle(geometry: Json, sides: tuple[float | None, ...]) -> bool:
         and len(ring) == _RECTANGLE
         and {tuple(position[:2]) for position in ring if isinstance(position, list)} == corners
     )
-
-
-def _visibilities(
-    session: Session, table: type[StacCollection] | type[StacItem], where: object
-) -> dict[tuple[str, ...], str]:
-    """Return the visibilities of records that are to be replaced, by their names."""
-    names = (StacCollection.id,) if table is StacCollection else (StacItem.collection, StacItem.id)
-    rows = session.execute(select(*names, table.visibility).where(where))  # type: ignore[arg-type]
-    return {tuple(row[:-1]): row[-1] for row in rows}

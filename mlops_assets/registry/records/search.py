@@ -8,8 +8,10 @@ is searched.
 from __future__ import annotations
 
 import json
+import posixpath
+import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -38,6 +40,7 @@ from mlops_assets.registry.records.filters import ItemField, ItemTranslation, it
 from mlops_assets.registry.records.rows import geometry_of, words_of
 from mlops_assets.registry.schema import StacCollection, StacItem
 from mlops_assets.registry.session import RegistrySession
+from mlops_assets.registry.visibility import sees_all, visible_to
 from mlops_assets.text.json_values import Json, JsonObject
 
 if TYPE_CHECKING:
@@ -50,6 +53,7 @@ MAX_MATCHED = 10_000  # Items that are counted; of more, the number is not given
 # Items that are looked up and then sorted; if they may be more, all are read in order
 _FEW = 4_000
 _AT_ONCE = 500
+_ABSOLUTE = re.compile(r"[a-z][a-z0-9+.-]*:", re.IGNORECASE)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _EXTENT = table(
     "stac_items_extent",
@@ -127,18 +131,69 @@ class Page:
     matched: int | None = None
 
 
-def visible_to(
+def _sees(
     principal: Principal, records: type[StacItem] | type[StacCollection]
 ) -> ColumnElement[bool]:
     """Return the condition that a principal may see a record.
+
+    A Collection is visible with any of its Items, too.
 
     Args:
         principal: without roles it is anyone, who sees what is published.
         records: the table.
     """
-    if not principal.roles:
-        return records.visibility == "published"
-    return records.visibility != "private"
+    seen = visible_to(principal, records.visibility, records.created_by)
+    if records is StacItem or sees_all(principal):
+        return seen
+    own_items = select(StacItem.item).where(
+        StacItem.collection == StacCollection.id, _sees(principal, StacItem)
+    )
+    return or_(seen, own_items.exists())
+
+
+def _without_hidden(
+    session: Session, principal: Principal, records: Sequence[FoundRecord]
+) -> list[FoundRecord]:
+    """Return records without links to records that a principal may not see."""
+    if sees_all(principal):
+        return list(records)
+    targets = {target for record in records for _, target in _links(record) if target is not None}
+    hidden: set[str | None] = set()
+    for kind in (StacItem, StacCollection):
+        query = select(kind.key).where(kind.key.in_(targets))
+        visible = session.scalars(query.where(_sees(principal, kind)))
+        hidden |= set(session.scalars(query)) - set(visible)
+    return [
+        replace(
+            record,
+            document={
+                **record.document,
+                "links": [link for link, target in _links(record) if target not in hidden],
+            },
+        )
+        for record in records
+    ]
+
+
+def _links(record: FoundRecord) -> list[tuple[Json, str | None]]:
+    """Return the links of a record, each with the key that it leads to."""
+    links = record.document.get("links")
+    return [
+        (link, target_of(record.key, str(link.get("href"))) if isinstance(link, dict) else None)
+        for link in (links if isinstance(links, list) else [])
+    ]
+
+
+def target_of(key: str | None, href: str) -> str | None:
+    """Return the key that a link of a published document leads to; None if it is a URL.
+
+    Args:
+        key: of the document; None for an external record.
+        href: of the link.
+    """
+    if key is None or _ABSOLUTE.match(href) or href.startswith("/"):
+        return None
+    return posixpath.normpath(posixpath.join(posixpath.dirname(key), href))
 
 
 def search_items(registry: RegistrySession, query: ItemQuery, principal: Principal) -> Page:
@@ -165,13 +220,13 @@ def find_item(
         NotFound: there is none that the principal may see.
     """
     query = select(StacItem).where(
-        StacItem.collection == collection, StacItem.id == name, visible_to(principal, StacItem)
+        StacItem.collection == collection, StacItem.id == name, _sees(principal, StacItem)
     )
     with registry.reading() as session:
         row = session.scalar(query)
         if row is None:
             raise NotFound(f"Item {name!r} is not in Collection {collection!r}")
-        return _record(row)
+        return _without_hidden(session, principal, [_record(row)])[0]
 
 
 def find_collection(registry: RegistrySession, name: str, principal: Principal) -> FoundRecord:
@@ -181,27 +236,29 @@ def find_collection(registry: RegistrySession, name: str, principal: Principal) 
         NotFound: there is none that the principal may see.
     """
     query = select(StacCollection).where(
-        StacCollection.id == name, visible_to(principal, StacCollection)
+        StacCollection.id == name, _sees(principal, StacCollection)
     )
     with registry.reading() as session:
         row = session.scalar(query)
         if row is None:
             raise NotFound(f"there is no Collection {name!r}")
-        return FoundRecord(row.document, row.key)
+        found = FoundRecord(row.document, row.key)
+        return _without_hidden(session, principal, [found])[0]
 
 
 def list_collections(
     registry: RegistrySession, principal: Principal, limit: int, after: str | None = None
 ) -> Page:
     """Return a page of the Collections, by their ids."""
-    seen = visible_to(principal, StacCollection)
+    seen = _sees(principal, StacCollection)
     query = select(StacCollection).where(seen).order_by(StacCollection.id).limit(limit + 1)
     with registry.reading() as session:
         rows = session.scalars(
             query if after is None else query.where(StacCollection.id > after)
         ).all()
         matched = session.scalar(select(func.count()).select_from(StacCollection).where(seen))
-    found = [FoundRecord(row.document, row.key) for row in rows[:limit]]
+        found = [FoundRecord(row.document, row.key) for row in rows[:limit]]
+        found = _without_hidden(session, principal, found)
     return Page(found, [rows[limit - 1].id] if len(rows) > limit else None, matched)
 
 
@@ -217,7 +274,7 @@ def property_names(
     """
     newest = (
         select(StacItem.properties)
-        .where(StacItem.collection == collection, visible_to(principal, StacItem))
+        .where(StacItem.collection == collection, _sees(principal, StacItem))
         .order_by(StacItem.moment.desc())
         .limit(_AT_ONCE)
     )
@@ -258,7 +315,7 @@ class _Search:
         self.boxes = [list(self.query.boxes)] if self.query.boxes else []
         self.boxes += [[shape.bounds] for shape in self.shapes]
         self.few = self._few()
-        self.conditions = [visible_to(self.principal, StacItem), condition, *self._conditions()]
+        self.conditions = [_sees(self.principal, StacItem), condition, *self._conditions()]
 
     def page(self) -> Page:
         """Return the page."""
@@ -462,7 +519,7 @@ class _Search:
         """Return Items; documents are read for a page only, as they are large."""
         rows = self.session.scalars(select(StacItem).where(StacItem.item.in_(items)))
         found = {row.item: _record(row) for row in rows}
-        return [found[item] for item in items]
+        return _without_hidden(self.session, self.principal, [found[item] for item in items])
 
 
 def _record(row: StacItem) -> FoundRecord:

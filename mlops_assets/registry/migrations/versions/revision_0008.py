@@ -22,6 +22,7 @@ def upgrade() -> None:
         sa.Column("key", sa.String(512)),
         sa.Column("sha256", sa.String(64)),
         sa.Column("visibility", sa.String(255), nullable=False, server_default="workspace"),
+        sa.Column("created_by", sa.String(255)),
         sa.Column("document", _DOCUMENT, nullable=False),
     )
     op.create_index("ix_stac_collections_key", "stac_collections", ["key"])
@@ -33,6 +34,7 @@ def upgrade() -> None:
         sa.Column("key", sa.String(512)),
         sa.Column("sha256", sa.String(64)),
         sa.Column("visibility", sa.String(255), nullable=False, server_default="workspace"),
+        sa.Column("created_by", sa.String(255)),
         *(
             sa.Column(name, sa.DateTime(timezone=True), nullable=False)
             for name in ("moment", "starts", "ends")
