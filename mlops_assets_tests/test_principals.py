@@ -108,6 +108,8 @@ READS: dict[str, Call] = {
     "trained_versions": lambda r: r.trained_versions("crops"),
     "model_versions": lambda r: r.model_versions(),
     "model_version": lambda r: r.model_version(Reference("crops")),
+    "list_model_versions": lambda r: r.list_model_versions(),
+    "all_aliases": lambda r: r.all_aliases(),
     "aliases": lambda r: r.aliases("crops"),
     "promotions": lambda r: r.promotions("crops"),
     "staged": lambda r: r.staged(),
@@ -129,8 +131,8 @@ NEITHER = {
     "mirrored",
     "reading",
     "require_locks",
-    "require_own_log",
     "require_owner",
+    "require_own_log",
     "transaction",
     "unrestricted",
 }

@@ -21,7 +21,7 @@ import typer
 from typer.core import TyperGroup
 
 from mlops_assets import __version__
-from mlops_assets.cli import doctor, hub, log, new_project, reindex, status, tokens, verify
+from mlops_assets.cli import doctor, hub, lineage, log, new_project, reindex, status, tokens, verify
 from mlops_assets.cli.dataset import commands as datasets
 from mlops_assets.cli.model import commands as models
 from mlops_assets.cli.run import commands as runs
@@ -83,6 +83,7 @@ runs.app.command("resume")(train.resume)
 app.command("sweep")(sweep.sweep)
 app.command("predict")(train.predict)
 app.command("verify")(verify.verify)
+app.command("lineage")(lineage.lineage)
 app.command("status")(status.status)
 app.command("up")(up.up)
 app.command("hub")(hub.hub)

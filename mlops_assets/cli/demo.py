@@ -58,7 +58,8 @@ def demo() -> None:
             " models"
         )
         found = [row for model in MODELS for row in store.registry.model_versions(model)]
-        rows = [describe(store.registry, row) for row in found]
+        aliases = store.registry.all_aliases()
+        rows = [describe(row, aliases.get((row.model, row.version), [])) for row in found]
         metrics = metric_columns(row.metrics for row in found)
         show(rows, False, ["model", "version", *metrics], "")
         _heading("6. Promote each model whose gates pass")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -14,7 +15,15 @@ from mlops_assets.cli.dataset import assess, diff, preview, recall
 from mlops_assets.cli.declarations import declared
 from mlops_assets.cli.terminal import completion
 from mlops_assets.cli.terminal.interruption import again, interruptible
-from mlops_assets.cli.terminal.output import Json, Module, console, open_store, show, show_one
+from mlops_assets.cli.terminal.output import (
+    Json,
+    Module,
+    console,
+    metric_columns,
+    open_store,
+    show,
+    show_one,
+)
 from mlops_assets.names import Reference, check_label, check_name
 from mlops_assets.paths import data_owner
 from mlops_assets.settings import Settings
@@ -178,10 +187,11 @@ def show_version(
 ) -> None:
     """Show one data version, the newest if none is named.
 
-    It prints the content, its extent in space and time, and its source.
+    It prints the content, its extent in space and time, its source, and what was made from it.
     """
     from mlops_assets.datasets.quality.published import published_report
     from mlops_assets.datasets.versions.summary import LEFT_OUT, Summary
+    from mlops_assets.lineage.made_from import made_from
 
     store = open_store()
     found = Summary.open(store.workspace, store.registry, Reference.parse(reference))
@@ -192,13 +202,14 @@ def show_version(
     content = contents(store, found)
     shown = describe(row, store.registry.tags(row.dataset)) | content
     checks = None if report is None else _checks(found, report)
+    made = [asdict(entry) for entry in made_from(store.registry, row)]
     if as_json:
         shown["checks"] = None if checks is None else [assess.described(check) for check in checks]
         stored = [file.path for file in store.registry.files(data_owner(row.dataset, row.version))]
         show_one(
             shown
             | {"classes": classes, "classes_counted_in": counted}
-            | {"specification": row.specification, "stored": stored},
+            | {"specification": row.specification, "stored": stored, "made": made},
             as_json,
         )
         return
@@ -210,6 +221,16 @@ def show_version(
     if classes:
         console.print(f"\n{counted} of each class:")
         show(classes, False, ["name", "value", *SplitName, LEFT_OUT], "")
+    if made:
+        console.print("\nmade from it:")
+        columns = [
+            "kind",
+            "reference",
+            "names",
+            *metric_columns(entry["metrics"] for entry in made),
+        ]
+        show(made, False, columns, "")
+        console.print("")
     if checks is None:
         console.print(f"not assessed; run 'mlops dataset assess {row.dataset}@{row.version}'")
         return

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mlops_assets.cli import visibility
+from mlops_assets.cli import lineage, visibility
 from mlops_assets.cli.model.reproduce import reproduce_version
 from mlops_assets.cli.terminal import completion
 from mlops_assets.cli.terminal.output import (
@@ -24,10 +25,12 @@ from mlops_assets.paths import model_owner, record_owner
 from mlops_assets.settings import Settings
 
 if TYPE_CHECKING:
-    from mlops_assets.registry import ModelVersion, Registry
+    from mlops_assets.registry import ModelVersion
+    from mlops_assets.registry.model_versions import ListedVersion
 
 app = typer.Typer(help="Models and their versions.", no_args_is_help=True)
 app.command("reproduce")(reproduce_version)
+app.command("lineage")(lineage.model_lineage)
 app.command("visibility")(visibility.model_visibility)
 Ref = Annotated[
     str,
@@ -43,14 +46,30 @@ def list_versions(
         str | None,
         typer.Argument(help="Model; all if not given.", autocompletion=completion.models),
     ] = None,
+    data: Annotated[
+        str | None,
+        typer.Option(
+            "--data",
+            metavar="REF",
+            help="Only those trained on this data version: dataset@version or dataset@tag.",
+            autocompletion=completion.data_references,
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """List model versions, oldest first, with their metrics on the test split."""
     registry = open_store().registry
-    found = registry.model_versions(model)
+    trained_on = None
+    empty = "no model version yet; run 'mlops train MODEL'"
+    if data is not None:
+        version = registry.data_version(Reference.parse(data))
+        trained_on = Reference(version.dataset, version.version)
+        empty = f"no model version was trained on {trained_on}"
+    found = registry.list_model_versions(model, trained_on)
+    aliases = registry.all_aliases()
     columns = ["model", "version", "aliases", *metric_columns(row.metrics for row in found)]
-    rows = [describe(registry, row) for row in found]
-    show(rows, as_json, columns, "no model version yet; run 'mlops train MODEL'")
+    rows = [describe(row, aliases.get((row.model, row.version), [])) for row in found]
+    show(rows, as_json, columns, empty)
 
 
 @app.command("show")
@@ -94,14 +113,15 @@ def show_version(reference: Ref, as_json: Json = False) -> None:
         "promotions": promotions,
         "files": [{"path": f.path, "sha256": f.sha256, "size": f.size} for f in files],
     }
+    described = describe(row, store.registry.all_aliases().get((row.model, row.version), []))
     if as_json:
-        show_one(describe(store.registry, row) | more, as_json)
+        show_one(described | more, as_json)
     else:
         lines = more | {
             "files": [file.path for file in files],
             "promotions": [f"{p['alias']} by {p['by']}" for p in promotions],
         }
-        show_one(describe(store.registry, row) | lines, as_json)
+        show_one(described | lines, as_json)
 
 
 @app.command()
@@ -170,7 +190,7 @@ def verify(
     report(found, as_json)
 
 
-def describe(registry: Registry, row: ModelVersion) -> dict[str, object]:
+def describe(row: ModelVersion | ListedVersion, aliases: Sequence[str]) -> dict[str, object]:
     """Return a model version as a row of listings."""
     return {
         "model": row.model,
@@ -179,11 +199,7 @@ def describe(registry: Registry, row: ModelVersion) -> dict[str, object]:
         "dataset": row.dataset,
         "run_id": row.run_id,
         "stage": row.stage,
-        "aliases": sorted(
-            alias
-            for alias, version in registry.aliases(row.model).items()
-            if version == row.version
-        ),
+        "aliases": list(aliases),
         "metrics": row.metrics,
         "created": row.created,
         "visibility": row.visibility,

@@ -203,7 +203,8 @@ def _print_outcome(model: str, dagster_run: str, as_json: bool) -> None:
         row = registry.model_version(Reference(model, run.model_version))
         unmeasured = unmeasured_classes(store.workspace, registry, model, row.version)
         if as_json:
-            show_one(describe(registry, row) | {"unmeasured_classes": unmeasured}, as_json=True)
+            aliases = registry.all_aliases().get((row.model, row.version), [])
+            show_one(describe(row, aliases) | {"unmeasured_classes": unmeasured}, as_json=True)
             continue
         metrics = ", ".join(f"{name} {value:.4f}" for name, value in row.metrics.items())
         console.print(f"{row.model}@{row.version} is {row.stage}: {metrics}")

@@ -1,0 +1,98 @@
+"""A chain as a Mermaid flowchart, which GitHub, GitLab and most Markdown viewers draw."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+
+from mlops_assets.lineage.chain import DataLineage, ModelLineage, RunLineage
+from mlops_assets.text.printable import printable
+
+MAX_SHOWN = 8  # metrics and parameters; JSON has all
+_MAX_VALUE = 60  # characters
+# characters with a meaning in a label
+_SPECIAL = re.compile(r"[\"#&<>`\\;]")
+
+
+def mermaid(lineage: ModelLineage) -> str:
+    """Return a chain as a flowchart from the metrics down to the files.
+
+    Args:
+        lineage: the chain.
+    """
+    return "\n".join(["flowchart LR", *(f"  {line}" for line in _lines(lineage))]) + "\n"
+
+
+def _lines(lineage: ModelLineage) -> Iterator[str]:
+    run = lineage.run
+    if lineage.metrics:
+        yield _node("metrics", "metrics of the test split", *_pairs(lineage.metrics))
+        yield _node("evaluation", "evaluation", *_checksums(lineage.evaluation))
+        yield "metrics --> evaluation --> model"
+    aliases = [f"alias {alias}" for alias in lineage.aliases]
+    yield _node("model", lineage.reference, *aliases, lineage.framework, lineage.visibility)
+    by = f"by {run.created_by or 'unknown'}"
+    yield _node("run", f"run {run.run_id[:8]}", by, f"{run.started:%Y-%m-%d %H:%M:%S} UTC")
+    yield "model --> run"
+    yield from _inputs_of(run)
+    names = {data.reference: f"data{number}" for number, data in enumerate(lineage.data)}
+    names |= {reference: f"unknown{i}" for i, reference in enumerate(lineage.unknown)}
+    trained_on = lineage.data[0].reference if lineage.data else lineage.unknown[0]
+    yield f"run --> {names[trained_on]}"
+    for reference in lineage.unknown:
+        yield _node(names[reference], reference, "not in the registry, or not visible")
+    for data in lineage.data:
+        yield from _data(data, names)
+
+
+def _inputs_of(run: RunLineage) -> Iterator[str]:
+    """Yield code, parameters and environment of a run."""
+    changed = [f"uncommitted changes {run.code['diff'][:12]}"] if "diff" in run.code else []
+    yield _node("code", f"code {run.code_version}", run.trainer, *changed)
+    yield "run --> code"
+    yield _node("parameters", "parameters", *_pairs({**run.parameters, "seed": run.seed}))
+    yield "run --> parameters"
+    if run.environment is not None:
+        yield _node("environment", "environment", run.environment[:12])
+        yield "run --> environment"
+
+
+def _data(data: DataLineage, names: Mapping[str, str]) -> Iterator[str]:
+    """Yield a data version, what it was made from, and its files by split."""
+    name = names[data.reference]
+    made = [] if data.function is None else [f"made by {data.function}", f"code {data.code}"]
+    landed = [] if data.landing is None else [data.landing]
+    tags = [f"tag {tag}" for tag in data.tags]
+    yield _node(name, data.reference, *tags, f"digest {data.digest[:12]}", *made, *landed)
+    for given in data.inputs:
+        yield f"{name} --> {names[given]}"
+    total = f"{len(data.files)} files, {sum(file.size for file in data.files):,} bytes"
+    counts = [
+        f"{split}: {count.samples} samples of {count.files} files"
+        for split, count in data.splits.items()
+    ]
+    yield _node(f"{name}files", total, *counts)
+    yield f"{name} --> {name}files"
+
+
+def _node(name: str, *lines: str) -> str:
+    return f'{name}["{"<br/>".join(map(_text, lines))}"]'
+
+
+def _text(text: str) -> str:
+    return _SPECIAL.sub(lambda found: f"#{ord(found[0])};", printable(" ".join(text.split())))
+
+
+def _pairs(values: Mapping[str, object]) -> Sequence[str]:
+    shown = [f"{name} {_value(value)}" for name, value in list(values.items())[:MAX_SHOWN]]
+    more = len(values) - MAX_SHOWN
+    return [*shown, f"and {more} more"] if more > 0 else shown
+
+
+def _value(value: object) -> str:
+    text = f"{value:.4g}" if isinstance(value, float) else str(value)
+    return text if len(text) <= _MAX_VALUE else f"{text[:_MAX_VALUE]}…"
+
+
+def _checksums(files: Mapping[str, str]) -> list[str]:
+    return [f"{name} {sha256[:12]}" for name, sha256 in sorted(files.items())]
