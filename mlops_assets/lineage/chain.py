@@ -5,9 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
+import pandas as pd
+
 from mlops_assets.datasets.sources import landing_url
 from mlops_assets.datasets.specification.dataset import SPLITS
 from mlops_assets.datasets.versions.committed_dataset import CommittedDataset
+from mlops_assets.datasets.versions.version_document import Processing
 from mlops_assets.errors import NotFound
 from mlops_assets.names import Reference
 from mlops_assets.paths import model_folder
@@ -228,7 +231,7 @@ def data_lineage(store: Store, row: DataVersion) -> DataLineage:
     committed = CommittedDataset.open(store.workspace, store.registry, reference)
     made = committed.document.processing
     tags = store.registry.tags(row.dataset)
-    files = files_of(committed)
+    files = files_of(committed.manifest, committed.samples)
     return DataLineage(
         reference=str(reference),
         digest=row.digest,
@@ -236,7 +239,7 @@ def data_lineage(store: Store, row: DataVersion) -> DataLineage:
         visibility=row.visibility,
         created=row.created,
         created_by=row.created_by,
-        landing=landing_of(store, committed),
+        landing=landing_of(store, row, made),
         function=None if made is None else made.function,
         code=None if made is None else made.code_version,
         parameters={} if made is None else made.parameters,
@@ -252,24 +255,20 @@ def data_lineage(store: Store, row: DataVersion) -> DataLineage:
     )
 
 
-def landing_of(store: Store, committed: CommittedDataset) -> str | None:
+def landing_of(store: Store, row: DataVersion, processing: Processing | None) -> str | None:
     """Return the URL where the files of a data version have landed; None if it was made."""
-    if committed.document.processing is not None:
+    if processing is not None:
         return None
-    return landing_url(store.workspace, committed.specification.source.url)
+    return landing_url(store.workspace, str(row.specification["source"]["url"]))
 
 
-def files_of(committed: CommittedDataset, sha256: str | None = None) -> list[DataFile]:
-    """Return the files of a data version with their samples by split.
+def files_of(manifest: pd.DataFrame, samples: pd.DataFrame) -> list[DataFile]:
+    """Return files of a data version with their samples by split.
 
     Args:
-        committed: the data version.
-        sha256: only files of these bytes; all if None.
+        manifest: `path`, `sha256`, `size` and `role` of the files.
+        samples: `path` and `split` of their samples.
     """
-    manifest, samples = committed.manifest, committed.samples
-    if sha256 is not None:
-        manifest = manifest[manifest["sha256"] == sha256]
-        samples = samples[samples["path"].isin(manifest["path"])]
     splits = samples["split"].where(samples["split"].isin(SPLITS), LEFT_OUT)
     counted = samples.assign(split=splits).groupby(["path", "split"]).size().reset_index(name="n")
     counts: dict[str, dict[str, int]] = {}

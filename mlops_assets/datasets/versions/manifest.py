@@ -197,6 +197,27 @@ def read_manifest(content: bytes) -> pd.DataFrame:
     return pd.DataFrame(columns, columns=COLUMNS, copy=False)
 
 
+def files_with(content: bytes, sha256: str) -> pd.DataFrame:
+    """Return the rows of a manifest file that have a checksum; of the others little is decoded.
+
+    Args:
+        content: the manifest file.
+        sha256: of the files' bytes.
+
+    Returns:
+        The columns `path`, `sha256`, `size` and `role`.
+    """
+    leaves = ("file:local_path", "file:checksum", "file:size")
+    wanted = [*(f"assets.data.{leaf}" for leaf in leaves), "mlops:role"]
+    table = pq.ParquetFile(pa.BufferReader(content)).read(columns=wanted)
+    asset = pc.struct_field(table["assets"], "data")
+    found = pc.equal(pc.struct_field(asset, "file:checksum"), f"{MULTIHASH_SHA256}{sha256}")
+    columns = {"path": pc.struct_field(asset, "file:local_path")}
+    columns |= {"size": pc.struct_field(asset, "file:size"), "role": table["mlops:role"]}
+    frame: pd.DataFrame = pa.table(columns).filter(found).to_pandas()
+    return frame.assign(sha256=sha256)
+
+
 def knows_bands(content: bytes) -> bool:
     """Return whether a manifest file states how the bands of its files are called and read."""
     return set(_BANDS.values()) <= set(pq.read_schema(pa.BufferReader(content)).names)
