@@ -19,6 +19,7 @@ BENCHMARKS = {
     "scene": ("benchmarks.large_scene", "One large scene"),
     "logging": ("benchmarks.logging", "Logging metrics, beside MLflow"),
     "runs": ("benchmarks.run_listing", "Finding runs"),
+    "versions": ("benchmarks.version_listing", "Finding model versions"),
     "sensors": ("benchmarks.sensors", "Sensor ticks"),
     "training": ("benchmarks.training", "Training, beside the bare loop"),
     "lifecycle": ("benchmarks.lifecycle", "The lifecycle of a model from the shell"),

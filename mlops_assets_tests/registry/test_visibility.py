@@ -19,10 +19,13 @@ from mlops_assets_tests.registry.rows import data_version, model_version, new_ru
 SCIENTIST = frozenset({Role.SCIENTIST})
 
 
-@pytest.fixture
-def registry(tmp_path: Path) -> Iterator[Registry]:
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.services)])
+def registry(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Registry]:
     """Three data versions of ann, each with a run; of v1 a private, of v3 an open model version."""
-    opened = Registry(f"sqlite:///{tmp_path / 'registry.db'}")
+    url = f"sqlite:///{tmp_path / 'registry.db'}"
+    if request.param == "postgresql":
+        url = request.getfixturevalue("new_database")()
+    opened = Registry(url)
     ann = opened.acting(Principal("ann", SCIENTIST))
     for number, visibility in enumerate(("published", "private", "workspace"), 1):
         ann.publish_data_version(data_version(number, created_by="ann", visibility=visibility), [])
