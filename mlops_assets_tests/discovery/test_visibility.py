@@ -20,6 +20,7 @@ from mlops_assets.stac.found_records import add_published
 from mlops_assets.stac.visibility import set_visibility
 from mlops_assets.storage import Workspace
 from mlops_assets.store import Store
+from mlops_assets_tests.discovery.external import external_collection
 from mlops_assets_tests.hub.serving import hub
 
 FIELDS_1, FIELDS_2, SCENES = "fields-v1", "fields-v2", "scenes-v1"
@@ -144,6 +145,16 @@ def test_everyone_sees_their_circles_at_every_endpoint(
             assert callers[name].get(path).status_code == 404, (name, path)
         for name in ("tester", "eve"):
             assert callers[name].get(path).status_code == 200, (name, path)
+    # who does not see a record is not told that it cannot be changed
+    for path in (f"collections/{FIELDS_1}", f"collections/{FIELDS_1}/items/x"):
+        assert callers["bob"].delete(path).status_code == 404
+        assert callers["tester"].delete(path).status_code == 409
+    assert (
+        callers["bob"]
+        .put(f"collections/{FIELDS_1}", json=external_collection(FIELDS_1))
+        .status_code
+        == 404
+    )
     by_run = {"filter": f"\"mlops:run_id\" = '{first.run_id}'", "filter-lang": "cql2-text"}
     assert get(callers["bob"], "search", **by_run)["features"] == []
     assert len(get(callers["tester"], "search", **by_run)["features"]) == 1

@@ -12,13 +12,14 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from mlops_assets.errors import Conflict, NotFound
-from mlops_assets.principals import Role
+from mlops_assets.principals import Principal, Role
 from mlops_assets.registry.records.rows import (
     RecordRow,
     remove_collection,
     remove_records,
     write_records,
 )
+from mlops_assets.registry.records.search import sees
 from mlops_assets.registry.schema import ExternalRecord, StacCollection
 from mlops_assets.registry.session import RegistrySession, now
 from mlops_assets.text.json_values import JsonObject
@@ -42,7 +43,7 @@ def send_collection(registry: RegistrySession, document: JsonObject, replace: bo
     name = str(document["id"])
     with registry.transaction("send external records", Role.SCIENTIST) as session:
         if replace:
-            _require_external(session, name)
+            _require_external(session, registry.principal, name)
         elif session.get(StacCollection, name) is not None:
             raise Conflict(f"Collection {name!r} exists already; replace it by PUT")
         _keep(session, registry, name, {_OF_THE_COLLECTION: document})
@@ -70,7 +71,7 @@ def send_items(
     if len(by_id) < len(documents):
         raise Conflict("an Item is there twice; send each once")
     with registry.transaction("send external records", Role.SCIENTIST) as session:
-        _require_external(session, collection)
+        _require_external(session, registry.principal, collection)
         present = set(
             session.scalars(
                 select(ExternalRecord.id).where(
@@ -97,7 +98,7 @@ def withdraw_item(registry: RegistrySession, collection: str, name: str) -> None
         NotFound: there is none.
     """
     with registry.transaction("withdraw external records", Role.SCIENTIST) as session:
-        _require_external(session, collection)
+        _require_external(session, registry.principal, collection)
         row = session.get(ExternalRecord, (collection, name)) if name else None
         if row is None:
             raise NotFound(f"Item {name!r} is not in Collection {collection!r}")
@@ -114,16 +115,19 @@ def withdraw_collection(registry: RegistrySession, collection: str) -> None:
         NotFound: there is none.
     """
     with registry.transaction("withdraw external records", Role.SCIENTIST) as session:
-        _require_external(session, collection)
+        _require_external(session, registry.principal, collection)
         rows = select(ExternalRecord).where(ExternalRecord.collection == collection)
         for row in session.scalars(rows):
             session.delete(row)
         remove_collection(session, collection)
 
 
-def _require_external(session: Session, collection: str) -> None:
+def _require_external(session: Session, principal: Principal, collection: str) -> None:
     row = session.get(StacCollection, collection)
-    if row is None:
+    seen = select(StacCollection.id).where(
+        StacCollection.id == collection, sees(principal, StacCollection)
+    )
+    if row is None or session.scalar(seen) is None:
         raise NotFound(f"there is no Collection {collection!r}")
     if row.key is not None:
         raise Conflict(

@@ -131,7 +131,7 @@ class Page:
     matched: int | None = None
 
 
-def _sees(
+def sees(
     principal: Principal, records: type[StacItem] | type[StacCollection]
 ) -> ColumnElement[bool]:
     """Return the condition that a principal may see a record.
@@ -146,7 +146,7 @@ def _sees(
     if records is StacItem or sees_all(principal):
         return seen
     own_items = select(StacItem.item).where(
-        StacItem.collection == StacCollection.id, _sees(principal, StacItem)
+        StacItem.collection == StacCollection.id, sees(principal, StacItem)
     )
     return or_(seen, own_items.exists())
 
@@ -161,7 +161,7 @@ def _without_hidden(
     hidden: set[str | None] = set()
     for kind in (StacItem, StacCollection):
         query = select(kind.key).where(kind.key.in_(targets))
-        visible = session.scalars(query.where(_sees(principal, kind)))
+        visible = session.scalars(query.where(sees(principal, kind)))
         hidden |= set(session.scalars(query)) - set(visible)
     return [
         replace(
@@ -220,7 +220,7 @@ def find_item(
         NotFound: there is none that the principal may see.
     """
     query = select(StacItem).where(
-        StacItem.collection == collection, StacItem.id == name, _sees(principal, StacItem)
+        StacItem.collection == collection, StacItem.id == name, sees(principal, StacItem)
     )
     with registry.reading() as session:
         row = session.scalar(query)
@@ -235,9 +235,7 @@ def find_collection(registry: RegistrySession, name: str, principal: Principal) 
     Raises:
         NotFound: there is none that the principal may see.
     """
-    query = select(StacCollection).where(
-        StacCollection.id == name, _sees(principal, StacCollection)
-    )
+    query = select(StacCollection).where(StacCollection.id == name, sees(principal, StacCollection))
     with registry.reading() as session:
         row = session.scalar(query)
         if row is None:
@@ -250,7 +248,7 @@ def list_collections(
     registry: RegistrySession, principal: Principal, limit: int, after: str | None = None
 ) -> Page:
     """Return a page of the Collections, by their ids."""
-    seen = _sees(principal, StacCollection)
+    seen = sees(principal, StacCollection)
     query = select(StacCollection).where(seen).order_by(StacCollection.id).limit(limit + 1)
     with registry.reading() as session:
         rows = session.scalars(
@@ -274,7 +272,7 @@ def property_names(
     """
     newest = (
         select(StacItem.properties)
-        .where(StacItem.collection == collection, _sees(principal, StacItem))
+        .where(StacItem.collection == collection, sees(principal, StacItem))
         .order_by(StacItem.moment.desc())
         .limit(_AT_ONCE)
     )
@@ -315,7 +313,7 @@ class _Search:
         self.boxes = [list(self.query.boxes)] if self.query.boxes else []
         self.boxes += [[shape.bounds] for shape in self.shapes]
         self.few = self._few()
-        self.conditions = [_sees(self.principal, StacItem), condition, *self._conditions()]
+        self.conditions = [sees(self.principal, StacItem), condition, *self._conditions()]
 
     def page(self) -> Page:
         """Return the page."""
