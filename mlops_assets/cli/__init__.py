@@ -21,7 +21,18 @@ import typer
 from typer.core import TyperGroup
 
 from mlops_assets import __version__
-from mlops_assets.cli import doctor, hub, lineage, log, new_project, reindex, status, tokens, verify
+from mlops_assets.cli import (
+    doctor,
+    hub,
+    lineage,
+    log,
+    migrate,
+    new_project,
+    reindex,
+    status,
+    tokens,
+    verify,
+)
 from mlops_assets.cli.dataset import commands as datasets
 from mlops_assets.cli.model import commands as models
 from mlops_assets.cli.run import commands as runs
@@ -90,6 +101,7 @@ app.command("hub")(hub.hub)
 app.command("init")(new_project.init)
 app.command("doctor")(doctor.doctor)
 app.command("reindex")(reindex.reindex)
+app.command("migrate")(migrate.migrate)
 
 
 @app.command("demo")

@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import posixpath
 import re
+import textwrap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypedDict, cast
@@ -87,6 +88,7 @@ SCHEMAS = "https://stac-extensions.github.io"
 )
 NULLABLE = ("geometry", "label:properties", "name")  # GeoJSON; label extension: of rasters
 VERBATIM = ("mlm:hyperparameters",)
+MAX_TEXT = 100  # characters of a value in a line about its change
 # what the file extension takes as a path
 _LOCAL_PATH = re.compile("(?!-)[^/]+(?<!-)(/(?!-)[^/]+(?<!-))*")
 
@@ -185,6 +187,32 @@ class CatalogWriter:
             if is_private(row) == private and self.has(key := record_key(row))
         ]
 
+    def keep_version_links(self, key: str) -> None:
+        """Give a document that was added the links to other versions that it was published with."""
+        document = self.read(key)
+        published = read_record(self.workspace, self.registry, key)
+        links = [entry for entry in published["links"] if entry["rel"] in VERSION_RELATIONS[:2]]
+        document["links"] = [*document["links"], *links]
+        self._contents[key] = json_bytes(document)
+
+    def leave_unchanged(self) -> dict[str, list[str]]:
+        """Take back documents that are as they were published.
+
+        Returns:
+            Key → what differs, one line for each value, of the others.
+        """
+        found: dict[str, list[str]] = {}
+        for key, content in list(self._contents.items()):
+            before: object = None
+            if has_record(self.workspace, self.registry, key):
+                before = read_record(self.workspace, self.registry, key)
+            differences = list(document_changes(before, json.loads(content)))
+            if differences:
+                found[key] = differences
+            else:
+                del self._contents[key]
+        return found
+
     def write_root(self, private: bool = False) -> None:
         """Write the root of the catalogue: one child a dataset, one a model.
 
@@ -273,6 +301,40 @@ def read_record(workspace: Workspace, registry: Registry, key: str) -> Record:
     except IntegrityError as error:
         raise IntegrityError(f"{error}, or remove it and record that version again") from error
     return document
+
+
+def document_changes(before: object, after: object, place: str = "") -> Iterator[str]:
+    """Yield one line for each value that differs between two JSON values.
+
+    Args:
+        before: the older value; None if there was none.
+        after: the newer value.
+        place: where they are, such as `properties.mlm:input[0]`.
+    """
+    if before == after:
+        return
+    if isinstance(before, dict) and isinstance(after, dict):
+        for name in dict.fromkeys([*before, *after]):
+            dotted = f"{place}.{name}" if place else str(name)
+            yield from document_changes(before.get(name), after.get(name), dotted)
+    elif isinstance(before, list) and isinstance(after, list) and len(before) == len(after):
+        for index, pair in enumerate(zip(before, after, strict=True)):
+            yield from document_changes(*pair, f"{place}[{index}]")
+    elif isinstance(before, list) and isinstance(after, list):
+        for entries, others, change in ((before, after, "removed"), (after, before, "added")):
+            yield from (f"{place}: {change} {short_text(e)}" for e in entries if e not in others)
+    elif place:
+        yield f"{place}: {short_text(before)} → {short_text(after)}"
+    else:
+        yield "new document"
+
+
+def short_text(value: object) -> str:
+    """Return a value for a line about its change."""
+    if value is None:
+        return "not set"
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return textwrap.shorten(text, MAX_TEXT, placeholder="…")
 
 
 def version_tags(registry: Registry, dataset: str, version: str) -> list[str]:

@@ -69,32 +69,49 @@ def write_dataset_record(
             published.
         StorageError: it cannot be written.
     """
-    owner = record_owner(committed.row.dataset, committed.row.version)
-    key, private = record_key(committed.row), is_private(committed.row)
     with step(f"recording {committed.reference}"), registry.lock("catalog"):
         writer = CatalogWriter(workspace, registry)
-        items = ItemMaker(committed, key).items() if group_count(committed) <= MAX_ITEMS else []
-        files = [writer.write(item_key, item, owner) for item_key, item in items]
-        described = writer.write(document_key(committed), training_dataset(committed), owner)
-        published = [
-            *registry.files(data_owner(committed.row.dataset, committed.row.version)),
-            described,
-        ]
-        collection = _collection(committed, key, [file.path for file in files], published)
-        collection |= _quality(workspace, registry, committed) | _processing(committed)
-        if tags := version_tags(registry, committed.row.dataset, committed.row.version):
-            collection["mlops:tags"] = tags
-        writer.write(key, collection, owner)
-        inputs = input_versions(writer.registry, committed.document.processing)
-        link_data_inputs(writer, committed.row, inputs)
-        rows = writer.registry.data_versions(committed.row.dataset)
-        recorded = writer.recorded(rows, private)
-        writer.link_versions(recorded)
-        _write_parent(writer, committed, [other for other, _ in recorded])
-        writer.write_root(private)
+        keys = add_dataset_record(writer, committed)
+        link_dataset(writer, committed)
         with writer.publishing() as records:
             registry.add_records(records)
-    return [writer.file(key), *files, described]
+    return [writer.file(key) for key in keys]
+
+
+def add_dataset_record(writer: CatalogWriter, committed: CommittedDataset) -> list[str]:
+    """Add the documents of a data version to a writer, without links to other versions.
+
+    Return their keys, Collection first.
+    """
+    row = committed.row
+    owner = record_owner(row.dataset, row.version)
+    key = record_key(row)
+    items = ItemMaker(committed, key).items() if group_count(committed) <= MAX_ITEMS else []
+    files = [writer.write(item_key, item, owner) for item_key, item in items]
+    described = writer.write(document_key(committed), training_dataset(committed), owner)
+    published = [*writer.registry.files(data_owner(row.dataset, row.version)), described]
+    collection = _collection(committed, key, [file.path for file in files], published)
+    collection |= _quality(writer.workspace, writer.registry, committed) | _processing(committed)
+    if tags := version_tags(writer.registry, row.dataset, row.version):
+        collection["mlops:tags"] = tags
+    writer.write(key, collection, owner)
+    link_data_inputs(writer, row, input_versions(writer.registry, committed.document.processing))
+    return [key, *(file.path for file in files), described.path]
+
+
+def link_dataset(writer: CatalogWriter, committed: CommittedDataset) -> None:
+    """Link the records of a dataset's versions to each other, and from the root to them.
+
+    Args:
+        writer: has the record of the version.
+        committed: the version whose description the dataset's Catalog gets.
+    """
+    private = is_private(committed.row)
+    rows = writer.registry.data_versions(committed.row.dataset)
+    recorded = writer.recorded(rows, private)
+    writer.link_versions(recorded)
+    _write_parent(writer, committed, [other for other, _ in recorded])
+    writer.write_root(private)
 
 
 def link_data_inputs(

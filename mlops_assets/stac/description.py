@@ -5,12 +5,10 @@ Light to import, for commands that only show a version.
 
 from __future__ import annotations
 
-import json
-import textwrap
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from mlops_assets.stac.catalog import has_record, read_record, record_key
+from mlops_assets.stac.catalog import has_record, read_record, record_key, short_text
 
 if TYPE_CHECKING:
     from mlops_assets.registry import DataVersion, Registry
@@ -24,11 +22,10 @@ FIELDS = {
     "providers": "providers",
     "sci:doi": "doi",
     "sci:citation": "citation",
+    "keywords": "keywords",
     "extent": "extent",
     "item_assets": "bands",
 }
-
-MAX_TEXT = 100  # characters of a value in a line about its change
 
 
 def description(workspace: Workspace, registry: Registry, row: DataVersion) -> Description | None:
@@ -53,14 +50,7 @@ def changes(before: Description | None, after: Description | None) -> list[str]:
     if before is None or after is None:
         return []
     return [
-        f"{name}: {_text(before[name])} → {_text(after[name])}"
+        f"{name}: {short_text(before[name])} → {short_text(after[name])}"
         for name in after
         if after[name] != before[name]
     ]
-
-
-def _text(value: object) -> str:
-    if value is None:
-        return "not set"
-    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-    return textwrap.shorten(text, MAX_TEXT, placeholder="…")

@@ -74,7 +74,9 @@ def write_model_record(
     key = record_key(row)
     with step(f"recording {row.model}@{row.version}"), registry.lock("catalog"):
         writer = CatalogWriter(workspace, registry)
-        add_model_record(writer, ModelFacts.read(workspace, registry, row, declared))
+        facts = ModelFacts.read(workspace, registry, row, declared)
+        add_model_record(writer, facts)
+        link_model(writer, facts)
         with writer.publishing() as records:
             registry.advance(
                 row, "recorded", [], seconds=time.monotonic() - started, records=records
@@ -83,11 +85,22 @@ def write_model_record(
 
 
 def add_model_record(writer: CatalogWriter, facts: ModelFacts) -> None:
-    """Add the Item of a model version, its Collection, and the links of the other versions."""
+    """Add the Item of a model version to a writer, without links to other versions."""
     row = facts.row
-    key, private = record_key(row), is_private(row)
+    key = record_key(row)
     writer.write(key, _item(facts, key), record_owner(row.model, row.version))
     link_model_inputs(writer, row, facts.committed.row)
+
+
+def link_model(writer: CatalogWriter, facts: ModelFacts) -> None:
+    """Link the records of a model's versions to each other, and from the root to them.
+
+    Args:
+        writer: has the record of the version.
+        facts: the version whose description the model's Collection gets.
+    """
+    row = facts.row
+    private = is_private(row)
     items = writer.recorded(writer.registry.model_versions(row.model), private)
     writer.link_versions(items)
     _write_collection(writer, facts, [item for item, _ in items])

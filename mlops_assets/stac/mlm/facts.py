@@ -20,6 +20,7 @@ from mlops_assets.registry.files.verified_read import (
 from mlops_assets.registry.model_documents import Metrics, Signature
 from mlops_assets.stac.catalog import version_tags
 from mlops_assets.stac.mlm.onnx_graph import OnnxGraph, read_graph
+from mlops_assets.stac.mlm.recorded import described_by_record
 from mlops_assets.storage import FileStat, Workspace
 
 
@@ -55,7 +56,7 @@ class ModelFacts:
     Attributes:
         row: the model version.
         run: the run that trained it.
-        committed: the data version it was trained on.
+        committed: the data version it was trained on, described as its record says.
         declared: what is declared of the model.
         graph: facts of its ONNX file.
         files: its published files.
@@ -93,7 +94,9 @@ class ModelFacts:
         return cls(
             row=row,
             run=registry.run(row.run_id),
-            committed=CommittedDataset.open(workspace, registry, data),
+            committed=described_by_record(
+                workspace, registry, CommittedDataset.open(workspace, registry, data)
+            ),
             declared=declared,
             graph=read_graph(published_path(workspace, registry, onnx)),
             files=registry.files(model_owner(row.model, row.version)),
