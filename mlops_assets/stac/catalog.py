@@ -235,6 +235,7 @@ class CatalogWriter:
             "mlops_assets", f"{of_versions} of this workspace.", title="mlops_assets"
         )
         links = [
+            link("self", key, key),
             link("root", key, key),
             *(link("child", key, child) for child in children),
         ]
@@ -358,9 +359,23 @@ def without_nulls(value: object) -> object:
 
 
 def link(rel: str, source: str, target: str, **extra: object) -> dict[str, object]:
-    """Return a relative link from one key of the workspace to another."""
+    """Return a relative link from one key of the workspace to another, with the target's name."""
     media = "application/geo+json" if rel == "item" else "application/json"
-    return {"rel": rel, "href": relative(source, target), "type": media, **extra}
+    href = relative(source, target)
+    return {"rel": rel, "href": href, "type": media, "title": _name_of(target), **extra}
+
+
+def _name_of(key: str) -> str:
+    """Return the name of a document of the catalogue for people, by its key."""
+    _, *folders, _ = key.split("/")
+    if not folders:
+        return "mlops_assets"
+    return folders[3] if len(folders) > 3 else "@".join(folders[1:])
+
+
+def cite_as(doi: str) -> dict[str, object]:
+    """Return a link to what a DOI names."""
+    return {"rel": "cite-as", "href": f"https://doi.org/{doi}", "title": f"doi:{doi}"}
 
 
 def relative(source: str, target: str) -> str:

@@ -38,6 +38,7 @@ from mlops_assets.stac.catalog import (
     CatalogWriter,
     add_thumbnail,
     asset,
+    cite_as,
     is_private,
     link,
     link_inputs,
@@ -145,6 +146,7 @@ def _write_parent(writer: CatalogWriter, committed: CommittedDataset, versions: 
         name, specification.description or f"Versions of {name}.", title=specification.title
     )
     links = [
+        link("self", key, key),
         link("root", key, catalog_root_of(key)),
         link("parent", key, catalog_root_of(key)),
         *(link("child", key, child) for child in versions),
@@ -195,12 +197,13 @@ def _collection(
             f"{group_count(committed)} Items, in the asset 'manifest' only, one a file"
         )
     links = [
+        link("self", key, key),
         link("root", key, catalog_root_of(key)),
         link("parent", key, dataset_catalog_key(row.dataset, is_private(row))),
         *(link("item", key, item) for item in items),
     ]
     if specification.doi:
-        links.append({"rel": "cite-as", "href": f"https://doi.org/{specification.doi}"})
+        links.append(cite_as(specification.doi))
     return {**document, "stac_extensions": schemas, "links": links}
 
 

@@ -31,6 +31,7 @@ from mlops_assets.stac.catalog import (
     CatalogWriter,
     add_thumbnail,
     asset,
+    cite_as,
     is_private,
     link,
     link_inputs,
@@ -150,8 +151,10 @@ def _write_collection(writer: CatalogWriter, facts: ModelFacts, items: list[str]
         extent=extent(committed),
         keywords=_keywords(facts),
         providers=[pystac.Provider.from_dict(own) for own in declared.providers] or None,
+        summaries=_summaries(writer.registry.model_versions(model)),
     )
     links = [
+        link("self", key, key),
         link("root", key, catalog_root_of(key)),
         link("parent", key, catalog_root_of(key)),
         *(link("item", key, item) for item in items),
@@ -159,6 +162,13 @@ def _write_collection(writer: CatalogWriter, facts: ModelFacts, items: list[str]
     writer.write(
         key, {**plain(collection), **extent_notes(committed), "links": links}, CATALOG_OWNER
     )
+
+
+def _summaries(versions: list[ModelVersion]) -> pystac.Summaries:
+    """Return the frameworks and tasks of all versions of a model."""
+    frameworks = {FRAMEWORKS.get(row.framework, (row.framework,))[0] for row in versions}
+    tasks = {row.task for row in versions}
+    return pystac.Summaries({"mlm:framework": sorted(frameworks), "mlm:tasks": sorted(tasks)})
 
 
 def _item(facts: ModelFacts, key: str) -> dict[str, object]:
@@ -195,7 +205,7 @@ def _item(facts: ModelFacts, key: str) -> dict[str, object]:
         link("root", key, catalog_root_of(key)),
         link("parent", key, collection),
         link("collection", key, collection),
-        *({"rel": "cite-as", "href": f"https://doi.org/{doi}"} for doi in dois if doi),
+        *(cite_as(doi) for doi in dois if doi),
     ]
     return {
         "type": "Feature",
