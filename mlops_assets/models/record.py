@@ -1,6 +1,8 @@
-"""The record of a model version in the catalogue; `stac` writes it."""
+"""The record of a model version in the catalogue, and tags in records; `stac` writes them."""
 
 from __future__ import annotations
+
+from typing import cast
 
 from mlops_assets.datasets.versions.committed_dataset import CommittedDataset
 from mlops_assets.models.specification import ModelSpecification
@@ -52,3 +54,40 @@ def record_version(
         pretrained=specification.pretrained,
     )
     return write_model_record(store.workspace, store.registry, evaluated, declared)
+
+
+def tag_data_version(store: Store, dataset: str, version: str, tag: str) -> None:
+    """Tag a data version, and state that in its record and in those of the models trained on it.
+
+    Args:
+        store: workspace and registry.
+        dataset: name of the dataset.
+        version: its version, e.g. `v2`.
+        tag: the tag, which never moves.
+
+    Raises:
+        Conflict: the tag names another version already, or another process is writing the catalogue
+            and does not end.
+        IntegrityError: a record is not as it was published; the version is tagged.
+        NameRefused: the tag cannot be a name, or has the form of a version.
+        NotFound: there is no such version.
+    """
+    from mlops_assets.stac.catalog import CatalogWriter, record_key, version_tags
+
+    store.registry.tag(dataset, version, tag)
+    with store.registry.lock("catalog"):
+        writer = CatalogWriter(store.workspace, store.registry)
+        tags = version_tags(writer.registry, dataset, version)
+        data = writer.registry.data_version(Reference(dataset, version))
+        if writer.has(key := record_key(data)):
+            collection = {**writer.read(key), "mlops:tags": tags}
+            writer.write(key, collection, record_owner(dataset, version))
+        for row in writer.registry.model_versions(dataset=dataset, data_version=version):
+            if writer.has(key := record_key(row)):
+                item = cast(dict[str, dict[str, object]], writer.read(key))
+                properties = item["properties"] | {"mlops:data_tags": tags}
+                owner = record_owner(row.model, row.version)
+                writer.write(key, {**item, "properties": properties}, owner)
+        if writer.leave_unchanged():
+            with writer.publishing() as records:
+                store.registry.add_records(records)

@@ -24,13 +24,24 @@ from numpy.typing import NDArray
 from pystac.validation import validate_dict
 from rasterio import Affine
 
-from mlops_assets.datasets.commit.commit import commit
+from mlops_assets.datasets.commit.commit import Commit, commit
 from mlops_assets.datasets.io.rasters import open_raster
 from mlops_assets.datasets.specification.dataset import DatasetSpecification
+from mlops_assets.models.migrate_records import migrate_records
 from mlops_assets.models.onnx.session import OnnxModel, decide
+from mlops_assets.models.record import tag_data_version
 from mlops_assets.models.signature import raw_data
+from mlops_assets.models.verify import verify_all
 from mlops_assets.names import Reference
-from mlops_assets.paths import CATALOG, DATASETS, MODELS, RUNS, model_folder, model_item_key
+from mlops_assets.paths import (
+    CATALOG,
+    DATASETS,
+    MODELS,
+    RUNS,
+    dataset_collection_key,
+    model_folder,
+    model_item_key,
+)
 from mlops_assets.principals import local
 from mlops_assets.registry import ModelVersion, Registry
 from mlops_assets.serving.scenes import predict_scene
@@ -452,3 +463,26 @@ def test_weights_and_parameters_are_counted(original: Store) -> None:
     assert 4 * 158 + 32 <= found["mlm:memory_size"] < 4 * 158 + 200
     assert found["mlm:batch_size_suggestion"] == 1024
     assert "mlm:total_parameters" not in properties_of(original, "row")
+
+
+def test_a_tag_is_in_the_records_of_the_data_and_of_its_models(
+    store: Store, land_table: Callable[..., Commit]
+) -> None:
+    land_table()
+    tag_data_version(store, "fields", "v1", "early")
+    lifecycle(store, model_specification(), recorded=True)
+    land_table(crops_table(200))
+    other = lifecycle(store, model_specification(), "v2", recorded=True)
+    tag_data_version(store, "fields", "v1", "harvest-2024")
+    head = store.registry.newest_entry()
+    tag_data_version(store, "fields", "v1", "harvest-2024")
+    assert store.registry.newest_entry() == head
+    row = store.registry.model_versions("crops")[0]
+    key = model_item_key(row.model, row.version)
+    tags = ["early", "harvest-2024"]
+    assert json.loads(store.workspace.get(key))["properties"]["mlops:data_tags"] == tags
+    collection = store.workspace.get(dataset_collection_key("fields", "v1"))
+    assert json.loads(collection)["mlops:tags"] == tags
+    assert "mlops:data_tags" not in properties_of(store, other.model)
+    assert verify_all(store).passed
+    assert list(migrate_records(store)) == []

@@ -77,6 +77,7 @@ def commit(
     import dagster as dg
 
     from mlops_assets.components.project.launch import open_project
+    from mlops_assets.models.record import tag_data_version
 
     check_name(name, "dataset name")
     if tag is not None:
@@ -96,7 +97,7 @@ def commit(
             metadata = _commit_landing(project, name, rehash)
         version = str(metadata["data_version"].value)
         if tag is not None:
-            open_store().registry.tag(name, version, tag)
+            tag_data_version(open_store(), name, version, tag)
         _print_committed(name, metadata)
         if not no_assess:
             notes = assess.texts(metadata["notes"].value)
@@ -246,12 +247,14 @@ def tag(
     name: Annotated[str, typer.Argument(help="Tag.")],
 ) -> None:
     """Tag a data version, for example as harvest-2024."""
+    from mlops_assets.models.record import tag_data_version
+
     wanted = Reference.parse(reference)
     if wanted.what is None:
         raise typer.BadParameter(f"name a version of {wanted.name}, e.g. {wanted.name}@v1")
-    registry = open_store().registry
-    row = registry.data_version(wanted)
-    registry.tag(row.dataset, row.version, name)
+    store = open_store()
+    row = store.registry.data_version(wanted)
+    tag_data_version(store, row.dataset, row.version, name)
     console.print(f"{row.dataset}@{name} is {row.dataset}@{row.version}")
 
 
