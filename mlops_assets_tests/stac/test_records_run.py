@@ -45,6 +45,7 @@ from mlops_assets.paths import (
 from mlops_assets.principals import local
 from mlops_assets.registry import ModelVersion, Registry
 from mlops_assets.serving.scenes import predict_scene
+from mlops_assets.stac.mlm.version import DEFAULT
 from mlops_assets.stac.training_dml import TRAINING_DML
 from mlops_assets.storage import Workspace
 from mlops_assets.store import Store
@@ -56,6 +57,7 @@ from mlops_assets_tests.conftest import (
     write_scene,
 )
 from mlops_assets_tests.servers.buckets import Bucket
+from mlops_assets_tests.stac.extension_schemas import validator
 from mlops_assets_tests.training.example_trainers import (
     HERE,
     lifecycle,
@@ -486,3 +488,16 @@ def test_a_tag_is_in_the_records_of_the_data_and_of_its_models(
     assert "mlops:data_tags" not in properties_of(store, other.model)
     assert verify_all(store).passed
     assert list(migrate_records(store)) == []
+
+
+def test_the_container_of_a_run_is_an_asset(
+    store: Store, land_table: Callable[..., Commit], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image = "registry.example.org/eo/trainers@sha256:0123"
+    monkeypatch.setenv("DAGSTER_CURRENT_IMAGE", image)
+    land_table()
+    lifecycle(store, model_specification(), recorded=True)
+    found = json.loads(store.workspace.get(item_of(store, "crops")))
+    asset = found["assets"]["container"]
+    assert asset["href"] == image and "mlm:training-runtime" in asset["roles"]
+    assert validator(DEFAULT).is_valid(found)

@@ -19,7 +19,13 @@ from typing import Any
 import pytest
 import torch
 
-from mlops_assets.training.provenance import code_version, environment, hardware, process_alive
+from mlops_assets.training.provenance import (
+    code_version,
+    environment,
+    hardware,
+    process_alive,
+    repository_url,
+)
 
 SOURCE, COMMIT = re.compile(r"source\.[0-9a-f]{12}"), re.compile(r"[0-9a-f]{12}")
 DIRTY = re.compile(r"[0-9a-f]{12}\+dirty\.[0-9a-f]{8}")
@@ -189,3 +195,20 @@ def test_a_process_is_alive_until_it_ends_and_elsewhere_for_all_we_know() -> Non
         process.wait()
     assert not process_alive(socket.gethostname(), process.pid)
     assert process_alive("another-machine", process.pid)
+
+
+@pytest.mark.parametrize(
+    ("remote", "recorded"),
+    [
+        ("https://example.org/eo/trainers.git", "https://example.org/eo/trainers.git"),
+        ("https://t0ken@example.org/eo/trainers.git", "https://example.org/eo/trainers.git"),
+        ("https://me:s3cret@example.org/trainers", "https://example.org/trainers"),
+        ("git@example.org:eo/trainers.git", "git@example.org:eo/trainers.git"),
+    ],
+)
+def test_a_repository_is_recorded_without_credentials(
+    remote: str, recorded: str, trainer: Path, git: Callable[..., str]
+) -> None:
+    assert repository_url(trainer.parent) is None
+    git("remote", "add", "origin", remote)
+    assert repository_url(trainer.parent) == recorded
