@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 
 import pyarrow.parquet as pq
@@ -163,13 +163,8 @@ def class_values(committed: CommittedDataset) -> dict[str, object]:
         re.fullmatch(r"-?\d+", str(entry["value"])) for entry in committed.classes
     ):
         return {}
-    colours = class_colours(len(committed.classes))
-    return {
-        "classification:classes": [
-            described_class(int(entry["value"]), entry["name"], colour)
-            for entry, colour in zip(committed.classes, colours, strict=True)
-        ]
-    }
+    classes = [(int(entry["value"]), entry["name"]) for entry in committed.classes]
+    return {"classification:classes": described_classes(classes)}
 
 
 def label_properties(committed: CommittedDataset, labels: list[str]) -> list[str] | None:
@@ -248,16 +243,27 @@ def table_fields(committed: CommittedDataset, path: str) -> dict[str, object]:
     return {"table:columns": columns, "table:row_count": rows, **geometry}
 
 
-def described_class(value: int, name: str, colour: str) -> dict[str, object]:
-    """Return STAC's Class Object of a class.
+def described_classes(
+    classes: Iterable[tuple[int | float | str, str]],
+) -> list[dict[str, object]]:
+    """Return STAC's Class Objects of classes, each with its colour in maps and legends.
 
-    Its name there is an identifier, so the name as declared is the title.
+    A name there is an identifier, so the name as declared is the title.
 
     Args:
-        value: in label files and maps.
-        name: as declared.
-        colour: in maps and legends, `RRGGBB`.
+        classes: value in label files and maps, and name as declared, in the order of their indices.
+            Where the value is no whole number, the index stands for it.
     """
+    known = list(classes)
+    return [
+        _class(value if isinstance(value, int) else index, name, colour)
+        for index, ((value, name), colour) in enumerate(
+            zip(known, class_colours(len(known)), strict=True)
+        )
+    ]
+
+
+def _class(value: int, name: str, colour: str) -> dict[str, object]:
     identifier = "".join(c if (c.isascii() and c.isalnum()) or c in "_-" else "_" for c in name)
     return {
         "value": value,

@@ -30,6 +30,7 @@ from mlops_assets.stac.asset_fields import (
     class_fields,
     class_values,
     data_keywords,
+    described_classes,
     described_values,
     shared_bands,
 )
@@ -264,6 +265,9 @@ def _summaries(committed: CommittedDataset) -> dict[str, object]:
         "label:type": [fields["label:type"]],
         "label:tasks": fields["label:tasks"],
         "label:classes": fields.get("label:classes"),
+        "classification:classes": described_classes(
+            (entry["value"], entry["name"]) for entry in committed.classes or []
+        ),
         "proj:code": sorted(code for code in codes.unique() if ":" in code and "[" not in code),
         **{
             name: described_values(committed, name)

@@ -564,3 +564,16 @@ def test_a_box_around_boxes_holds_them_all(found: list[list[float]]) -> None:
 )
 def test_a_box_around_boxes_is_the_smallest(found: list[list[float]], around: list[float]) -> None:
     assert enclosing(found) == around
+
+
+def test_a_collection_has_keywords_splits_and_classes_with_colours(store: Store) -> None:
+    found = collection(store, "found")
+    assert {"msi", "sentinel-2", "classification"} <= set(found["keywords"])
+    assert found["summaries"]["ml-aoi:split"] == ["train", "test"]
+    classes = found["summaries"]["classification:classes"]
+    assert classes == found["item_assets"]["labels"]["classification:classes"]
+    assert [(own["value"], own["title"]) for own in classes] == list(COVER.items())
+    assert len({own["color_hint"] for own in classes}) == 2
+    # classes that are texts have their indices
+    texts = collection(store, "photos")["summaries"]["classification:classes"]
+    assert [(own["value"], own["name"]) for own in texts] == [(0, "forest"), (1, "lake")]

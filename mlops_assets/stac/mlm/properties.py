@@ -17,11 +17,10 @@ from stac_model.output import ModelOutput
 from stac_model.schema import MLModelProperties
 
 from mlops_assets.datasets.versions.columns import label_name
-from mlops_assets.registry.model_documents import Signature, samples_at_once, unused_value
-from mlops_assets.stac.asset_fields import described_class
+from mlops_assets.registry.model_documents import samples_at_once, unused_value
+from mlops_assets.stac.asset_fields import described_classes
 from mlops_assets.stac.mlm.facts import ModelFacts
 from mlops_assets.stac.mlm.onnx_graph import FREE, Tensor
-from mlops_assets.text.palette import class_colours
 
 DIMENSIONS = {
     "row": ["batch", "variables"],
@@ -96,7 +95,8 @@ def mlm_properties(facts: ModelFacts) -> dict[str, object]:
         warnings.simplefilter("ignore")
         dumped: dict[str, Any] = json.loads(properties.model_dump_json(by_alias=True))
     # stac-model knows no titles of classes, and tasks in no order
-    classes = {"classification:classes": _classes(signature)} if signature.classes else {}
+    named = [(entry.value, entry.name) for entry in signature.classes or []]
+    classes = {"classification:classes": described_classes(named)} if named else {}
     tasks = _tasks(facts)
     outputs = [{**output, **classes, "tasks": tasks} for output in dumped["mlm:output"]]
     return {**dumped, "mlm:tasks": tasks, "mlm:output": outputs}
@@ -205,17 +205,6 @@ def _output(facts: ModelFacts, tensor: Tensor) -> dict[str, object]:
     ):
         found["nodata"] = unused_value([int(value) for value in values])
     return found
-
-
-def _classes(signature: Signature) -> list[dict[str, object]]:
-    """Return the classes in the order of their indices, by value of maps where that is a number."""
-    classes = signature.classes or []
-    return [
-        described_class(entry.value if isinstance(entry.value, int) else index, entry.name, colour)
-        for index, (entry, colour) in enumerate(
-            zip(classes, class_colours(len(classes)), strict=True)
-        )
-    ]
 
 
 def _hardware(facts: ModelFacts) -> str | None:
