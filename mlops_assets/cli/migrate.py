@@ -32,7 +32,7 @@ def migrate(
     Titles, licences and other descriptions stay as the records have them. Exits with 1 if a record
     cannot be written.
     """
-    from mlops_assets.models.migrate_records import migrate_records
+    from mlops_assets.stac.migration.migrate import migrate_records
 
     found = []
     for record in migrate_records(open_store(), names or [], apply):

@@ -12,7 +12,6 @@ from __future__ import annotations
 import json
 import posixpath
 import re
-import textwrap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypedDict, cast
@@ -38,6 +37,7 @@ from mlops_assets.registry.files.verified_read import read_published
 from mlops_assets.registry.records.rows import PublishedRecords, published_rows
 from mlops_assets.registry.store import version_key
 from mlops_assets.storage import FileStat, Workspace, sha256_of
+from mlops_assets.text.json_changes import json_changes
 
 if TYPE_CHECKING:
     import pystac
@@ -88,7 +88,6 @@ SCHEMAS = "https://stac-extensions.github.io"
 )
 NULLABLE = ("geometry", "label:properties", "name")  # GeoJSON; label extension: of rasters
 VERBATIM = ("mlm:hyperparameters",)
-MAX_TEXT = 100  # characters of a value in a line about its change
 # what the file extension takes as a path
 _LOCAL_PATH = re.compile("(?!-)[^/]+(?<!-)(/(?!-)[^/]+(?<!-))*")
 
@@ -206,7 +205,7 @@ class CatalogWriter:
             before: object = None
             if has_record(self.workspace, self.registry, key):
                 before = read_record(self.workspace, self.registry, key)
-            differences = list(document_changes(before, json.loads(content)))
+            differences = list(json_changes(before, json.loads(content)))
             if differences:
                 found[key] = differences
             else:
@@ -302,40 +301,6 @@ def read_record(workspace: Workspace, registry: Registry, key: str) -> Record:
     except IntegrityError as error:
         raise IntegrityError(f"{error}, or remove it and record that version again") from error
     return document
-
-
-def document_changes(before: object, after: object, place: str = "") -> Iterator[str]:
-    """Yield one line for each value that differs between two JSON values.
-
-    Args:
-        before: the older value; None if there was none.
-        after: the newer value.
-        place: where they are, such as `properties.mlm:input[0]`.
-    """
-    if before == after:
-        return
-    if isinstance(before, dict) and isinstance(after, dict):
-        for name in dict.fromkeys([*before, *after]):
-            dotted = f"{place}.{name}" if place else str(name)
-            yield from document_changes(before.get(name), after.get(name), dotted)
-    elif isinstance(before, list) and isinstance(after, list) and len(before) == len(after):
-        for index, pair in enumerate(zip(before, after, strict=True)):
-            yield from document_changes(*pair, f"{place}[{index}]")
-    elif isinstance(before, list) and isinstance(after, list):
-        for entries, others, change in ((before, after, "removed"), (after, before, "added")):
-            yield from (f"{place}: {change} {short_text(e)}" for e in entries if e not in others)
-    elif place:
-        yield f"{place}: {short_text(before)} → {short_text(after)}"
-    else:
-        yield "new document"
-
-
-def short_text(value: object) -> str:
-    """Return a value for a line about its change."""
-    if value is None:
-        return "not set"
-    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-    return textwrap.shorten(text, MAX_TEXT, placeholder="…")
 
 
 def version_tags(registry: Registry, dataset: str, version: str) -> list[str]:

@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from mlops_assets.stac.catalog import has_record, read_record, record_key, short_text
+from mlops_assets.stac.catalog import has_record, read_record, record_key
+from mlops_assets.text.json_changes import short_text
 
 if TYPE_CHECKING:
     from mlops_assets.registry import DataVersion, Registry

@@ -27,7 +27,6 @@ from rasterio import Affine
 from mlops_assets.datasets.commit.commit import Commit, commit
 from mlops_assets.datasets.io.rasters import open_raster
 from mlops_assets.datasets.specification.dataset import DatasetSpecification
-from mlops_assets.models.migrate_records import migrate_records
 from mlops_assets.models.onnx.session import OnnxModel, decide
 from mlops_assets.models.record import tag_data_version
 from mlops_assets.models.signature import raw_data
@@ -45,6 +44,7 @@ from mlops_assets.paths import (
 from mlops_assets.principals import local
 from mlops_assets.registry import ModelVersion, Registry
 from mlops_assets.serving.scenes import predict_scene
+from mlops_assets.stac.migration.migrate import migrate_records
 from mlops_assets.stac.mlm.version import DEFAULT
 from mlops_assets.stac.training_dml import TRAINING_DML
 from mlops_assets.storage import Workspace

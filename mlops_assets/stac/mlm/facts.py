@@ -19,8 +19,8 @@ from mlops_assets.registry.files.verified_read import (
 )
 from mlops_assets.registry.model_documents import Metrics, Signature
 from mlops_assets.stac.catalog import version_tags
+from mlops_assets.stac.migration.recorded import described_by_record
 from mlops_assets.stac.mlm.onnx_graph import OnnxGraph, read_graph
-from mlops_assets.stac.mlm.recorded import described_by_record
 from mlops_assets.storage import FileStat, Workspace
 
 

@@ -12,13 +12,13 @@ import pytest
 from mlops_assets.datasets.commit.commit import Commit
 from mlops_assets.datasets.versions.committed_dataset import CommittedDataset
 from mlops_assets.errors import Forbidden, NotFound
-from mlops_assets.models.migrate_records import migrate_records
 from mlops_assets.models.verify import verify_all
 from mlops_assets.names import Reference
 from mlops_assets.paths import dataset_collection_key, model_item_key, owner_of
 from mlops_assets.principals import Principal, Role
 from mlops_assets.stac.catalog import CatalogWriter
 from mlops_assets.stac.datasets import write_dataset_record
+from mlops_assets.stac.migration.migrate import migrate_records
 from mlops_assets.stac.mlm.version import DEFAULT
 from mlops_assets.stac.training_dml import TRAINING_DML
 from mlops_assets.store import Store
