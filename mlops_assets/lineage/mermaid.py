@@ -66,9 +66,9 @@ def _data(data: DataLineage, names: Mapping[str, str]) -> Iterator[str]:
     yield _node(name, data.reference, *tags, f"digest {data.digest[:12]}", *made, *landed)
     for given in data.inputs:
         yield f"{name} --> {names[given]}"
-    total = f"{len(data.files)} files, {sum(file.size for file in data.files):,} bytes"
+    total = f"{len(data.files)} file(s), {sum(file.size for file in data.files):,} bytes"
     counts = [
-        f"{split}: {count.samples} samples of {count.files} files"
+        f"{split}: {count.samples} samples of {count.files} file(s)"
         for split, count in data.splits.items()
     ]
     yield _node(f"{name}files", total, *counts)

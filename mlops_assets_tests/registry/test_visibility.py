@@ -168,6 +168,18 @@ def test_a_creator_or_an_operator_changes_it_and_the_log_states_why(registry: Re
     assert [line for line in found if "fields/v2" in line and "was 'private'" in line] == found
 
 
+def test_rows_that_an_earlier_release_has_logged_are_as_they_were(registry: Registry) -> None:
+    for row in registry.data_versions():
+        registry.set_visibility(row, Visibility.WORKSPACE)
+    with registry.snapshot() as connection:
+        expected = replay(entries_of(connection))
+        for columns in expected.rows["data_versions"].values():
+            del columns["visibility"]
+            columns.pop("visibility_reason", None)
+        found = list(differences(connection, expected))
+    assert found == []
+
+
 @pytest.mark.parametrize(
     ("default", "data", "name", "expected"),
     [
