@@ -5,13 +5,16 @@ Callers are authenticated by the hub. Whoever has no token sees what is publishe
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from html import escape
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
 import attr
 from fastapi import FastAPI, Query
 from fastapi.exceptions import RequestValidationError
-from pydantic import BaseModel, Field, JsonValue
+from fastapi.responses import HTMLResponse
+from pydantic import BaseModel, Field, JsonValue, model_validator
 from stac_fastapi.api.app import StacApi
 from stac_fastapi.api.models import (
     ItemCollectionUri,
@@ -33,7 +36,7 @@ from stac_fastapi.extensions.free_text import FreeTextConformanceClasses
 from stac_fastapi.extensions.sort import SortConformanceClasses
 from stac_fastapi.types.config import ApiSettings
 from stac_fastapi.types.extension import ApiExtension
-from stac_fastapi.types.search import APIRequest, Limit
+from stac_fastapi.types.search import APIRequest, BaseSearchPostRequest, Limit
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -54,6 +57,11 @@ from mlops_assets.store import Store
 PREFIX = "/stac"
 # reads for the API, which decides what callers see
 _READER = Principal("stac-api", frozenset({Role.VIEWER}))
+# by which pystac-client recognises what version 1.1 of the extension has, too
+_SORT_1_0 = (
+    "https://api.stacspec.org/v1.0.0/item-search#sort",
+    "https://api.stacspec.org/v1.0.0/ogcapi-features#sort",
+)
 _TITLE = "mlops_assets"
 _DESCRIPTION = "Training data and models of this workspace."
 
@@ -64,6 +72,18 @@ class FilterBody(BaseModel):
     filter_expr: dict[str, JsonValue] | str | None = Field(default=None, alias="filter")
     filter_crs: str | None = Field(default=None, alias="filter-crs")
     filter_lang: Literal["cql2-json", "cql2-text"] | None = Field(default=None, alias="filter-lang")
+
+
+class SearchBody(BaseSearchPostRequest):
+    """The body of a POST request, whose own checks expect an object."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def require_object(cls, value: object) -> object:
+        """Check that it is a JSON object."""
+        if not isinstance(value, dict):
+            raise ValueError("the body is not a JSON object, sent as application/json")
+        return value
 
 
 class _FilterExtension(FilterExtension):
@@ -111,6 +131,7 @@ def create_stac_app(store: Store, public_url: str | None = None) -> ASGIApp:
         SortExtension(
             client=SortablesClient(catalogue=catalogue),
             conformance_classes=[
+                *_SORT_1_0,
                 SortConformanceClasses.ITEM_SEARCH_SORT,
                 SortConformanceClasses.ITEM_SEARCH_SORTABLES,
                 SortConformanceClasses.FEATURES_SORT,
@@ -153,7 +174,7 @@ def create_stac_app(store: Store, public_url: str | None = None) -> ASGIApp:
             exception_handlers=HANDLERS,
         ),
         search_get_request_model=create_get_request_model(of_search),
-        search_post_request_model=create_post_request_model(of_search),
+        search_post_request_model=create_post_request_model(of_search, base_model=SearchBody),
         items_get_request_model=_get_model("ItemsRequest", ItemCollectionUri, of_search),
         collections_get_request_model=CollectionsRequest,
         # what browsers on other sites may send; compression is left to the proxy in front
@@ -168,10 +189,31 @@ def create_stac_app(store: Store, public_url: str | None = None) -> ASGIApp:
             ),
         ],
     )
+    api.app.add_api_route("/api.html", _overview(api.app), include_in_schema=False)
     # StacApi sets its own
     api.app.add_exception_handler(RequestValidationError, report_invalid_request)
     api.app.openapi()  # evaluates annotations of routes and models, which no request should
     return AtPublicUrl(api.app, public_url)
+
+
+def _overview(app: FastAPI) -> Callable[[], HTMLResponse]:
+    """Return the endpoint of the page that lists the requests, which loads nothing else."""
+
+    def overview() -> HTMLResponse:
+        rows = [
+            f"<tr><td>{method.upper()}</td><td>{escape(path)}</td>"
+            f"<td>{escape(operation.get('summary', ''))}</td></tr>"
+            for path, operations in app.openapi()["paths"].items()
+            for method, operation in operations.items()
+        ]
+        return HTMLResponse(
+            f'<!doctype html><html lang="en"><head><title>{_TITLE}: STAC API</title></head><body>'
+            f'<h1>STAC API</h1><p>{_DESCRIPTION} <a href="api">OpenAPI</a></p><table>'
+            f"<tr><th>Method</th><th>Path</th><th>Request</th></tr>{''.join(rows)}</table></body>"
+            "</html>"
+        )
+
+    return overview
 
 
 def _get_model(

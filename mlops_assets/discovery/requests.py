@@ -202,20 +202,17 @@ def chosen_fields(document: JsonObject, include: set[str], exclude: set[str]) ->
         document: an Item.
         include: paths of fields, such as `properties.datetime`; all if empty. `id`,
             `collection`, `type` and `links` are always there.
-        exclude: paths of fields that are left out.
+        exclude: paths of fields that are left out, unless they or parts of them are included.
     """
     found = _included(document, include) if include else document
-    for path in exclude - include:
-        found = _without(found, path.split("."))
+    for path in exclude:
+        if not any(f"{name}.".startswith(f"{path}.") for name in include):
+            found = _without(found, path.split("."))
     return found
 
 
 def _included(document: JsonObject, paths: set[str]) -> JsonObject:
-    found: JsonObject = {
-        name: document[name]
-        for name in ("type", "stac_version", "id", "collection", "geometry", "links")
-        if name in document
-    }
+    found = {name: document[name] for name in ("type", "id", "collection", "links")}
     for path in sorted(paths):
         _copy(document, found, path.split("."))
     return found

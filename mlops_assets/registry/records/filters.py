@@ -163,13 +163,14 @@ class ItemTranslation(Translation[ItemField]):
         Raises:
             SpecificationError: it compares what cannot be compared.
         """
-        if isinstance(node, Operation) and node.operator in (*_ARRAYS, *_TIMES):
+        operator = node.operator.lower() if isinstance(node, Operation) else ""
+        if isinstance(node, Operation) and operator in (*_ARRAYS, *_TIMES):
             if len(node.arguments) != 2:
-                raise self.refused(f"{node.operator} takes two arguments")
-            if node.operator in _ARRAYS:
-                return self._array(node.operator, *node.arguments)
-            return self._temporal(node.operator, *node.arguments)
-        if isinstance(node, Operation) and node.operator.startswith("s_"):
+                raise self.refused(f"{operator} takes two arguments")
+            if operator in _ARRAYS:
+                return self._array(operator, *node.arguments)
+            return self._temporal(operator, *node.arguments)
+        if operator.startswith("s_"):
             raise self.refused(
                 "of places it can have S_INTERSECTS(geometry, …), joined to the rest by AND"
             )

@@ -50,6 +50,15 @@ DESCRIBED = (
     "constellation",
     "instruments",
 )
+_GEOMETRIES = (
+    "Point",
+    "MultiPoint",
+    "LineString",
+    "MultiLineString",
+    "Polygon",
+    "MultiPolygon",
+    "GeometryCollection",
+)
 _AT_ONCE = 500
 _RECTANGLE = 5  # positions of its ring
 _WORD = re.compile(r"\w+")
@@ -300,6 +309,11 @@ def geometry_of(geojson: Json, subject: str) -> shapely.Geometry:
     import shapely
     import shapely.geometry
 
+    if not isinstance(geojson, dict) or geojson.get("type") not in _GEOMETRIES:
+        raise SpecificationError(
+            f"the geometry of {subject} is not a GeoJSON geometry: its type is one of"
+            f" {', '.join(_GEOMETRIES)}"
+        )
     try:
         found = shapely.geometry.shape(geojson)
         west, south, east, north = found.bounds

@@ -1,0 +1,223 @@
+"""What callers send: changes of records by those who may, and requests that are not valid."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import httpx
+import pytest
+from pystac_client import Client
+
+from mlops_assets.paths import dataset_collection_key
+from mlops_assets.store import Store
+from mlops_assets_tests.discovery.external import SQUARE, external_collection, external_item
+from mlops_assets_tests.hub.serving import TOKEN, hub
+
+HEADERS = {"Authorization": f"Bearer {TOKEN}"}
+DEEP: dict[str, Any] = {"op": "=", "args": [{"property": "id"}, "x"]}
+for _ in range(200):
+    DEEP = {"op": "not", "args": [DEEP]}
+
+
+@pytest.fixture
+def sent(client: httpx.Client) -> Any:
+    """An external Collection with an Item, which is removed afterwards."""
+    assert client.post("collections", json=external_collection()).status_code == 201
+    answer = client.post("collections/sent/items", json=external_item())
+    assert answer.status_code == 201, answer.text
+    yield answer
+    assert client.delete("collections/sent").status_code == 204
+
+
+def test_an_item_is_sent_changed_and_removed(client: httpx.Client, sent: httpx.Response) -> None:
+    own = sent.headers["location"]
+    found = client.get(own).json()
+    assert {key: value for key, value in found.items() if key != "links"} == {
+        key: value for key, value in external_item().items() if key != "links"
+    }
+    assert next(each["href"] for each in found["links"] if each["rel"] == "self") == own
+    assert client.post("collections/sent/items", json=external_item()).status_code == 409
+    changed = external_item(properties={"gsd": 10, "platform": "x"})
+    assert client.put(own, json=changed).json()["properties"]["gsd"] == 10
+    merged = client.patch(own, json={"properties": {"gsd": 20, "platform": None}})
+    assert merged.json()["properties"] == {"datetime": "2024-05-06T10:20:30Z", "gsd": 20}
+    patch = [{"op": "replace", "path": "/properties/gsd", "value": 30}]
+    assert client.patch(own, json=patch).json()["properties"]["gsd"] == 30
+    patch = [{"op": "test", "path": "/properties/gsd", "value": 1}]
+    assert client.patch(own, json=patch).status_code == 409
+    filtered = client.get("search", params={"filter": "gsd = 30", "collections": "sent"})
+    assert [each["id"] for each in filtered.json()["features"]] == ["one"]
+    assert client.delete(own).status_code == 204
+    assert client.get(own).status_code == 404
+    assert client.delete(own).status_code == 404
+
+
+def test_many_items_are_sent_whole_or_not_at_all(client: httpx.Client, sent: Any) -> None:
+    several = [external_item(f"n{number}") for number in range(5)]
+    broken = [*several, external_item("bad", geometry={"type": "Point", "coordinates": [999, 0]})]
+    for features, status in ((broken, 400), ([*several, external_item("one")], 409)):
+        answer = client.post(
+            "collections/sent/items", json={"type": "FeatureCollection", "features": features}
+        )
+        assert answer.status_code == status, answer.text
+        assert client.get("collections/sent/items").json()["numberMatched"] == 1
+    answer = client.post(
+        "collections/sent/items", json={"type": "FeatureCollection", "features": several}
+    )
+    assert answer.status_code == 201
+    assert client.get("collections/sent/items").json()["numberMatched"] == 6
+
+
+def test_a_collection_is_changed_and_removed_with_its_items(client: httpx.Client) -> None:
+    own = client.post("collections", json=external_collection()).headers["location"]
+    assert client.post("collections", json=external_collection()).status_code == 409
+    client.post("collections/sent/items", json=external_item())
+    assert client.put(own, json=external_collection(title="New")).json()["title"] == "New"
+    assert client.patch(own, json={"title": "Newer"}).json()["title"] == "Newer"
+    assert client.get(own).json()["title"] == "Newer"
+    assert client.delete(own).status_code == 204
+    assert client.get(own).status_code == 404
+    assert client.get("search", params={"ids": "one"}).json()["features"] == []
+    assert client.put(own, json=external_collection()).status_code == 404
+
+
+def test_records_of_the_workspace_are_not_changed(client: httpx.Client) -> None:
+    own = external_collection("fields-v1")
+    assert client.put("collections/fields-v1", json=own).status_code == 409
+    assert client.delete("collections/fields-v1").status_code == 409
+    item = external_item(collection="fields-v1")
+    answer = client.post("collections/fields-v1/items", json=item)
+    assert (answer.status_code, answer.json()["code"]) == (409, "Conflict")
+    assert "is a record of this workspace" in answer.json()["description"]
+
+
+def test_who_has_no_token_reads_what_is_published_and_changes_nothing(api: str) -> None:
+    with httpx.Client(base_url=f"{api}/") as anyone:
+        assert anyone.get("collections").json()["collections"] == []
+        assert anyone.get("collections/fields-v1").status_code == 404
+        answer = anyone.post("collections", json=external_collection())
+        assert (answer.status_code, answer.headers["www-authenticate"]) == (401, "Bearer")
+        for token in ("x", f"mlops_{'0' * 12}_{'0' * 64}"):
+            headers = {"Authorization": f"Bearer {token}"}
+            assert anyone.get("collections", headers=headers).status_code == 401
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        {"bbox": "nan,0,1,1"},
+        {"bbox": "0,0,1"},
+        {"bbox": "0,5,1,-5"},
+        {"bbox": "0,0,1,1", "intersects": json.dumps(SQUARE)},
+        {"intersects": "{"},
+        {"intersects": '{"type": "Polygon", "coordinates": [[[0, 0], [1, 1]]]}'},
+        {"intersects": '{"type": "Square"}'},
+        {"intersects": "[" * 5_000},
+        {"datetime": "yesterday"},
+        {"datetime": "2024-02-01T00:00:00Z/2024-01-01T00:00:00Z"},
+        {"ids": "a\x00b"},
+        {"ids": "x" * 300},
+        {"limit": "0"},
+        {"filter": "id = "},
+        {"filter": "(" * 3_000},
+        {"filter": "id = 'x'; DROP TABLE stac_items"},
+        {"filter": "S_INTERSECTS(geometry, POINT(0 0)) OR id = 'x'"},
+        {"filter": "id = 'x'", "filter-lang": "cql2-json"},
+        {"filter": "id = 'x'", "filter-crs": "http://www.opengis.net/def/crs/EPSG/0/3857"},
+        {"filter": json.dumps(DEEP), "filter-lang": "cql2-json"},
+        {"filter": '{"op": "=", "args": []}', "filter-lang": "cql2-json"},
+        {"sortby": 'properties."x'},
+        {"token": "e30"},
+    ],
+    ids=lambda parameters: str(parameters)[:50],
+)
+def test_a_search_that_is_not_valid_is_refused(
+    parameters: dict[str, str], client: httpx.Client
+) -> None:
+    answer = client.get("search", params=parameters)
+    assert answer.status_code == 400, answer.text
+    assert set(answer.json()) == {"code", "description"}
+    assert len(answer.json()["description"]) > 10
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"id": "a/b"},
+        {"id": "a\nb"},
+        {"id": "ü" * 150},
+        {"id": ""},
+        {"id": 7},
+        {"collection": "other"},
+        {
+            "geometry": {
+                "type": "Polygon",
+                "coordinates": [[[0, 0], [1, 1], [0, 1], [1, 0], [0, 0]]],
+            }
+        },
+        {"geometry": {"type": "Point", "coordinates": [200, 0]}},
+        {"properties": {"datetime": None}},
+        {"properties": {"datetime": "soon"}},
+    ],
+    ids=str,
+)
+def test_an_item_that_is_not_valid_is_refused(
+    change: dict[str, Any], client: httpx.Client, sent: Any
+) -> None:
+    document = external_item("new") | change
+    answer = client.post("collections/sent/items", json=document)
+    assert answer.status_code == 400, answer.text
+    assert set(answer.json()) == {"code", "description"}
+    assert client.get("collections/sent/items").json()["numberMatched"] == 1
+
+
+def test_a_body_that_is_too_large_is_refused(client: httpx.Client, sent: Any) -> None:
+    large = external_item("large", properties={"text": "x" * (10 << 20)})
+    own = client.base_url.join("collections/sent/items")
+    answer = httpx.post(own, json=large, headers=HEADERS)  # the server ends the connection
+    assert (answer.status_code, answer.json()["code"]) == (413, "TooLarge")
+    for content in (b"[" * 100_000, b"[]", b"\xff"):
+        for headers in ({}, {"Content-Type": "application/json"}):
+            assert client.post("search", content=content, headers=headers).status_code == 400
+    assert client.post("search", json={"bbox": [0, 0, 1, 1], "limit": "many"}).status_code == 400
+
+
+def test_filters_by_post_are_text_or_json(client: httpx.Client, sent: Any) -> None:
+    as_text = {"filter": "id = 'one'", "filter-lang": "cql2-text"}
+    as_json = {"filter": {"op": "=", "args": [{"property": "id"}, "one"]}}
+    for body in (as_text, as_json, {"filter": "id = 'one'"}):
+        found = client.post("search", json=body).json()["features"]
+        assert [each["id"] for each in found] == ["one"]
+
+
+def test_pages_are_followed_by_get_and_by_post(api: str, recorded: Store) -> None:
+    client = Client.open(api, headers=HEADERS)
+    for method in ("GET", "POST"):
+        found = client.search(method=method, limit=1, sortby="-properties.created,id")
+        ids = [each.id for each in found.items()]
+        assert len(ids) == len(set(ids)) == found.matched()
+        assert len(ids) > 3
+
+
+def test_links_begin_with_the_public_url(recorded: Store) -> None:
+    public = "https://catalogue.example.org/mlops"
+    with hub(recorded, base_url=public) as url, httpx.Client(headers=HEADERS) as client:
+        for path in ("", "/collections", "/collections/cover/items", "/search?limit=1"):
+            document = client.get(f"{url}/stac{path}").json()
+            listed = [document, *document.get("collections", []), *document.get("features", [])]
+            links = [each["href"] for found in listed for each in found["links"]]
+            assert links
+            assert [href for href in links if not href.startswith(f"{public}/stac/")] == []
+
+
+def test_links_lead_to_records_and_files(client: httpx.Client, recorded: Store) -> None:
+    (item,) = client.get("collections/cover/items").json()["features"]
+    derived = {each["href"] for each in item["links"] if each["rel"] == "derived_from"}
+    assert {client.get(href).json()["id"] for href in derived} == {"scenes-v1"}
+    model = item["assets"]["model"]["href"].removeprefix(f"{recorded.workspace.url}/")
+    assert recorded.workspace.exists(model)
+    newer = client.get("collections/fields-v2").json()
+    (older,) = (each["href"] for each in newer["links"] if each["rel"] == "predecessor-version")
+    assert client.get(older).json()["id"] == "fields-v1"
+    assert recorded.workspace.exists(dataset_collection_key("fields", "v1"))
