@@ -14,11 +14,12 @@ AZURITE := 3.35.0
 PYTDML := 1.1.7
 # the release of the client in constraints.txt
 MLFLOW := 3.17.2
+STAC_VALIDATOR := 0.6.8
 
 .DEFAULT_GOAL := help
 # else each of the many processes would compile our modules anew
 unexport PYTHONDONTWRITEBYTECODE
-.PHONY: help install azurite pytdml mlflow demo up test test-all test-changed test-random faults mutations lint bench clean
+.PHONY: help install azurite pytdml mlflow stac-validator demo up test test-all test-changed test-random faults mutations lint bench clean
 
 help: ## show this help
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -49,6 +50,13 @@ pytdml: .venv/pytdml/$(PYTDML) ## the reader of TrainingDML-AI, in an environmen
 	@$(BIN)/python -m venv .venv/pytdml
 	@.venv/pytdml/bin/python -m pip install --quiet --disable-pip-version-check geojson==3.3.0 pydantic==2.14.3
 	@.venv/pytdml/bin/python -m pip install --quiet --disable-pip-version-check --no-deps pytdml==$(PYTDML)
+	@touch $@
+
+stac-validator: .venv-peers/stac-validator/$(STAC_VALIDATOR) ## stac-api-validator, in an environment of its own; its test is skipped without it
+
+.venv-peers/stac-validator/$(STAC_VALIDATOR): .venv/with-all
+	@$(BIN)/python -m venv .venv-peers/stac-validator
+	@.venv-peers/stac-validator/bin/python -m pip install --quiet --disable-pip-version-check stac-api-validator==$(STAC_VALIDATOR)
 	@touch $@
 
 mlflow: .venv/mlflow-server/$(MLFLOW) ## a whole MLflow server, in an environment of its own; its tests are skipped without it

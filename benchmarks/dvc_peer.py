@@ -7,36 +7,17 @@ search for updates.
 from __future__ import annotations
 
 import shutil
-import subprocess
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.processes import ROOT, Measured, clean_environment, run_measured, take_steps
-
-_ENVIRONMENT = ROOT / ".venv-peers" / "dvc"
-_REQUIREMENTS = ROOT / "benchmarks" / "dvc-requirements.txt"
+from benchmarks.peer_environments import install_peer
+from benchmarks.processes import Measured, clean_environment, run_measured, take_steps
 
 
 def install_dvc() -> Path:
     """Make DVC's environment with pinned versions if needed, and return its folder of programs."""
-    programs = _ENVIRONMENT / "bin"
-    done = _ENVIRONMENT / "installed.txt"
-    if not done.exists() or done.read_text() != _REQUIREMENTS.read_text():
-        print("making DVC's environment (a minute, once) ...", file=sys.stderr)
-        subprocess.run([sys.executable, "-m", "venv", str(_ENVIRONMENT)], check=True)
-        pip = [
-            str(programs / "python"),
-            "-m",
-            "pip",
-            "install",
-            "--quiet",
-            "--disable-pip-version-check",
-        ]
-        subprocess.run([*pip, "--requirement", str(_REQUIREMENTS)], check=True)
-        shutil.copyfile(_REQUIREMENTS, done)
-    return programs
+    return install_peer("dvc")
 
 
 @dataclass(frozen=True)

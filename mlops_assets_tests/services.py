@@ -73,6 +73,18 @@ def require_mlflow() -> Path:
     )
 
 
+def require_stac_validator() -> Path:
+    """Return the program `stac-api-validator`, or skip the test.
+
+    Fail it where services are required.
+    """
+    root = Path(__file__).resolve().parents[1]
+    return _required(
+        root / ".venv-peers" / "stac-validator" / "bin" / "stac-api-validator",
+        "needs stac-api-validator; run: make stac-validator",
+    )
+
+
 def _required(found: Path | None, message: str) -> Path:
     if found is None or not found.exists():
         if os.environ.get("REQUIRE_SERVICES") == "1":

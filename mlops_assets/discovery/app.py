@@ -83,6 +83,8 @@ class SearchBody(BaseSearchPostRequest):
         """Check that it is a JSON object."""
         if not isinstance(value, dict):
             raise ValueError("the body is not a JSON object, sent as application/json")
+        if "fields" in value and not isinstance(value["fields"], dict):
+            raise ValueError("fields is not an object with include and exclude")
         return value
 
 

@@ -22,13 +22,13 @@ from mlops_assets.discovery.requests import SearchParameters, chosen_fields, tok
 from mlops_assets.errors import SpecificationError
 from mlops_assets.principals import Principal
 from mlops_assets.registry import Registry
-from mlops_assets.registry.records.search import (
+from mlops_assets.registry.records.lookup import (
     find_collection,
     find_item,
     list_collections,
     property_names,
-    search_items,
 )
+from mlops_assets.registry.records.search import search_items
 from mlops_assets.text.json_values import Json, JsonObject
 
 SCHEMA = "application/schema+json"

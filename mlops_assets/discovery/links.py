@@ -15,7 +15,7 @@ from mlops_assets.paths import (
     MODEL_COLLECTION,
     MODEL_ITEM,
 )
-from mlops_assets.registry.records.search import FoundRecord, target_of
+from mlops_assets.registry.records.lookup import FoundRecord, target_of
 from mlops_assets.text.json_values import Json, JsonObject
 
 GEOJSON = "application/geo+json"

@@ -26,7 +26,7 @@ from mlops_assets.discovery.requests import MAX_ID_BYTES
 from mlops_assets.errors import Conflict, SpecificationError, Unauthenticated
 from mlops_assets.registry import Registry
 from mlops_assets.registry.records import external
-from mlops_assets.registry.records.search import FoundRecord, find_collection, find_item
+from mlops_assets.registry.records.lookup import FoundRecord, find_collection, find_item
 from mlops_assets.text.json_values import Json, JsonObject
 
 _MADE = ("self", "root", "parent", "collection", "items", "item", "child")

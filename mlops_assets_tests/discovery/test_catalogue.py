@@ -2,8 +2,17 @@
 
 from __future__ import annotations
 
-from pystac_client import Client
+import json
 
+import pytest
+from pystac_client import Client
+from sqlalchemy import delete, select
+
+from mlops_assets.errors import Conflict
+from mlops_assets.paths import Owner, dataset_collection_key
+from mlops_assets.registry.records.rows import PublishedRecords, published_rows
+from mlops_assets.registry.schema import StacCollection, StacItem
+from mlops_assets.stac.found_records import add_published
 from mlops_assets.store import Store
 from mlops_assets_tests.hub.serving import TOKEN
 
@@ -19,3 +28,32 @@ def test_pystac_client_finds_models_by_framework_and_task(api: str, recorded: St
     (row,) = recorded.registry.model_versions("cover")
     assert (item.id, item.collection_id) == (f"cover-{row.version}", "cover")
     assert found.matched() == 1
+
+
+def test_records_of_an_older_workspace_are_found_once_they_are_added(recorded: Store) -> None:
+    def found() -> dict[str, str | None]:
+        with recorded.registry.reading() as session:
+            return {
+                f"{table.__tablename__} {name}": sha256
+                for table in (StacCollection, StacItem)
+                for name, sha256 in session.execute(select(table.id, table.sha256))
+            }
+
+    expected = found()
+    assert {"stac_collections fields-v2", "stac_collections cover"} <= expected.keys()
+    assert add_published(recorded.workspace, recorded.registry) == 0
+    with recorded.registry.transaction("forget records") as session:
+        session.execute(delete(StacItem))
+        session.execute(delete(StacCollection).where(StacCollection.id != "cover"))
+    assert add_published(recorded.workspace, recorded.registry) == len(expected) - 1
+    assert found() == expected
+
+
+def test_a_record_is_found_with_its_publication_or_not_at_all(recorded: Store) -> None:
+    key = dataset_collection_key("fields", "v1")
+    document = json.loads(recorded.workspace.get(key)) | {"id": "cover"}  # the id of a model
+    file = recorded.workspace.put("catalog/other.json", b"{}")
+    rows = published_rows({"catalog/other.json": json.dumps(document).encode()})
+    with pytest.raises(Conflict, match="a Collection cover exists already"):
+        recorded.registry.add_records(PublishedRecords({Owner("record:x"): [file]}, rows))
+    assert recorded.registry.files_at("catalog/other.json") == []

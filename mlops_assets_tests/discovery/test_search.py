@@ -17,7 +17,8 @@ from mlops_assets.principals import Principal, local
 from mlops_assets.registry import Registry
 from mlops_assets.registry.records import search
 from mlops_assets.registry.records.external import send_collection, send_items
-from mlops_assets.registry.records.search import Page, search_items
+from mlops_assets.registry.records.lookup import Page
+from mlops_assets.registry.records.search import search_items
 from mlops_assets_tests.discovery.external import external_collection, external_item
 
 ANN = local("ann")
@@ -167,6 +168,13 @@ def test_places_are_exact(
 )
 def test_times_are_intervals(interval: str, expected: list[int], registry: Registry) -> None:
     assert numbers(registry, datetime=interval) == expected
+
+
+def test_ends_of_between_may_be_a_list(registry: Registry) -> None:
+    where = {"op": "between", "args": [{"property": "eo:cloud_cover"}, [5, 6]]}
+    expected = numbers(registry, where="eo:cloud_cover BETWEEN 5 AND 6")
+    assert expected
+    assert numbers(registry, where=where, language="cql2-json") == expected
 
 
 def test_words_are_whole_and_in_any_case(registry: Registry) -> None:

@@ -13,13 +13,13 @@ from sqlalchemy.orm import Session
 
 from mlops_assets.errors import Conflict, NotFound
 from mlops_assets.principals import Principal, Role
+from mlops_assets.registry.records.lookup import sees
 from mlops_assets.registry.records.rows import (
     RecordRow,
     remove_collection,
     remove_records,
     write_records,
 )
-from mlops_assets.registry.records.search import sees
 from mlops_assets.registry.schema import ExternalRecord, StacCollection
 from mlops_assets.registry.session import RegistrySession, now
 from mlops_assets.text.json_values import JsonObject

@@ -9,7 +9,7 @@ import json
 import logging
 import math
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import islice
@@ -358,15 +358,13 @@ def moment_of(text: object, subject: str) -> datetime:
 
 
 def words_of(values: Iterable[object]) -> str:
-    """Return the words in texts and lists of texts, each with a space before and after it."""
+    """Return the words in texts and lists of texts, each with a space before and after it.
+
+    An underscore joins words of names, which are found by either of them.
+    """
     flat = (each for value in values for each in (value if isinstance(value, list) else [value]))
-    words = (word.lower() for value in flat if value is not None for word in _split(str(value)))
-    return f" {' '.join(words)} "
-
-
-def _split(text: str) -> Iterator[str]:
-    # an underscore joins words of names, which are found by either of them
-    return (part for word in _WORD.findall(text) for part in word.split("_") if part)
+    text = " ".join(str(value) for value in flat if value is not None)
+    return f" {' '.join(_WORD.findall(text.lower().replace('_', ' ')))} "
 
 
 def _times(properties: JsonObject, subject: str) -> tuple[datetime, datetime, datetime]:

@@ -8,20 +8,21 @@ is searched.
 from __future__ import annotations
 
 import json
-import posixpath
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from pydantic_core import from_json
 from sqlalchemy import (
     ColumnElement,
     Row,
     Select,
     String,
+    Text,
     and_,
     column,
     false,
@@ -30,17 +31,18 @@ from sqlalchemy import (
     or_,
     select,
     table,
+    text,
     true,
+    type_coerce,
 )
 from sqlalchemy.orm import Session
 
-from mlops_assets.errors import NotFound
 from mlops_assets.principals import Principal
 from mlops_assets.registry.records.filters import ItemField, ItemTranslation, item_field, sort_value
+from mlops_assets.registry.records.lookup import FoundRecord, Page, sees, without_hidden
 from mlops_assets.registry.records.rows import geometry_of, words_of
-from mlops_assets.registry.schema import StacCollection, StacItem
+from mlops_assets.registry.schema import StacItem
 from mlops_assets.registry.session import RegistrySession
-from mlops_assets.registry.visibility import sees_all, visible_to
 from mlops_assets.text.json_values import Json, JsonObject
 
 if TYPE_CHECKING:
@@ -55,11 +57,9 @@ _FEW = 4_000
 _AT_ONCE = 500
 _ABSOLUTE = re.compile(r"[a-z][a-z0-9+.-]*:", re.IGNORECASE)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_EXTENT = table(
-    "stac_items_extent",
-    *(column(c) for c in ("item", "minx", "maxx", "miny", "maxy", "first")),
-    column("last"),
-)
+
+
+_EXTENT = table("stac_items_extent", column("item"))
 
 
 @dataclass(frozen=True)
@@ -103,99 +103,6 @@ class ItemQuery:
     after: Sequence[Json] | None = None
 
 
-@dataclass(frozen=True)
-class FoundRecord:
-    """A Collection or Item that was found.
-
-    Attributes:
-        document: as published or sent.
-        key: of the published document; None for an external record.
-    """
-
-    document: JsonObject
-    key: str | None
-
-
-@dataclass(frozen=True)
-class Page:
-    """A page of Items or Collections.
-
-    Attributes:
-        records: in their order.
-        after: values of the last one, with which the next page begins; None if there is none.
-        matched: how many there are in all; None if that is unknown.
-    """
-
-    records: list[FoundRecord]
-    after: list[Json] | None = None
-    matched: int | None = None
-
-
-def sees(
-    principal: Principal, records: type[StacItem] | type[StacCollection]
-) -> ColumnElement[bool]:
-    """Return the condition that a principal may see a record.
-
-    A Collection is visible with any of its Items, too.
-
-    Args:
-        principal: without roles it is anyone, who sees what is published.
-        records: the table.
-    """
-    seen = visible_to(principal, records.visibility, records.created_by)
-    if records is StacItem or sees_all(principal):
-        return seen
-    own_items = select(StacItem.item).where(
-        StacItem.collection == StacCollection.id, sees(principal, StacItem)
-    )
-    return or_(seen, own_items.exists())
-
-
-def _without_hidden(
-    session: Session, principal: Principal, records: Sequence[FoundRecord]
-) -> list[FoundRecord]:
-    """Return records without links to records that a principal may not see."""
-    if sees_all(principal):
-        return list(records)
-    targets = {target for record in records for _, target in _links(record) if target is not None}
-    hidden: set[str | None] = set()
-    for kind in (StacItem, StacCollection):
-        query = select(kind.key).where(kind.key.in_(targets))
-        visible = session.scalars(query.where(sees(principal, kind)))
-        hidden |= set(session.scalars(query)) - set(visible)
-    return [
-        replace(
-            record,
-            document={
-                **record.document,
-                "links": [link for link, target in _links(record) if target not in hidden],
-            },
-        )
-        for record in records
-    ]
-
-
-def _links(record: FoundRecord) -> list[tuple[Json, str | None]]:
-    """Return the links of a record, each with the key that it leads to."""
-    links = record.document.get("links")
-    return [
-        (link, target_of(record.key, str(link.get("href"))) if isinstance(link, dict) else None)
-        for link in (links if isinstance(links, list) else [])
-    ]
-
-
-def target_of(key: str | None, href: str) -> str | None:
-    """Return the key that a link of a published document leads to; None if it is a URL.
-
-    Args:
-        key: of the document; None for an external record.
-        href: of the link.
-    """
-    if key is None or _ABSOLUTE.match(href) or href.startswith("/"):
-        return None
-    return posixpath.normpath(posixpath.join(posixpath.dirname(key), href))
-
-
 def search_items(registry: RegistrySession, query: ItemQuery, principal: Principal) -> Page:
     """Return a page of the Items that are searched for.
 
@@ -209,78 +116,6 @@ def search_items(registry: RegistrySession, query: ItemQuery, principal: Princip
     """
     with registry.reading() as session:
         return _Search(session, query, principal).page()
-
-
-def find_item(
-    registry: RegistrySession, collection: str, name: str, principal: Principal
-) -> FoundRecord:
-    """Return one Item.
-
-    Raises:
-        NotFound: there is none that the principal may see.
-    """
-    query = select(StacItem).where(
-        StacItem.collection == collection, StacItem.id == name, sees(principal, StacItem)
-    )
-    with registry.reading() as session:
-        row = session.scalar(query)
-        if row is None:
-            raise NotFound(f"Item {name!r} is not in Collection {collection!r}")
-        return _without_hidden(session, principal, [_record(row)])[0]
-
-
-def find_collection(registry: RegistrySession, name: str, principal: Principal) -> FoundRecord:
-    """Return one Collection.
-
-    Raises:
-        NotFound: there is none that the principal may see.
-    """
-    query = select(StacCollection).where(StacCollection.id == name, sees(principal, StacCollection))
-    with registry.reading() as session:
-        row = session.scalar(query)
-        if row is None:
-            raise NotFound(f"there is no Collection {name!r}")
-        found = FoundRecord(row.document, row.key)
-        return _without_hidden(session, principal, [found])[0]
-
-
-def list_collections(
-    registry: RegistrySession, principal: Principal, limit: int, after: str | None = None
-) -> Page:
-    """Return a page of the Collections, by their ids."""
-    seen = sees(principal, StacCollection)
-    query = select(StacCollection).where(seen).order_by(StacCollection.id).limit(limit + 1)
-    with registry.reading() as session:
-        rows = session.scalars(
-            query if after is None else query.where(StacCollection.id > after)
-        ).all()
-        matched = session.scalar(select(func.count()).select_from(StacCollection).where(seen))
-        found = [FoundRecord(row.document, row.key) for row in rows[:limit]]
-        found = _without_hidden(session, principal, found)
-    return Page(found, [rows[limit - 1].id] if len(rows) > limit else None, matched)
-
-
-def property_names(
-    registry: RegistrySession, collection: str, principal: Principal
-) -> dict[str, Json]:
-    """Return the properties of a Collection's newest Items, each with a value.
-
-    Args:
-        registry: has the Items.
-        collection: their Collection.
-        principal: sees the Items.
-    """
-    newest = (
-        select(StacItem.properties)
-        .where(StacItem.collection == collection, sees(principal, StacItem))
-        .order_by(StacItem.moment.desc())
-        .limit(_AT_ONCE)
-    )
-    found: dict[str, Json] = {}
-    with registry.reading() as session:
-        for properties in session.scalars(newest):
-            found |= {name: value for name, value in properties.items() if value is not None}
-    return found
 
 
 @dataclass
@@ -377,27 +212,34 @@ class _Search:
         """
         if self.dialect != "sqlite" or not (self.boxes or self.query.interval):
             return None
-        columns = _EXTENT.c
-        inside = [
-            or_(
-                *(
-                    and_(
-                        columns.minx <= east,
-                        columns.maxx >= west,
-                        columns.miny <= north,
-                        columns.maxy >= south,
-                    )
-                    for west, south, east, north in boxes
+        # as text, since to compose so many comparisons takes longer than to run them
+        places = []
+        values: dict[str, float] = {}
+        for boxes in self.boxes:
+            parts = []
+            for west, south, east, north in boxes:
+                own = len(values)
+                values |= {
+                    f"v{own}": east,
+                    f"v{own + 1}": west,
+                    f"v{own + 2}": north,
+                    f"v{own + 3}": south,
+                }
+                parts.append(
+                    f"minx <= :v{own} AND maxx >= :v{own + 1}"
+                    f" AND miny <= :v{own + 2} AND maxy >= :v{own + 3}"
                 )
-            )
-            for boxes in self.boxes
-        ]
+            places.append(f"({' OR '.join(parts)})")
         start, end = self.query.interval or (None, None)
-        if end is not None:
-            inside.append(columns.first <= _days(end))
-        if start is not None:
-            inside.append(columns.last >= _days(start))
-        found = self.session.scalars(select(columns.item).where(*inside).limit(_FEW + 1)).all()
+        for name, moment, comparison in (
+            ("end", end, "first <= :end"),
+            ("start", start, "last >= :start"),
+        ):
+            if moment is not None:
+                places.append(comparison)
+                values[name] = _days(moment)
+        query = select(_EXTENT.c.item).where(*map(text, places)).limit(_FEW + 1)
+        found = self.session.scalars(query, values).all()
         return None if len(found) > _FEW else list(found)
 
     def _skips_collections(self) -> bool:
@@ -515,13 +357,27 @@ class _Search:
 
     def _records(self, items: Sequence[int]) -> list[FoundRecord]:
         """Return Items; documents are read for a page only, as they are large."""
-        rows = self.session.scalars(select(StacItem).where(StacItem.item.in_(items)))
-        found = {row.item: _record(row) for row in rows}
-        return _without_hidden(self.session, self.principal, [found[item] for item in items])
+        documents: list[ColumnElement[Any]] = [
+            StacItem.properties.expression,
+            StacItem.document.expression,
+        ]
+        if self.dialect == "sqlite":  # which keeps JSON as text, that is parsed faster so
+            documents = [type_coerce(each, Text) for each in documents]
+        rows = self.session.execute(
+            select(StacItem.item, StacItem.key, *documents).where(StacItem.item.in_(items))
+        )
+        found = {
+            item: FoundRecord({**_read(document), "properties": _read(properties)}, key)
+            for item, key, properties, document in rows
+        }
+        return without_hidden(self.session, self.principal, [found[item] for item in items])
 
 
-def _record(row: StacItem) -> FoundRecord:
-    return FoundRecord({**row.document, "properties": row.properties}, row.key)
+def _read(document: str | JsonObject) -> JsonObject:
+    if isinstance(document, str):
+        parsed: JsonObject = from_json(document)
+        return parsed
+    return document
 
 
 def _shape(place: JsonObject) -> shapely.Geometry:

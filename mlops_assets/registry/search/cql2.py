@@ -127,6 +127,9 @@ def node_of(value: Json) -> Node:
     if not isinstance(value, dict):
         return value
     match value:
+        # as drafts of CQL2 had it, and clients still write it
+        case {"op": "between", "args": [tested, [lower, upper]]}:
+            return Operation("between", [node_of(each) for each in (tested, lower, upper)])
         case {"op": str(operator), "args": list(arguments)}:
             return Operation(operator, [node_of(argument) for argument in arguments])
         case {"property": str(name)}:

@@ -1,0 +1,193 @@
+"""Records by their ids, and what of them a principal may see.
+
+Items are searched in `search`.
+"""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from sqlalchemy import ColumnElement, func, or_, select
+from sqlalchemy.orm import Session
+
+from mlops_assets.errors import NotFound
+from mlops_assets.principals import Principal
+from mlops_assets.registry.schema import StacCollection, StacItem
+from mlops_assets.registry.session import RegistrySession
+from mlops_assets.registry.visibility import sees_all, visible_to
+from mlops_assets.text.json_values import Json, JsonObject
+
+_DESCRIBED = 500  # Items, whose properties stand for those of their Collection
+_ABSOLUTE = re.compile(r"[a-z][a-z0-9+.-]*:", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class FoundRecord:
+    """A Collection or Item that was found.
+
+    Attributes:
+        document: as published or sent.
+        key: of the published document; None for an external record.
+    """
+
+    document: JsonObject
+    key: str | None
+
+
+@dataclass(frozen=True)
+class Page:
+    """A page of Items or Collections.
+
+    Attributes:
+        records: in their order.
+        after: values of the last one, with which the next page begins; None if there is none.
+        matched: how many there are in all; None if that is unknown.
+    """
+
+    records: list[FoundRecord]
+    after: list[Json] | None = None
+    matched: int | None = None
+
+
+def sees(
+    principal: Principal, records: type[StacItem] | type[StacCollection]
+) -> ColumnElement[bool]:
+    """Return the condition that a principal may see a record.
+
+    A Collection is visible with any of its Items, too.
+
+    Args:
+        principal: without roles it is anyone, who sees what is published.
+        records: the table.
+    """
+    seen = visible_to(principal, records.visibility, records.created_by)
+    if records is StacItem or sees_all(principal):
+        return seen
+    own_items = select(StacItem.item).where(
+        StacItem.collection == StacCollection.id, sees(principal, StacItem)
+    )
+    return or_(seen, own_items.exists())
+
+
+def without_hidden(
+    session: Session, principal: Principal, records: Sequence[FoundRecord]
+) -> list[FoundRecord]:
+    """Return records without links to records that a principal may not see."""
+    if sees_all(principal):
+        return list(records)
+    targets = {target for record in records for _, target in _links(record) if target is not None}
+    hidden: set[str | None] = set()
+    for kind in (StacItem, StacCollection):
+        query = select(kind.key).where(kind.key.in_(targets))
+        visible = session.scalars(query.where(sees(principal, kind)))
+        hidden |= set(session.scalars(query)) - set(visible)
+    return [
+        replace(
+            record,
+            document={
+                **record.document,
+                "links": [link for link, target in _links(record) if target not in hidden],
+            },
+        )
+        for record in records
+    ]
+
+
+def _links(record: FoundRecord) -> list[tuple[Json, str | None]]:
+    """Return the links of a record, each with the key that it leads to."""
+    links = record.document.get("links")
+    return [
+        (link, target_of(record.key, str(link.get("href"))) if isinstance(link, dict) else None)
+        for link in (links if isinstance(links, list) else [])
+    ]
+
+
+def target_of(key: str | None, href: str) -> str | None:
+    """Return the key that a link of a published document leads to; None if it is a URL.
+
+    Args:
+        key: of the document; None for an external record.
+        href: of the link.
+    """
+    if key is None or _ABSOLUTE.match(href) or href.startswith("/"):
+        return None
+    return posixpath.normpath(posixpath.join(posixpath.dirname(key), href))
+
+
+def find_item(
+    registry: RegistrySession, collection: str, name: str, principal: Principal
+) -> FoundRecord:
+    """Return one Item.
+
+    Raises:
+        NotFound: there is none that the principal may see.
+    """
+    query = select(StacItem).where(
+        StacItem.collection == collection, StacItem.id == name, sees(principal, StacItem)
+    )
+    with registry.reading() as session:
+        row = session.scalar(query)
+        if row is None:
+            raise NotFound(f"Item {name!r} is not in Collection {collection!r}")
+        return without_hidden(session, principal, [_record(row)])[0]
+
+
+def find_collection(registry: RegistrySession, name: str, principal: Principal) -> FoundRecord:
+    """Return one Collection.
+
+    Raises:
+        NotFound: there is none that the principal may see.
+    """
+    query = select(StacCollection).where(StacCollection.id == name, sees(principal, StacCollection))
+    with registry.reading() as session:
+        row = session.scalar(query)
+        if row is None:
+            raise NotFound(f"there is no Collection {name!r}")
+        found = FoundRecord(row.document, row.key)
+        return without_hidden(session, principal, [found])[0]
+
+
+def list_collections(
+    registry: RegistrySession, principal: Principal, limit: int, after: str | None = None
+) -> Page:
+    """Return a page of the Collections, by their ids."""
+    seen = sees(principal, StacCollection)
+    query = select(StacCollection).where(seen).order_by(StacCollection.id).limit(limit + 1)
+    with registry.reading() as session:
+        rows = session.scalars(
+            query if after is None else query.where(StacCollection.id > after)
+        ).all()
+        matched = session.scalar(select(func.count()).select_from(StacCollection).where(seen))
+        found = [FoundRecord(row.document, row.key) for row in rows[:limit]]
+        found = without_hidden(session, principal, found)
+    return Page(found, [rows[limit - 1].id] if len(rows) > limit else None, matched)
+
+
+def property_names(
+    registry: RegistrySession, collection: str, principal: Principal
+) -> dict[str, Json]:
+    """Return the properties of a Collection's newest Items, each with a value.
+
+    Args:
+        registry: has the Items.
+        collection: their Collection.
+        principal: sees the Items.
+    """
+    newest = (
+        select(StacItem.properties)
+        .where(StacItem.collection == collection, sees(principal, StacItem))
+        .order_by(StacItem.moment.desc())
+        .limit(_DESCRIBED)
+    )
+    found: dict[str, Json] = {}
+    with registry.reading() as session:
+        for properties in session.scalars(newest):
+            found |= {name: value for name, value in properties.items() if value is not None}
+    return found
+
+
+def _record(row: StacItem) -> FoundRecord:
+    return FoundRecord({**row.document, "properties": row.properties}, row.key)
