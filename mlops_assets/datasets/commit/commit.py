@@ -419,7 +419,6 @@ def _publish(
                 " MLOPS_CACHE to another folder, and commit again"
             ) from error
         pa.default_memory_pool().release_unused()
-        pa.default_memory_pool().release_unused()
         document = draft.model_copy(
             update={
                 "version": version,
