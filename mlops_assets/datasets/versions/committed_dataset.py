@@ -159,9 +159,9 @@ class CommittedDataset:
             copies: dict[str, Path] = {}
             for group in grouped(packed):
                 for file, chunks in content.read(group):
-                    copy = folder / f"{len(copies)}"
-                    copy.write_bytes(b"".join(chunks))
-                    copies[file.sha256] = copy
+                    if file.sha256 not in copies:  # files may have equal bytes
+                        copies[file.sha256] = folder / f"{len(copies)}"
+                        copies[file.sha256].write_bytes(b"".join(chunks))
             before = _COPIES.set((folder, copies))
             try:
                 yield

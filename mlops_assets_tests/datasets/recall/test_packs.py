@@ -376,6 +376,16 @@ def test_a_split_is_decoded_by_few_requests_and_leaves_no_copies_of_its_files(
     assert damaged_splits(packed) == []
 
 
+def test_copies_in_a_pack_are_decoded_as_their_original_and_others_as_themselves(
+    store: Store,
+) -> None:
+    files = images() | {"train/maize/2.npy": images()["train/maize/1.npy"]}
+    packed = pack_images(land_images(store, files))
+    found = decoded(packed, "train", "image", (2, 8, 8)).samples()
+    expected = [np.load(io.BytesIO(files[path])) for path in packed.split("train")["path"].tolist()]
+    np.testing.assert_array_equal(found[:], np.stack(expected))
+
+
 def test_with_a_scene_from_a_pack_come_its_labels_and_sidecars(
     store: Store, land_scenes: Callable[..., Commit], ranges: list[int]
 ) -> None:
