@@ -50,7 +50,8 @@ class LandedFiles(RegistrySession):
         """
         rows = [
             {"source": source, "path": path, "size": size, "stamp": stamp, "sha256": sha256}
-            for path, size, stamp, sha256 in files
+            # in one order, as for another dataset of this landing, see `index_packed`
+            for path, size, stamp, sha256 in sorted(files)
         ]
         if not rows:
             return

@@ -59,7 +59,7 @@ class PackedObjects(RegistrySession):
         Args:
             sha256s: checksums of the objects, hexadecimal.
         """
-        for some in _portions(sha256s):
+        for some in _portions(sorted(sha256s)):
             with self.transaction("forget packed objects", Role.SCIENTIST) as session:
                 session.execute(delete(PackedObject).where(PackedObject.sha256.in_(some)))
 
@@ -75,7 +75,8 @@ def index_packed(session: Session, places: Mapping[str, Place]) -> None:
     changed = {name: added.excluded[name] for name in ("pack", "offset")}
     rows = (
         {"sha256": sha256, "pack": place.pack, "offset": place.offset}
-        for sha256, place in places.items()
+        # in one order, as writers of the same rows in another would wait for each other forever
+        for sha256, place in sorted(places.items())
     )
     statement = added.on_conflict_do_update(index_elements=["sha256"], set_=changed)
     for some in _portions(rows):

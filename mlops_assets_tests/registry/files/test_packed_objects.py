@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -31,3 +32,21 @@ def test_places_are_found_by_checksum_the_newest_counts_and_none_is_invented(
     assert registry.packed([*PLACES, "f" * 64]) == {**PLACES, **moved}
     registry.forget_packed(list(PLACES)[1:])
     assert registry.packed(PLACES) == dict([next(iter(moved.items()))])
+
+
+def test_commits_that_index_the_same_objects_in_other_orders_do_not_wait_for_each_other_forever(
+    registry: Registry,
+) -> None:
+    other = Registry(registry.url)
+
+    def remember(registry: Registry, places: Mapping[str, Place]) -> None:
+        for _ in range(4):
+            registry.remember_packed(places)
+
+    with ThreadPoolExecutor(2) as pool:
+        backwards = dict(reversed(PLACES.items()))
+        both = [pool.submit(remember, registry, PLACES), pool.submit(remember, other, backwards)]
+        for done in both:
+            done.result()
+    other.close()
+    assert registry.packed(PLACES) == PLACES
