@@ -586,13 +586,24 @@ class Workspace:
         """
         return self._root is None or self.has_object(sha256, size)
 
+    def require_file(self, key: str) -> None:
+        """Refuse a key of a local workspace whose reading may never end.
+
+        Args:
+            key: path in the workspace; nothing may be there.
+
+        Raises:
+            StorageError: a pipe or device is there.
+        """
+        if self._root is not None and _blocks(self._root / key):
+            raise StorageError(
+                f"{key} of {self.url} is a pipe or device, which is not read; restore the file"
+            )
+
     @contextmanager
     def _reading(self, key: str) -> Iterator[None]:
         with explained(f"{key} of {self.url}", "read"):
-            if self._root is not None and _blocks(self._root / key):
-                raise StorageError(
-                    f"{key} of {self.url} is a pipe or device, which is not read; restore the file"
-                )
+            self.require_file(key)
             try:
                 yield
             except (NotFoundError, FileNotFoundError) as error:

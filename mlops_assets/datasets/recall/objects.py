@@ -289,6 +289,7 @@ class StoredBytes:
 
     def _pack_chunks(self, pack: str) -> Iterator[bytes]:
         key = pack_key(pack)
+        self._workspace.require_file(key)
         with explained(self._workspace.where(key), "read", "restore it from a backup"):
             yield from self._key_chunks(key)
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import io
+import os
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -232,12 +233,19 @@ def remove(committed: CommittedDataset) -> None:
     pack_path(committed).unlink()
 
 
+def replace_by_a_pipe(committed: CommittedDataset) -> None:
+    remove(committed)
+    os.mkfifo(pack_path(committed))
+
+
 Fault = Callable[[CommittedDataset], None]
 FAULTS: list[tuple[Fault, dict[str, str]]] = [
     (flip_an_entry, {PATHS[3]: "changed"}),
     (cut_off, {PATHS[10]: "size", PATHS[11]: "size"}),
     (remove, dict.fromkeys(PATHS, "missing")),
+    (replace_by_a_pipe, dict.fromkeys(PATHS, "unreadable")),
 ]
+OF_THE_PACK: dict[Fault, str] = {remove: "missing", replace_by_a_pipe: "unreadable"}
 
 
 @pytest.mark.usefixtures("at_once")
@@ -266,9 +274,7 @@ def test_single_objects_repair_a_pack_which_is_then_named_alone(
     for path in expected:
         packed.workspace.put_object(images()[path])
     assert faults(packed) == {
-        str(pack_path(packed).relative_to(packed.workspace.root)): (
-            "missing" if fault is remove else "changed"
-        )
+        str(pack_path(packed).relative_to(packed.workspace.root)): OF_THE_PACK.get(fault, "changed")
     }
     recall(packed, tmp_path / "recalled")
     assert tree(tmp_path / "recalled") == images()
