@@ -86,8 +86,9 @@ def report(found: Verification, as_json: bool) -> None:
     if not found.passed:
         listed = "\n".join(f"  - {problem}" for problem in found.problems)
         raise IntegrityError(
-            f"{found.subject} is not as it was published; restore the following from a"
-            f" backup:\n{listed}"
+            f"{found.subject} is not as it was published; restore the following from a backup, or,"
+            " where they are files and packs of a dataset whose files are still in its landing, run"
+            f" 'mlops dataset commit NAME --rehash':\n{listed}"
         )
     if not as_json:
         console.print(

@@ -7,6 +7,7 @@ Nothing here reads or writes a workspace.
 
 from __future__ import annotations
 
+import hashlib
 import io
 import zipfile
 from typing import NamedTuple
@@ -18,7 +19,7 @@ PACK_BELOW_IN_FOLDER = 16 << 10
 PACK_BYTES = 64 << 20  # from which on a pack takes no more: one request, and fits into memory
 _FILE = 0o100644 << 16  # mode of a regular file, as unzip restores it
 _UNIX = 3
-_LOCAL_HEADER = 30  # bytes before the name of an entry, whose bytes follow the name
+HEADER = 30 + 64  # bytes before those of an entry: of ZIP, and its name
 
 
 class Place(NamedTuple):
@@ -60,7 +61,7 @@ class Pack:
         entry.create_system = _UNIX
         entry.external_attr = _FILE
         self._zip.writestr(entry, content)
-        self.offsets[sha256] = entry.header_offset + _LOCAL_HEADER + len(sha256)
+        self.offsets[sha256] = entry.header_offset + HEADER
 
     def close(self) -> None:
         """Complete the pack, which then takes no more entries."""
@@ -70,3 +71,26 @@ class Pack:
         """Complete the pack, and return its bytes."""
         self.close()
         return self._buffer.getbuffer()
+
+    def sha256(self) -> str:
+        """Complete the pack, and return its checksum (hex)."""
+        return hashlib.sha256(self.content()).hexdigest()
+
+
+def whole_entries(content: bytes) -> dict[int, tuple[str, int]]:
+    """Return sha256 (hex) and size of the entries of a pack that are whole, by offset.
+
+    Args:
+        content: of a pack, perhaps damaged; there are none if its directory cannot be read.
+    """
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as file:
+            listed = file.infolist()
+    except (zipfile.BadZipFile, ValueError, OSError, NotImplementedError):
+        return {}
+    found = {info.header_offset + HEADER: (info.filename, info.file_size) for info in listed}
+    return {
+        offset: (sha256, size)
+        for offset, (sha256, size) in found.items()
+        if hashlib.sha256(content[offset : offset + size]).hexdigest() == sha256
+    }

@@ -526,11 +526,12 @@ class Workspace:
         """
         return self._root is None or (self._root / pack_key(sha256)).is_file()
 
-    def put_pack(self, pack: Pack) -> dict[str, Place]:
+    def put_pack(self, pack: Pack, anew: bool = False) -> dict[str, Place]:
         """Store a pack once under its own checksum.
 
         Args:
             pack: takes no more objects then.
+            anew: write it even if it is there already, which repairs a damaged pack.
 
         Returns:
             Where each of its objects is, by checksum.
@@ -539,9 +540,9 @@ class Workspace:
             StorageError: it could not be written.
         """
         content = pack.content()
-        digest = hashlib.sha256(content).hexdigest()
+        digest = pack.sha256()
         key = pack_key(digest)
-        if not self._has(key, len(content)):
+        if anew or not self._has(key, len(content)):
             with explained(f"{key} to {self.url}", "written", _WRITE_REMEDY):
                 if self._root is None:
                     obstore.put(self._store, key, content)

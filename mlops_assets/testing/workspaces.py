@@ -155,6 +155,18 @@ class WorkspaceContract:
             assert workspace.get_packed(*wanted) == content
             assert workspace.local_object(*wanted).read_bytes() == content
 
+    def test_a_damaged_pack_is_written_anew(self, workspace: Workspace) -> None:
+        pack = Pack()
+        pack.add(sha256_of(b"content"), b"content")
+        key = pack_key(pack.sha256())
+        content = bytes(pack.content())
+        for damaged in (b"", content[:-1] + b"x"):
+            workspace.put(key, damaged)
+            places = workspace.put_pack(pack, anew=True)
+            assert places == workspace.put_pack(pack)
+            assert workspace.get(key) == content
+            assert list(workspace.list("objects")) == [key]
+
     def test_of_a_pack_that_is_cut_off_what_is_left_can_be_read(self, workspace: Workspace) -> None:
         pack = Pack()
         pack.add(sha256_of(b"content"), b"content")

@@ -47,7 +47,9 @@ def commit(
     tag: Annotated[str | None, typer.Option(help="Tag to give the version.")] = None,
     rehash: Annotated[
         bool,
-        typer.Option("--rehash", help="Read and store every file again; repairs damaged objects."),
+        typer.Option(
+            "--rehash", help="Read and store every file again; repairs damaged objects and packs."
+        ),
     ] = False,
     no_assess: Annotated[
         bool,

@@ -103,8 +103,8 @@ def verify(reference: Version, as_json: Json = False) -> None:
         show(damages, False, ["path", "fault", "detail"], "everything is as published")
     if not found.passed:
         errors.print(
-            f"{len(damages)} file(s) or document(s) differ from what was published; restore them"
-            " from a backup, or land the files again and run 'mlops dataset commit"
+            f"{len(damages)} file(s), pack(s) or document(s) differ from what was published;"
+            " restore them from a backup, or land the files again and run 'mlops dataset commit"
             f" {found.reference.partition('@')[0]} --rehash' (data made by a function: --input"
             " VERSION instead of --rehash)"
         )

@@ -18,6 +18,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from mlops_assets.datasets.commit.ingest import known_files, store_files
+from mlops_assets.datasets.commit.repair import repair_packs
 from mlops_assets.datasets.commit.reread import require_same_from_stored
 from mlops_assets.datasets.io.git_lfs import pointer_problem
 from mlops_assets.datasets.quality.findings.balance import (
@@ -113,7 +114,7 @@ def commit(
         registry: where the version is published, by its principal.
         specification: the dataset as declared.
         rehash: read and store every file again, also those known by path, size and time; repairs
-            damaged objects.
+            damaged objects and packs.
         made: what is committed instead of the landing.
 
     Raises:
@@ -141,6 +142,11 @@ def commit(
             pa.default_memory_pool().release_unused()
             singles = _single_objects(workspace, registry, specification.name)
             stored = store_files(registry, source, used, listed, rehash, singles)
+            repaired: list[str] = []
+            if rehash:
+                stored, repaired = repair_packs(
+                    registry, source, used, stored, specification.name, made is None
+                )
             # both are in the order of the paths
             manifest = pd.concat([files, stored], axis=1)
             del files, stored  # hundreds of thousands of rows
@@ -162,6 +168,7 @@ def commit(
             del samples["content"], contents.samples["content"]
         _require_training_samples(contents, samples, specification)
         notes = [*contents.notes, *_unread(unread), *_absent(contents, samples, specification)]
+        notes += repaired
         document = VersionDocument.draft(contents, specification)
         if made is not None:
             notes = [*made.notes, *notes]

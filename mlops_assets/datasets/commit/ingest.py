@@ -17,11 +17,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from mlops_assets.datasets.commit.packing import Packing, StoredBytes
-from mlops_assets.datasets.commit.repair import damaged_objects
 from mlops_assets.datasets.sources.base import LandedFile
 from mlops_assets.datasets.sources.listing import Listing
 from mlops_assets.datasets.sources.snapshot import Landed
-from mlops_assets.errors import StorageError
 from mlops_assets.progress import Step, step
 from mlops_assets.registry import Registry
 from mlops_assets.registry.files.landed_files import Identity
@@ -86,7 +84,7 @@ def store_files(
         landed: the landing, with local copies.
         files: those that belong to the data version.
         listed: when the landing was listed, seconds since the epoch.
-        again: write objects again that exist already, and those of packs that are damaged.
+        again: write single objects again that exist already.
         singles: checksums (hex, sorted) of objects that a bucket has by themselves; others of it
             may be packed once more.
 
@@ -118,7 +116,7 @@ def store_files(
                     single.append(read)
                 elif place is None:
                     packing.add(read.number, read.sha256, read.content)
-                elif workspace.still_has_pack(place.pack):
+                elif again or workspace.still_has_pack(place.pack):
                     table.add([StoredBytes(read.number, read.sha256, place)])
                 else:
                     # not in another pack, where older versions would not find them
@@ -129,8 +127,6 @@ def store_files(
             registry.forget_packed(read.sha256 for read in single if read.sha256 in places)
             table.add([StoredBytes(read.number, read.sha256, None) for read in single])
         packing.finish()
-        if again:
-            _repair(table, reader, registry)
         table.remember()
     return table.frame()
 
@@ -178,13 +174,6 @@ class _Table:
         self._registry.remember_landed(self._landed.landing.url, self._new)
         self._new.clear()
 
-    def packed(self) -> Iterator[tuple[StoredBytes, int]]:
-        """Yield the files whose bytes are in packs, with their sizes."""
-        for number, (sha256, pack) in enumerate(zip(self._sha256, self._packs, strict=True)):
-            if sha256 is not None and pack is not None:
-                place = Place(pack, int(self._offsets[number]))
-                yield StoredBytes(number, sha256, place), self._files.sizes[number]
-
     def _put(self, stored: StoredBytes) -> None:
         self._sha256[stored.number] = stored.sha256
         pack, offset = stored.place or (None, 0)
@@ -224,7 +213,7 @@ class _Reader:
         singles: NDArray[np.bytes_],
         done: Step,
     ) -> None:
-        self.workspace = landed.workspace
+        self._workspace = landed.workspace
         self._landed = landed
         self._files = files
         self._again = again
@@ -241,67 +230,22 @@ class _Reader:
 
     def _read(self, number: int) -> _Read:
         file = self._files[number]
-        if file.href is not None or file.size >= self.workspace.pack_below:
+        if file.href is not None or file.size >= self._workspace.pack_below:
             return _Read(number, _store(self._landed, file, self._again), None)
-        content = self.content(number)
+        content = self._landed.content(file)
         sha256 = sha256_of(content)
         if not self._is_single(sha256, file.size):
             return _Read(number, sha256, content)
         if self._again:
-            self.workspace.put_object(content, anew=True)
+            self._workspace.put_object(content, anew=True)
         return _Read(number, sha256, None)
 
     def _is_single(self, sha256: str, size: int) -> bool:
         """Return whether an object is there by itself; a server is asked only when repairing."""
-        if self._again or self.workspace.is_local:
-            return self.workspace.has_object(sha256, size)
+        if self._again or self._workspace.is_local:
+            return self._workspace.has_object(sha256, size)
         place = np.searchsorted(self._singles, sha256.encode())
         return bool(place < len(self._singles) and self._singles[place] == sha256.encode())
-
-    def content(self, number: int) -> bytes:
-        """Return the bytes of a small file.
-
-        Raises:
-            StorageError: it cannot be read, or has another size by now.
-        """
-        file = self._files[number]
-        local = self._landed.local(file)
-        try:
-            with local.open("rb", buffering=0) as stream:
-                content = stream.read(file.size + 1)
-        except OSError as error:
-            raise StorageError(
-                f"{local} could not be read: {error.strerror}; land it again, and wait until the"
-                " landing is settled"
-            ) from error
-        if len(content) != file.size:
-            raise StorageError(
-                f"{local} changed while it was being stored; wait until it is settled and try again"
-            )
-        return content
-
-    def store_again(self, number: int) -> None:
-        """Write the bytes of a file as a single object, whatever is there."""
-        self.workspace.put_object(self.content(number), anew=True)
-
-
-def _repair(table: _Table, reader: _Reader, registry: Registry) -> None:
-    """Store those objects by themselves whose packs are missing or damaged."""
-    packed = {stored.sha256: (stored, size) for stored, size in table.packed()}
-    damaged = damaged_objects(
-        reader.workspace, [(s.sha256, size, s.place) for s, size in packed.values() if s.place]
-    )
-    for sha256 in damaged:
-        reader.store_again(packed[sha256][0].number)
-    if damaged:
-        registry.forget_packed(damaged)
-        table.add(
-            [
-                StoredBytes(stored.number, stored.sha256, None)
-                for stored, _ in list(table.packed())
-                if stored.sha256 in damaged
-            ]
-        )
 
 
 def _store(landed: Landed, file: LandedFile, again: bool) -> str:

@@ -279,7 +279,8 @@ class StoredBytes:
             StorageError: they are missing or cannot be read.
         """
         local = self.local_path(file)
-        with explained(self.where(file), "read", "restore it from a backup or land it again"):
+        gone = "restore it from a backup, or land it again and commit with --rehash"
+        with explained(self.where(file), "read", missing=gone):
             if local is not None:
                 yield from _local_chunks(local)
             elif file.href:
@@ -290,7 +291,8 @@ class StoredBytes:
     def _pack_chunks(self, pack: str) -> Iterator[bytes]:
         key = pack_key(pack)
         self._workspace.require_file(key)
-        with explained(self._workspace.where(key), "read", "restore it from a backup"):
+        gone = "restore it from a backup, or commit its dataset with --rehash"
+        with explained(self._workspace.where(key), "read", missing=gone):
             yield from self._key_chunks(key)
 
     def _key_chunks(self, key: str) -> Iterator[bytes]:

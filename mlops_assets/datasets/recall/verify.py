@@ -1,6 +1,6 @@
 """Verify every byte behind a data version against its publication.
 
-Nothing is repaired; `commit` with `rehash` stores landed files again.
+Nothing is repaired; `commit` with `rehash` stores landed files and damaged packs again.
 """
 
 from __future__ import annotations
@@ -310,7 +310,10 @@ def _check_pack(
     if problem is None:
         return checked, None
     fault, detail = problem
-    remedy = "all files of this version can be read; restore it from a backup for other readers"
+    remedy = (
+        "all files of data versions in it can be read; 'mlops dataset commit NAME --rehash', of the"
+        f" dataset that has {group[0].path}, makes it again for other readers"
+    )
     return checked, Damage(pack_key(str(group[0].pack)), fault, f"{detail}; {remedy}")
 
 

@@ -23,6 +23,7 @@ from mlops_assets.datasets.sources.base import (
 )
 from mlops_assets.datasets.sources.listing import Listing
 from mlops_assets.datasets.versions.contents import file_rows
+from mlops_assets.errors import StorageError
 from mlops_assets.progress import step
 from mlops_assets.storage import Workspace
 from mlops_assets.storage.packs import Place
@@ -114,6 +115,27 @@ class Landed:
         place = self.packed([sha256]).get(sha256)
         link_to(staged, self.workspace.local_object(sha256, file.size, place))
         return staged
+
+    def content(self, file: LandedFile) -> bytes:
+        """Return the bytes of a file, which is held in memory.
+
+        Raises:
+            StorageError: it cannot be read, or has another size by now.
+        """
+        local = self.local(file)
+        try:
+            with local.open("rb", buffering=0) as stream:
+                content = stream.read(file.size + 1)
+        except OSError as error:
+            raise StorageError(
+                f"{local} could not be read: {error.strerror}; land it again, and wait until the"
+                " landing is settled"
+            ) from error
+        if len(content) != file.size:
+            raise StorageError(
+                f"{local} changed while it was being stored; wait until it is settled and try again"
+            )
+        return content
 
     def raster(self, path: str) -> Path:
         """Return a local path of a raster, with all files beside it that may belong to it.

@@ -72,6 +72,9 @@ _BANDS = {
 }
 _OFFSET = "mlops:offset"  # which they lack, too; null where the bytes are no part of a pack
 _TEXT, _WHOLE, _REAL, _TIME = pa.string(), pa.int64(), pa.float64(), pa.timestamp("us", "UTC")
+PACKED_FILES = pa.schema(
+    {"path": _TEXT, "sha256": _TEXT, "size": _WHOLE, "pack": _TEXT, "offset": _WHOLE}
+)
 
 
 def write_manifest(
@@ -244,19 +247,27 @@ def packed_objects(content: bytes) -> dict[str, Place]:
     Args:
         content: of the manifest file.
     """
+    table = packed_files(content)
+    places = map(Place, table["pack"].to_pylist(), table["offset"].to_pylist())
+    return dict(zip(table["sha256"].to_pylist(), places, strict=True))
+
+
+def packed_files(content: bytes) -> pa.Table:
+    """Return the columns `PACKED_FILES` of the files that are in packs.
+
+    Args:
+        content: of the manifest file.
+    """
     file = pq.ParquetFile(pa.BufferReader(content))
+    fields = ("file:local_path", "file:checksum", "file:size", "href")
     if _OFFSET not in file.schema_arrow.names:  # of a release without packs
-        return {}
-    columns = ["assets.data.href", "assets.data.file:checksum", _OFFSET]
-    table = file.read(columns=columns).combine_chunks()
-    table = table.filter(pc.is_valid(table[_OFFSET]))
+        return PACKED_FILES.empty_table()
+    table = file.read(columns=[*(f"assets.data.{name}" for name in fields), _OFFSET])
+    table = table.combine_chunks().filter(pc.is_valid(table[_OFFSET]))
     asset = pc.struct_field(table["assets"], "data")
-    packs = _packs(pc.struct_field(asset, "href")).to_pylist()
-    checksums = pc.utf8_slice_codeunits(
-        pc.struct_field(asset, "file:checksum"), len(MULTIHASH_SHA256)
-    ).to_pylist()
-    places = map(Place, packs, table[_OFFSET].to_pylist())
-    return dict(zip(checksums, places, strict=True))
+    path, checksum, size, href = (pc.struct_field(asset, name) for name in fields)
+    sha256 = pc.utf8_slice_codeunits(checksum, len(MULTIHASH_SHA256))
+    return pa.table([path, sha256, size, _packs(href), table[_OFFSET]], schema=PACKED_FILES)
 
 
 def file_times(table: pa.Table) -> pa.ChunkedArray | pa.Array:

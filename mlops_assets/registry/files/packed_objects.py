@@ -43,6 +43,17 @@ class PackedObjects(RegistrySession):
                     places[sha256] = Place(pack, offset)
         return places
 
+    def entries_of(self, pack: str) -> dict[int, str]:
+        """Return the checksums of the objects that the index has in a pack, by offset.
+
+        Args:
+            pack: sha256 (hex) of the pack.
+        """
+        table = PackedObject.__table__.c
+        query = select(table.offset, table.sha256).where(table.pack == pack)
+        with self.reading() as session:
+            return {row.offset: row.sha256 for row in session.execute(query)}
+
     def remember_packed(self, places: Mapping[str, Place]) -> None:
         """Remember where objects are; the newest place of an object counts.
 

@@ -183,7 +183,7 @@ def test_verify_ends_with_1_if_anything_is_not_as_published(two: Store, mlops: M
     assert failed.code == 1
     assert MAIZE in failed.out
     assert "changed" in failed.out
-    assert "1 file(s) or document(s) differ from what was published" in failed.err
+    assert "1 file(s), pack(s) or document(s) differ from what was published" in failed.err
     assert "commit tiles --rehash" in " ".join(failed.err.split())
     document = mlops("dataset", "verify", "tiles@v1", "--json")
     assert document.code == 1

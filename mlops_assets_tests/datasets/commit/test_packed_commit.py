@@ -21,7 +21,7 @@ import rasterio
 from rasterio.transform import Affine
 
 from mlops_assets.datasets.commit import packing
-from mlops_assets.datasets.commit.commit import commit
+from mlops_assets.datasets.commit.commit import Commit, commit
 from mlops_assets.datasets.loading.training_data import TrainingData
 from mlops_assets.datasets.recall.recall import recall
 from mlops_assets.datasets.sources import folder as folder_landing
@@ -85,15 +85,18 @@ def land(folder: Path, numbers: range) -> None:
         path.write_bytes(array(number))
 
 
-def committed(
-    store: Store, landing: Path, name: str = "tiles", rehash: bool = False
-) -> CommittedDataset:
+def commit_of(store: Store, landing: Path, name: str = "tiles", rehash: bool = False) -> Commit:
     source = {"url": landing.as_uri(), "layout": "image_folder"}
     specification = declared(name).model_copy(
         update={"source": declared(name).source.model_validate(source)}
     )
-    found = commit(store.workspace, store.registry, specification, rehash=rehash)
-    reference = Reference(name, found.version.version)
+    return commit(store.workspace, store.registry, specification, rehash=rehash)
+
+
+def committed(
+    store: Store, landing: Path, name: str = "tiles", rehash: bool = False
+) -> CommittedDataset:
+    reference = Reference(name, commit_of(store, landing, name, rehash).version.version)
     return CommittedDataset.open(store.workspace, store.registry, reference)
 
 
@@ -203,28 +206,113 @@ def test_single_objects_on_request_are_made_of_packed_ones_and_stay(
     assert len(objects(store)) == len(before) + 1
 
 
-@pytest.mark.parametrize("fault", ["missing", "other bytes"])
-def test_rehash_stores_what_a_pack_has_lost_by_itself_for_older_versions_too(
+FAULTS = ["entry", "directory", "cut off", "missing"]
+
+
+def damage(store: Store, pack: str, offset: int, fault: str) -> None:
+    """Damage a pack, so that the entry at the offset is lost, unless it is the directory's."""
+    content = bytearray(store.workspace.get(pack_key(pack)))
+    if fault == "missing":
+        store.workspace.remove(pack_key(pack))
+        return
+    if fault == "cut off":
+        del content[offset + 1 :]
+    else:
+        content[offset if fault == "entry" else -30] ^= 1
+    store.workspace.put(pack_key(pack), bytes(content))
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_rehash_makes_a_damaged_pack_again_byte_for_byte(
     store: Store, landing: Path, fault: str
 ) -> None:
     dataset = committed(store, landing)
     (pack,) = {pack for pack, _ in places(dataset).values()}
-    content = bytearray(store.workspace.get(pack_key(pack)))
-    content[places(dataset)["land/004.npy"][1]] ^= 1
-    if fault == "missing":
-        store.workspace.remove(pack_key(pack))
-    else:
-        store.workspace.put(pack_key(pack), bytes(content))
-    again = committed(store, landing, rehash=True)
-    assert again.row.version == "v1"
-    lost = list(places(dataset)) if fault == "missing" else ["land/004.npy"]
-    single = [key for key in objects(store) if key != pack_key(pack)]
-    assert single == sorted(object_key(sha256_of(landing / path)) for path in lost)
-    for row in rows(dataset):
-        assert stored_bytes(store, row) == (landing / row.path).read_bytes()
+    damage(store, pack, places(dataset)["land/004.npy"][1], fault)
+    assert verify_all(store).problems != []
+    again = commit_of(store, landing, rehash=True)
+    assert (again.version.version, again.created) == ("v1", False)
+    assert "1 damaged pack(s) made again, byte for byte" in again.notes
+    assert objects(store) == [pack_key(pack)]
+    assert sha256_of(store.workspace.get(pack_key(pack))) == pack
+    assert verify_all(store).problems == []
     land(landing, range(COUNT, COUNT + 1))
-    newer = places(committed(store, landing))
-    assert set(newer) == set(places(dataset)) - set(lost)
+    assert places(committed(store, landing)) == places(dataset)
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_rehash_names_lost_files_of_older_versions_until_their_bytes_are_found(
+    store: Store, landing: Path, fault: str
+) -> None:
+    first = committed(store, landing)
+    (pack,) = {pack for pack, _ in places(first).values()}
+    last = max(places(first), key=lambda path: places(first)[path][1])
+    gone = (landing / last).read_bytes()
+    (landing / last).unlink()
+    second = committed(store, landing)
+    damage(store, pack, places(first)[last][1], fault)
+    if fault != "directory":
+        again = commit_of(store, landing, rehash=True)
+        (note,) = (note for note in again.notes if "damaged" in note)
+        assert note.startswith("1 file(s) of damaged packs are lost")
+        assert f"tiles@v1: {last}" in note
+        # readers take what is left of the pack, and single objects for the others
+        for row in rows(second):
+            assert stored_bytes(store, row) == (landing / row.path).read_bytes()
+        singles = [key for key in objects(store) if key != pack_key(pack)]
+        assert len(singles) == (COUNT - 1 if fault == "missing" else 0)
+        (problem,) = verify_all(store).problems
+        assert last in problem
+        store.workspace.put_object(gone)
+    again = commit_of(store, landing, rehash=True)
+    assert "1 damaged pack(s) made again, byte for byte" in again.notes
+    assert sha256_of(store.workspace.get(pack_key(pack))) == pack
+    assert verify_all(store).problems == []
+
+
+@pytest.mark.parametrize("known_by", ["index", "directory", None])
+def test_rehash_makes_packs_again_with_entries_of_a_commit_that_published_nothing(
+    store: Store, landing: Path, known_by: str | None
+) -> None:
+    pack = Pack()
+    for path in sorted(landing.rglob("*.npy")):
+        pack.add(sha256_of(path), path.read_bytes())
+        if path.name == "004.npy":
+            pack.add(sha256_of(b"unpublished"), b"unpublished")
+    index = store.workspace.put_pack(pack)
+    store.registry.remember_packed(index)
+    dataset = committed(store, landing)
+    name = index[sha256_of(b"unpublished")].pack
+    assert {pack for pack, _ in places(dataset).values()} == {name}
+    if known_by != "index":
+        store.registry.forget_packed([sha256_of(b"unpublished")])
+    fault = "cut off" if known_by is None else "entry"
+    damage(store, name, places(dataset)["land/000.npy"][1], fault)
+    again = commit_of(store, landing, rehash=True)
+    (note,) = (note for note in again.notes if "damaged" in note)
+    if known_by is None:
+        assert "could not be made again" in note
+        assert pack_key(name) in note
+        (problem,) = verify_all(store).problems
+        assert pack_key(name) in problem
+    else:
+        assert note == "1 damaged pack(s) made again, byte for byte"
+        assert verify_all(store).problems == []
+
+
+def test_rehash_makes_a_pack_again_that_another_dataset_has_filled(
+    store: Store, landing: Path, tmp_path: Path
+) -> None:
+    dataset = committed(store, landing)
+    (pack,) = {pack for pack, _ in places(dataset).values()}
+    store.registry.forget_packed([sha256_of(landing / "land/002.npy")])
+    other = tmp_path / "other"
+    land(other, range(40, COUNT))
+    assert {place[0] for place in places(committed(store, other, "others")).values()} == {pack}
+    damage(store, pack, places(dataset)["land/044.npy"][1], "entry")
+    assert len(verify_all(store).problems) == 2
+    commit_of(store, other, "others", rehash=True)
+    assert verify_all(store).problems == []
 
 
 @pytest.mark.parametrize("store", ["file"], indirect=True)

@@ -282,6 +282,18 @@ def test_single_objects_repair_a_pack_which_is_then_named_alone(
     assert {path: packed.local_path(path).read_bytes() for path in PATHS} == images()
 
 
+def test_what_is_advised_about_a_missing_pack_helps(packed: CommittedDataset) -> None:
+    remove(packed)
+    files = stored_files(packed.manifest)
+    with pytest.raises(StorageError, match=r"restore it from a backup, or commit .* --rehash"):
+        StoredBytes(packed.workspace).pack_digests(files)
+    for path in PATHS:
+        packed.workspace.put_object(images()[path])
+    (damage,), _ = damaged_files(packed.workspace, files)
+    assert "'mlops dataset commit NAME --rehash'" in damage.detail
+    assert PATHS[0] in damage.detail
+
+
 def test_an_offset_that_is_wrong_is_damage_of_its_file(packed: CommittedDataset) -> None:
     offsets = packed.manifest["offset"].copy()
     offsets[3] += 1

@@ -50,3 +50,12 @@ def test_commits_that_index_the_same_objects_in_other_orders_do_not_wait_for_eac
             done.result()
     other.close()
     assert registry.packed(PLACES) == PLACES
+
+
+def test_entries_of_a_pack_are_those_that_the_index_has_in_it(registry: Registry) -> None:
+    registry.remember_packed(PLACES)
+    moved, *others = PLACES
+    registry.remember_packed({moved: Place("f" * 64, 7)})
+    assert registry.entries_of("f" * 64) == {7: moved}
+    assert registry.entries_of("e" * 64) == {PLACES[other].offset: other for other in others}
+    assert registry.entries_of("d" * 64) == {}
