@@ -96,6 +96,7 @@ READS: dict[str, Call] = {
     "next_number": lambda r: r.next_number("fields"),
     "tags": lambda r: r.tags("fields"),
     "landed": lambda r: list(r.landed("file:///l")),
+    "landed_objects": lambda r: list(r.landed_objects("file:///l")),
     "packed": lambda r: r.packed(["0" * 64]),
     "points": lambda r: r.points("run-1"),
     "newest_points": lambda r: r.newest_points("run-1", 1),

@@ -30,6 +30,7 @@ from mlops_assets.datasets.readers import LAYOUTS
 from mlops_assets.datasets.sources import LandedFile, Landing, open_landing
 from mlops_assets.datasets.sources.listing import Listing
 from mlops_assets.datasets.sources.snapshot import Landed
+from mlops_assets.datasets.sources.stored_objects import StoredObjects
 from mlops_assets.datasets.specification.dataset import SPLITS, DatasetSpecification
 from mlops_assets.datasets.splits.assign import SEEDED, assign_splits
 from mlops_assets.datasets.versions.columns import label_name
@@ -38,6 +39,7 @@ from mlops_assets.datasets.versions.digest import digest_of_documents
 from mlops_assets.datasets.versions.documents import json_bytes, write_samples
 from mlops_assets.datasets.versions.extents import declared_interval
 from mlops_assets.datasets.versions.manifest import (
+    checksums,
     knows_bands,
     read_manifest,
     single_objects,
@@ -66,7 +68,6 @@ from mlops_assets.text.json_values import Json, JsonObject
 from mlops_assets.text.listing import named
 
 ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".zst", ".7z", ".rar")
-_ROWS_AT_ONCE = 1 << 16  # whose texts are Python objects
 _NOTED = 20  # files that are named when they are not read; more are counted
 
 
@@ -152,12 +153,14 @@ def commit(
             del files, stored  # hundreds of thousands of rows
             require_same_from_stored(source, manifest, specification.name)
         # files that were not read again are as they were listed, even if they change now
+        whole = used is source.files
         _require_settled(
             source.landing,
             (
                 used[index]
                 for index, path in enumerate(used.paths)
-                if path not in source.known or path in source.read_again
+                if path in source.read_again
+                or (index not in source.known if whole else source.known_position(path) is None)
             ),
         )
         # a copy gets the split of its original, and a new name changes no split
@@ -227,8 +230,10 @@ def read_landing(
     landing = landing or open_landing(workspace, specification.source)
     with step(f"listing the landing of {specification.name}"):
         landed = landing.list()
-    known = {} if rehash else known_files(workspace, registry, landing.url, landed)
-    facts = _facts(workspace, registry, specification, known)
+    known = StoredObjects()
+    if not rehash:
+        known = known_files(workspace, registry, landing.url, landed)
+    facts = _facts(workspace, registry, specification, landed, known)
     with scratch_folder(f"committing-{specification.name}", workspace.cache) as staging:
         source = Landed(
             workspace,
@@ -238,7 +243,6 @@ def read_landing(
             landing.scenes,
             known,
             facts,
-            packed=registry.packed,
         )
         pointers = source.pointers()
         if pointers:
@@ -270,14 +274,15 @@ def _facts(
     workspace: Workspace,
     registry: Registry,
     specification: DatasetSpecification,
-    known: dict[str, str],
+    listed: Listing,
+    known: StoredObjects,
 ) -> pd.DataFrame:
     """Return facts of files whose bytes are known, from the newest version, indexed by path.
 
     They are reused only if the files were read in the same way.
     """
     versions = registry.data_versions(specification.name)
-    if not known or not versions:
+    if not known.count or not versions:
         return file_rows([]).set_index("path")
     newest = versions[-1]
     if _reading(newest.specification) != _reading(specification.committed()):
@@ -286,18 +291,14 @@ def _facts(
     content = read_published(workspace, registry, key)
     if not knows_bands(content):  # of an earlier release
         return file_rows([]).set_index("path")
-    manifest = read_manifest(content)
+    parts = [known.same(listed, paths, sha256s) for paths, sha256s in checksums(content)]
+    same = np.concatenate([np.empty(0, dtype=bool), *parts])
+    pa.default_memory_pool().release_unused()
+    facts = read_manifest(content, FILE_COLUMNS)
     del content
-    same = np.empty(len(manifest), dtype=bool)
-    for start in range(0, len(manifest), _ROWS_AT_ONCE):
-        part = manifest.iloc[start : start + _ROWS_AT_ONCE]
-        texts = zip(part["path"].tolist(), part["sha256"].tolist(), strict=True)
-        same[start : start + len(part)] = [known.get(path) == sha256 for path, sha256 in texts]
-    lost = manifest.loc[~same & (manifest["role"] == "sidecar"), "scene"].dropna()
+    lost = facts.loc[~same & (facts["role"] == "sidecar"), "scene"].dropna()
     # a raster is read together with its sidecars, so that a changed one changes its facts
-    kept = same & ~manifest["scene"].isin(lost)
-    facts = manifest[FILE_COLUMNS]
-    del manifest
+    kept = same & ~facts["scene"].isin(lost)
     pa.default_memory_pool().release_unused()  # of decoding
     return (facts if kept.all() else facts[kept]).set_index("path")
 

@@ -9,7 +9,6 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
-from itertools import islice
 from typing import NamedTuple, TypeVar
 
 import numpy as np
@@ -20,6 +19,8 @@ from mlops_assets.datasets.commit.packing import Packing, StoredBytes
 from mlops_assets.datasets.sources.base import LandedFile
 from mlops_assets.datasets.sources.listing import Listing
 from mlops_assets.datasets.sources.snapshot import Landed
+from mlops_assets.datasets.sources.stored_objects import StoredObjects
+from mlops_assets.datasets.versions.contents import unknown
 from mlops_assets.progress import Step, step
 from mlops_assets.registry import Registry
 from mlops_assets.registry.files.landed_files import Identity
@@ -32,41 +33,57 @@ THREADS = 16
 # a thread, beside the packs that were not stored
 _BATCH = 256
 _BATCH_BYTES = 2 << 20  # of files to be packed, which are held in memory, and of others
-_KNOWN_AT_ONCE = 10_000
 _NONE = np.empty(0, "S64")
 T = TypeVar("T")
 
 
 def known_files(
     workspace: Workspace, registry: Registry, source: str, files: Listing
-) -> dict[str, str]:
-    """Return path → sha256 of those files that are in the workspace already.
+) -> StoredObjects:
+    """Return the objects of those files that are in the workspace already.
 
     They are recognised by path, size and stamp.
     """
-    known: dict[str, str] = {}
-    identities = registry.landed(source)
-    while some := list(islice(identities, _KNOWN_AT_ONCE)):
-        same = []
-        for path, size, stamp, sha256 in some:
+    known = StoredObjects(len(files))
+    packs = _Packs(workspace)
+    following = 0  # identities mostly come in the order of the paths
+    for (path, size, stamp, sha256), place in registry.landed_objects(source):
+        position: int | None = following
+        if following >= len(files) or files.paths[following] != path:
             position = files.position(path)
-            if position is not None and files.identity(position) == (size, stamp):
-                # the listing's own string: hundreds of thousands are held
-                same.append((files.paths[position], size, sha256))
-        places = registry.packed(sha256 for _, _, sha256 in same)
-        known |= {
-            path: sha256
-            for path, size, sha256 in same
-            if path in files.hrefs or _still_has(workspace, sha256, size, places.get(sha256))
-        }
-    return known
+        if position is None:
+            continue
+        following = position + 1
+        if files.identity(position) != (size, stamp):
+            continue
+        if path in files.hrefs:
+            known.put(position, sha256, None)
+        elif _still_has(workspace, packs, sha256, size, place):
+            known.put(position, sha256, place)
+    return known if known.count else StoredObjects()
 
 
-def _still_has(workspace: Workspace, sha256: str, size: int, place: Place | None) -> bool:
+def _still_has(
+    workspace: Workspace, packs: _Packs, sha256: str, size: int, place: Place | None
+) -> bool:
     """Return whether an object is still where it was stored, and may be there for a new version."""
     if place is None:
         return workspace.still_has(sha256, size)
-    return bool(workspace.pack_below) and workspace.still_has_pack(place.pack)
+    return bool(workspace.pack_below) and place.pack in packs
+
+
+class _Packs:
+    """The packs of a workspace; each is looked for once."""
+
+    def __init__(self, workspace: Workspace) -> None:
+        self._workspace = workspace
+        self._found: dict[str, bool] = {}
+
+    def __contains__(self, pack: str) -> bool:
+        found = self._found.get(pack)
+        if found is None:
+            found = self._found[pack] = self._workspace.still_has_pack(pack)
+        return found
 
 
 def store_files(
@@ -95,7 +112,7 @@ def store_files(
         StorageError: a file cannot be read or stored.
     """
     table = _Table(registry, landed, files, listed)
-    todo = table.take_known()
+    todo = table.missing()
     size = sum(files.sizes[number] for number in todo)
     workspace = landed.workspace
     with (
@@ -105,6 +122,7 @@ def store_files(
         closing(Packing(workspace, registry, writers, table.add)) as packing,
     ):
         reader = _Reader(landed, files, again, singles, done)
+        packs = _Packs(workspace)
         for batch in _in_order(readers, reader.read, _batches(files, todo), THREADS):
             places = registry.packed(
                 read.sha256 for read in batch if files.paths[read.number] not in files.hrefs
@@ -116,7 +134,7 @@ def store_files(
                     single.append(read)
                 elif place is None:
                     packing.add(read.number, read.sha256, read.content)
-                elif again or workspace.still_has_pack(place.pack):
+                elif again or place.pack in packs:
                     table.add([StoredBytes(read.number, read.sha256, place)])
                 else:
                     # not in another pack, where older versions would not find them
@@ -139,30 +157,24 @@ class _Table:
         self._landed = landed
         self._files = files
         self._listed = listed
-        self._sha256: list[str | None] = list(map(landed.known.get, files.paths))
-        self._packs: list[str | None] = [None] * len(files)
-        self._offsets = np.zeros(len(files), np.int64)
+        self._objects = StoredObjects(len(files))
         self._new: list[Identity] = []
+        known = landed.known
+        for number, path in enumerate(files.paths) if known.count else ():
+            position = number if files is landed.files else landed.known_position(path)
+            sha256 = None if position is None else known.sha256(position)
+            if position is not None and sha256 is not None:
+                self._objects.put(number, sha256, known.place(position))
 
-    def take_known(self) -> list[int]:
-        """Note the places of known files; return the numbers of all others."""
-        known = [number for number, sha256 in enumerate(self._sha256) if sha256 is not None]
-        for start in range(0, len(known), _KNOWN_AT_ONCE):
-            some = [
-                (number, str(self._sha256[number]))
-                for number in known[start : start + _KNOWN_AT_ONCE]
-                if self._files.paths[number] not in self._files.hrefs
-            ]
-            places = self._registry.packed(sha256 for _, sha256 in some)
-            for number, sha256 in some:
-                self._put(StoredBytes(number, sha256, places.get(sha256)))
-        return [number for number, sha256 in enumerate(self._sha256) if sha256 is None]
+    def missing(self) -> list[int]:
+        """Return the numbers of the files that have not been stored."""
+        return self._objects.missing()
 
     def add(self, stored: Sequence[StoredBytes]) -> None:
         """Add files whose bytes have been stored."""
         landing = self._landed.landing
         for one in stored:
-            self._put(one)
+            self._objects.put(one.number, one.sha256, one.place)
             file = self._files[one.number]
             if landing.settled(file, self._listed):
                 self._new.append((file.path, file.size, file.stamp, one.sha256))
@@ -174,24 +186,15 @@ class _Table:
         self._registry.remember_landed(self._landed.landing.url, self._new)
         self._new.clear()
 
-    def _put(self, stored: StoredBytes) -> None:
-        self._sha256[stored.number] = stored.sha256
-        pack, offset = stored.place or (None, 0)
-        self._packs[stored.number] = pack
-        self._offsets[stored.number] = offset
-
     def frame(self) -> pd.DataFrame:
         """Return it as a table."""
-        packs = pd.Series(self._packs, dtype="str")
-        return pd.DataFrame(
-            {
-                "sha256": self._sha256,
-                "size": self._files.sizes,
-                "href": pd.Series(map(self._files.hrefs.get, self._files.paths), dtype="str"),
-                "pack": packs,
-                "offset": pd.Series(self._offsets, dtype="Int64").mask(packs.isna()),
-            }
-        )
+        frame = self._objects.frame()
+        frame.insert(1, "size", np.array(self._files.sizes, np.int64))
+        hrefs = unknown(len(frame))
+        if self._files.hrefs:
+            hrefs = pd.Series(map(self._files.hrefs.get, self._files.paths), dtype="str")
+        frame.insert(2, "href", hrefs)
+        return frame
 
 
 class _Read(NamedTuple):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import posixpath
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -22,11 +22,11 @@ from mlops_assets.datasets.sources.base import (
     together,
 )
 from mlops_assets.datasets.sources.listing import Listing
+from mlops_assets.datasets.sources.stored_objects import StoredObjects
 from mlops_assets.datasets.versions.contents import file_rows
 from mlops_assets.errors import StorageError
 from mlops_assets.progress import step
 from mlops_assets.storage import Workspace
-from mlops_assets.storage.packs import Place
 
 
 @dataclass(frozen=True)
@@ -39,11 +39,10 @@ class Landed:
         files: all files, sorted by path.
         staging: local folder for copies of remote files.
         scenes: images that belong together, where the landing itself describes them (STAC).
-        known: SHA-256 of each file whose bytes are in the workspace already, by path.
+        known: objects of the files whose bytes are in the workspace already.
         facts: manifest rows of known files in the newest version, indexed by path; such files are
             not read again.
         read_again: known files that were read from the landing all the same.
-        packed: the registry's index of objects in packs, where the bytes of known files may be.
     """
 
     workspace: Workspace
@@ -51,10 +50,9 @@ class Landed:
     files: Listing
     staging: Path
     scenes: Sequence[Scene] = ()
-    known: dict[str, str] = field(default_factory=dict)
+    known: StoredObjects = field(default_factory=StoredObjects)
     facts: pd.DataFrame = field(default_factory=lambda: file_rows([]).set_index("path"))
     read_again: set[str] = field(default_factory=set)
-    packed: Callable[[Sequence[str]], Mapping[str, Place]] = lambda _: {}
 
     @property
     def by_path(self) -> Mapping[str, LandedFile]:
@@ -87,13 +85,23 @@ class Landed:
         """
         small = [
             self.files[index]
-            for index, (path, size) in enumerate(
-                zip(self.files.paths, self.files.sizes, strict=True)
-            )
-            if MIN_BYTES <= size < MAX_BYTES and path not in self.known
+            for index, size in enumerate(self.files.sizes)
+            if MIN_BYTES <= size < MAX_BYTES and index not in self.known
         ]
         self.fetch_all(small)
         return [file.path for file in small if is_pointer_file(self.local(file))]
+
+    def known_position(self, path: str) -> int | None:
+        """Return the position of a file whose bytes are in the workspace already, else None."""
+        if not self.known.count:
+            return None
+        position = self.files.position(path)
+        return position if position is not None and position in self.known else None
+
+    def known_sha256(self, path: str) -> str | None:
+        """Return the checksum of a file whose bytes are in the workspace already, else None."""
+        position = self.known_position(path)
+        return None if position is None else self.known.sha256(position)
 
     def local(self, file: LandedFile) -> Path:
         """Return a local path with the bytes of a file, fetching a remote one once.
@@ -101,7 +109,7 @@ class Landed:
         Raises:
             StorageError: it cannot be read, or has changed since it was listed.
         """
-        sha256 = self.known.get(file.path)
+        sha256 = self.known_sha256(file.path)
         if sha256 is not None and not (self.landing.copies and file.href is None):
             self.read_again.add(file.path)
             sha256 = None
@@ -110,9 +118,10 @@ class Landed:
         staged = below(self.staging, file.path)
         if staged.is_file():
             return staged
-        if sha256 is None:
+        position = self.known_position(file.path)
+        if position is None or sha256 is None:
             return self.landing.fetch(file, self.staging)
-        place = self.packed([sha256]).get(sha256)
+        place = self.known.place(position)
         link_to(staged, self.workspace.local_object(sha256, file.size, place))
         return staged
 

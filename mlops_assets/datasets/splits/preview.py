@@ -141,6 +141,6 @@ def _refused(absent: dict[str, list[str]], empty: list[str], kind: str) -> str |
 def _checksums(source: Landed, contents: Contents) -> dict[str, str]:
     files = [source.by_path[path] for path in contents.files["path"]]
     return {
-        file.path: source.known.get(file.path) or sha256_of(source.local(file))
+        file.path: source.known_sha256(file.path) or sha256_of(source.local(file))
         for file in each("hashing", files, "files")
     }

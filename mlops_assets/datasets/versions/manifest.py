@@ -13,8 +13,9 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
+from functools import partial
 from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
@@ -139,11 +140,15 @@ def write_manifest(
         )
 
 
-def read_manifest(content: bytes) -> pd.DataFrame:
+def read_manifest(content: bytes, columns: Sequence[str] = COLUMNS) -> pd.DataFrame:
     """Return the rows of a manifest file, sorted by path.
 
+    Args:
+        content: the manifest file.
+        columns: some of `COLUMNS`; others are not decoded.
+
     Returns:
-        The columns `COLUMNS`. Unknown is NaN in texts and in `nodata`, `<NA>` in `offset`, `part`,
+        These columns. Unknown is NaN in texts and in `nodata`, `<NA>` in `offset`, `part`,
         `height`, `width` and `count` (Int64), NaT in `datetime` (UTC), and None in `masked`, and in
         `transform`, `bbox`, `band_names`, `bands`, `scales`, `offsets` and `remarks`, which are
         lists otherwise.
@@ -171,33 +176,60 @@ def read_manifest(content: bytes) -> pd.DataFrame:
             return unknown(rows)
         return pd.Series(values.to_pylist(), dtype=object)
 
+    def described(stored: str) -> pd.Series:
+        return listed(read(stored)[0] if stored in present else pa.nulls(rows))
+
     # column by column, as all at once in Arrow take several times the memory of the result
-    columns = {
-        "path": column(asset("file:local_path")),
-        "sha256": column(pc.utf8_slice_codeunits(asset("file:checksum"), len(MULTIHASH_SHA256))),
-        "size": pd.Series(asset("file:size").to_numpy()),
-        "href": column(_references(asset("href"))),
-        "pack": column(_packs(asset("href"))),
-        "offset": column(read(_OFFSET)[0] if _OFFSET in present else pa.nulls(rows, _WHOLE)),
-        "role": column(read("mlops:role")[0]),
-        "scene": column(read("mlops:scene")[0]),
-        "part": column(read("mlops:part")[0]),
-        "height": column(pc.list_element(read("proj:shape")[0], 0)),
-        "width": column(pc.list_element(read("proj:shape")[0], 1)),
-        "count": column(read("mlops:count")[0]),
-        "dtype": column(read("data_type")[0]).replace({v: k for k, v in DATA_TYPES.items()}),
-        "nodata": column(read("nodata")[0]),
-        "crs": column(pc.coalesce(*read("proj:code", "proj:wkt2").columns)),
-        "datetime": column(file_times(read(*(name for name in TIME_COLUMNS if name in present)))),
-        "source": column(read("mlops:source")[0]),
-        "transform": listed(read("proj:transform")[0]),
-        "bbox": listed(_lists(read("bbox")[0])),
-        **{
-            name: listed(read(stored)[0] if stored in present else pa.nulls(rows))
-            for name, stored in _BANDS.items()
-        },
+    decoded: dict[str, Callable[[], pd.Series]] = {
+        "path": lambda: column(asset("file:local_path")),
+        "sha256": lambda: column(
+            pc.utf8_slice_codeunits(asset("file:checksum"), len(MULTIHASH_SHA256))
+        ),
+        "size": lambda: pd.Series(asset("file:size").to_numpy()),
+        "href": lambda: column(_references(asset("href"))),
+        "pack": lambda: column(_packs(asset("href"))),
+        "offset": lambda: column(
+            read(_OFFSET)[0] if _OFFSET in present else pa.nulls(rows, _WHOLE)
+        ),
+        "role": lambda: column(read("mlops:role")[0]),
+        "scene": lambda: column(read("mlops:scene")[0]),
+        "part": lambda: column(read("mlops:part")[0]),
+        "height": lambda: column(pc.list_element(read("proj:shape")[0], 0)),
+        "width": lambda: column(pc.list_element(read("proj:shape")[0], 1)),
+        "count": lambda: column(read("mlops:count")[0]),
+        "dtype": lambda: column(read("data_type")[0]).replace(
+            {v: k for k, v in DATA_TYPES.items()}
+        ),
+        "nodata": lambda: column(read("nodata")[0]),
+        "crs": lambda: column(pc.coalesce(*read("proj:code", "proj:wkt2").columns)),
+        "datetime": lambda: column(
+            file_times(read(*(name for name in TIME_COLUMNS if name in present)))
+        ),
+        "source": lambda: column(read("mlops:source")[0]),
+        "transform": lambda: listed(read("proj:transform")[0]),
+        "bbox": lambda: listed(_lists(read("bbox")[0])),
+        **{name: partial(described, stored) for name, stored in _BANDS.items()},
     }
-    return pd.DataFrame(columns, columns=COLUMNS, copy=False)
+    frame = {name: decoded[name]() for name in columns}
+    return pd.DataFrame(frame, columns=list(columns), copy=False)
+
+
+def checksums(content: bytes) -> Iterator[tuple[pa.Array, pa.Array]]:
+    """Yield paths and checksums (hex) of the files in a manifest, in order, some at a time.
+
+    Args:
+        content: the manifest file.
+    """
+    file = pq.ParquetFile(pa.BufferReader(content))
+    columns = [f"assets.data.{name}" for name in ("file:local_path", "file:checksum")]
+    for group in range(file.metadata.num_row_groups):
+        table = file.read_row_group(group, columns=columns, use_threads=False)
+        asset = pc.struct_field(table["assets"].combine_chunks(), "data")
+        texts = pc.struct_field(asset, "file:checksum")
+        yield (
+            pc.struct_field(asset, "file:local_path"),
+            pc.utf8_slice_codeunits(texts, len(MULTIHASH_SHA256)),
+        )
 
 
 def files_with(content: bytes, sha256: str) -> pd.DataFrame:

@@ -59,3 +59,16 @@ def test_entries_of_a_pack_are_those_that_the_index_has_in_it(registry: Registry
     assert registry.entries_of("f" * 64) == {7: moved}
     assert registry.entries_of("e" * 64) == {PLACES[other].offset: other for other in others}
     assert registry.entries_of("d" * 64) == {}
+
+
+def test_landed_files_come_with_the_places_of_their_objects(registry: Registry) -> None:
+    packed, single = next(iter(PLACES)), "f" * 64
+    registry.remember_packed(PLACES)
+    files = [("a.npy", 1, "s", packed), ("b.npy", 2, "s", single), ("c.npy", 1, "t", packed)]
+    registry.remember_landed("file:///a", files)
+    registry.remember_landed("file:///b", files[:1])
+    assert sorted(registry.landed_objects("file:///a")) == [
+        (files[0], PLACES[packed]),
+        (files[1], None),
+        (files[2], PLACES[packed]),
+    ]
