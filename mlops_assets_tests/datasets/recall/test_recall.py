@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import resource
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -628,6 +629,20 @@ def test_a_full_disk_is_reported_and_leaves_no_partial_file(
     monkeypatch.setattr(os, "replace", full)
     with pytest.raises(StorageError, match="No space left on device; free space"):
         recall(committed, target, copy=True)
+    assert tree(target) == {}
+
+
+def test_a_file_of_which_a_full_disk_takes_a_part_is_not_recalled(
+    committed: CommittedDataset, target: Path
+) -> None:
+    # as on a full disk, what fits is written, and only the next call fails
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(image(0)) - 5, before[1]))
+    try:
+        with pytest.raises(StorageError, match="File too large; free space"):
+            recall(committed, target, copy=True)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert tree(target) == {}
 
 
