@@ -12,7 +12,7 @@ import fcntl
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -47,6 +47,29 @@ def scratch_folder(what: str, cache: Path | None = None) -> Iterator[Path]:
     finally:
         shutil.rmtree(folder, ignore_errors=True)
         os.close(held)
+
+
+def write_scratch(path: Path, content: Iterable[bytes]) -> None:
+    """Write a file of a temporary folder in the cache.
+
+    Args:
+        path: of the file.
+        content: its bytes, in chunks.
+
+    Raises:
+        StorageError: it cannot be written, as the disk is full.
+        FileNotFoundError: the folder was deleted, as a cache may be at any time.
+    """
+    try:
+        with path.open("wb") as stream:
+            stream.writelines(content)
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise StorageError(
+            f"{path} could not be written: {error.strerror}; free space there, or set MLOPS_CACHE"
+            " to another folder"
+        ) from error
 
 
 def _make(parent: Path, what: str) -> tuple[Path, int]:

@@ -28,7 +28,7 @@ from mlops_assets.storage.packs import (
     Pack,
     Place,
 )
-from mlops_assets.storage.scratch import scratch_folder
+from mlops_assets.storage.scratch import scratch_folder, write_scratch
 from mlops_assets.storage.stores import (
     BUCKETS,
     explained,
@@ -456,7 +456,7 @@ class Workspace:
         if not self._is_whole(kept, sha256):
             content = self.get_packed(sha256, size, place)
             with scratch_folder("fetching", self.cache) as folder:
-                (folder / "content").write_bytes(content)
+                write_scratch(folder / "content", [content])
                 kept.parent.mkdir(parents=True, exist_ok=True)
                 (folder / "content").replace(kept)
             self._checked.add(kept)

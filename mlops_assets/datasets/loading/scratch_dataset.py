@@ -23,7 +23,7 @@ from mlops_assets.datasets.io.npy import npy_from
 from mlops_assets.datasets.recall.objects import StoredBytes, StoredFile
 from mlops_assets.datasets.sources.base import below
 from mlops_assets.datasets.versions.committed_dataset import CommittedDataset
-from mlops_assets.storage.scratch import scratch_folder
+from mlops_assets.storage.scratch import scratch_folder, write_scratch
 
 # of files that wait to be read again; those of one sample or scene may exceed it
 FOLDER_BYTES = 4 << 30
@@ -85,7 +85,7 @@ class ScratchDataset(CommittedDataset):
             folder = self._folder / str(threading.get_ident())
             folder.mkdir(exist_ok=True)
             local = folder / PurePosixPath(path).name
-            local.write_bytes(content)
+            write_scratch(local, [content])
             self._held[path] = local
         try:
             yield
@@ -134,8 +134,7 @@ class ScratchDataset(CommittedDataset):
     def _keep(self, path: str, chunks: Iterable[bytes]) -> None:
         local = self._place(path)
         local.parent.mkdir(parents=True, exist_ok=True)
-        with local.open("wb") as stream:
-            stream.writelines(chunks)
+        write_scratch(local, chunks)
         self._kept[path] = None
 
     def _place(self, path: str) -> Path:

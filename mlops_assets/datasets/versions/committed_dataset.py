@@ -37,7 +37,7 @@ from mlops_assets.paths import object_key
 from mlops_assets.registry import DataVersion, Registry
 from mlops_assets.storage import Workspace, sha256_of
 from mlops_assets.storage.packs import Place
-from mlops_assets.storage.scratch import scratch_folder
+from mlops_assets.storage.scratch import scratch_folder, write_scratch
 
 SplitName = Literal["train", "validation", "test"]
 # The description of a dataset for people and catalogues; not part of the content or the digest.
@@ -161,7 +161,7 @@ class CommittedDataset:
                 for file, chunks in content.read(group):
                     if file.sha256 not in copies:  # files may have equal bytes
                         copies[file.sha256] = folder / f"{len(copies)}"
-                        copies[file.sha256].write_bytes(b"".join(chunks))
+                        write_scratch(copies[file.sha256], chunks)
             before = _COPIES.set((folder, copies))
             try:
                 yield

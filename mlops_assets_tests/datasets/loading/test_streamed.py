@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import io
+import resource
 import shutil
 import threading
 from collections.abc import Callable
@@ -24,9 +25,9 @@ from mlops_assets.datasets.quality.content.sample_values import SampleValues
 from mlops_assets.datasets.quality.findings.integrity import check_readable
 from mlops_assets.datasets.versions.committed_dataset import CommittedDataset
 from mlops_assets.datasets.versions.decoded_cache import split_folder
-from mlops_assets.errors import IntegrityError, SettingsError, SpecificationError
+from mlops_assets.errors import IntegrityError, SettingsError, SpecificationError, StorageError
 from mlops_assets.names import Reference
-from mlops_assets.paths import object_key
+from mlops_assets.paths import pack_key
 from mlops_assets.principals import local
 from mlops_assets.registry import Registry
 from mlops_assets.storage import Workspace
@@ -166,14 +167,29 @@ def test_damage_is_found_and_ends_reading(store: Store, monkeypatch: pytest.Monk
     monkeypatch.setattr(streamed, "PART_BYTES", 1000)
     data = training_data(store, "image")
     path = data.committed.split("train")["path"].iloc[-1]
-    sha256 = data.committed.manifest.set_index("path").loc[path, "sha256"]
-    stored = data.committed.workspace.root / object_key(str(sha256))
-    stored.chmod(0o644)
-    stored.write_bytes(stored.read_bytes()[:-1] + b"!")
+    row = data.committed.manifest.set_index("path").loc[path]
+    stored = data.committed.workspace.root / pack_key(row["pack"])
+    content = bytearray(stored.read_bytes())
+    content[row["offset"] + row["size"] - 1] ^= 1
+    stored.write_bytes(content)
     for reader in ("arrays", "batches", "loader", "loader, runs"):
         with pytest.raises(IntegrityError, match=f"{path}: .* is not as it was published"):
             READERS[reader](data)
     assert threading.active_count() == 1
+
+
+def test_a_full_disk_is_named_with_the_remedy(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = training_data(store, "window")
+    monkeypatch.setenv("MLOPS_READING", "stream")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10, before[1]))
+    try:
+        with pytest.raises(StorageError, match="File too large; free space there, or set MLOPS_CA"):
+            data.arrays("train")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def test_threads_end_with_a_loop_that_is_left(
