@@ -26,6 +26,7 @@ def committed(store: Store, land_table: Land) -> CommittedDataset:
     folder.mkdir(parents=True)
     for number in range(40):
         crops_table(10, seed=number).to_csv(folder / f"{number:02d}.csv", index=False)
+    store.workspace.pack_below = 0  # of damaged packs see recall/test_packs.py
     land_table()
     return CommittedDataset.open(store.workspace, store.registry, Reference("fields"))
 
