@@ -5,17 +5,17 @@ The registry remembers stored files as they are stored, so that an interrupted c
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from mlops_assets.datasets.commit.packing import Packing, StoredBytes
+from mlops_assets.datasets.commit.packing import Packing, PlacedFile
+from mlops_assets.datasets.io.ahead import in_order
 from mlops_assets.datasets.sources.base import LandedFile
 from mlops_assets.datasets.sources.listing import Listing
 from mlops_assets.datasets.sources.snapshot import Landed
@@ -34,7 +34,6 @@ THREADS = 16
 _BATCH = 256
 _BATCH_BYTES = 2 << 20  # of files to be packed, which are held in memory, and of others
 _NONE = np.empty(0, "S64")
-T = TypeVar("T")
 
 
 def known_files(
@@ -123,7 +122,7 @@ def store_files(
     ):
         reader = _Reader(landed, files, again, singles, done)
         packs = _Packs(workspace)
-        for batch in _in_order(readers, reader.read, _batches(files, todo), THREADS):
+        for batch in in_order(readers, reader.read, _batches(files, todo), THREADS - 1):
             places = registry.packed(
                 read.sha256 for read in batch if files.paths[read.number] not in files.hrefs
             )
@@ -135,7 +134,7 @@ def store_files(
                 elif place is None:
                     packing.add(read.number, read.sha256, read.content)
                 elif again or place.pack in packs:
-                    table.add([StoredBytes(read.number, read.sha256, place)])
+                    table.add([PlacedFile(read.number, read.sha256, place)])
                 else:
                     # not in another pack, where older versions would not find them
                     single.append(read)
@@ -143,7 +142,7 @@ def store_files(
             for _ in writers.map(workspace.put_object, lost):
                 pass
             registry.forget_packed(read.sha256 for read in single if read.sha256 in places)
-            table.add([StoredBytes(read.number, read.sha256, None) for read in single])
+            table.add([PlacedFile(read.number, read.sha256, None) for read in single])
         packing.finish()
         table.remember()
     return table.frame()
@@ -170,7 +169,7 @@ class _Table:
         """Return the numbers of the files that have not been stored."""
         return self._objects.missing()
 
-    def add(self, stored: Sequence[StoredBytes]) -> None:
+    def add(self, stored: Sequence[PlacedFile]) -> None:
         """Add files whose bytes have been stored."""
         landing = self._landed.landing
         for one in stored:
@@ -267,19 +266,3 @@ def _batches(files: Listing, numbers: Iterable[int]) -> Iterator[list[int]]:
             batch, size = [], 0
     if batch:
         yield batch
-
-
-def _in_order(
-    pool: ThreadPoolExecutor,
-    work: Callable[[list[int]], T],
-    batches: Iterable[list[int]],
-    ahead: int,
-) -> Iterator[T]:
-    """Yield what `work` returns for each batch, in order, with so many of them under way."""
-    under_way: deque[Future[T]] = deque()
-    for batch in batches:
-        under_way.append(pool.submit(work, batch))
-        if len(under_way) >= ahead:
-            yield under_way.popleft().result()
-    while under_way:
-        yield under_way.popleft().result()

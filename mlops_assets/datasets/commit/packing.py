@@ -25,7 +25,7 @@ _RECENT = 6
 _REQUESTS = 16
 
 
-class StoredBytes(NamedTuple):
+class PlacedFile(NamedTuple):
     """A file whose bytes are in the workspace: its number, their sha256 (hex), their place.
 
     The place is None for a single object.
@@ -55,7 +55,7 @@ class Packing:
         workspace: Workspace,
         registry: Registry,
         pool: ThreadPoolExecutor,
-        stored: Callable[[Sequence[StoredBytes]], None],
+        stored: Callable[[Sequence[PlacedFile]], None],
     ) -> None:
         """Begin without any pack.
 
@@ -71,7 +71,7 @@ class Packing:
         self._pool = pool
         self._stored = stored
         self._recent: deque[_Filled] = deque([_Filled()])
-        self._again: list[StoredBytes] = []  # files with bytes of packs that are stored already
+        self._again: list[PlacedFile] = []  # files with bytes of packs that are stored already
 
     def add(self, number: int, sha256: str, content: bytes) -> None:
         """Add an object that is not in the index; each is packed once.
@@ -86,7 +86,7 @@ class Packing:
         """
         for other in self._recent:
             if sha256 in other.places:
-                self._again.append(StoredBytes(number, sha256, other.places[sha256]))
+                self._again.append(PlacedFile(number, sha256, other.places[sha256]))
                 return
             if other.pack is not None and sha256 in other.pack.offsets:
                 other.files.append((number, sha256))
@@ -117,7 +117,7 @@ class Packing:
         if few:
             for _ in self._pool.map(self._workspace.put_object, last.first.values()):
                 pass
-            self._stored([StoredBytes(number, sha256, None) for number, sha256 in last.files])
+            self._stored([PlacedFile(number, sha256, None) for number, sha256 in last.files])
         self._stored(self._again)
 
     def close(self) -> None:
@@ -145,6 +145,6 @@ class Packing:
         filled.pack = None
         self._registry.remember_packed(places)
         self._stored(
-            [StoredBytes(number, sha256, places[sha256]) for number, sha256 in filled.files]
+            [PlacedFile(number, sha256, places[sha256]) for number, sha256 in filled.files]
         )
         filled.files = []

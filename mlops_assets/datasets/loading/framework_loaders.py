@@ -118,27 +118,30 @@ class BatchesAhead(Batches):
 
 
 class SplitDataset(Dataset[tuple[Tensor, Tensor]]):
-    """A split as (sample, label) tensors, read from the decoded cache in any process."""
+    """A split as (sample, label) tensors, in any process.
+
+    It is read from the decoded cache, or from the files of the data version if it is streamed.
+    """
 
     def __init__(
         self,
-        decoded: Decoded | StreamedSplit,
+        source: Decoded | StreamedSplit,
         labels: Labels | None,
         prepare: Preparation,
         label_type: type[np.int64 | np.float32],
         transform: Transform | None = None,
     ) -> None:
-        """Take a decoded split.
+        """Take a split.
 
         Args:
-            decoded: the samples in the cache, or in the files of the data version.
+            source: the samples in the cache, or in the files of the data version.
             labels: shape (n,), int64 or float64; None for windows, whose labels are beside the
                 samples.
             prepare: selects and scales samples.
             label_type: dtype of the labels that are returned.
             transform: `transform(sample, label) -> (sample, label)`, e.g. an augmentation.
         """
-        self._decoded = decoded
+        self._source = source
         self._labels = labels
         self._prepare = prepare
         self.label_type = label_type
@@ -172,7 +175,7 @@ class SplitDataset(Dataset[tuple[Tensor, Tensor]]):
             batches: of the split, or this process's shares of them.
             order: that they have.
         """
-        split = self._decoded
+        split = self._source
         if not isinstance(split, StreamedSplit):
             yield from batches
             return
@@ -202,7 +205,7 @@ class SplitDataset(Dataset[tuple[Tensor, Tensor]]):
     @property
     def is_streamed(self) -> bool:
         """Whether samples are read from the files of the data version, by threads."""
-        return isinstance(self._decoded, StreamedSplit)
+        return isinstance(self._source, StreamedSplit)
 
     def batch(self, batch: Batch) -> tuple[NDArray[np.float32], NDArray[np.int64 | np.float32]]:
         """Return a batch as arrays: float32, and labels int64 or float32."""
@@ -213,8 +216,8 @@ class SplitDataset(Dataset[tuple[Tensor, Tensor]]):
 
     def _open(self) -> tuple[StoredSamples, StoredLabels]:
         if self._arrays is None:
-            own = self._decoded.labels() if self._labels is None else self._labels
-            self._arrays = self._decoded.samples(), own
+            own = self._source.labels() if self._labels is None else self._labels
+            self._arrays = self._source.samples(), own
         return self._arrays
 
     def _batch(self, batch: Batch) -> tuple[Tensor, Tensor]:

@@ -7,9 +7,9 @@ checksum. Files are fetched many at once; where they are meanwhile is in `scratc
 from __future__ import annotations
 
 import threading
-from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from functools import cached_property
 from typing import Generic, TypeVar, cast
 
@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from mlops_assets.datasets.io.ahead import in_order
 from mlops_assets.datasets.io.rasters import numpy_type
 from mlops_assets.datasets.loading.order import Runs
 from mlops_assets.datasets.loading.scratch_dataset import FOLDER_BYTES, ScratchDataset
@@ -269,18 +270,18 @@ class StreamedSplit:
             threads: number of parts that are read at the same time.
         """
         stopped = threading.Event()
-        under_way: deque[Future[Arrays]] = deque()
-        with ThreadPoolExecutor(threads) as pool:
+
+        def read(part: NDArray[np.int64]) -> Arrays:
+            return self.read(part, names, stopped)
+
+        with (
+            ThreadPoolExecutor(threads) as pool,
+            closing(in_order(pool, read, parts, threads)) as arrays,
+        ):
             try:
-                for part in parts:
-                    under_way.append(pool.submit(self.read, part, names, stopped))
-                    if len(under_way) > threads:
-                        yield under_way.popleft().result()
-                while under_way:
-                    yield under_way.popleft().result()
+                yield from arrays
             finally:
                 stopped.set()
-                pool.shutdown(cancel_futures=True)
 
 
 class StreamedArray(Generic[Scalar]):

@@ -334,7 +334,9 @@ class TrainingData:
         return frame.assign(label=np.array(self.class_names)[y] if self.class_names else y)
 
     def torch_dataset(self, split: SplitName, transform: Transform | None = None) -> SplitDataset:
-        """Return a split as a map-style `torch.utils.data.Dataset`, read from the decoded cache.
+        """Return a split as a map-style `torch.utils.data.Dataset`.
+
+        It reads the decoded cache, or, where the split is streamed, the files of the data version.
 
         Args:
             split: `train`, `validation` or `test`.

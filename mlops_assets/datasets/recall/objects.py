@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-from collections import deque
 from collections.abc import Generator, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 import obstore
 import pandas as pd
 
+from mlops_assets.datasets.io.ahead import in_order
 from mlops_assets.datasets.sources.stac.landing import fetch_reference
 from mlops_assets.errors import IntegrityError, StorageError, StorageUnreachable
 from mlops_assets.paths import object_key, pack_key
@@ -34,7 +35,7 @@ _GROUP_BYTES = 8 << 20
 # of a pack, read rather than asked for around: as much arrives while a request waits for its answer
 _GAP_BYTES = 128 << 10
 # of a pack, from which on it is read as one stream: by fewer requests, though by one connection
-MOST = 0.75
+STREAMED_FROM = 0.75
 
 
 class StoredFile(NamedTuple):
@@ -152,17 +153,12 @@ class StoredBytes:
         def whole(group: Sequence[StoredFile]) -> list[tuple[StoredFile, bytes]]:
             return [(file, b"".join(chunks)) for file, chunks in self.read(group)]
 
-        under_way: deque[Future[list[tuple[StoredFile, bytes]]]] = deque()
-        with ThreadPoolExecutor(self.threads) as pool:
-            try:
-                for group in grouped(files):
-                    under_way.append(pool.submit(whole, group))
-                    if len(under_way) > self.threads:
-                        yield from under_way.popleft().result()
-                while under_way:
-                    yield from under_way.popleft().result()
-            finally:
-                pool.shutdown(cancel_futures=True)
+        with (
+            ThreadPoolExecutor(self.threads) as pool,
+            closing(in_order(pool, whole, grouped(files), self.threads)) as groups,
+        ):
+            for group in groups:
+                yield from group
 
     def read(self, group: Sequence[StoredFile]) -> Iterator[tuple[StoredFile, Iterator[bytes]]]:
         """Yield each file of a group of `grouped` with its bytes, to be read before the next.

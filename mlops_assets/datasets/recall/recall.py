@@ -16,7 +16,7 @@ import pandas as pd
 from mlops_assets.datasets.diff.match_samples import among
 from mlops_assets.datasets.recall.destinations import How, Target, open_target
 from mlops_assets.datasets.recall.objects import (
-    MOST,
+    STREAMED_FROM,
     StoredBytes,
     StoredFile,
     grouped,
@@ -105,7 +105,7 @@ def recall(
                     wrong.append(f"{file.path}: {content.where(file)} is not as it was published")
                     yield None
 
-        outcomes = in_groups(what, write, grouped(todo, whole_from=MOST), place.threads)
+        outcomes = in_groups(what, write, grouped(todo, whole_from=STREAMED_FROM), place.threads)
         written.update(how for how in outcomes if how is not None)
     if wrong:
         raise _damaged(

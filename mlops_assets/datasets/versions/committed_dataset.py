@@ -207,8 +207,8 @@ class CommittedDataset:
                     local.unlink(missing_ok=True)
                 where = key if href is None else href
                 raise IntegrityError(
-                    f"{where} ({path} of {self.reference}) is not as it was published; land it"
-                    " again"
+                    f"{where} ({path} of {self.reference}) is not as it was published; restore it"
+                    " from a backup, or land it again and commit with --rehash"
                 )
             self._verified.add(key)
         return local

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from mlops_assets.datasets.quality.checks import Check, outcome
 from mlops_assets.datasets.recall.objects import (
-    MOST,
+    STREAMED_FROM,
     StoredBytes,
     StoredFile,
     grouped,
@@ -31,7 +31,7 @@ def check_readable(committed: CommittedDataset) -> Check:
             yield None if _is_published(committed, file, chunks) else file.sha256
 
     files = stored_files(committed.manifest.drop_duplicates("sha256"))
-    groups = grouped(files, whole_from=MOST)
+    groups = grouped(files, whole_from=STREAMED_FROM)
     found = in_groups(f"checking {committed.reference}", damaged, groups, content.threads)
     wrong = committed.manifest["path"][committed.manifest["sha256"].isin(set(found))].tolist()
     text = f"{len(committed.manifest)} file(s) have their published checksum"
