@@ -68,12 +68,8 @@ PLANTED = [
         name="training-statistics",
         fault="the statistics of scaling are of test samples",
         file="mlops_assets/datasets/loading/training_data.py",
-        before="""np.flatnonzero(self.committed.samples["split"] == "train")
-        found = self.decoded("train")
-""",
-        after="""np.flatnonzero(self.committed.samples["split"] == "test")
-        found = self.decoded("test")
-""",
+        before='found = self.source("train")',
+        after='found = self.source("test")',
         tests=["datasets/loading/test_scaling.py", "datasets/loading/test_training_data.py"],
     ),
     Mutation(
@@ -142,7 +138,7 @@ PLANTED = [
     Mutation(
         name="not-of-null",
         fault="NOT of a comparison holds for runs that do not have the value",
-        file="mlops_assets/registry/search/cql2.py",
+        file="mlops_assets/registry/search/translate.py",
         before="return not_(self.condition(arguments[0]))",
         after="return not_(func.coalesce(self.condition(arguments[0]), False))",
         tests=["registry/search/test_cql2.py"],
@@ -175,8 +171,10 @@ PLANTED = [
         name="derived-from",
         fault="the derived_from links of a model lead to its own collection and not to its data",
         file="mlops_assets/stac/models.py",
-        before='link("derived_from", key, data, **',
-        after='link("derived_from", key, collection, **',
+        before="""record_key(data),
+                title""",
+        after="""model_collection_key(row.model),
+                title""",
         tests=["stac/test_models.py"],
     ),
     Mutation(

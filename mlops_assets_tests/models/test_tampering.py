@@ -33,11 +33,13 @@ from mlops_assets.registry import Checkpoint
 from mlops_assets.registry.log.chain import AUDITED, canonical
 from mlops_assets.registry.log.heads import head_of, head_problems, verify_kept_head
 from mlops_assets.registry.log.verify import VerifiedLog
+from mlops_assets.registry.records.external import send_collection
 from mlops_assets.registry.schema import ModelVersion
 from mlops_assets.registry.session import now
 from mlops_assets.serving.scenes import predict_scene
 from mlops_assets.store import Store
 from mlops_assets_tests.conftest import scenes_specification, write_scene
+from mlops_assets_tests.discovery.external import external_collection
 from mlops_assets_tests.models.test_verify import open_store
 from mlops_assets_tests.registry.log.test_chain import (
     LOG_TABLE,
@@ -71,6 +73,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
     opened.registry.finish_run("failed", "failed", "out of luck")
     row = lifecycle(opened, model_specification("cover", dataset="scenes"), recorded=True)
     promote(opened, opened.registry.model_version(Reference("cover")), [])
+    send_collection(opened.registry, external_collection(), replace=False)
     predict_scene(opened, row, root / "landing/scenes/images/a.tif", "a")
     shutil.rmtree(opened.workspace.cache)
     assert verify_all(opened).problems == []

@@ -165,7 +165,6 @@ def test_runs_keep_neighbours_together_and_mix_them_within_a_window() -> None:
 def test_damage_is_found_and_ends_reading(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLOPS_READING", "stream")
     monkeypatch.setattr(streamed, "PART_BYTES", 1000)
-    store.workspace.pack_below = 0  # of damaged packs see recall/test_packs.py
     data = training_data(store, "image")
     path = data.committed.split("train")["path"].iloc[-1]
     row = data.committed.manifest.set_index("path").loc[path]
