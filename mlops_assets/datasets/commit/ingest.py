@@ -32,6 +32,7 @@ THREADS = 16
 # files that are handed in and remembered together; also what an interrupted commit loses at most,
 # a thread, beside the packs that were not stored
 _BATCH = 256
+_REMEMBERED_AT_ONCE = 4096  # files of a pack; bounds the memory that their rows take
 _BATCH_BYTES = 2 << 20  # of files to be packed, which are held in memory, and of others
 _NONE = np.empty(0, "S64")
 
@@ -43,7 +44,7 @@ def known_files(
 
     They are recognised by path, size and stamp.
     """
-    known = StoredObjects(len(files))
+    known = StoredObjects()
     packs = _Packs(workspace)
     following = 0  # identities mostly come in the order of the paths
     for (path, size, stamp, sha256), place in registry.landed_objects(source):
@@ -55,11 +56,13 @@ def known_files(
         following = position + 1
         if files.identity(position) != (size, stamp):
             continue
+        if not known.count:
+            known = StoredObjects(len(files))
         if path in files.hrefs:
             known.put(position, sha256, None)
         elif _still_has(workspace, packs, sha256, size, place):
             known.put(position, sha256, place)
-    return known if known.count else StoredObjects()
+    return known
 
 
 def _still_has(
@@ -123,6 +126,7 @@ def store_files(
         reader = _Reader(landed, files, again, singles, done)
         packs = _Packs(workspace)
         for batch in in_order(readers, reader.read, _batches(files, todo), THREADS - 1):
+            packing.index_stored()
             places = registry.packed(
                 read.sha256 for read in batch if files.paths[read.number] not in files.hrefs
             )
@@ -177,6 +181,8 @@ class _Table:
             file = self._files[one.number]
             if landing.settled(file, self._listed):
                 self._new.append((file.path, file.size, file.stamp, one.sha256))
+            if len(self._new) >= _REMEMBERED_AT_ONCE:
+                self.remember()
         if len(self._new) >= _BATCH:
             self.remember()
 

@@ -5,7 +5,6 @@ The order makes the packs of an interrupted commit those of the next one, which 
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -19,10 +18,6 @@ MANY = 32  # objects that make a pack; fewer are stored one by one
 # packs that are stored while the next is filled, in a folder and in a bucket; bounds the memory
 _AT_ONCE_IN_FOLDER = 1
 _AT_ONCE_IN_BUCKET = 2
-# packs that are searched for an object, beside the registry's index: more than the files that are
-# read ahead can fill, as those were looked up before their pack was in the index
-_RECENT = 6
-_REQUESTS = 16
 
 
 class PlacedFile(NamedTuple):
@@ -70,11 +65,25 @@ class Packing:
         self._registry = registry
         self._pool = pool
         self._stored = stored
-        self._recent: deque[_Filled] = deque([_Filled()])
+        # those that were not in the index when it was last asked; the last is being filled
+        self._recent: list[_Filled] = [_Filled()]
         self._again: list[PlacedFile] = []  # files with bytes of packs that are stored already
 
+    def index_stored(self) -> None:
+        """Put the packs that have been stored by now into the index, and free their memory.
+
+        Call it before the index is asked for objects that are then added.
+
+        Raises:
+            StorageError: one of them could not be stored.
+        """
+        for filled in self._recent:
+            if filled.sent and filled.pack is not None and filled.sent.done():
+                self._settle(filled)
+        self._recent = [filled for filled in self._recent if filled.pack is not None]
+
     def add(self, number: int, sha256: str, content: bytes) -> None:
-        """Add an object that is not in the index; each is packed once.
+        """Add an object that was not in the index; each is packed once.
 
         Args:
             number: of the file that has these bytes.
@@ -134,8 +143,6 @@ class Packing:
             self._settle(other)
         filled.sent = self._pool.submit(self._workspace.put_pack, filled.pack)
         filled.first.clear()
-        while len(self._recent) > _RECENT:
-            self._recent.popleft()
 
     def _settle(self, filled: _Filled) -> None:
         """Wait until a pack is stored; only then is it in the index."""
