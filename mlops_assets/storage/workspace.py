@@ -22,6 +22,8 @@ from obstore.exceptions import NotFoundError
 
 from mlops_assets.errors import IntegrityError, StorageError
 from mlops_assets.paths import object_key, pack_key
+from mlops_assets.storage.checksums import HashedFile, sha256_of
+from mlops_assets.storage.copies import Copies
 from mlops_assets.storage.packs import (
     PACK_BELOW_IN_BUCKET,
     PACK_BELOW_IN_FOLDER,
@@ -62,23 +64,6 @@ class FileStat:
     sha256: str
     size: int
     staged: str | None = None
-
-
-def sha256_of(source: Path | bytes) -> str:
-    """Return the sha256 of a local file or of bytes, as 64 hex digits.
-
-    Raises:
-        StorageError: the file cannot be read.
-    """
-    if isinstance(source, bytes):
-        return hashlib.sha256(source).hexdigest()
-    try:
-        with source.open("rb") as stream:
-            return hashlib.file_digest(stream, "sha256").hexdigest()
-    except OSError as error:
-        raise StorageError(
-            f"could not read {source}: {error.strerror}; check the file and try again"
-        ) from error
 
 
 class Workspace:
@@ -125,7 +110,7 @@ class Workspace:
         self._store: ObjectStore = open_object_store(self.url)
         self._gives_parts = True  # until the store has answered a range with a whole file
         self._fetching: dict[str, Lock] = {}  # packs from a store that gives no parts
-        self._checked: set[Path] = set()  # copies of remote files that this process has hashed
+        self._copies = Copies(self.cache)
 
     @property
     def root(self) -> Path:
@@ -182,7 +167,7 @@ class Workspace:
                     raise _changed(content)
                 obstore.put(self._store, key, data)
                 return FileStat(key, digest, len(data))
-            source = _Hashed(content)
+            source = HashedFile(content)
             if self._root is not None:
                 return self._copy(key, source, digest)
             obstore.put(self._store, key, source)
@@ -191,7 +176,7 @@ class Workspace:
             raise _changed(content)
         return FileStat(key, digest, source.size)
 
-    def _copy(self, key: str, source: _Hashed, digest: str) -> FileStat:
+    def _copy(self, key: str, source: HashedFile, digest: str) -> FileStat:
         """Write a large file of a local workspace."""
         with self._written_whole(key) as stream:
             stream.writelines(source)
@@ -429,14 +414,9 @@ class Workspace:
             if not path.is_file():
                 raise StorageError(f"{key} is missing from {self.url}; {_GONE}")
             return path
-        kept = self._copy_of(sha256) if sha256 else self.cache / "objects" / f"unverified/{key}"
-        if sha256 is None or not self._is_whole(kept, sha256):
-            with scratch_folder("fetching", self.cache) as folder:
-                self._fetch(key, folder / "content", sha256)
-                kept.parent.mkdir(parents=True, exist_ok=True)
-                (folder / "content").replace(kept)
-            self._checked.add(kept)
-        return kept
+        if sha256 is None:
+            return self._copies.unchecked(key, lambda target: self._fetch(key, target, None))
+        return self._copies.checked(sha256, lambda target: self._fetch(key, target, sha256))
 
     def local_object(self, sha256: str, size: int, place: Place | None) -> Path:
         """Return a readable local path of an object; one from a pack is kept in the cache.
@@ -452,27 +432,11 @@ class Workspace:
         """
         if place is None:
             return self.local_path(object_key(sha256), sha256)
-        kept = self._copy_of(sha256)
-        if not self._is_whole(kept, sha256):
-            content = self.get_packed(sha256, size, place)
-            with scratch_folder("fetching", self.cache) as folder:
-                write_scratch(folder / "content", [content])
-                kept.parent.mkdir(parents=True, exist_ok=True)
-                (folder / "content").replace(kept)
-            self._checked.add(kept)
-        return kept
 
-    def _copy_of(self, sha256: str) -> Path:
-        """Return the path of the local copy of a remote file or of an object in a pack."""
-        return self.cache / "objects" / sha256[:2] / sha256[2:]
+        def write(target: Path) -> None:
+            write_scratch(target, [self.get_packed(sha256, size, place)])
 
-    def _is_whole(self, kept: Path, sha256: str) -> bool:
-        """Return whether a local copy is there and as it was published; it is hashed once."""
-        if not kept.is_file():
-            return False
-        if kept not in self._checked and sha256_of(kept) == sha256:
-            self._checked.add(kept)
-        return kept in self._checked
+        return self._copies.checked(sha256, write)
 
     def _fetch(self, key: str, target: Path, sha256: str | None) -> None:
         digest = hashlib.sha256()
@@ -618,25 +582,6 @@ def _blocks(path: Path) -> bool:
     except (OSError, ValueError):  # reported by the reader
         return False
     return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
-
-
-class _Hashed:
-    """A file that is hashed as it is read, in the form obstore uploads from."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.size = 0
-        self._digest = hashlib.sha256()
-
-    def __iter__(self) -> Iterator[bytes]:
-        with self.path.open("rb") as stream:
-            while chunk := stream.read(_CHUNK * 8):
-                self._digest.update(chunk)
-                self.size += len(chunk)
-                yield chunk
-
-    def hexdigest(self) -> str:
-        return self._digest.hexdigest()
 
 
 def _changed(source: Path) -> StorageError:
