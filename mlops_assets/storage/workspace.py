@@ -223,7 +223,7 @@ class Workspace:
         Raises:
             StorageError: it is not there or cannot be read.
         """
-        if size == 0:
+        if size <= 0 or offset < 0:  # of a manifest that others wrote: nothing is there
             return memoryview(b"")
         key = pack_key(pack)
         if self._gives_parts:
@@ -241,7 +241,7 @@ class Workspace:
                 local = self.local_path(key, pack)
             except IntegrityError:  # which is not kept
                 return memoryview(self.get(key))[offset : offset + size]
-            with local.open("rb") as stream:
+            with self._reading(key), local.open("rb") as stream:
                 stream.seek(offset)
                 return memoryview(stream.read(size))
 

@@ -305,6 +305,20 @@ def test_an_offset_that_is_wrong_is_damage_of_its_file(packed: CommittedDataset)
             dict(StoredBytes(wrong.workspace).read_many([file]))
 
 
+@pytest.mark.parametrize("offset", [-50, -(1 << 40), 1 << 40, (1 << 63) - 1 - SIZE])
+def test_what_lies_outside_of_a_pack_is_damage_to_every_reader(
+    packed: CommittedDataset, offset: int
+) -> None:
+    offsets = packed.manifest["offset"].copy()
+    offsets[3] = offset
+    wrong = dataclasses.replace(packed, manifest=packed.manifest.assign(offset=offsets))
+    files = stored_files(wrong.manifest)
+    with pytest.raises((IntegrityError, StorageError)):
+        list(StoredBytes(packed.workspace).read_many(files))
+    with pytest.raises((IntegrityError, StorageError)):
+        wrong.local_path(PATHS[3])
+
+
 def test_a_server_that_refuses_a_pack_is_no_sign_of_damage(
     faulty_s3: FaultyBucket, tmp_path: Path
 ) -> None:
