@@ -72,6 +72,12 @@ async def report_invalid_request(_request: Request, error: Exception) -> Respons
     return error_response(HTTPStatus.BAD_REQUEST, "InvalidRequest", listed)
 
 
+async def report_out_of_range(_request: Request, error: Exception) -> Response:
+    """Respond to a request with a time that leaves the years 1 to 9999 of UTC."""
+    description = f"a value of the request is out of range: {error}"
+    return error_response(HTTPStatus.BAD_REQUEST, "InvalidRequest", description)
+
+
 async def report_unexpected_error(_request: Request, error: Exception) -> Response:
     """Respond to a request that ended with an unexpected error, which the server logs."""
     log.error("a request to the STAC API failed", exc_info=error)
@@ -84,6 +90,7 @@ HANDLERS: dict[int | type[Exception], Callable[[Request, Any], Coroutine[Any, An
     MlopsError: report_error,
     HTTPException: report_http_exception,
     ValidationError: report_invalid_request,
+    OverflowError: report_out_of_range,  # of stac-pydantic's validators
     Exception: report_unexpected_error,
 }
 

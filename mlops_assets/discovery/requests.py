@@ -8,6 +8,7 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC
 
 from stac_fastapi.types.rfc3339 import str_to_interval
 
@@ -15,6 +16,7 @@ from mlops_assets.errors import SpecificationError
 from mlops_assets.registry.records.filters import item_field
 from mlops_assets.registry.records.search import DEFAULT_ORDER, Interval, ItemQuery, Sides, SortKey
 from mlops_assets.text.json_values import Json, JsonObject
+from mlops_assets.text.strict_json import parse_json
 
 CRS84 = "http://www.opengis.net/def/crs/OGC/1.3/CRS84"
 MAX_LIMIT = 10_000
@@ -137,7 +139,16 @@ def _geometry(given: str | JsonObject | None) -> JsonObject | None:
 
 def _interval(text: str | None) -> Interval | None:
     found = str_to_interval(text)
-    return found if found is None or isinstance(found, tuple) else (found, found)
+    if found is None:
+        return None
+    ends = found if isinstance(found, tuple) else (found, found)
+    try:
+        start, end = (None if moment is None else moment.astimezone(UTC) for moment in ends)
+    except OverflowError:
+        raise SpecificationError(
+            "datetime leaves the years 1 to 9999 of UTC; leave an end open by '..'"
+        ) from None
+    return start, end
 
 
 def _filter(where: str | JsonObject | None, language: str | None) -> str | JsonObject | None:
@@ -178,21 +189,17 @@ def _digest(query: ItemQuery) -> str:
 
 
 def _after(token: str, query: ItemQuery) -> list[Json]:
-    after: list[Json]
     try:
         padded = token + "=" * (-len(token) % 4)
-        digest, *after = json.loads(base64.b64decode(padded, altchars=b"-_", validate=True))
-    except (ValueError, TypeError, RecursionError):
-        digest = None
-        after = []
-    if digest != _digest(query) or not all(
-        isinstance(value, str | int | float | None) for value in after
-    ):
+        content = parse_json(base64.b64decode(padded, altchars=b"-_", validate=True))
+    except ValueError:
+        content = None
+    if not isinstance(content, list) or content[:1] != [_digest(query)]:
         raise SpecificationError(
             "the token is not one of this search: follow the links of a page, or search anew"
             " without a token"
         )
-    return after
+    return content[1:]
 
 
 def chosen_fields(document: JsonObject, include: set[str], exclude: set[str]) -> JsonObject:

@@ -21,6 +21,7 @@ from stac_fastapi.extensions.transaction.request import (
 from stac_pydantic import Collection, Item, ItemCollection
 
 from mlops_assets.discovery.client import Catalogue, caller
+from mlops_assets.discovery.errors import MAX_BODY
 from mlops_assets.discovery.links import GEOJSON, JSON
 from mlops_assets.discovery.requests import MAX_ID_BYTES
 from mlops_assets.errors import Conflict, SpecificationError, Unauthenticated
@@ -28,7 +29,9 @@ from mlops_assets.registry import Registry
 from mlops_assets.registry.records import external
 from mlops_assets.registry.records.lookup import FoundRecord, find_collection, find_item
 from mlops_assets.text.json_values import Json, JsonObject
+from mlops_assets.text.strict_json import parse_json
 
+MAX_OPERATIONS = 1_000  # of a JSON patch
 _MADE = ("self", "root", "parent", "collection", "items", "item", "child")
 
 
@@ -77,7 +80,7 @@ class TransactionsClient(AsyncBaseTransactionsClient):
         found = await run_in_threadpool(
             find_item, self.catalogue.registry, collection_id, item_id, caller(request)
         )
-        changed = _patched(found.document, await request.json())
+        changed = await run_in_threadpool(_patched, found.document, await _json(request))
         Item.model_validate(changed)
         return await self._replace_item(request, collection_id, item_id, changed)
 
@@ -112,7 +115,7 @@ class TransactionsClient(AsyncBaseTransactionsClient):
         found = await run_in_threadpool(
             find_collection, self.catalogue.registry, collection_id, caller(request)
         )
-        changed = _patched(found.document, await request.json())
+        changed = await run_in_threadpool(_patched, found.document, await _json(request))
         Collection.model_validate(changed)
         return await self._replace_collection(request, collection_id, changed)
 
@@ -165,10 +168,23 @@ def _written(document: JsonObject, media: str, status: int) -> Response:
 
 
 async def _body(request: Request) -> JsonObject:
-    document = await request.json()
+    document = await _json(request)
     if not isinstance(document, dict):
         raise SpecificationError("the body is not a JSON object")
     return document
+
+
+async def _json(request: Request) -> Json:
+    """Return the body of a request, as both databases keep it.
+
+    Raises:
+        SpecificationError: it has values that one of them would not keep.
+    """
+    content = await request.body()
+    try:
+        return await run_in_threadpool(parse_json, content)
+    except ValueError as error:
+        raise SpecificationError(f"the body is not valid JSON: {error}") from error
 
 
 def _item(document: JsonObject, collection: str) -> JsonObject:
@@ -228,23 +244,36 @@ def _without_made_links(document: JsonObject) -> JsonObject:
     return {**document, "links": kept}
 
 
-def _patched(document: JsonObject, patch: JsonObject | list[JsonObject]) -> JsonObject:
+def _patched(document: JsonObject, patch: Json) -> JsonObject:
     """Return a document changed by a patch.
 
     Raises:
         Conflict: a test of the patch fails.
-        SpecificationError: it cannot be applied.
+        SpecificationError: it cannot be applied, or makes the document too large.
     """
-    if isinstance(patch, dict):
+    if not isinstance(patch, list):
         merged = _merged(document, patch)
         return merged if isinstance(merged, dict) else {}
+    if len(patch) > MAX_OPERATIONS:
+        raise SpecificationError(f"a patch can have {MAX_OPERATIONS} operations; send several")
+    changed: JsonObject = copy.deepcopy(document)
     try:
-        changed: JsonObject = jsonpatch.apply_patch(copy.deepcopy(document), patch)
+        for operation in patch:
+            if not isinstance(operation, dict):
+                raise SpecificationError("a JSON patch is a list of objects")
+            changed = jsonpatch.apply_patch(changed, [operation], in_place=True)
+            if operation.get("op") == "copy":  # each may double it
+                _check_size(changed)
     except jsonpatch.JsonPatchTestFailed as error:
         raise Conflict(f"the record is not as the patch expects: {error}") from error
-    except (jsonpatch.JsonPatchException, jsonpatch.JsonPointerException) as error:
+    except (jsonpatch.JsonPatchException, jsonpatch.JsonPointerException, TypeError) as error:
         raise SpecificationError(f"the patch cannot be applied: {error}") from error
     return changed
+
+
+def _check_size(document: JsonObject) -> None:
+    if len(to_json(document)) > MAX_BODY:
+        raise SpecificationError(f"the patched record would be larger than {MAX_BODY} bytes")
 
 
 def _merged(target: Json, patch: Json) -> Json:

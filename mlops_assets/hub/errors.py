@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
-import math
 from http import HTTPStatus
-from typing import NoReturn, TypeVar
+from typing import TypeVar
 
 from fastapi import Request
 from fastapi.responses import JSONResponse, Response
-from pydantic import BaseModel, JsonValue, ValidationError
+from pydantic import BaseModel, ValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
@@ -18,9 +16,9 @@ from mlops_assets.errors import MlopsError
 from mlops_assets.hub.schemas import Problem
 from mlops_assets.serving.http_server import problem_document
 from mlops_assets.text.secret_urls import redacted
+from mlops_assets.text.strict_json import NumberTooLarge, parse_json
 
 MAX_DOCUMENT = 8 << 20  # bytes of a JSON body
-MAX_DEPTH = 32  # of nested lists and objects
 MAX_DETAIL = 2_000  # characters of a problem document's detail
 PROBLEM_TYPE = "application/problem+json"
 
@@ -132,11 +130,10 @@ def parse_document(content: bytes, model: type[M]) -> M:
         Refused: it is not valid.
     """
     try:
-        value: JsonValue = json.loads(
-            content, parse_constant=_refuse_constant, object_pairs_hook=_members
-        )
-        _check_values(value)
-    except (ValueError, RecursionError) as error:
+        value = parse_json(content)
+    except NumberTooLarge as error:
+        raise Refused(HTTPStatus.UNPROCESSABLE_ENTITY, f"in the body, {error}") from error
+    except ValueError as error:
         raise Refused(HTTPStatus.BAD_REQUEST, f"the body is not valid JSON: {error}") from error
     try:
         return model.model_validate(value)
@@ -145,50 +142,3 @@ def parse_document(content: bytes, model: type[M]) -> M:
             f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()[:5]
         )
         raise Refused(HTTPStatus.UNPROCESSABLE_ENTITY, f"the body is invalid: {listed}") from error
-
-
-def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not a number of JSON")
-
-
-def _members(pairs: list[tuple[str, JsonValue]]) -> dict[str, JsonValue]:
-    members = dict(pairs)
-    if len(members) < len(pairs):
-        raise ValueError("an object has a member twice")
-    return members
-
-
-def _check_values(value: JsonValue) -> None:
-    """Check how deep a document is, its strings, and that its numbers have 64 bits.
-
-    Raises:
-        ValueError: it is too deep, or a string has a lone surrogate.
-        Refused: a number is too large, or a string has a NUL character.
-    """
-    level = [value]
-    for _ in range(MAX_DEPTH + 1):
-        for found in level:
-            if isinstance(found, str):
-                found.encode()  # a lone surrogate is not text
-                if "\0" in found:
-                    raise Refused(
-                        HTTPStatus.BAD_REQUEST, "the body has a NUL character in a string"
-                    )
-            if isinstance(found, float) and not math.isfinite(found):
-                raise Refused(
-                    HTTPStatus.UNPROCESSABLE_ENTITY, "the body has a number that is too large"
-                )
-            if isinstance(found, int) and not -(2**63) <= found < 2**64:
-                raise Refused(
-                    HTTPStatus.UNPROCESSABLE_ENTITY, "the body has an integer of more than 64 bits"
-                )
-        level = [child for node in level for child in _children(node)]
-        if not level:
-            return
-    raise ValueError(f"lists and objects are nested more than {MAX_DEPTH} deep")
-
-
-def _children(node: JsonValue) -> list[JsonValue]:
-    if isinstance(node, dict):
-        return [*node, *node.values()]
-    return node if isinstance(node, list) else []

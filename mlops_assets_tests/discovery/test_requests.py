@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import httpx
 import pytest
@@ -15,6 +17,7 @@ from mlops_assets_tests.discovery.external import SQUARE, external_collection, e
 from mlops_assets_tests.hub.serving import TOKEN, hub
 
 HEADERS = {"Authorization": f"Bearer {TOKEN}"}
+AS_JSON = {"Content-Type": "application/json"}
 DEEP: dict[str, Any] = {"op": "=", "args": [{"property": "id"}, "x"]}
 for _ in range(200):
     DEEP = {"op": "not", "args": [DEEP]}
@@ -129,6 +132,17 @@ def test_who_has_no_token_reads_what_is_published_and_changes_nothing(api: str) 
         {"filter": '{"op": "=", "args": []}', "filter-lang": "cql2-json"},
         {"sortby": 'properties."x'},
         {"token": "e30"},
+        {"datetime": "0001-01-01T00:00:00+14:00"},
+        {"datetime": "../9999-12-31T23:59:59-14:00"},
+        {"filter": "datetime > TIMESTAMP('0001-01-01T00:00:00+14:00')"},
+        {"filter": "title = 'a\x00'"},
+        *(
+            {
+                "filter": json.dumps({"op": "=", "args": [{"property": "x"}, value]}),
+                "filter-lang": "cql2-json",
+            }
+            for value in (10**30, "\ud800")
+        ),
     ],
     ids=lambda parameters: str(parameters)[:50],
 )
@@ -159,6 +173,12 @@ def test_a_search_that_is_not_valid_is_refused(
         {"geometry": {"type": "Point", "coordinates": [200, 0]}},
         {"properties": {"datetime": None}},
         {"properties": {"datetime": "soon"}},
+        {"properties": {"datetime": "0001-01-01T00:00:00+14:00"}},
+        {"properties": {"datetime": "2024-05-06T10:20:30Z", "x": float("nan")}},
+        {"properties": {"datetime": "2024-05-06T10:20:30Z", "x": 10**30}},
+        {"properties": {"datetime": "2024-05-06T10:20:30Z", "title": "\ud800"}},
+        {"properties": {"datetime": "2024-05-06T10:20:30Z", "title": "a\x00"}},
+        {"properties": {"datetime": "2024-05-06T10:20:30Z", "filter": DEEP}},
     ],
     ids=str,
 )
@@ -166,10 +186,46 @@ def test_an_item_that_is_not_valid_is_refused(
     change: dict[str, Any], client: httpx.Client, sent: Any
 ) -> None:
     document = external_item("new") | change
-    answer = client.post("collections/sent/items", json=document)
+    answer = client.post("collections/sent/items", content=json.dumps(document), headers=AS_JSON)
     assert answer.status_code == 400, answer.text
     assert set(answer.json()) == {"code", "description"}
     assert client.get("collections/sent/items").json()["numberMatched"] == 1
+
+
+@pytest.mark.parametrize("sortby", ["", "properties.created"])
+@pytest.mark.parametrize(
+    "forged",
+    [[], ["x"] * 4, [5], [True], [10**30], [2**63], [float("nan")], ["\ud800"], [[1]], [{"x": 1}]],
+    ids=str,
+)
+def test_a_forged_token_is_refused(sortby: str, forged: list[Any], client: httpx.Client) -> None:
+    search = {"limit": "1", "sortby": sortby} if sortby else {"limit": "1"}
+    (following,) = (
+        each["href"]
+        for each in client.get("search", params=search).json()["links"]
+        if each["rel"] == "next"
+    )
+    token = parse_qs(urlsplit(following).query)["token"][0]
+    digest, _, *others = json.loads(base64.urlsafe_b64decode(token + "=="))
+    content = [digest, *forged, *(others if len(forged) == 1 else [])]
+    token = base64.urlsafe_b64encode(json.dumps(content).encode()).decode()
+    answer = client.get("search", params={**search, "token": token})
+    # a number is a value of a property, not of a time
+    allowed = {400, 200} if sortby and forged == [5] else {400}
+    assert answer.status_code in allowed, answer.text
+
+
+def test_a_patch_does_not_grow_a_record_without_limit(client: httpx.Client, sent: Any) -> None:
+    own = sent.headers["location"]
+    copies = [
+        {"op": "copy", "from": "/properties", "path": f"/properties/x{number}"}
+        for number in range(40)
+    ]
+    many = [{"op": "add", "path": "/properties/x", "value": 1}] * 1_001
+    onto_text = [{"op": "add", "path": "/id/x/y", "value": 1}]
+    for patch in (copies, many, onto_text):
+        assert client.patch(own, json=patch).status_code == 400
+    assert client.get(own).json()["properties"] == external_item()["properties"]
 
 
 def test_a_body_that_is_too_large_is_refused(client: httpx.Client, sent: Any) -> None:

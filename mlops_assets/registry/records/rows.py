@@ -350,11 +350,12 @@ def moment_of(text: object, subject: str) -> datetime:
     """
     try:
         found = datetime.fromisoformat(str(text))
-    except ValueError:
+        # years 1 and 9999 may be left by the zone
+        return found.astimezone(UTC) if found.tzinfo else found.replace(tzinfo=UTC)
+    except (ValueError, OverflowError):
         raise SpecificationError(
             f"{subject} is {str(text)[:80]!r}; write a time such as 2026-01-31T12:00:00Z"
         ) from None
-    return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 
 def words_of(values: Iterable[object]) -> str:

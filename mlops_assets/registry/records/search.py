@@ -37,10 +37,11 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Session
 
+from mlops_assets.errors import SpecificationError
 from mlops_assets.principals import Principal
 from mlops_assets.registry.records.filters import ItemField, ItemTranslation, item_field, sort_value
 from mlops_assets.registry.records.lookup import FoundRecord, Page, sees, without_hidden
-from mlops_assets.registry.records.rows import geometry_of, words_of
+from mlops_assets.registry.records.rows import geometry_of, moment_of, words_of
 from mlops_assets.registry.schema import StacItem
 from mlops_assets.registry.session import RegistrySession
 from mlops_assets.text.json_values import Json, JsonObject
@@ -267,19 +268,33 @@ class _Search:
     def _beyond(self, after: Sequence[Json]) -> ColumnElement[bool]:
         """Return the condition of the rows after one, given by its values."""
         condition: ColumnElement[bool] = false()
+        if len(after) != len(self.keys):
+            raise _not_of_the_search()
         for (found, descending), value in reversed(list(zip(self.keys, after, strict=True))):
             key = found.ordered(self.dialect)
             if value is None:
                 condition = and_(key.is_(None), condition)
                 continue
-            bound: Any = _moment(value) if found.kind == "time" else value
-            if found.keys:
-                bound = sort_value(value, self.dialect)
+            bound = self._bound(found, value)
             beyond = key < bound if descending else key > bound
             if found.keys:
                 beyond = or_(beyond, key.is_(None))
             condition = or_(beyond, and_(key == bound, condition))
         return condition
+
+    def _bound(self, found: ItemField, value: Json) -> Any:
+        """Return a value of a row to compare with.
+
+        Raises:
+            SpecificationError: no row has it.
+        """
+        if found.keys:
+            if self.dialect == "sqlite" and not _is_bound_by_sqlite(value):
+                raise _not_of_the_search()
+            return sort_value(value, self.dialect)
+        if not isinstance(value, str):
+            raise _not_of_the_search()
+        return moment_of(value, "a time in the token") if found.kind == "time" else value
 
     def _values(self, row: Row[Any]) -> list[Json]:
         """Return the values by which a row is sorted."""
@@ -400,5 +415,15 @@ def _days(moment: datetime) -> float:
     return (moment - _EPOCH).total_seconds() / 86_400
 
 
-def _moment(value: Json) -> datetime:
-    return datetime.fromisoformat(str(value))
+def _is_bound_by_sqlite(value: Json) -> bool:
+    """Return whether SQLite compares a value, which is what it reads from JSON, too."""
+    if isinstance(value, int):
+        return not isinstance(value, bool) and -(2**63) <= value < 2**63
+    return isinstance(value, str | float)
+
+
+def _not_of_the_search() -> SpecificationError:
+    return SpecificationError(
+        "the search does not continue after these values: follow the links of a page, or search"
+        " anew without a token"
+    )

@@ -11,6 +11,7 @@ from typing import TypeAlias
 
 from mlops_assets.errors import SpecificationError
 from mlops_assets.text.json_values import Json, JsonObject
+from mlops_assets.text.strict_json import check_scalar
 
 # The parser takes time that doubles with each parenthesis of a filter that is not valid, and
 # crashes at thousands of them, or of signs before a number.
@@ -125,7 +126,7 @@ def node_of(value: Json) -> Node:
     if isinstance(value, list):
         return [node_of(each) for each in value]
     if not isinstance(value, dict):
-        return value
+        return _scalar(value)
     match value:
         # as drafts of CQL2 had it, and clients still write it
         case {"op": "between", "args": [tested, [lower, upper]]}:
@@ -145,6 +146,21 @@ def node_of(value: Json) -> Node:
         case {"bbox": list(sides)}:
             return Shape({"bbox": sides})
     return Unsupported(next(iter(value), "this"))
+
+
+def _scalar(value: bool | int | float | str | None) -> Node:
+    """Return a text, number or truth as both databases take it.
+
+    Raises:
+        SpecificationError: it is none that they have.
+    """
+    try:
+        if not isinstance(value, float):  # an infinity is larger than all
+            check_scalar(value)
+    except ValueError as error:
+        raise SpecificationError(f"the filter cannot be used: {error}") from error
+    # SQLite has no larger integer
+    return float(value) if isinstance(value, int) and value >= 2**63 else value
 
 
 def _text(value: Json) -> str:

@@ -251,11 +251,12 @@ class Translation(Generic[F]):
         text = node.text if isinstance(node, Moment) else node
         try:
             moment = datetime.fromisoformat(str(text))
-        except ValueError:
+            # years 1 and 9999 may be left by the zone
+            return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+        except (ValueError, OverflowError):
             raise self.refused(
                 f"{shown(text)} is not a time; write {_WRITTEN['time']} or '2026-01-31'"
             ) from None
-        return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
     def refused(self, why: str) -> SpecificationError:
         """Return the error that the filter cannot be used, as `why` states."""
