@@ -134,6 +134,7 @@ def write_manifest(
             boxes = _boxes(part["bbox"])
             bounds.add(boxes)
             writer.write_table(_items(part, boxes, constants))
+            pa.default_memory_pool().release_unused()
         stac = {"version": STAC_GEOPARQUET_VERSION}
         writer.add_key_value_metadata(
             {"geo": json.dumps(bounds.metadata()), "stac-geoparquet": json.dumps(stac)}
@@ -443,15 +444,10 @@ def _items(rows: pd.DataFrame, boxes: NDArray[np.float64], constants: dict[str, 
 
 
 def _assets(rows: pd.DataFrame) -> pa.StructArray:
-    packs = rows["pack"].astype(object).where(rows["pack"].notna(), None)
-    stored = [
-        WORKSPACE + object_href(sha256, pack)
-        for sha256, pack in zip(rows["sha256"], packs, strict=True)
-    ]
     sha256 = _column(rows["sha256"], _TEXT)
     roles = [ASSET_ROLES.get(role, ["data"]) for role in rows["role"]]
     fields = {
-        "href": pc.coalesce(_column(rows["href"], _TEXT), pa.array(stored, _TEXT)),
+        "href": pc.coalesce(_column(rows["href"], _TEXT), _stored(sha256, rows["pack"])),
         "type": _column(media_types(rows["path"]), _TEXT),
         "roles": pa.array(roles, pa.list_(_TEXT)),
         "file:checksum": pc.binary_join_element_wise(MULTIHASH_SHA256, sha256, ""),
@@ -459,6 +455,18 @@ def _assets(rows: pd.DataFrame) -> pa.StructArray:
         "file:local_path": _column(rows["path"], _TEXT),
     }
     return pa.StructArray.from_arrays(list(fields.values()), list(fields))
+
+
+def _stored(sha256: pa.Array, packs: pd.Series) -> pa.Array:
+    """The hrefs of objects: `object_href` of each, without a Python object each."""
+    names = packs.astype("category").cat
+    folders = [WORKSPACE + object_href("", pack) for pack in names.categories]
+    codes = pa.array(names.codes, pa.int32())
+    codes = pc.if_else(pc.less(codes, 0), None, codes)
+    start, rest = pc.utf8_slice_codeunits(sha256, 0, 2), pc.utf8_slice_codeunits(sha256, 2)
+    single = pc.binary_join_element_wise(f"{WORKSPACE}{OBJECTS}", start, rest, "/")
+    packed = pc.binary_join_element_wise(pa.array(folders, _TEXT).take(codes), sha256, "")
+    return pc.coalesce(packed, single)
 
 
 def _references(hrefs: pa.ChunkedArray) -> pa.Array:
