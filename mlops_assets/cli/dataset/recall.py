@@ -79,7 +79,8 @@ def recall(
     )
     if "linked" in done.written:
         advise(
-            "these are read-only links into the workspace; recall with --copy to change the files"
+            "linked files are read-only, as the workspace has the same bytes; recall with --copy"
+            " to change them"
         )
 
 
