@@ -107,6 +107,12 @@ def places(dataset: CommittedDataset) -> dict[str, tuple[str, int]]:
     return dict(zip(packed["path"], found, strict=True))
 
 
+def pack_of(dataset: CommittedDataset) -> str:
+    """The one pack that has files of a data version."""
+    (pack,) = {pack for pack, _ in places(dataset).values()}
+    return pack
+
+
 def rows(dataset: CommittedDataset) -> Iterable[Any]:
     return dataset.manifest.itertuples()
 
@@ -172,7 +178,7 @@ def test_what_is_stored_is_not_stored_again_in_a_pack_or_by_itself(
     land(landing, range(COUNT, 2 * COUNT))
     second = committed(store, landing)
     assert len(places(second)) == COUNT
-    (pack,) = {pack for pack, _ in places(second).values()}
+    pack = pack_of(second)
     assert objects(store) == sorted([*by_themselves, pack_key(pack)])
     copy = tmp_path / "copy"
     land(copy, range(COUNT, 2 * COUNT))
@@ -227,7 +233,7 @@ def test_rehash_makes_a_damaged_pack_again_byte_for_byte(
     store: Store, landing: Path, fault: str
 ) -> None:
     dataset = committed(store, landing)
-    (pack,) = {pack for pack, _ in places(dataset).values()}
+    pack = pack_of(dataset)
     damage(store, pack, places(dataset)["land/004.npy"][1], fault)
     assert verify_all(store).problems != []
     again = commit_of(store, landing, rehash=True)
@@ -245,7 +251,7 @@ def test_rehash_names_lost_files_of_older_versions_until_their_bytes_are_found(
     store: Store, landing: Path, fault: str
 ) -> None:
     first = committed(store, landing)
-    (pack,) = {pack for pack, _ in places(first).values()}
+    pack = pack_of(first)
     last = max(places(first), key=lambda path: places(first)[path][1])
     gone = (landing / last).read_bytes()
     (landing / last).unlink()
@@ -283,7 +289,7 @@ def test_rehash_makes_packs_again_with_entries_of_a_commit_that_published_nothin
     store.registry.remember_packed(index)
     dataset = committed(store, landing)
     name = index[sha256_of(b"unpublished")].pack
-    assert {pack for pack, _ in places(dataset).values()} == {name}
+    assert pack_of(dataset) == name
     if known_by != "index":
         store.registry.forget_packed([sha256_of(b"unpublished")])
     fault = "cut off" if known_by is None else "entry"
@@ -304,11 +310,11 @@ def test_rehash_makes_a_pack_again_that_another_dataset_has_filled(
     store: Store, landing: Path, tmp_path: Path
 ) -> None:
     dataset = committed(store, landing)
-    (pack,) = {pack for pack, _ in places(dataset).values()}
+    pack = pack_of(dataset)
     store.registry.forget_packed([sha256_of(landing / "land/002.npy")])
     other = tmp_path / "other"
     land(other, range(40, COUNT))
-    assert {place[0] for place in places(committed(store, other, "others")).values()} == {pack}
+    assert pack_of(committed(store, other, "others")) == pack
     damage(store, pack, places(dataset)["land/044.npy"][1], "entry")
     assert len(verify_all(store).problems) == 2
     commit_of(store, other, "others", rehash=True)
@@ -320,7 +326,7 @@ def test_a_pack_that_is_gone_from_a_folder_is_noticed_by_the_next_commit(
     store: Store, landing: Path
 ) -> None:
     dataset = committed(store, landing)
-    (pack,) = {pack for pack, _ in places(dataset).values()}
+    pack = pack_of(dataset)
     store.workspace.remove(pack_key(pack))
     assert committed(store, landing).row.version == "v1"
     assert objects(store) == sorted(map(object_key, dataset.manifest["sha256"]))
