@@ -17,7 +17,7 @@ from stac_fastapi.types.core import BaseCoreClient
 from stac_fastapi.types.search import BaseSearchPostRequest
 
 from mlops_assets.discovery import queryables
-from mlops_assets.discovery.links import GEOJSON, JSON, QUERYABLES, Addresses, link
+from mlops_assets.discovery.links import GEOJSON, JSON, QUERYABLES, SORTABLES, Addresses, link
 from mlops_assets.discovery.requests import SearchParameters, chosen_fields, token_of
 from mlops_assets.errors import SpecificationError
 from mlops_assets.principals import Principal
@@ -76,6 +76,7 @@ class RecordsClient(BaseCoreClient):
             link("service-desc", f"{api}api", "application/vnd.oai.openapi+json;version=3.0"),
             link("service-doc", f"{api}api.html", "text/html"),
             link(QUERYABLES, f"{api}queryables", SCHEMA, title="Queryables"),
+            link(SORTABLES, f"{api}sortables", SCHEMA, title="Sortables"),
             *(
                 link(
                     "child",
@@ -281,6 +282,14 @@ class SortablesClient(BaseSortablesClient):
         own = self.catalogue.addresses(request).collection(collection_id)
         found = _found_properties(self.catalogue, collection_id, caller(request))
         return queryables.sortables(f"{own}/sortables", f"Sortables of {collection_id}", found)
+
+    def get_collections_sortables(
+        self, request: Request | None = None, **given: object
+    ) -> JsonObject:
+        """Return the properties that Collections can be sorted by: none, they are in one order."""
+        assert request is not None
+        url = f"{request.base_url}collections-sortables"
+        return {**queryables.schema(url, "Sortables", {}), "properties": {}}
 
 
 def _found_properties(

@@ -21,6 +21,7 @@ from mlops_assets.text.json_values import Json, JsonObject
 GEOJSON = "application/geo+json"
 JSON = "application/json"
 QUERYABLES = "http://www.opengis.net/def/rel/ogc/1.0/queryables"
+SORTABLES = "http://www.opengis.net/def/rel/ogc/1.0/sortables"
 # made anew, as they are those of a static catalogue
 _STRUCTURAL = frozenset({"self", "root", "parent", "collection", "items", "item", "child"})
 
@@ -55,6 +56,7 @@ class Addresses:
             link("parent", self.api, JSON),
             link("items", f"{own}/items", GEOJSON),
             link(QUERYABLES, f"{own}/queryables", "application/schema+json"),
+            link(SORTABLES, f"{own}/sortables", "application/schema+json"),
         ]
         return self._linked(record, links)
 

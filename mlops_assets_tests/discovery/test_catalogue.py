@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import httpx
 import pytest
 from pystac_client import Client
 from sqlalchemy import delete, select
@@ -57,3 +58,14 @@ def test_a_record_is_found_with_its_publication_or_not_at_all(recorded: Store) -
     with pytest.raises(Conflict, match="a Collection cover exists already"):
         recorded.registry.add_records(PublishedRecords({Owner("record:x"): [file]}, rows))
     assert recorded.registry.files_at("catalog/other.json") == []
+
+
+def test_what_can_be_sorted_by_is_linked_with_its_own_address(client: httpx.Client) -> None:
+    relation = "http://www.opengis.net/def/rel/ogc/1.0/sortables"
+    for path in ("", "collections/fields-v1"):
+        links = client.get(path).json()["links"]
+        (own,) = (each["href"] for each in links if each["rel"] == relation)
+        assert client.get(own).json()["$id"] == own
+    own = str(client.base_url.join("collections-sortables"))
+    document = client.get(own).json()
+    assert (document["$id"], document["properties"]) == (own, {})
