@@ -78,8 +78,8 @@ def migrate_records(
     chosen = _recorded(store, names)
     total = sum(len(rows) for rows in chosen.values())
     with step("comparing records", total, "records") as done:
+        listed: set[str] = set()  # the root is that of all
         for (_, name), rows in chosen.items():
-            listed: set[str] = set()
             for row in rows:
                 for found in _migrated(store, f"{name}@{row.version}", row, apply):
                     listed |= found.documents.keys()
@@ -89,6 +89,7 @@ def migrate_records(
             for row in {is_private(row): row for row in rows}.values():
                 for found in _migrated(store, name, row, apply, links=True):
                     others = {key: own for key, own in found.documents.items() if key not in listed}
+                    listed |= others.keys()
                     if others or found.error:
                         yield replace(found, documents=others)
 

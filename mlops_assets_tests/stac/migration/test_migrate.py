@@ -14,7 +14,13 @@ from mlops_assets.datasets.versions.committed_dataset import CommittedDataset
 from mlops_assets.errors import Forbidden, NotFound
 from mlops_assets.models.verify import verify_all
 from mlops_assets.names import Reference
-from mlops_assets.paths import dataset_collection_key, model_item_key, owner_of
+from mlops_assets.paths import (
+    CATALOG_OWNER,
+    CATALOG_ROOT,
+    dataset_collection_key,
+    model_item_key,
+    owner_of,
+)
 from mlops_assets.principals import Principal, Role
 from mlops_assets.stac.catalog import CatalogWriter
 from mlops_assets.stac.datasets import write_dataset_record
@@ -89,6 +95,15 @@ def test_what_would_change_is_listed_and_nothing_is_written(records: Store) -> N
     assert any(line.startswith("links: removed ") for line in changes)
     names = ("fields@v1", "fields@v2", *(f"crops@{own.version}" for own in rows(records)), "crops")
     assert found.keys() == set(names) and not any(own.error for own in found.values())
+
+
+def test_the_root_which_all_share_is_listed_once(records: Store) -> None:
+    writer = CatalogWriter(records.workspace, records.registry)
+    writer.write(CATALOG_ROOT, {**documents(records)[CATALOG_ROOT], "x": 1}, CATALOG_OWNER)
+    with writer.publishing() as files:
+        records.registry.add_records(files)
+    found = list(migrate_records(records))
+    assert [key for own in found for key in own.documents] == [CATALOG_ROOT]
 
 
 def rows(store: Store) -> list[Any]:
