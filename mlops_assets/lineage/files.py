@@ -81,7 +81,8 @@ class FileLineage:
         landed: where it has landed: as its data versions state, and as the last scans found it.
         data: data versions that have it.
         runs: runs on them, oldest first.
-        models: references of model versions that were trained on them.
+        models: references of model versions that were trained on them, have it among their own
+            files, or predicted it.
         published: published files with the same bytes.
     """
 
@@ -156,11 +157,20 @@ def file_lineage(store: Store, sha256: str) -> FileLineage:
             )
             for run in runs
         ],
-        models=[
-            f"{model.model}@{model.version}"
-            for row in rows
-            for model in registry.list_model_versions(data=Reference(row.dataset, row.version))
-        ],
+        models=list(
+            dict.fromkeys(
+                [
+                    *(
+                        f"{model.model}@{model.version}"
+                        for row in rows
+                        for model in registry.list_model_versions(
+                            data=Reference(row.dataset, row.version)
+                        )
+                    ),
+                    *map(_model_of, filter(_model_of, published)),
+                ]
+            )
+        ),
         published=[PublishedPlace(file.path, file.owner) for file in published],
     )
     if not (found.data or found.landed or found.published):
@@ -169,6 +179,12 @@ def file_lineage(store: Store, sha256: str) -> FileLineage:
             " reference, or was never committed, may have changed since"
         )
     return found
+
+
+def _model_of(file: File) -> str:
+    """Return the reference of the model version that has or predicted a file; else nothing."""
+    kind, _, reference = file.owner.partition(":")
+    return reference if kind in ("model", "prediction") else ""
 
 
 def _is_of_visible(store: Store, file: File) -> bool:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from sqlalchemy import select
+
 from mlops_assets.names import Reference
-from mlops_assets.registry import DataVersion, Registry
+from mlops_assets.paths import Owner, prediction_owner
+from mlops_assets.registry import DataVersion, File, Registry
+from mlops_assets.registry.model_versions import ListedVersion
 
 
 @dataclass(frozen=True)
@@ -16,15 +21,15 @@ class Made:
     Attributes:
         kind: of it, such as `model version`.
         reference: to it.
-        names: its other names, such as aliases.
-        created: when it was made.
+        names: its other names, such as aliases; of a map the model version that made it.
+        created: when it was made; None if that is not recorded.
         metrics: by which it is compared, if any.
     """
 
     kind: str
     reference: str
     names: list[str]
-    created: datetime
+    created: datetime | None
     metrics: dict[str, float]
 
 
@@ -38,7 +43,8 @@ def made_from(registry: Registry, row: DataVersion) -> list[Made]:
         row: the data version.
     """
     aliases = registry.all_aliases()
-    return [
+    models = registry.list_model_versions(data=Reference(row.dataset, row.version))
+    made = [
         Made(
             kind="model version",
             reference=f"{model.model}@{model.version}",
@@ -46,5 +52,21 @@ def made_from(registry: Registry, row: DataVersion) -> list[Made]:
             created=model.created,
             metrics=model.metrics,
         )
-        for model in registry.list_model_versions(data=Reference(row.dataset, row.version))
+        for model in models
     ]
+    return [*made, *_maps(registry, models)]
+
+
+def _maps(registry: Registry, models: Sequence[ListedVersion]) -> list[Made]:
+    """Return the maps that model versions have predicted in the workspace."""
+    makers = {
+        prediction_owner(model.model, model.version): f"{model.model}@{model.version}"
+        for model in models
+    }
+    with registry.reading() as session:
+        files = session.scalars(
+            select(File)
+            .where(File.owner.in_(makers), File.path.endswith(".tif"))
+            .order_by(File.path)
+        ).all()
+    return [Made("map", file.path, [makers[Owner(file.owner)]], None, {}) for file in files]

@@ -14,10 +14,12 @@ import pytest
 from mlops_assets.errors import NotFound
 from mlops_assets.lineage.chain import model_lineage
 from mlops_assets.lineage.files import checksum_of, file_lineage
+from mlops_assets.lineage.made_from import made_from
 from mlops_assets.lineage.mermaid import mermaid
 from mlops_assets.names import Reference
-from mlops_assets.paths import object_key
+from mlops_assets.paths import object_key, prediction_owner, predictions_folder
 from mlops_assets.principals import Principal, Role, Visibility
+from mlops_assets.storage import FileStat
 from mlops_assets.store import Store
 from mlops_assets_tests.cli.conftest import Mlops, mlops
 from mlops_assets_tests.processing.test_lineage import open_store, open_version, published
@@ -139,12 +141,31 @@ def test_a_file_is_followed_to_all_that_it_is_in(store: Store, published: Path) 
     assert found.models == [f"crops@{model.version}"]
     # a file of the model version itself
     (onnx,) = store.registry.files_at(f"models/crops/{model.version}/model.onnx")
-    (own,) = file_lineage(store, onnx.sha256).published
+    found = file_lineage(store, onnx.sha256)
+    (own,) = found.published
     assert (own.path, own.owner) == (onnx.path, f"model:crops@{model.version}")
+    assert found.models == [f"crops@{model.version}"]
     with pytest.raises(NotFound, match="has the sha256 0000"):
         file_lineage(store, "0" * 64)
     with pytest.raises(NotFound, match="nowhere is neither a file nor a sha256"):
         checksum_of("nowhere")
+
+
+def test_a_map_is_made_from_the_data_of_its_model(store: Store) -> None:
+    model = store.registry.model_version(CROPS)
+    key = f"{predictions_folder('crops', model.version)}/scene.tif"
+    sha256 = hashlib.sha256(b"map").hexdigest()
+    store.registry.add_files(
+        prediction_owner("crops", model.version), [FileStat(path=key, sha256=sha256, size=3)]
+    )
+    assert file_lineage(store, sha256).models == [f"crops@{model.version}"]
+    data = store.registry.data_version(Reference("thinner"))
+    (trained, predicted) = made_from(store.registry, data)
+    assert (trained.kind, predicted.kind) == ("model version", "map")
+    assert (predicted.reference, predicted.names) == (key, [f"crops@{model.version}"])
+    store.registry.set_visibility(model, Visibility.PRIVATE)
+    bob = store.acting(Principal("bob", frozenset({Role.VIEWER})))
+    assert made_from(bob.registry, data) == []
 
 
 def test_nobody_learns_from_a_checksum_what_they_may_not_see(store: Store, published: Path) -> None:
