@@ -5,6 +5,7 @@ The registry remembers stored files as they are stored, so that an interrupted c
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -29,6 +30,8 @@ from mlops_assets.storage.packs import Place
 
 # requests under way at once: what keeps two cores busy against an object store, see benchmarks/
 THREADS = 16
+# … or at least, from folder to folder, where more only take memory (malloc's arenas, batches ahead)
+_LOCAL_THREADS = 4
 # files that are handed in and remembered together; also what an interrupted commit loses at most,
 # a thread, beside the packs that were not stored
 _BATCH = 256
@@ -117,15 +120,18 @@ def store_files(
     todo = table.missing()
     size = sum(files.sizes[number] for number in todo)
     workspace = landed.workspace
+    threads = THREADS
+    if workspace.is_local and not landed.landing.copies:
+        threads = min(THREADS, max(_LOCAL_THREADS, os.cpu_count() or 1))
     with (
         step("hashing and storing", len(todo), "files", size) as done,
-        ThreadPoolExecutor(THREADS) as readers,
+        ThreadPoolExecutor(threads) as readers,
         ThreadPoolExecutor(THREADS) as writers,
         closing(Packing(workspace, registry, writers, table.add)) as packing,
     ):
         reader = _Reader(landed, files, again, singles, done)
         packs = _Packs(workspace)
-        for batch in in_order(readers, reader.read, _batches(files, todo), THREADS - 1):
+        for batch in in_order(readers, reader.read, _batches(files, todo), threads - 1):
             packing.index_stored()
             places = registry.packed(
                 read.sha256 for read in batch if files.paths[read.number] not in files.hrefs
