@@ -95,6 +95,12 @@ def test_records_of_the_workspace_are_not_changed(client: httpx.Client) -> None:
     assert "is a record of this workspace" in answer.json()["description"]
 
 
+def test_the_id_of_a_later_version_is_not_taken(client: httpx.Client) -> None:
+    answer = client.post("collections", json=external_collection("fields-v3"))
+    assert (answer.status_code, answer.json()["code"]) == (409, "Conflict")
+    assert "a version of the dataset fields" in answer.json()["description"]
+
+
 def test_who_has_no_token_reads_what_is_published_and_changes_nothing(api: str) -> None:
     with httpx.Client(base_url=f"{api}/") as anyone:
         assert anyone.get("collections").json()["collections"] == []

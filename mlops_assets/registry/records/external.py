@@ -6,6 +6,7 @@ the catalogue are changed by what publishes them only.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from sqlalchemy import select
@@ -20,10 +21,12 @@ from mlops_assets.registry.records.rows import (
     remove_records,
     write_records,
 )
-from mlops_assets.registry.schema import ExternalRecord, StacCollection
+from mlops_assets.registry.schema import DataVersion, ExternalRecord, StacCollection
 from mlops_assets.registry.session import RegistrySession, now
+from mlops_assets.registry.visibility import visible_to
 from mlops_assets.text.json_values import JsonObject
 
+_VERSION = re.compile(r"(.+)-v\d+")
 _OF_THE_COLLECTION = ""  # as the id of a row
 
 
@@ -46,6 +49,8 @@ def send_collection(registry: RegistrySession, document: JsonObject, replace: bo
             _require_external(session, registry.principal, name)
         elif session.get(StacCollection, name) is not None:
             raise Conflict(f"Collection {name!r} exists already; replace it by PUT")
+        else:
+            _require_unreserved(session, registry.principal, name)
         _keep(session, registry, name, {_OF_THE_COLLECTION: document})
         write_records(session, [RecordRow(document)])
 
@@ -120,6 +125,19 @@ def withdraw_collection(registry: RegistrySession, collection: str) -> None:
         for row in session.scalars(rows):
             session.delete(row)
         remove_collection(session, collection)
+
+
+def _require_unreserved(session: Session, principal: Principal, name: str) -> None:
+    """Check that no later version of a dataset would have this id."""
+    if (version := _VERSION.fullmatch(name)) is None:
+        return
+    seen = visible_to(principal, DataVersion.visibility, DataVersion.created_by)
+    own = select(DataVersion.version).where(DataVersion.dataset == version[1], seen).limit(1)
+    if session.scalar(own) is not None:
+        raise Conflict(
+            f"Collection {name!r} would have the id of a version of the dataset {version[1]};"
+            " use another id"
+        )
 
 
 def _require_external(session: Session, principal: Principal, collection: str) -> None:

@@ -206,9 +206,12 @@ def _write_collections(session: Session, records: Sequence[RecordRow]) -> None:
         if before == row.key or (_is_private(before) and _same_place(before, row.key)):
             written[name] = row
         elif not (_is_private(row.key) and _same_place(before, row.key)):
+            advice = (
+                "use another name" if before else f"DELETE /stac/collections/{name}, and repeat"
+            )
             raise Conflict(
                 f"a Collection {name} exists already, of {before or 'a caller of the API'}:"
-                f" {row.key or 'this one'} cannot have its id in the STAC API; use another name"
+                f" {row.key or 'this one'} cannot have its id in the STAC API; {advice}"
             )
     session.execute(
         delete(StacCollection).where(StacCollection.id.in_(list(written))),
