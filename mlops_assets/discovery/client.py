@@ -67,7 +67,7 @@ class RecordsClient(BaseCoreClient):
 
     def landing_page(self, **given: object) -> stac.LandingPage:
         """Return the landing page."""
-        request = _request(given)
+        request = request_in(given)
         api = str(request.base_url)
         page = self._landing_page(api, self.conformance_classes(), [])
         found = list_collections(self.catalogue.registry, caller(request), MAX_COLLECTIONS)
@@ -91,7 +91,7 @@ class RecordsClient(BaseCoreClient):
 
     def all_collections(self, **given: object) -> stac.Collections:
         """Return a page of the Collections."""
-        request = _request(given)
+        request = request_in(given)
         addresses = self.catalogue.addresses(request)
         limit = given.get("limit")
         size = min(limit if isinstance(limit, int) else MAX_COLLECTIONS, MAX_COLLECTIONS)
@@ -116,7 +116,7 @@ class RecordsClient(BaseCoreClient):
 
     def get_collection(self, collection_id: str, **given: object) -> stac.Collection:
         """Return a Collection."""
-        request = _request(given)
+        request = request_in(given)
         found = find_collection(self.catalogue.registry, collection_id, caller(request))
         return _response(
             stac.Collection, self.catalogue.addresses(request).linked_collection(found), JSON
@@ -124,7 +124,7 @@ class RecordsClient(BaseCoreClient):
 
     def get_item(self, item_id: str, collection_id: str, **given: object) -> stac.Item:
         """Return an Item."""
-        request = _request(given)
+        request = request_in(given)
         found = find_item(self.catalogue.registry, collection_id, item_id, caller(request))
         return _response(stac.Item, self.catalogue.addresses(request).linked_item(found), GEOJSON)
 
@@ -138,7 +138,7 @@ class RecordsClient(BaseCoreClient):
         **given: object,
     ) -> stac.ItemCollection:
         """Return a page of a Collection's Items."""
-        request = _request(given)
+        request = request_in(given)
         find_collection(self.catalogue.registry, collection_id, caller(request))
         parameters = SearchParameters(
             collections=[collection_id],
@@ -163,7 +163,7 @@ class RecordsClient(BaseCoreClient):
         **given: object,
     ) -> stac.ItemCollection:
         """Return a page of the Items that are searched for."""
-        request = _request(given)
+        request = request_in(given)
         parameters = SearchParameters(
             collections=collections,
             ids=ids,
@@ -182,7 +182,7 @@ class RecordsClient(BaseCoreClient):
         self, search_request: BaseSearchPostRequest, **given: object
     ) -> stac.ItemCollection:
         """Return a page of the Items that are searched for."""
-        request = _request(given)
+        request = request_in(given)
         body = search_request.model_dump(mode="json", exclude_unset=True)
         parameters = SearchParameters(
             collections=body.get("collections"),
@@ -255,7 +255,7 @@ class QueryablesClient(BaseFiltersClient):
 
     def get_queryables(self, collection_id: str | None = None, **given: object) -> JsonObject:
         """Return the properties of all Items, or of a Collection's."""
-        request = _request(given)
+        request = request_in(given)
         if collection_id is None:
             return queryables.schema(f"{request.base_url}queryables", "Queryables")
         own = self.catalogue.addresses(request).collection(collection_id)
@@ -271,14 +271,14 @@ class SortablesClient(BaseSortablesClient):
 
     def get_sortables(self, request: Request | None = None, **given: object) -> JsonObject:
         """Return the properties of all Items."""
-        assert request is not None
+        request = request_in({"request": request})
         return queryables.sortables(f"{request.base_url}sortables", "Sortables")
 
     def get_collection_sortables(
         self, collection_id: str, request: Request | None = None, **given: object
     ) -> JsonObject:
         """Return the properties of a Collection's Items."""
-        assert request is not None
+        request = request_in({"request": request})
         own = self.catalogue.addresses(request).collection(collection_id)
         found = _found_properties(self.catalogue, collection_id, caller(request))
         return queryables.sortables(f"{own}/sortables", f"Sortables of {collection_id}", found)
@@ -287,7 +287,7 @@ class SortablesClient(BaseSortablesClient):
         self, request: Request | None = None, **given: object
     ) -> JsonObject:
         """Return the properties that Collections can be sorted by: none, they are in one order."""
-        assert request is not None
+        request = request_in({"request": request})
         url = f"{request.base_url}collections-sortables"
         return {**queryables.schema(url, "Sortables", {}), "properties": {}}
 
@@ -327,7 +327,12 @@ def _texts(given: dict[str, object], name: str) -> list[str] | None:
     return [str(each) for each in value] if isinstance(value, list) else None
 
 
-def _request(given: dict[str, object]) -> Request:
+def request_in(given: dict[str, object]) -> Request:
+    """Return the request among the arguments that stac-fastapi passes.
+
+    Raises:
+        SpecificationError: there is none.
+    """
     request = given.get("request")
     if not isinstance(request, Request):
         raise SpecificationError("this is served over HTTP only")

@@ -7,6 +7,7 @@ may name any other property, too.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import cast
 
 from mlops_assets.text.json_values import Json, JsonObject
 
@@ -84,8 +85,7 @@ def schema(url: str, title: str, found: Mapping[str, Json] | None = None) -> Jso
 def sortables(url: str, title: str, found: Mapping[str, Json] | None = None) -> JsonObject:
     """Return the properties that Items can be sorted by, as `schema` does."""
     document = schema(url, title, found)
-    properties = document["properties"]
-    assert isinstance(properties, dict)
+    properties = cast(JsonObject, document["properties"])
     kept = {name: value for name, value in properties.items() if name not in _UNSORTED}
     return {**document, "properties": kept}
 

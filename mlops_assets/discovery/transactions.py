@@ -6,6 +6,7 @@ A document is kept as it was sent, without the links that the API makes itself.
 from __future__ import annotations
 
 import copy
+from typing import cast
 
 import attr
 import jsonpatch
@@ -20,7 +21,7 @@ from stac_fastapi.extensions.transaction.request import (
 )
 from stac_pydantic import Collection, Item, ItemCollection
 
-from mlops_assets.discovery.client import Catalogue, caller
+from mlops_assets.discovery.client import Catalogue, caller, request_in
 from mlops_assets.discovery.errors import MAX_BODY
 from mlops_assets.discovery.links import GEOJSON, JSON
 from mlops_assets.discovery.requests import MAX_ID_BYTES
@@ -45,7 +46,7 @@ class TransactionsClient(AsyncBaseTransactionsClient):
         self, collection_id: str, item: Item | ItemCollection, **given: object
     ) -> Response:
         """Add an Item, or all Items of an ItemCollection."""
-        request = _request(given)
+        request = request_in(given)
         document = await _body(request)
         several = document.get("type") == "FeatureCollection"
         features = document.get("features") if several else [document]
@@ -65,7 +66,7 @@ class TransactionsClient(AsyncBaseTransactionsClient):
         self, collection_id: str, item_id: str, item: Item, **given: object
     ) -> Response:
         """Replace an Item."""
-        request = _request(given)
+        request = request_in(given)
         return await self._replace_item(request, collection_id, item_id, await _body(request))
 
     async def patch_item(
@@ -76,7 +77,7 @@ class TransactionsClient(AsyncBaseTransactionsClient):
         **given: object,
     ) -> Response:
         """Change an Item by a merge patch (RFC 7396) or a JSON patch (RFC 6902)."""
-        request = _request(given)
+        request = request_in(given)
         found = await run_in_threadpool(
             find_item, self.catalogue.registry, collection_id, item_id, caller(request)
         )
@@ -86,13 +87,13 @@ class TransactionsClient(AsyncBaseTransactionsClient):
 
     async def delete_item(self, item_id: str, collection_id: str, **given: object) -> Response:
         """Remove an Item."""
-        registry = self._registry(_request(given))
+        registry = self._registry(request_in(given))
         await run_in_threadpool(external.withdraw_item, registry, collection_id, item_id)
         return Response(status_code=204)
 
     async def create_collection(self, collection: Collection, **given: object) -> Response:
         """Add a Collection."""
-        request = _request(given)
+        request = request_in(given)
         document = _collection(await _body(request))
         await run_in_threadpool(external.send_collection, self._registry(request), document, False)
         return self._collection(request, document, 201)
@@ -101,7 +102,7 @@ class TransactionsClient(AsyncBaseTransactionsClient):
         self, collection_id: str, collection: Collection, **given: object
     ) -> Response:
         """Replace a Collection."""
-        request = _request(given)
+        request = request_in(given)
         return await self._replace_collection(request, collection_id, await _body(request))
 
     async def patch_collection(
@@ -111,7 +112,7 @@ class TransactionsClient(AsyncBaseTransactionsClient):
         **given: object,
     ) -> Response:
         """Change a Collection by a merge patch (RFC 7396) or a JSON patch (RFC 6902)."""
-        request = _request(given)
+        request = request_in(given)
         found = await run_in_threadpool(
             find_collection, self.catalogue.registry, collection_id, caller(request)
         )
@@ -121,7 +122,7 @@ class TransactionsClient(AsyncBaseTransactionsClient):
 
     async def delete_collection(self, collection_id: str, **given: object) -> Response:
         """Remove a Collection with its Items."""
-        registry = self._registry(_request(given))
+        registry = self._registry(request_in(given))
         await run_in_threadpool(external.withdraw_collection, registry, collection_id)
         return Response(status_code=204)
 
@@ -159,9 +160,8 @@ class TransactionsClient(AsyncBaseTransactionsClient):
 
 
 def _written(document: JsonObject, media: str, status: int) -> Response:
-    links = document["links"]
-    assert isinstance(links, list)
-    own = next(each["href"] for each in links if isinstance(each, dict) and each["rel"] == "self")
+    links = cast(list[JsonObject], document["links"])
+    own = next(each["href"] for each in links if each["rel"] == "self")
     return Response(
         to_json(document), status, {"Location": str(own)} if status == 201 else None, media
     )
@@ -287,9 +287,3 @@ def _merged(target: Json, patch: Json) -> Json:
         else:
             found[name] = _merged(found.get(name), value)
     return found
-
-
-def _request(given: dict[str, object]) -> Request:
-    request = given["request"]
-    assert isinstance(request, Request)
-    return request
