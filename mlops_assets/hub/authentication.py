@@ -9,8 +9,10 @@ import logging
 from http import HTTPStatus
 
 from starlette.datastructures import Headers
+from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from mlops_assets.discovery.errors import error_response
 from mlops_assets.errors import IssuerUnreachable, SettingsError, StorageError, Unauthenticated
 from mlops_assets.hub.errors import problem
 from mlops_assets.identity.bearer import Bearers
@@ -47,24 +49,23 @@ class BearerToken:
         The response is 503 while the token cannot be checked.
         """
         if scope["type"] == "http":
+            open_to_all = f"{scope['path']}/".startswith(f"{self._public}/")
+            refusal = _stac_refusal if open_to_all else problem
             try:
                 headers = Headers(scope=scope)
-                open_to_all = f"{scope['path']}/".startswith(f"{self._public}/")
                 if open_to_all and "authorization" not in headers:
                     principal = self._anyone
                 else:
                     principal = await self._principal(headers)
             except Unauthenticated as error:
-                refusal = problem(
-                    HTTPStatus.UNAUTHORIZED, str(error), {"WWW-Authenticate": "Bearer"}
-                )
-                await refusal(scope, receive, send)
+                found = refusal(HTTPStatus.UNAUTHORIZED, str(error), {"WWW-Authenticate": "Bearer"})
+                await found(scope, receive, send)
                 return
             except (IssuerUnreachable, StorageError) as error:
                 # the caller, who is not authenticated, gets no details
                 log.warning("a token could not be checked: %s", error)
                 detail = "the token cannot be checked at present; try again"
-                await problem(503, detail, {"Retry-After": str(RETRY_SECONDS)})(
+                await refusal(503, detail, {"Retry-After": str(RETRY_SECONDS)})(
                     scope, receive, send
                 )
                 return
@@ -77,6 +78,13 @@ class BearerToken:
         if kind.lower() != "bearer" or not token.strip():
             raise Unauthenticated("send exactly one bearer token: 'Authorization: Bearer …'")
         return await self._bearers.principal(token.strip())
+
+
+def _stac_refusal(status: int, detail: str, headers: dict[str, str]) -> Response:
+    """Return a refusal as the STAC API has errors, which pages of other sites may read."""
+    found = error_response(status, HTTPStatus(status).phrase.replace(" ", ""), detail)
+    found.headers.update({**headers, "Access-Control-Allow-Origin": "*"})
+    return found
 
 
 def checked_bearers(bearers: Bearers) -> Bearers:

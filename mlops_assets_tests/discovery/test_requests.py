@@ -109,7 +109,10 @@ def test_who_has_no_token_reads_what_is_published_and_changes_nothing(api: str) 
         assert (answer.status_code, answer.headers["www-authenticate"]) == (401, "Bearer")
         for token in ("x", f"mlops_{'0' * 12}_{'0' * 64}"):
             headers = {"Authorization": f"Bearer {token}"}
-            assert anyone.get("collections", headers=headers).status_code == 401
+            answer = anyone.get("collections", headers=headers)
+            assert (answer.status_code, answer.headers["www-authenticate"]) == (401, "Bearer")
+            assert answer.json().keys() == {"code", "description"}
+            assert answer.headers["access-control-allow-origin"] == "*"
 
 
 @pytest.mark.parametrize(
