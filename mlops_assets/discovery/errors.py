@@ -50,6 +50,12 @@ def error_response(status: int, code: str, description: str) -> Response:
 async def report_error(_request: Request, error: Exception) -> Response:
     """Respond to a request that ended with one of our errors."""
     status = _STATUS.get(type(error), HTTPStatus.BAD_REQUEST)  # type: ignore[arg-type]
+    if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        # anyone may ask, and gets neither the registry's address nor keys
+        log.error("a request to the STAC API failed: %s", redacted(str(error)))
+        return error_response(
+            status, type(error).__name__, "the records cannot be read or written at present"
+        )
     return error_response(status, type(error).__name__, str(error))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 from typing import Any
@@ -9,8 +10,11 @@ from urllib.parse import parse_qs, urlsplit
 
 import httpx
 import pytest
+from fastapi import Request
 from pystac_client import Client
 
+from mlops_assets.discovery.errors import report_error
+from mlops_assets.errors import StorageError
 from mlops_assets.paths import dataset_collection_key
 from mlops_assets.store import Store
 from mlops_assets_tests.discovery.external import SQUARE, external_collection, external_item
@@ -99,6 +103,13 @@ def test_the_id_of_a_later_version_is_not_taken(client: httpx.Client) -> None:
     answer = client.post("collections", json=external_collection("fields-v3"))
     assert (answer.status_code, answer.json()["code"]) == (409, "Conflict")
     assert "a version of the dataset fields" in answer.json()["description"]
+
+
+def test_nobody_learns_where_the_registry_is_from_an_error() -> None:
+    error = StorageError("registry postgresql://db.internal failed")
+    response = asyncio.run(report_error(Request({"type": "http"}), error))
+    assert response.status_code == 503
+    assert b"db.internal" not in bytes(response.body)
 
 
 def test_who_has_no_token_reads_what_is_published_and_changes_nothing(api: str) -> None:

@@ -12,12 +12,17 @@ import shapely
 import shapely.geometry
 
 from mlops_assets.discovery.requests import SearchParameters, chosen_fields, token_of
-from mlops_assets.errors import SpecificationError
+from mlops_assets.errors import NotFound, SpecificationError
 from mlops_assets.principals import Principal, local
 from mlops_assets.registry import Registry
 from mlops_assets.registry.records import search
 from mlops_assets.registry.records.external import send_collection, send_items
-from mlops_assets.registry.records.lookup import Page
+from mlops_assets.registry.records.lookup import (
+    Page,
+    find_collection,
+    find_item,
+    list_collections,
+)
 from mlops_assets.registry.records.search import search_items
 from mlops_assets_tests.discovery.external import external_collection, external_item
 
@@ -256,3 +261,12 @@ def test_fields_are_chosen_by_paths() -> None:
     assert without["properties"] == {"datetime": "2024-05-06T10:20:30Z", "a.b": {"d": 2}, "e": 3}
     assert "assets" not in without
     assert document == external_item(properties={"a.b": {"c": 1, "d": 2}, "e": 3})
+
+
+def test_names_with_a_nul_character_are_those_of_no_record(registry: Registry) -> None:
+    for name in ("\x00", "sent\x00"):
+        with pytest.raises(NotFound):
+            find_collection(registry, name, ANN)
+        with pytest.raises(NotFound):
+            find_item(registry, "sent", name, ANN)
+        assert list_collections(registry, ANN, 1, name).matched is not None

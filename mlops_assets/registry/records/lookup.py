@@ -126,7 +126,9 @@ def find_item(
         NotFound: there is none that the principal may see.
     """
     query = select(StacItem).where(
-        StacItem.collection == collection, StacItem.id == name, sees(principal, StacItem)
+        StacItem.collection == _bound(collection),
+        StacItem.id == _bound(name),
+        sees(principal, StacItem),
     )
     with registry.reading() as session:
         row = session.scalar(query)
@@ -141,7 +143,9 @@ def find_collection(registry: RegistrySession, name: str, principal: Principal) 
     Raises:
         NotFound: there is none that the principal may see.
     """
-    query = select(StacCollection).where(StacCollection.id == name, sees(principal, StacCollection))
+    query = select(StacCollection).where(
+        StacCollection.id == _bound(name), sees(principal, StacCollection)
+    )
     with registry.reading() as session:
         row = session.scalar(query)
         if row is None:
@@ -158,7 +162,7 @@ def list_collections(
     query = select(StacCollection).where(seen).order_by(StacCollection.id).limit(limit + 1)
     with registry.reading() as session:
         rows = session.scalars(
-            query if after is None else query.where(StacCollection.id > after)
+            query if after is None else query.where(StacCollection.id > _bound(after))
         ).all()
         matched = session.scalar(select(func.count()).select_from(StacCollection).where(seen))
         found = [FoundRecord(row.document, row.key) for row in rows[:limit]]
@@ -187,6 +191,11 @@ def property_names(
         for properties in session.scalars(newest):
             found |= {name: value for name, value in properties.items() if value is not None}
     return found
+
+
+def _bound(name: str) -> str:
+    """Return a name as PostgreSQL takes it; no id has NUL characters or newlines."""
+    return name.replace("\0", "\n")
 
 
 def _record(row: StacItem) -> FoundRecord:
