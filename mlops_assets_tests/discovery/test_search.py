@@ -270,3 +270,18 @@ def test_names_with_a_nul_character_are_those_of_no_record(registry: Registry) -
         with pytest.raises(NotFound):
             find_item(registry, "sent", name, ANN)
         assert list_collections(registry, ANN, 1, name).matched is not None
+
+
+@pytest.mark.parametrize("name", ["mlm:tasks", "mlops:metrics", "eo:cloud_cover"])
+def test_pages_in_the_order_of_lists_and_objects_have_every_item(
+    registry: Registry, name: str
+) -> None:
+    found: list[str] = []
+    token = None
+    while token is not None or not found:
+        parameters = SearchParameters(order=[name], limit=7, token=token)
+        query = parameters.query()
+        some = search_items(registry, query, ANN)
+        found += [str(each.document["id"]) for each in some.records]
+        token = None if some.after is None else token_of(query, some.after)
+    assert len(found) == 40 and set(found) == ITEMS.keys()
