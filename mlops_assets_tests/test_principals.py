@@ -98,6 +98,7 @@ READS: dict[str, Call] = {
     "landed": lambda r: list(r.landed("file:///l")),
     "landed_objects": lambda r: list(r.landed_objects("file:///l")),
     "packed": lambda r: r.packed(["0" * 64]),
+    "entries_of": lambda r: r.entries_of("0" * 64),
     "points": lambda r: r.points("run-1"),
     "newest_points": lambda r: r.newest_points("run-1", 1),
     "ranges": lambda r: r.ranges("run-1"),

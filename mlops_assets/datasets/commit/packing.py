@@ -5,7 +5,7 @@ The order makes the packs of an interrupted commit those of the next one, which 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -32,14 +32,23 @@ class PlacedFile(NamedTuple):
 
 
 @dataclass
-class _Filled:
-    """A pack that takes objects or has them, and the files (number, checksum) with their bytes."""
+class _Filling:
+    """A pack that takes objects, those of its objects that come first, and its files.
 
-    pack: Pack | None = field(default_factory=Pack)
+    A file is number and checksum.
+    """
+
+    pack: Pack = field(default_factory=Pack)
     first: dict[str, bytes] = field(default_factory=dict)
     files: list[tuple[int, str]] = field(default_factory=list)
-    sent: Future[dict[str, Place]] | None = None
-    places: Mapping[str, Place] = field(default_factory=dict)
+
+
+class _Sent(NamedTuple):
+    """A pack that is being stored, and the files with its objects."""
+
+    pack: Pack
+    files: list[tuple[int, str]]
+    places: Future[dict[str, Place]]
 
 
 class Packing:
@@ -65,8 +74,9 @@ class Packing:
         self._registry = registry
         self._pool = pool
         self._stored = stored
-        # those that were not in the index when it was last asked; the last is being filled
-        self._recent: list[_Filled] = [_Filled()]
+        self._filling = _Filling()
+        self._sent: list[_Sent] = []
+        self._places: dict[str, Place] = {}  # in the index since it was last asked
         self._again: list[PlacedFile] = []  # files with bytes of packs that are stored already
 
     def index_stored(self) -> None:
@@ -77,10 +87,9 @@ class Packing:
         Raises:
             StorageError: one of them could not be stored.
         """
-        for filled in self._recent:
-            if filled.sent and filled.pack is not None and filled.sent.done():
-                self._settle(filled)
-        self._recent = [filled for filled in self._recent if filled.pack is not None]
+        while self._sent and self._sent[0].places.done():
+            self._settle()
+        self._places.clear()
 
     def add(self, number: int, sha256: str, content: bytes) -> None:
         """Add an object that was not in the index; each is packed once.
@@ -93,22 +102,22 @@ class Packing:
         Raises:
             StorageError: an earlier pack could not be stored.
         """
-        for other in self._recent:
-            if sha256 in other.places:
-                self._again.append(PlacedFile(number, sha256, other.places[sha256]))
+        if sha256 in self._places:
+            self._again.append(PlacedFile(number, sha256, self._places[sha256]))
+            return
+        for sent in self._sent:
+            if sha256 in sent.pack.offsets:
+                sent.files.append((number, sha256))
                 return
-            if other.pack is not None and sha256 in other.pack.offsets:
-                other.files.append((number, sha256))
-                return
-        filled = self._recent[-1]
-        assert filled.pack is not None
-        filled.pack.add(sha256, content)
-        filled.files.append((number, sha256))
-        if len(filled.first) < MANY:
-            filled.first[sha256] = content
-        if filled.pack.size >= PACK_BYTES:
-            self._send(filled)
-            self._recent.append(_Filled())
+        filling = self._filling
+        filling.files.append((number, sha256))
+        if sha256 in filling.pack.offsets:
+            return
+        filling.pack.add(sha256, content)
+        if len(filling.first) < MANY:
+            filling.first[sha256] = content
+        if filling.pack.size >= PACK_BYTES:
+            self._send()
 
     def finish(self) -> None:
         """Store what has not been stored yet.
@@ -116,13 +125,12 @@ class Packing:
         Raises:
             StorageError: something could not be stored.
         """
-        last = self._recent[-1]
+        last = self._filling
         few = len(last.first) < MANY
         if not few:
-            self._send(last)
-        for filled in self._recent:
-            if filled.sent and filled.pack is not None:
-                self._settle(filled)
+            self._send()
+        while self._sent:
+            self._settle()
         if few:
             for _ in self._pool.map(self._workspace.put_object, last.first.values()):
                 pass
@@ -131,27 +139,22 @@ class Packing:
 
     def close(self) -> None:
         """Give up what has not been stored."""
-        for filled in self._recent:
-            if filled.pack is not None:
-                filled.pack.close()
+        for pack in (self._filling.pack, *(sent.pack for sent in self._sent)):
+            pack.close()
 
-    def _send(self, filled: _Filled) -> None:
-        """Begin to store a pack, once few enough are being stored."""
-        assert filled.pack is not None
-        under_way = [other for other in self._recent if other.sent and other.pack is not None]
-        for other in under_way[: len(under_way) + 1 - self._at_once]:
-            self._settle(other)
-        filled.sent = self._pool.submit(self._workspace.put_pack, filled.pack)
-        filled.first.clear()
+    def _send(self) -> None:
+        """Begin to store the pack that is being filled, once few enough are being stored."""
+        while len(self._sent) >= self._at_once:
+            self._settle()
+        filled, self._filling = self._filling, _Filling()
+        places = self._pool.submit(self._workspace.put_pack, filled.pack)
+        self._sent.append(_Sent(filled.pack, filled.files, places))
 
-    def _settle(self, filled: _Filled) -> None:
-        """Wait until a pack is stored; only then is it in the index."""
-        assert filled.sent is not None
-        places = filled.sent.result()
-        filled.places = places
-        filled.pack = None
+    def _settle(self) -> None:
+        """Wait until the first pack is stored; only then is it in the index."""
+        sent = self._sent[0]
+        places = sent.places.result()
         self._registry.remember_packed(places)
-        self._stored(
-            [PlacedFile(number, sha256, places[sha256]) for number, sha256 in filled.files]
-        )
-        filled.files = []
+        self._places |= places
+        del self._sent[0]
+        self._stored([PlacedFile(number, sha256, places[sha256]) for number, sha256 in sent.files])
