@@ -30,9 +30,8 @@ from mlops_assets.datasets.versions.decoded_cache import (
     SHOWN,
     chunks,
     is_decoded,
-    read_samples,
-    read_shown,
-    read_window_indices,
+    label_type,
+    read_array,
 )
 from mlops_assets.errors import SpecificationError
 from mlops_assets.settings import streams_data
@@ -100,7 +99,7 @@ class StreamedSplit:
         if name == SHOWN:
             return np.dtype(bool)
         if name == LABELS:
-            return np.min_scalar_type(-len(self._dataset.classes or []) - 1)
+            return label_type(self._dataset)
         return self._own_type
 
     @property
@@ -247,15 +246,9 @@ class StreamedSplit:
         self, path: str, positions: NDArray[np.int64], own: NDArray[np.int64], arrays: Arrays
     ) -> None:
         """Read the samples of one file to their rows."""
-        places = self._places[positions[own]]
+        places, shape = self._places[positions[own]], self._shapes[SAMPLES]
         for name, array in arrays.items():
-            if name == SAMPLES:
-                shape = self._shapes[SAMPLES]
-                array[own] = read_samples(self._dataset, path, places, self._view, shape)
-            elif name == SHOWN:
-                array[own] = read_shown(self._dataset, path, places, self._view)
-            else:
-                array[own] = read_window_indices(self._dataset, path, places)
+            array[own] = read_array(name, self._dataset, path, places, self._view, shape)
 
     def read_ahead(
         self, parts: Iterable[NDArray[np.int64]], names: Sequence[str], threads: int

@@ -175,15 +175,12 @@ def _different(
     for chunk in chunks(samples, _chunk_samples(committed, shape), whole_files=view == "row"):
         with committed.fetched(path for path, _ in chunk):
             for path, positions in chunk:
-                rows: dict[str, NDArray[np.generic]] = {
-                    SAMPLES: read_samples(committed, path, places[positions], view, shape)
+                own = places[positions]
+                rows = {
+                    name: read_array(name, committed, path, own, view, shape) for name in arrays
                 }
-                if SHOWN in arrays:
-                    rows[SHOWN] = read_shown(committed, path, places[positions], view)
-                if LABELS in arrays:
-                    rows[LABELS] = read_window_indices(committed, path, places[positions])
                 different |= {
-                    name for name, own in rows.items() if not _holds(arrays[name], positions, own)
+                    name for name in arrays if not _holds(arrays[name], positions, rows[name])
                 }
     return sorted(different)
 
@@ -282,6 +279,39 @@ def read_window_indices(
     order = np.argsort(known)
     nearest = np.minimum(np.searchsorted(known, values, sorter=order), len(known) - 1)
     return np.where(known[order][nearest] == values, order[nearest], -1)
+
+
+def label_type(committed: CommittedDataset) -> np.dtype[np.generic]:
+    """Return the smallest type that holds the class indices of windows, and -1."""
+    return np.min_scalar_type(-len(committed.classes or []) - 1)
+
+
+def read_array(
+    name: str,
+    committed: CommittedDataset,
+    path: str,
+    places: NDArray[np.int64],
+    view: View,
+    shape: tuple[int, ...],
+) -> NDArray[np.generic]:
+    """Read the rows that one of the arrays has of one file.
+
+    Args:
+        name: `SAMPLES`, `SHOWN` or `LABELS`.
+        committed: the data version.
+        path: of the file below the landing.
+        places: row and column of each sample, int64 of shape (n, 2).
+        view: shape of a sample.
+        shape: expected shape of one sample, with all features or bands.
+
+    Raises:
+        IntegrityError: the file is not as it was committed, or gives samples of another shape.
+    """
+    if name == SAMPLES:
+        return read_samples(committed, path, places, view, shape)
+    if name == SHOWN:
+        return read_shown(committed, path, places, view)
+    return read_window_indices(committed, path, places).astype(label_type(committed))
 
 
 class _Wider(Exception):
@@ -402,33 +432,25 @@ def _write(
 ) -> dict[str, int]:
     places = samples[["row", "column"]].to_numpy(dtype=np.int64)
     limit = _chunk_samples(committed, shape)
-    smallest = np.min_scalar_type(-len(committed.classes or []) - 1)
+    described = {
+        SAMPLES: (shape, dtype),
+        LABELS: (shape[1:], label_type(committed)),
+        SHOWN: (shape, np.dtype(bool)),
+    }
+    names = _names(committed, view)
     with ExitStack() as files:
-        samples_file = files.enter_context(_Writer(folder / SAMPLES, (len(samples), *shape), dtype))
-        writers = {SAMPLES: samples_file}
-        names = _names(committed, view)
-        if LABELS in names:
-            writers[LABELS] = files.enter_context(
-                _Writer(folder / LABELS, (len(samples), *shape[1:]), smallest)
-            )
-        if SHOWN in names:
-            writers[SHOWN] = files.enter_context(
-                _Writer(folder / SHOWN, (len(samples), *shape), np.dtype(bool))
-            )
+        writers = {
+            name: files.enter_context(_Writer(folder / name, (len(samples), *own), of_array))
+            for name, (own, of_array) in described.items()
+            if name in names
+        }
 
         def decode(chunk: list[tuple[str, NDArray[np.int64]]]) -> None:
             with committed.fetched(path for path, _ in chunk):
                 for path, positions in chunk:
-                    samples_file.write(
-                        positions, read_samples(committed, path, places[positions], view, shape)
-                    )
-                    if SHOWN in writers:
-                        writers[SHOWN].write(
-                            positions, read_shown(committed, path, places[positions], view)
-                        )
-                    if LABELS in writers:
-                        indices = read_window_indices(committed, path, places[positions])
-                        writers[LABELS].write(positions, indices.astype(smallest))
+                    for name, writer in writers.items():
+                        own = read_array(name, committed, path, places[positions], view, shape)
+                        writer.write(positions, own)
 
         with ThreadPoolExecutor(THREADS if view == "image" else 1) as pool:
             for _ in pool.map(decode, chunks(samples, limit, whole_files=view == "row")):
