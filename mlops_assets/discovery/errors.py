@@ -28,7 +28,8 @@ _SHOWN = 5  # problems of an invalid request
 
 log = logging.getLogger(__name__)
 
-_STATUS: dict[type[MlopsError], HTTPStatus] = {
+# by our own errors; of others it depends on the API
+STATUS: dict[type[MlopsError], HTTPStatus] = {
     errors.NotFound: HTTPStatus.NOT_FOUND,
     errors.Conflict: HTTPStatus.CONFLICT,
     errors.Forbidden: HTTPStatus.FORBIDDEN,
@@ -49,7 +50,7 @@ def error_response(status: int, code: str, description: str) -> Response:
 
 async def report_error(_request: Request, error: Exception) -> Response:
     """Respond to a request that ended with one of our errors."""
-    status = _STATUS.get(type(error), HTTPStatus.BAD_REQUEST)  # type: ignore[arg-type]
+    status = STATUS.get(type(error), HTTPStatus.BAD_REQUEST)  # type: ignore[arg-type]
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         # anyone may ask, and gets neither the registry's address nor keys
         log.error("a request to the STAC API failed: %s", redacted(str(error)))

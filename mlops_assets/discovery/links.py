@@ -23,7 +23,7 @@ JSON = "application/json"
 QUERYABLES = "http://www.opengis.net/def/rel/ogc/1.0/queryables"
 SORTABLES = "http://www.opengis.net/def/rel/ogc/1.0/sortables"
 # made anew, as they are those of a static catalogue
-_STRUCTURAL = frozenset({"self", "root", "parent", "collection", "items", "item", "child"})
+STRUCTURAL = frozenset({"self", "root", "parent", "collection", "items", "item", "child"})
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ class Addresses:
         others = [
             {**given, "href": self._href(record.key, str(given["href"]))}
             for given in _objects(document.get("links"))
-            if given.get("rel") not in _STRUCTURAL and isinstance(given.get("href"), str)
+            if given.get("rel") not in STRUCTURAL and isinstance(given.get("href"), str)
         ]
         found: JsonObject = {**document, "links": [*links, *others]}
         assets = document.get("assets")

@@ -23,7 +23,7 @@ from stac_pydantic import Collection, Item, ItemCollection
 
 from mlops_assets.discovery.client import Catalogue, caller, request_in
 from mlops_assets.discovery.errors import MAX_BODY
-from mlops_assets.discovery.links import GEOJSON, JSON
+from mlops_assets.discovery.links import GEOJSON, JSON, STRUCTURAL
 from mlops_assets.discovery.requests import MAX_ID_BYTES
 from mlops_assets.errors import Conflict, SpecificationError, Unauthenticated
 from mlops_assets.registry import Registry
@@ -33,7 +33,6 @@ from mlops_assets.text.json_values import Json, JsonObject
 from mlops_assets.text.strict_json import parse_json
 
 MAX_OPERATIONS = 1_000  # of a JSON patch
-_MADE = ("self", "root", "parent", "collection", "items", "item", "child")
 
 
 @attr.s(kw_only=True)
@@ -239,7 +238,7 @@ def _without_made_links(document: JsonObject) -> JsonObject:
     kept: list[Json] = [
         link
         for link in (links if isinstance(links, list) else [])
-        if isinstance(link, dict) and link.get("rel") not in _MADE
+        if isinstance(link, dict) and link.get("rel") not in STRUCTURAL
     ]
     return {**document, "links": kept}
 

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
-from mlops_assets import errors
+from mlops_assets.discovery.errors import STATUS
 from mlops_assets.errors import MlopsError
 from mlops_assets.hub.schemas import Problem
 from mlops_assets.serving.http_server import problem_document
@@ -23,15 +23,6 @@ MAX_DETAIL = 2_000  # characters of a problem document's detail
 PROBLEM_TYPE = "application/problem+json"
 
 M = TypeVar("M", bound=BaseModel)
-
-_STATUS: dict[type[MlopsError], HTTPStatus] = {
-    errors.NotFound: HTTPStatus.NOT_FOUND,
-    errors.Conflict: HTTPStatus.CONFLICT,
-    errors.Forbidden: HTTPStatus.FORBIDDEN,
-    errors.StorageError: HTTPStatus.SERVICE_UNAVAILABLE,
-    errors.StorageUnreachable: HTTPStatus.SERVICE_UNAVAILABLE,
-    errors.IntegrityError: HTTPStatus.INTERNAL_SERVER_ERROR,
-}
 
 
 class Refused(MlopsError):
@@ -58,7 +49,7 @@ async def report_error(request: Request, error: Exception) -> Response:
         raise error
     if isinstance(error, Refused):
         return problem(error.status, str(error))
-    status = _STATUS.get(type(error), HTTPStatus.UNPROCESSABLE_ENTITY)
+    status = STATUS.get(type(error), HTTPStatus.UNPROCESSABLE_ENTITY)
     return problem(status, str(error), kind=type(error).__name__)
 
 
