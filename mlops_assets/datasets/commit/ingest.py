@@ -6,7 +6,7 @@ The registry remembers stored files as they are stored, so that an interrupted c
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from typing import NamedTuple
@@ -16,7 +16,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from mlops_assets.datasets.commit.packing import Packing, PlacedFile
-from mlops_assets.datasets.io.ahead import in_order
+from mlops_assets.datasets.io.ahead import batches, in_order
 from mlops_assets.datasets.sources.base import LandedFile
 from mlops_assets.datasets.sources.listing import Listing
 from mlops_assets.datasets.sources.snapshot import Landed
@@ -131,7 +131,8 @@ def store_files(
     ):
         reader = _Reader(landed, files, again, singles, done)
         packs = _Packs(workspace)
-        for batch in in_order(readers, reader.read, _batches(files, todo), threads - 1):
+        read_at_once = batches(todo, files.sizes.__getitem__, _BATCH, _BATCH_BYTES)
+        for batch in in_order(readers, reader.read, read_at_once, threads - 1):
             packing.index_stored()
             places = registry.packed(
                 read.sha256 for read in batch if files.paths[read.number] not in files.hrefs
@@ -265,16 +266,3 @@ class _Reader:
 def _store(landed: Landed, file: LandedFile, again: bool) -> str:
     local = landed.local(file)
     return sha256_of(local) if file.href else landed.workspace.put_object(local, again).sha256
-
-
-def _batches(files: Listing, numbers: Iterable[int]) -> Iterator[list[int]]:
-    batch: list[int] = []
-    size = 0
-    for number in numbers:
-        batch.append(number)
-        size += files.sizes[number]
-        if len(batch) >= _BATCH or size >= _BATCH_BYTES:
-            yield batch
-            batch, size = [], 0
-    if batch:
-        yield batch

@@ -1,9 +1,9 @@
-"""Work that threads do ahead of who takes its results, in order and bounded in memory."""
+"""Work that threads do ahead of who takes its results, in batches, in order, bounded in memory."""
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
@@ -35,3 +35,26 @@ def in_order(
     finally:
         for future in under_way:
             future.cancel()
+
+
+def batches(
+    items: Iterable[T], size_of: Callable[[T], int], most: int, most_bytes: int
+) -> Iterator[list[T]]:
+    """Divide items, in their order, into batches that one thread takes at once.
+
+    Args:
+        items: to divide.
+        size_of: returns the size of an item in bytes.
+        most: items of a batch at most.
+        most_bytes: a batch ends with the item that reaches this size.
+    """
+    batch: list[T] = []
+    size = 0
+    for item in items:
+        batch.append(item)
+        size += size_of(item)
+        if len(batch) >= most or size >= most_bytes:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch

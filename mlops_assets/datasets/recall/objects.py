@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 import obstore
 import pandas as pd
 
-from mlops_assets.datasets.io.ahead import in_order
+from mlops_assets.datasets.io.ahead import batches, in_order
 from mlops_assets.datasets.sources.stac.landing import fetch_reference
 from mlops_assets.errors import IntegrityError, StorageError, StorageUnreachable
 from mlops_assets.paths import object_key, pack_key
@@ -93,7 +93,7 @@ def grouped(files: Iterable[StoredFile], whole_from: float | None = None) -> lis
         if whole_from is not None and wanted >= whole_from * _end(of_pack):
             ranges = [of_pack]
         groups += ranges
-    return [*groups, *batches(single)]
+    return [*groups, *file_batches(single)]
 
 
 class StoredBytes:
@@ -336,18 +336,9 @@ def _local_chunks(path: str) -> Iterator[bytes]:
             yield chunk
 
 
-def batches(files: Iterable[StoredFile]) -> Iterator[list[StoredFile]]:
+def file_batches(files: Iterable[StoredFile]) -> Iterator[list[StoredFile]]:
     """Divide files, in their order, into groups that one thread takes at once."""
-    batch: list[StoredFile] = []
-    size = 0
-    for file in files:
-        batch.append(file)
-        size += file.size
-        if len(batch) >= _GROUP_FILES or size >= _GROUP_BYTES:
-            yield batch
-            batch, size = [], 0
-    if batch:
-        yield batch
+    return batches(files, lambda file: file.size, _GROUP_FILES, _GROUP_BYTES)
 
 
 def _ranges(files: Sequence[StoredFile]) -> Iterator[list[StoredFile]]:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
-from mlops_assets.datasets.recall.objects import StoredFile, batches
+from mlops_assets.datasets.recall.objects import StoredFile, file_batches
 from mlops_assets.progress import step
 
 R = TypeVar("R")
@@ -16,7 +16,7 @@ def in_parallel(
     what: str, work: Callable[[StoredFile], R], files: Sequence[StoredFile], threads: int
 ) -> Iterator[R]:
     """Yield what `work` returns for each file, in order; see `in_groups`."""
-    return in_groups(what, lambda group: map(work, group), list(batches(files)), threads)
+    return in_groups(what, lambda group: map(work, group), list(file_batches(files)), threads)
 
 
 def in_groups(

@@ -183,9 +183,7 @@ def read_manifest(content: bytes, columns: Sequence[str] = COLUMNS) -> pd.DataFr
     # column by column, as all at once in Arrow take several times the memory of the result
     decoded: dict[str, Callable[[], pd.Series]] = {
         "path": lambda: column(asset("file:local_path")),
-        "sha256": lambda: column(
-            pc.utf8_slice_codeunits(asset("file:checksum"), len(MULTIHASH_SHA256))
-        ),
+        "sha256": lambda: column(_sha256(asset("file:checksum"))),
         "size": lambda: pd.Series(asset("file:size").to_numpy()),
         "href": lambda: column(_references(asset("href"))),
         "pack": lambda: column(_packs(asset("href"))),
@@ -229,7 +227,7 @@ def checksums(content: bytes) -> Iterator[tuple[pa.Array, pa.Array]]:
         texts = pc.struct_field(asset, "file:checksum")
         yield (
             pc.struct_field(asset, "file:local_path"),
-            pc.utf8_slice_codeunits(texts, len(MULTIHASH_SHA256)),
+            _sha256(texts),
         )
 
 
@@ -270,7 +268,7 @@ def single_objects(content: bytes) -> NDArray[np.bytes_]:
     asset = pc.struct_field(table["assets"].combine_chunks(), "data")
     single = pc.starts_with(pc.struct_field(asset, "href"), WORKSPACE + OBJECTS)
     checksums = pc.struct_field(asset, "file:checksum").filter(single)
-    texts = pc.utf8_slice_codeunits(checksums, len(MULTIHASH_SHA256))
+    texts = _sha256(checksums)
     return np.sort(texts.to_numpy(zero_copy_only=False).astype("S64"))
 
 
@@ -299,7 +297,7 @@ def packed_files(content: bytes) -> pa.Table:
     table = table.combine_chunks().filter(pc.is_valid(table[_OFFSET]))
     asset = pc.struct_field(table["assets"], "data")
     path, checksum, size, href = (pc.struct_field(asset, name) for name in fields)
-    sha256 = pc.utf8_slice_codeunits(checksum, len(MULTIHASH_SHA256))
+    sha256 = _sha256(checksum)
     return pa.table([path, sha256, size, _packs(href), table[_OFFSET]], schema=PACKED_FILES)
 
 
@@ -467,6 +465,11 @@ def _stored(sha256: pa.Array, packs: pd.Series) -> pa.Array:
     single = pc.binary_join_element_wise(f"{WORKSPACE}{OBJECTS}", start, rest, "/")
     packed = pc.binary_join_element_wise(pa.array(folders, _TEXT).take(codes), sha256, "")
     return pc.coalesce(packed, single)
+
+
+def _sha256(checksums: pa.Array) -> pa.Array:
+    """The SHA-256 (hex) of multihashes."""
+    return pc.utf8_slice_codeunits(checksums, len(MULTIHASH_SHA256))
 
 
 def _references(hrefs: pa.ChunkedArray) -> pa.Array:
