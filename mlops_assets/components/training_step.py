@@ -33,7 +33,7 @@ _LATER = (
 
 
 def experiment_tag(context: dg.AssetExecutionContext, experiment: bool) -> dict[str, str]:
-    """Return the tag that tells an experiment from a run as declared, which has none.
+    """Return the tag that marks an experiment; a run as declared has none.
 
     A run that is opened in the Launchpad again comes with its tags.
     """

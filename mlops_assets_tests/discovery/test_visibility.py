@@ -145,7 +145,7 @@ def test_everyone_sees_their_circles_at_every_endpoint(
             assert callers[name].get(path).status_code == 404, (name, path)
         for name in ("tester", "eve"):
             assert callers[name].get(path).status_code == 200, (name, path)
-    # who does not see a record is not told that it cannot be changed
+    # who does not see a record does not learn that it cannot be changed
     for path in (f"collections/{FIELDS_1}", f"collections/{FIELDS_1}/items/x"):
         assert callers["bob"].delete(path).status_code == 404
         assert callers["tester"].delete(path).status_code == 409
