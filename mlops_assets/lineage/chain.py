@@ -15,6 +15,7 @@ from mlops_assets.errors import NotFound
 from mlops_assets.names import Reference
 from mlops_assets.paths import model_folder
 from mlops_assets.registry import DataVersion, ModelVersion
+from mlops_assets.stac.catalog import version_tags
 from mlops_assets.store import Store
 from mlops_assets.text.json_values import JsonObject
 
@@ -230,12 +231,11 @@ def data_lineage(store: Store, row: DataVersion) -> DataLineage:
     reference = Reference(row.dataset, row.version)
     committed = CommittedDataset.open(store.workspace, store.registry, reference)
     made = committed.document.processing
-    tags = store.registry.tags(row.dataset)
     files = files_of(committed.manifest, committed.samples)
     return DataLineage(
         reference=str(reference),
         digest=row.digest,
-        tags=sorted(tag for tag, version in tags.items() if version == row.version),
+        tags=version_tags(store.registry, row.dataset, row.version),
         visibility=row.visibility,
         created=row.created,
         created_by=row.created_by,

@@ -171,6 +171,27 @@ class CatalogWriter:
             if links != document["links"]:
                 self.write(key, {**document, "links": links}, owner)
 
+    def link_inputs(
+        self,
+        key: str,
+        owner: Owner,
+        links: Sequence[dict[str, object]],
+        withheld: Sequence[str],
+    ) -> None:
+        """Link a record to those of what its version was made from.
+
+        Args:
+            key: of the record.
+            owner: of it.
+            links: to the records of its inputs.
+            withheld: references of inputs that are private, while the version is not: the record
+                names them, and has no link to them.
+        """
+        before = self.read(key)
+        linked = _with_inputs(before, links, withheld)
+        if linked != before:
+            self.write(key, linked, owner)
+
     def recorded(
         self, rows: Iterable[DataVersion | ModelVersion], private: bool
     ) -> list[tuple[str, Owner]]:
@@ -253,17 +274,9 @@ def record_key(row: DataVersion | ModelVersion) -> str:
     return model_item_key(row.model, row.version, is_private(row))
 
 
-def link_inputs(
+def _with_inputs(
     document: Record, links: Sequence[dict[str, object]], withheld: Sequence[str]
 ) -> Record:
-    """Return a record that links to what the version was made from.
-
-    Args:
-        document: the record.
-        links: to the records of its inputs.
-        withheld: references of inputs that are private, while the version is not: the record names
-            them, and has no link to them.
-    """
     kept = [entry for entry in document["links"] if entry["rel"] != "derived_from"]
     # version links are the last of a record, as they are added when it is complete
     kept = sorted([*kept, *links], key=lambda entry: entry["rel"] in VERSION_RELATIONS)

@@ -42,7 +42,6 @@ from mlops_assets.stac.catalog import (
     cite_as,
     is_private,
     link,
-    link_inputs,
     plain,
     record_key,
     version_tags,
@@ -134,10 +133,7 @@ def link_data_inputs(
             withheld.append(f"{made.dataset}@{made.version}")
         elif writer.has(record_key(made)):
             links.append(link("derived_from", key, record_key(made)))
-    before = writer.read(key)
-    linked = link_inputs(before, links, withheld)
-    if linked != before:
-        writer.write(key, linked, record_owner(row.dataset, row.version))
+    writer.link_inputs(key, record_owner(row.dataset, row.version), links, withheld)
 
 
 def _write_parent(writer: CatalogWriter, committed: CommittedDataset, versions: list[str]) -> None:

@@ -34,7 +34,6 @@ from mlops_assets.stac.catalog import (
     cite_as,
     is_private,
     link,
-    link_inputs,
     plain,
     record_key,
 )
@@ -134,10 +133,7 @@ def link_model_inputs(writer: CatalogWriter, row: ModelVersion, data: DataVersio
             for split, count in data.counts.items()
             if count
         ]
-    before = writer.read(key)
-    linked = link_inputs(before, links, withheld)
-    if linked != before:
-        writer.write(key, linked, record_owner(row.model, row.version))
+    writer.link_inputs(key, record_owner(row.model, row.version), links, withheld)
 
 
 def _write_collection(writer: CatalogWriter, facts: ModelFacts, items: list[str]) -> None:

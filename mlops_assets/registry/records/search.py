@@ -396,7 +396,6 @@ def _read(document: str | JsonObject) -> JsonObject:
 
 
 def _shape(place: JsonObject) -> shapely.Geometry:
-
     match place:
         case {"bbox": [float() | int() as west, *rest]} if len(rest) == 3:
             south, east, north = rest
