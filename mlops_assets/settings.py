@@ -43,6 +43,7 @@ class Settings:
             sends.
         identity: YAML file that names the issuer of tokens that the HTTP API accepts; None for
             none.
+        catalogues: YAML file that names the catalogues records are registered with; None for none.
         log_head: folder or URL outside the workspace where verifying leaves the head of the log;
             None for none.
         visibility: of new versions, unless what they are made from is less visible.
@@ -60,6 +61,7 @@ class Settings:
     base_url: str | None = None
     api_token: str | None = field(default=None, repr=False)
     identity: Path | None = None
+    catalogues: Path | None = None
     log_head: str | None = None
     visibility: Visibility = Visibility.WORKSPACE
     pack_below: int | None = None
@@ -77,7 +79,7 @@ class Settings:
 
         They are `MLOPS_WORKSPACE`, `MLOPS_REGISTRY`, `MLOPS_CACHE`, `DAGSTER_HOME`, `MLOPS_USER`,
         `MLOPS_ROLES`, `MLOPS_MLFLOW`, `MLOPS_PUBLIC_URL`, `MLOPS_API_TOKEN`, `MLOPS_IDENTITY`,
-        `MLOPS_LOG_HEAD`, `MLOPS_VISIBILITY` and `MLOPS_PACK_BELOW`.
+        `MLOPS_CATALOGUES`, `MLOPS_LOG_HEAD`, `MLOPS_VISIBILITY` and `MLOPS_PACK_BELOW`.
 
         A `.env` file in `directory` is read too, as the dagster command does; the environment wins
         over it.
@@ -110,6 +112,7 @@ class Settings:
             root / "cache" if root else Path.home() / ".cache" / "mlops_assets"
         )
         identity = values.get("MLOPS_IDENTITY")
+        catalogues = values.get("MLOPS_CATALOGUES")
         return cls(
             workspace=workspace,
             registry=(
@@ -125,6 +128,7 @@ class Settings:
             base_url=_public_url(values),
             api_token=values.get("MLOPS_API_TOKEN") or None,
             identity=directory / identity if identity else None,
+            catalogues=directory / catalogues if catalogues else None,
             log_head=_log_head(values.get("MLOPS_LOG_HEAD"), workspace, directory),
             visibility=_visibility(values),
             pack_below=_pack_below(values.get("MLOPS_PACK_BELOW") or ""),

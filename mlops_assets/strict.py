@@ -2,8 +2,15 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
+from typing import TypeVar
 
-from pydantic import BaseModel, ConfigDict
+import yaml
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from mlops_assets.errors import SettingsError
+
+T = TypeVar("T", bound=BaseModel)
 
 
 class Strict(BaseModel):
@@ -19,3 +26,25 @@ def refusing(kind: type[Exception]) -> Iterator[None]:
         yield
     except kind as error:
         raise ValueError(str(error)) from error
+
+
+def read_settings_file(model: type[T], variable: str, path: Path) -> T:
+    """Read a YAML file that a setting names.
+
+    Args:
+        model: of its content.
+        variable: name of the setting.
+        path: of the file.
+
+    Raises:
+        SettingsError: the file cannot be read, or is invalid.
+    """
+    try:
+        return model.model_validate(yaml.safe_load(path.read_text()))
+    except ValidationError as error:
+        listed = "; ".join(
+            f"{'.'.join(map(str, e['loc'])) or 'the file'}: {e['msg']}" for e in error.errors()[:5]
+        )
+        raise SettingsError(f"{variable}={path}: {listed}") from error
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise SettingsError(f"{variable}={path} cannot be read: {error}") from error

@@ -8,12 +8,10 @@ from pathlib import Path
 from typing import Annotated
 from urllib.parse import urlsplit
 
-import yaml
-from pydantic import AfterValidator, Field, ValidationError
+from pydantic import AfterValidator, Field
 
-from mlops_assets.errors import SettingsError
 from mlops_assets.principals import Role
-from mlops_assets.strict import Strict
+from mlops_assets.strict import Strict, read_settings_file
 
 Text = Annotated[str, Field(min_length=1)]
 
@@ -101,12 +99,4 @@ def read_identity(path: Path) -> Identity:
     Raises:
         SettingsError: the file cannot be read, or is invalid.
     """
-    try:
-        return Identity.model_validate(yaml.safe_load(path.read_text()))
-    except ValidationError as error:
-        listed = "; ".join(
-            f"{'.'.join(map(str, e['loc'])) or 'the file'}: {e['msg']}" for e in error.errors()[:5]
-        )
-        raise SettingsError(f"MLOPS_IDENTITY={path}: {listed}") from error
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise SettingsError(f"MLOPS_IDENTITY={path} cannot be read: {error}") from error
+    return read_settings_file(Identity, "MLOPS_IDENTITY", path)

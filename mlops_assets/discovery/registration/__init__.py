@@ -1,0 +1,1 @@
+"""Registration: records of this workspace in the catalogues of others."""

@@ -1,0 +1,144 @@
+"""The YAML file that names the catalogues records are registered with.
+
+Secrets are not in it, but the names of the environment variables, or the files, that hold them.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, Field, model_validator
+
+from mlops_assets.errors import NameRefused
+from mlops_assets.names import check_name
+from mlops_assets.principals import Visibility
+from mlops_assets.strict import Strict, read_settings_file, refusing
+
+Text = Annotated[str, Field(min_length=1)]
+
+
+def _server_url(url: str) -> str:
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.username is not None:
+        raise ValueError("write the URL of a server without credentials, such as https://HOST/stac")
+    if parts.query or parts.fragment:
+        raise ValueError("write the URL without a query or fragment")
+    return url.rstrip("/")
+
+
+def _catalogue_name(name: str) -> str:
+    with refusing(NameRefused):
+        return check_name(name, "catalogue name")
+
+
+ServerUrl = Annotated[str, AfterValidator(_server_url)]
+
+
+class Secret(Strict):
+    """Where a secret is.
+
+    Attributes:
+        variable: environment variable that holds it.
+        file: file that holds it, such as one that Kubernetes mounts; read anew at each use.
+    """
+
+    variable: Text | None = None
+    file: Path | None = None
+
+    @model_validator(mode="after")
+    def _one(self) -> Secret:
+        if (self.variable is None) == (self.file is None):
+            raise ValueError("write either variable or file")
+        return self
+
+
+class BearerToken(Strict):
+    """A token that is sent with every request."""
+
+    token: Secret
+
+
+class Password(Strict):
+    """HTTP basic authentication."""
+
+    user: Text
+    password: Secret
+
+
+class ClientCredentials(Strict):
+    """An OAuth 2.0 client whose tokens an OpenID Connect issuer gives.
+
+    Attributes:
+        issuer: URL of the issuer, whose configuration names the token endpoint.
+        client_id: name of the client, or where it is.
+        client_secret: where it is.
+        scope: that is asked for.
+    """
+
+    issuer: ServerUrl
+    client_id: Text | Secret
+    client_secret: Secret
+    scope: Text | None = None
+
+
+class DeclaredCatalogue(Strict):
+    """A catalogue that records are registered with.
+
+    Attributes:
+        name: of the catalogue in commands and messages.
+        kind: `stac` for a STAC API with Transactions; `eoepca` for Resource Registration of EOEPCA.
+        url: of the STAC API, or of Resource Registration.
+        api: with `eoepca`, the STAC API that it is to register STAC records with.
+        records: with `eoepca`, the OGC API - Records that it is to register records with, too.
+        visible: least visibility of the versions that are registered there.
+        access: credentials; None for none.
+    """
+
+    name: Annotated[str, AfterValidator(_catalogue_name)]
+    kind: Literal["stac", "eoepca"] = "stac"
+    url: ServerUrl
+    api: ServerUrl | None = None
+    records: ServerUrl | None = None
+    visible: Literal[Visibility.PUBLISHED, Visibility.WORKSPACE] = Visibility.PUBLISHED
+    access: BearerToken | Password | ClientCredentials | None = None
+
+    @model_validator(mode="after")
+    def _targets(self) -> DeclaredCatalogue:
+        if self.kind == "eoepca" and self.api is None:
+            raise ValueError("kind eoepca needs api, the STAC API that it registers records with")
+        if self.kind == "stac" and (self.api or self.records):
+            raise ValueError("api and records are of kind eoepca")
+        return self
+
+
+class DeclaredCatalogues(Strict):
+    """All catalogues of a project.
+
+    Attributes:
+        catalogues: each with a name of its own.
+        files: URL under which others reach the files of the workspace; its own URL by default.
+    """
+
+    catalogues: Annotated[list[DeclaredCatalogue], Field(min_length=1)]
+    files: Text | None = None
+
+    @model_validator(mode="after")
+    def _unique(self) -> DeclaredCatalogues:
+        names = [catalogue.name for catalogue in self.catalogues]
+        if repeated := {name for name in names if names.count(name) > 1}:
+            raise ValueError(f"several catalogues are named {', '.join(sorted(repeated))}")
+        return self
+
+
+def read_catalogues(path: Path) -> DeclaredCatalogues:
+    """Read the declaration of the catalogues.
+
+    Args:
+        path: YAML file with the fields of `DeclaredCatalogues`.
+
+    Raises:
+        SettingsError: the file cannot be read, or is invalid.
+    """
+    return read_settings_file(DeclaredCatalogues, "MLOPS_CATALOGUES", path)
