@@ -58,12 +58,12 @@ class Addresses:
             link(QUERYABLES, f"{own}/queryables", "application/schema+json"),
             link(SORTABLES, f"{own}/sortables", "application/schema+json"),
         ]
-        return self._linked(record, links)
+        return self.linked(record, links)
 
     def linked_item(self, record: FoundRecord) -> JsonObject:
         """Return an Item with links of the API."""
         collection = str(record.document["collection"])
-        return self._linked(
+        return self.linked(
             record,
             [
                 link("self", self.item(collection, str(record.document["id"])), GEOJSON),
@@ -73,7 +73,13 @@ class Addresses:
             ],
         )
 
-    def _linked(self, record: FoundRecord, links: Sequence[Json]) -> JsonObject:
+    def linked(self, record: FoundRecord, links: Sequence[Json]) -> JsonObject:
+        """Return a record with addresses instead of keys.
+
+        Args:
+            record: as published or sent.
+            links: instead of those of a static catalogue; all others stay.
+        """
         document = record.document
         others = [
             {**given, "href": self._href(record.key, str(given["href"]))}
@@ -114,6 +120,14 @@ def link(rel: str, href: str, media: str | None = None, **extra: Json) -> JsonOb
     """Return a link."""
     typed: JsonObject = {} if media is None else {"type": media}
     return {"rel": rel, "href": href, **typed, **extra}
+
+
+def without_structural_links(document: JsonObject) -> JsonObject:
+    """Return a record without the links that a catalogue makes itself."""
+    kept: list[Json] = [
+        each for each in _objects(document.get("links")) if each.get("rel") not in STRUCTURAL
+    ]
+    return {**document, "links": kept}
 
 
 def _objects(values: Json | None) -> list[JsonObject]:

@@ -23,7 +23,7 @@ from stac_pydantic import Collection, Item, ItemCollection
 
 from mlops_assets.discovery.client import Catalogue, caller, request_in
 from mlops_assets.discovery.errors import MAX_BODY
-from mlops_assets.discovery.links import GEOJSON, JSON, STRUCTURAL
+from mlops_assets.discovery.links import GEOJSON, JSON, without_structural_links
 from mlops_assets.discovery.requests import MAX_ID_BYTES
 from mlops_assets.errors import Conflict, SpecificationError, Unauthenticated
 from mlops_assets.registry import Registry
@@ -197,12 +197,12 @@ def _item(document: JsonObject, collection: str) -> JsonObject:
         raise SpecificationError(
             f"Item {document['id']!r} is of Collection {document['collection']!r}; send it there"
         )
-    return _without_made_links({**document, "collection": collection})
+    return without_structural_links({**document, "collection": collection})
 
 
 def _collection(document: JsonObject) -> JsonObject:
     _check_id("Collection", document.get("id"))
-    return _without_made_links(document)
+    return without_structural_links(document)
 
 
 def _check_id(kind: str, name: Json | None) -> None:
@@ -231,16 +231,6 @@ def _require_id(document: JsonObject, name: str) -> None:
         raise SpecificationError(
             f"the body has the id {document['id']!r}, the URL {name!r}: an id does not change"
         )
-
-
-def _without_made_links(document: JsonObject) -> JsonObject:
-    links = document.get("links")
-    kept: list[Json] = [
-        link
-        for link in (links if isinstance(links, list) else [])
-        if isinstance(link, dict) and link.get("rel") not in STRUCTURAL
-    ]
-    return {**document, "links": kept}
 
 
 def _patched(document: JsonObject, patch: Json) -> JsonObject:

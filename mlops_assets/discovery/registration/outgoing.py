@@ -1,0 +1,43 @@
+"""Records as another catalogue is to hold them."""
+
+from __future__ import annotations
+
+from mlops_assets.discovery.links import Addresses, without_structural_links
+from mlops_assets.registry.records.lookup import FoundRecord
+from mlops_assets.stac.catalog import VERSION
+from mlops_assets.text.json_values import JsonObject
+
+
+def outgoing(record: FoundRecord, addresses: Addresses) -> JsonObject:
+    """Return a published record as another catalogue is to hold it.
+
+    Links that the catalogue makes itself are left out; those to other records lead to its API, and
+    assets to the workspace's files.
+
+    Args:
+        record: as a principal finds it who sees what the catalogue may have, and thus without
+            links to what it may not have.
+        addresses: `api` of that catalogue, and where it is to find the files of the workspace.
+    """
+    return addresses.linked(record, ())
+
+
+def withdrawn(document: JsonObject) -> JsonObject:
+    """Return a Collection or Item as withdrawn: `deprecated`, as the version extension has it.
+
+    Args:
+        document: as it was sent, or as another catalogue returns it.
+    """
+    extensions = document.get("stac_extensions")
+    listed = extensions if isinstance(extensions, list) else []
+    kept = without_structural_links(document)
+    kept["stac_extensions"] = listed if VERSION in listed else [*listed, VERSION]
+    if document.get("type") == "Feature":
+        properties = document.get("properties")
+        kept["properties"] = {
+            **(properties if isinstance(properties, dict) else {}),
+            "deprecated": True,
+        }
+    else:
+        kept["deprecated"] = True
+    return kept
