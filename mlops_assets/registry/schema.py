@@ -27,7 +27,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-SCHEMA_REVISION = "0008"  # the newest in `versions/`; a number of four digits
+SCHEMA_REVISION = "0009"  # the newest in `versions/`; a number of four digits
 LAST_META_VERSION = "3"  # of `meta` from then on, so that older releases refuse the registry
 Document = JSON().with_variant(JSONB(), "postgresql")
 
@@ -388,6 +388,58 @@ class ExternalRecord(Base):
     document: Mapped[dict[str, Any]]
     changed: Mapped[datetime]
     changed_by: Mapped[str]
+
+
+class Registration(Base):
+    """A version in a catalogue of others, from the moment before its record is first sent.
+
+    Attributes:
+        name: of the dataset or model.
+        state: of the record there: `registering` until all of it has arrived, then `registered`,
+            `deprecated` or `deleted`.
+        withdrawn: `deprecated` or `deleted` if it was withdrawn, whatever its visibility.
+        reason: why it was withdrawn.
+        collection_sha256: of the Collection that was sent last and found there.
+        items_sha256: of its Items that were; of a model, of the one of the version.
+        url: of the record there.
+        since: when its state was reached.
+    """
+
+    __tablename__ = "registrations"
+    catalogue: Mapped[str] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(primary_key=True)
+    version: Mapped[str] = mapped_column(primary_key=True)
+    state: Mapped[str]
+    withdrawn: Mapped[str | None]
+    reason: Mapped[str | None] = mapped_column(Text)
+    collection_sha256: Mapped[str | None] = mapped_column(String(64))
+    items_sha256: Mapped[str | None] = mapped_column(String(64))
+    url: Mapped[str] = mapped_column(Text)
+    since: Mapped[datetime]
+
+
+class RegistrationAttempt(Base):
+    """The newest attempt to bring a version's registration up to date.
+
+    Attributes:
+        name: of the dataset or model.
+        basis: sha256 of what the registration follows from: record, visibility, declaration.
+        failures: attempts in a row that did not succeed, with one that is in progress; 0 if the
+            registration is up to date.
+        error: of the newest one; None while it is in progress, or if its process was killed.
+        tried: when it began.
+        retry: when it is repeated; None if only after a change.
+    """
+
+    __tablename__ = "registration_attempts"
+    catalogue: Mapped[str] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(primary_key=True)
+    version: Mapped[str] = mapped_column(primary_key=True)
+    basis: Mapped[str] = mapped_column(String(64))
+    failures: Mapped[int]
+    error: Mapped[str | None] = mapped_column(Text)
+    tried: Mapped[datetime]
+    retry: Mapped[datetime | None]
 
 
 # indexes that SQLAlchemy cannot declare, by kind of database; made after the tables, in this order

@@ -22,7 +22,8 @@ from sqlalchemy.orm import ORMExecuteState, Session
 from mlops_assets.registry.schema import Base, LogEntry, Point, Run
 
 # tables that change without an entry: the registry's own, caches, points, of which entries have
-# checksums, and records for searching, which published files and external records state
+# checksums, records for searching, which published files and external records state, and attempts
+# to register, which are made again
 UNLOGGED = frozenset(
     {
         "landed_files",
@@ -30,6 +31,7 @@ UNLOGGED = frozenset(
         "meta",
         "packed_objects",
         "points",
+        "registration_attempts",
         "registry_version",
         "staged",
         "stac_collections",

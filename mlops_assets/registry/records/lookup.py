@@ -154,6 +154,33 @@ def find_collection(registry: RegistrySession, name: str, principal: Principal) 
         return without_hidden(session, principal, [found])[0]
 
 
+def find_published(
+    registry: RegistrySession, collection: str, item: str | None, reader: Principal
+) -> list[FoundRecord]:
+    """Return a published Collection and Items of it, as they are for a reader who sees them.
+
+    Args:
+        registry: has them.
+        collection: id of the Collection.
+        item: id of the one Item that is returned; all by default.
+        reader: sees no links to records that are hidden from them.
+
+    Returns:
+        The Collection, then the Items by their ids; those that were sent by callers of the API are
+        left out.
+    """
+    own = select(StacCollection).where(
+        StacCollection.id == collection, StacCollection.key.is_not(None)
+    )
+    items = select(StacItem).where(StacItem.collection == collection, StacItem.key.is_not(None))
+    if item is not None:
+        items = items.where(StacItem.id == item)
+    with registry.reading() as session:
+        found = [FoundRecord(row.document, row.key) for row in session.scalars(own)]
+        found += [_record(row) for row in session.scalars(items.order_by(StacItem.id))]
+        return without_hidden(session, reader, found)
+
+
 def list_collections(
     registry: RegistrySession, principal: Principal, limit: int, after: str | None = None
 ) -> Page:

@@ -27,9 +27,18 @@ from mlops_assets.registry.log.replay import Replayed, differences, entries_of, 
 from mlops_assets.registry.log.verify import verify_log
 from mlops_assets.registry.model_documents import Signature
 from mlops_assets.registry.records.external import send_collection, send_items
+from mlops_assets.registry.records.registrations import (
+    Arrived,
+    Key,
+    State,
+    begin,
+    decide,
+    fail,
+    succeed,
+)
 from mlops_assets.registry.records.rows import PublishedRecords
 from mlops_assets.registry.runs import RunFacts
-from mlops_assets.registry.schema import Base, LogEntry, Point
+from mlops_assets.registry.schema import Base, LogEntry, Point, RegistrationAttempt
 from mlops_assets.registry.session import now
 from mlops_assets.storage import FileStat, Workspace
 from mlops_assets_tests.discovery.external import external_collection, external_item
@@ -159,6 +168,22 @@ def write_history(registry: Registry) -> None:
     )
     send_collection(registry, external_collection(), replace=False)
     send_items(registry, "sent", [external_item()], replace=False)
+    for number in (1, 2):
+        key = Key("eo_api", "fields", f"v{number}")
+        attempt = RegistrationAttempt(
+            catalogue="eo_api",
+            name="fields",
+            version=f"v{number}",
+            basis="e" * 64,
+            failures=1,
+            tried=now(),
+            retry=now(),
+        )
+        begin(registry, key, attempt, "https://eo")
+        fail(registry, key, "it is full", now())
+        arrived = Arrived(State.REGISTERED, "https://eo", "e" * 64, "f" * 64)
+        succeed(registry, key, arrived)
+        decide(registry, key, State.DELETED, "wrong labels", "https://eo")
     registry.remember_landed("file:///landing", [("a.tif", 1, "then", "0" * 64)])
     for number in (1, 2):
         token = Token(
@@ -467,6 +492,7 @@ def test_every_table_is_audited_or_stated_not_to_be() -> None:
         "meta",
         "packed_objects",
         "points",
+        "registration_attempts",
         "registry_version",
         "staged",
         "stac_collections",

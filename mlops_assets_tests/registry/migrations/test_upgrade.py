@@ -23,8 +23,10 @@ from mlops_assets.registry import Registry, Run
 from mlops_assets.registry.engine import open_engine
 from mlops_assets.registry.log.replay import differences, entries_of, replay
 from mlops_assets.registry.migrations import upgrade
+from mlops_assets.registry.records.registrations import Key, State, decide
 from mlops_assets.registry.runs import RunFacts
 from mlops_assets.registry.schema import RECORD_INDEXES, SCHEMA_REVISION, Base, SchemaRevision
+from mlops_assets_tests.registry.rows import data_version
 
 # Schema version 1 as the release before wrote it; TIME, DOCUMENT and SERIAL are each database's
 # own.
@@ -516,4 +518,21 @@ def test_older_releases_refuse_a_registry_of_this_one(url: str) -> None:
         assert session.scalars(
             text("SELECT value FROM meta WHERE key = 'schema_version'")
         ).all() == ["3"]
+    opened.close()
+
+
+def test_a_registry_without_registrations_gets_their_tables(empty_url: str) -> None:
+    before = Registry(empty_url)
+    before.publish_data_version(data_version(), [])
+    with before._engine.begin() as connection:
+        for table in ("registrations", "registration_attempts"):
+            connection.exec_driver_sql(f"DROP TABLE {table}")
+        connection.exec_driver_sql("UPDATE registry_version SET version_num = '0008'")
+    before.close()
+    opened = Registry(empty_url)
+    decide(opened, Key("eo_api", "fields", "v1"), State.DELETED, "wrong labels", "https://eo")
+    with opened.reading() as session:
+        expected = replay(entries_of(session.connection()))
+        assert list(differences(session.connection(), expected)) == expected.problems == []
+    assert [row.version for row in opened.data_versions()] == ["v1"]
     opened.close()
