@@ -14,10 +14,11 @@ from mlops_assets.names import Reference
 from mlops_assets.paths import Owner
 from mlops_assets.principals import Principal, Role, Visibility
 from mlops_assets.registry import Checkpoint, Registry, Token
+from mlops_assets.registry.promotion.outbox import Attempt
 from mlops_assets.registry.records.rows import PublishedRecords
 from mlops_assets.registry.store import now
 from mlops_assets.storage.packs import Place
-from mlops_assets_tests.registry.rows import data_version, model_version, new_run
+from mlops_assets_tests.registry.rows import data_version, model_version, new_run, webhook_message
 from mlops_assets_tests.registry.test_store import FILE
 
 
@@ -77,6 +78,17 @@ CHANGES: dict[str, tuple[Role, Call]] = {
         lambda r: r.advance(model_version("m1", "run-of-m1"), "exported", []),
     ),
     "promote": (Role.APPROVER, lambda r: r.promote(model_version("m1", "run-of-m1"), [])),
+    "decide": (
+        Role.APPROVER,
+        lambda r: r.decide(model_version("m1", "run-of-m1"), "approved", "measured", {}),
+    ),
+    "report_failed_gates": (
+        Role.SCIENTIST,
+        lambda r: r.report_failed_gates(model_version("m1", "run-of-m1"), "accuracy: FAILED"),
+    ),
+    "set_webhooks": (Role.OPERATOR, lambda r: r.set_webhooks({"team": ["model.approved"]})),
+    "record_attempts": (Role.OPERATOR, lambda r: r.record_attempts([Attempt("m" * 36, "dead")])),
+    "retry_message": (Role.OPERATOR, lambda r: r.retry_message("d" * 36)),
     "add_files": (Role.SCIENTIST, lambda r: r.add_files(Owner("data:fields@v1"), [FILE])),
     "add_records": (Role.SCIENTIST, lambda r: r.add_records(PublishedRecords({}, []))),
     "set_visibility": (
@@ -114,6 +126,8 @@ READS: dict[str, Call] = {
     "all_aliases": lambda r: r.all_aliases(),
     "aliases": lambda r: r.aliases("crops"),
     "promotions": lambda r: r.promotions("crops"),
+    "decisions": lambda r: r.decisions("crops"),
+    "deprecated_versions": lambda r: r.deprecated_versions(),
     "staged": lambda r: r.staged(),
     "files": lambda r: r.files(),
     "files_at": lambda r: r.files_at("a"),
@@ -122,6 +136,11 @@ READS: dict[str, Call] = {
     "log_texts": lambda r: r.log_texts(1, 2),
     "token": lambda r: r.token("a" * 12),
     "has_tokens": lambda r: r.has_tokens(),
+}
+OPERATORS_READ: dict[str, Call] = {
+    "tokens": lambda r: r.tokens(),
+    "due_messages": lambda r: r.due_messages(10),
+    "webhook_messages": lambda r: r.webhook_messages(),
 }
 # what these do is decided by what is done within, or is no more than a connection
 NEITHER = {
@@ -149,6 +168,10 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> bytes:
         registry.start_run(new_run(run_id))
     registry.publish_model_version(model_version("m1", "run-of-m1"), [])
     registry.add_token(new_token("a" * 12))
+    registry.set_webhooks({"team": ["model.promoted"]})
+    with registry.transaction("queue messages") as session:
+        for message_id, state in (("m" * 36, "pending"), ("d" * 36, "dead")):
+            session.add(webhook_message(message_id, state))
     registry.close()
     return path.read_bytes()
 
@@ -171,7 +194,7 @@ def content(registry: Registry) -> list[Any]:
 
 def test_every_method_of_the_registry_has_a_right() -> None:
     public = {name for name in dir(Registry) if not name.startswith("_")}
-    assert public == CHANGES.keys() | READS.keys() | NEITHER | {"tokens"}
+    assert public == CHANGES.keys() | READS.keys() | NEITHER | OPERATORS_READ.keys()
 
 
 @pytest.mark.parametrize("method", CHANGES)
@@ -225,6 +248,12 @@ def test_no_principal_grants_a_role_that_they_do_not_have(registry: Registry) ->
             operator.add_token(new_token("b" * 12, Role.VIEWER, role))
     operator.add_token(new_token("b" * 12, Role.VIEWER, Role.OPERATOR))
     assert [token.id for token in operator.tokens()] == ["a" * 12, "b" * 12]
+
+
+@pytest.mark.parametrize("method", OPERATORS_READ)
+def test_operators_alone_read_tokens_and_messages(registry: Registry, method: str) -> None:
+    read = OPERATORS_READ[method]
+    assert read(registry.acting(Principal("ann", frozenset({Role.OPERATOR}))))
     for role in set(Role) - {Role.OPERATOR}:
-        with pytest.raises(Forbidden, match="list tokens: this needs the role operator"):
-            registry.acting(Principal("ann", frozenset({role}))).tokens()
+        with pytest.raises(Forbidden, match="this needs the role operator"):
+            read(registry.acting(Principal("ann", frozenset({role}))))

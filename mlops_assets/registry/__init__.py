@@ -7,11 +7,13 @@ from mlops_assets.registry.schema import (
     Alias,
     Checkpoint,
     DataVersion,
+    Decision,
     File,
     ModelVersion,
     Promotion,
     Run,
     Token,
+    WebhookMessage,
 )
 from mlops_assets.registry.store import Registry, open_registry
 
@@ -19,11 +21,13 @@ __all__ = [
     "Alias",
     "Checkpoint",
     "DataVersion",
+    "Decision",
     "File",
     "ModelVersion",
     "Promotion",
     "Registry",
     "Run",
     "Token",
+    "WebhookMessage",
     "open_registry",
 ]

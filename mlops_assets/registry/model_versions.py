@@ -13,6 +13,7 @@ from mlops_assets.errors import Conflict, NotFound
 from mlops_assets.names import Reference
 from mlops_assets.paths import model_owner
 from mlops_assets.principals import SHARED_NAME, Role, Visibility
+from mlops_assets.registry.promotion.outbox import NEW_VERSION, PROMOTED, queue_messages
 from mlops_assets.registry.records.rows import PublishedRecords
 from mlops_assets.registry.runs import NO_FACTS, RunFacts, add_facts
 from mlops_assets.registry.schema import STAGES, Alias, DataVersion, ModelVersion, Promotion, Run
@@ -121,6 +122,9 @@ class ModelVersions(RegistrySession):
             )
             if STAGES.index(stage) > STAGES.index(found.stage):
                 found.stage = stage
+                if stage == "recorded":
+                    facts = {"by": self.principal.name, "metrics": found.metrics}
+                    queue_messages(session, NEW_VERSION, found, facts)
             run = existing(session.get(Run, row.run_id), f"run {row.run_id}")
             if metrics is not None:
                 found.metrics = metrics
@@ -224,7 +228,12 @@ class ModelVersions(RegistrySession):
         return found
 
     def promote(
-        self, row: ModelVersion, gates: list[dict[str, object]], alias: str = "production"
+        self,
+        row: ModelVersion,
+        gates: list[dict[str, object]],
+        alias: str = "production",
+        reason: str | None = None,
+        event: str = PROMOTED,
     ) -> Promotion:
         """Move an alias to a model version; the former `production` becomes `previous`.
 
@@ -235,6 +244,8 @@ class ModelVersions(RegistrySession):
             row: the model version.
             gates: outcomes of the gates it has passed, as JSON values, for the history.
             alias: the alias to move.
+            reason: why.
+            event: that webhooks receive.
 
         Returns:
             The entry of the history, which names the principal.
@@ -269,8 +280,11 @@ class ModelVersions(RegistrySession):
                 moved=moved,
                 moved_by=self.principal.name,
                 gates=gates,
+                reason=reason,
             )
             session.add(promotion)
+            facts = {"alias": alias, "previous": previous, "reason": reason}
+            queue_messages(session, event, row, {"by": self.principal.name, **facts})
         return promotion
 
     def promotions(self, model: str) -> list[Promotion]:

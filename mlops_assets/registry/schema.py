@@ -27,7 +27,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-SCHEMA_REVISION = "0009"  # the newest in `versions/`; a number of four digits
+SCHEMA_REVISION = "0010"  # the newest in `versions/`; a number of four digits
 LAST_META_VERSION = "3"  # of `meta` from then on, so that older releases refuse the registry
 Document = JSON().with_variant(JSONB(), "postgresql")
 
@@ -233,6 +233,60 @@ class Promotion(Base):
     moved: Mapped[datetime]
     moved_by: Mapped[str]
     gates: Mapped[list[dict[str, Any]]]
+    reason: Mapped[str | None] = mapped_column(Text)
+
+
+class Decision(Base):
+    """A decision on a model version. The newest approval or rejection counts; so of deprecations.
+
+    Attributes:
+        decision: `approved` or `rejected`; `deprecated` or `reinstated`.
+        sha256: of the files it is about, such as `model.onnx`, by name.
+        reason: why.
+    """
+
+    __tablename__ = "decisions"
+    id: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=True)
+    model: Mapped[str] = mapped_column(index=True)
+    version: Mapped[str]
+    decision: Mapped[str]
+    sha256: Mapped[dict[str, str]]
+    decided: Mapped[datetime]
+    decided_by: Mapped[str]
+    reason: Mapped[str] = mapped_column(Text)
+
+
+class Webhook(Base):
+    """A declared receiver of events; its URL and secret are in the declaration only."""
+
+    __tablename__ = "webhooks"
+    name: Mapped[str] = mapped_column(primary_key=True)
+    events: Mapped[list[str]]
+    since: Mapped[datetime]
+
+
+class WebhookMessage(Base):
+    """A message to a webhook, written in the transaction of the event that it reports.
+
+    Attributes:
+        id: the same in all attempts to deliver it.
+        body: as it is signed and sent.
+        state: `pending`, `delivered` or `dead`.
+        attempts: to deliver it, so far.
+        due: when the next attempt is due; None if there is none.
+        error: of the last attempt.
+    """
+
+    __tablename__ = "webhook_messages"
+    id: Mapped[str] = mapped_column(String(36), primary_key=True)
+    webhook: Mapped[str]
+    event: Mapped[str]
+    body: Mapped[str] = mapped_column(Text)
+    created: Mapped[datetime]
+    state: Mapped[str] = mapped_column(index=True)
+    attempts: Mapped[int]
+    due: Mapped[datetime | None]
+    error: Mapped[str | None] = mapped_column(Text)
 
 
 class File(Base):

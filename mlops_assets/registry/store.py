@@ -12,6 +12,8 @@ from mlops_assets.registry.files.landed_files import LandedFiles
 from mlops_assets.registry.files.packed_objects import PackedObjects
 from mlops_assets.registry.locks import Locks
 from mlops_assets.registry.model_versions import ModelVersions
+from mlops_assets.registry.promotion.decisions import Decisions
+from mlops_assets.registry.promotion.outbox import Outbox
 from mlops_assets.registry.records.rows import PublishedRecords, follow_visibility, remove_published
 from mlops_assets.registry.runs import Runs
 from mlops_assets.registry.schema import DataVersion, File, ModelVersion, Staged
@@ -22,7 +24,17 @@ from mlops_assets.registry.visibility import sees_all
 __all__ = ["Registry", "now", "open_registry"]
 
 
-class Registry(DataVersions, Runs, ModelVersions, LandedFiles, PackedObjects, Tokens, Locks):
+class Registry(
+    DataVersions,
+    Runs,
+    ModelVersions,
+    Decisions,
+    Outbox,
+    LandedFiles,
+    PackedObjects,
+    Tokens,
+    Locks,
+):
     """The registry at one SQLAlchemy URL: versions, runs, files, tokens and locks.
 
     A change is one transaction with one entry in the log, published whole or not at all. Every

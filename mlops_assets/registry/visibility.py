@@ -9,7 +9,15 @@ from sqlalchemy import ColumnElement, SQLColumnExpression, exists, func, or_, se
 from sqlalchemy.orm import LoaderCriteriaOption, with_loader_criteria
 
 from mlops_assets.principals import GUEST_ROLES, Principal, Role, Visibility
-from mlops_assets.registry.schema import Alias, DataVersion, ModelVersion, Promotion, Run, Tag
+from mlops_assets.registry.schema import (
+    Alias,
+    DataVersion,
+    Decision,
+    ModelVersion,
+    Promotion,
+    Run,
+    Tag,
+)
 
 
 def sees_all(principal: Principal) -> bool:
@@ -61,7 +69,7 @@ def restrictions(principal: Principal) -> list[LoaderCriteriaOption]:
     sees_data = visible_to(principal, data.c.visibility, data.c.created_by)
     sees_model = visible_to(principal, model.c.visibility, creator(model.c.run_id))
 
-    def model_of(row: type[Alias | Promotion]) -> ColumnElement[bool]:
+    def model_of(row: type[Alias | Decision | Promotion]) -> ColumnElement[bool]:
         return exists().where(
             model.c.model == row.model, model.c.version == row.version, sees_model
         )
@@ -78,6 +86,7 @@ def restrictions(principal: Principal) -> list[LoaderCriteriaOption]:
             data.c.dataset == Tag.dataset, data.c.version == Tag.version, sees_data
         ),
         Alias: model_of(Alias),
+        Decision: model_of(Decision),
         Promotion: model_of(Promotion),
     }
     return [

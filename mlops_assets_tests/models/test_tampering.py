@@ -73,6 +73,8 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
     opened.registry.add_checkpoint(checkpoint)
     opened.registry.finish_run("failed", "failed", "out of luck")
     row = lifecycle(opened, model_specification("cover", dataset="scenes"), recorded=True)
+    opened.registry.set_webhooks({"team": ["model.promoted"]})
+    opened.registry.decide(row, "approved", "measured", {"model.onnx": "c" * 64})
     promote(opened, opened.registry.model_version(Reference("cover")), [])
     send_collection(opened.registry, external_collection(), replace=False)
     decide(opened.registry, Key("eo_api", "scenes", "v1"), State.DEPRECATED, "old", "https://eo")

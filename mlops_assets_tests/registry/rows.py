@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
-from mlops_assets.registry import DataVersion, ModelVersion, Run
+from mlops_assets.registry import DataVersion, ModelVersion, Run, WebhookMessage
 from mlops_assets.registry.session import now
 
 
@@ -61,4 +61,17 @@ def model_version(version: str, run_id: str, age: int = 0) -> ModelVersion:
         stage="trained",
         metrics={},
         created=now() - timedelta(days=age),
+    )
+
+
+def webhook_message(message_id: str, state: str = "pending", body: str = "{}") -> WebhookMessage:
+    return WebhookMessage(
+        id=message_id,
+        webhook="team",
+        event="model.promoted",
+        body=body,
+        created=now(),
+        state=state,
+        attempts=0,
+        due=now() if state == "pending" else None,
     )

@@ -74,7 +74,9 @@ def life(tmp_path_factory: pytest.TempPathFactory) -> Path:
     send_collection(registry, external_collection(), replace=False)
     send_items(registry, "sent", [external_item(), external_item("two")], replace=False)
     withdraw_item(registry, "sent", "two")
+    registry.set_webhooks({"team": ["model.promoted", "model.rolled_back"]})
     better = lifecycle(store, specification, recorded=True, depth=5)
+    registry.decide(better, "approved", "measured", {"model.onnx": "c" * 64})
     promote(store, better, [])
     rollback(store, MODEL)
     with planned({"quality": {"min": 0.2, "max": 0.8}}, trials=1, method="random").claimed(store):
