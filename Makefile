@@ -15,11 +15,13 @@ PYTDML := 1.1.7
 # the release of the client in constraints.txt
 MLFLOW := 3.17.2
 STAC_VALIDATOR := 0.6.8
+# an issuer of tokens, certified by the OpenID Foundation
+OIDC_PROVIDER := 9.13.3
 
 .DEFAULT_GOAL := help
 # else each of the many processes would compile our modules anew
 unexport PYTHONDONTWRITEBYTECODE
-.PHONY: help install azurite pytdml mlflow stac-validator demo up test test-all test-changed test-random faults mutations lint bench clean
+.PHONY: help install azurite pytdml mlflow stac-validator oidc-provider demo up test test-all test-changed test-random faults mutations lint bench clean
 
 help: ## show this help
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -57,6 +59,12 @@ stac-validator: .venv-peers/stac-validator/$(STAC_VALIDATOR) ## stac-api-validat
 .venv-peers/stac-validator/$(STAC_VALIDATOR): .venv/with-all
 	@$(BIN)/python -m venv .venv-peers/stac-validator
 	@.venv-peers/stac-validator/bin/python -m pip install --quiet --disable-pip-version-check stac-api-validator==$(STAC_VALIDATOR)
+	@touch $@
+
+oidc-provider: .venv-peers/oidc-provider/$(OIDC_PROVIDER) ## an issuer of tokens; its test is skipped without it (needs node, npm)
+
+.venv-peers/oidc-provider/$(OIDC_PROVIDER):
+	@npm install --prefix .venv-peers/oidc-provider --no-fund --no-audit --loglevel=error oidc-provider@$(OIDC_PROVIDER)
 	@touch $@
 
 mlflow: .venv/mlflow-server/$(MLFLOW) ## a whole MLflow server, in an environment of its own; its tests are skipped without it

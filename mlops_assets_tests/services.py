@@ -85,6 +85,18 @@ def require_stac_validator() -> Path:
     )
 
 
+def require_oidc_provider() -> Path:
+    """Return the folder of the Node.js package `oidc-provider`, or skip the test.
+
+    Fail it where services are required.
+    """
+    root = Path(__file__).resolve().parents[1]
+    return _required(
+        root / ".venv-peers" / "oidc-provider" / "node_modules" / "oidc-provider",
+        "needs oidc-provider; install node and npm, and run: make oidc-provider",
+    )
+
+
 def _required(found: Path | None, message: str) -> Path:
     if found is None or not found.exists():
         if os.environ.get("REQUIRE_SERVICES") == "1":

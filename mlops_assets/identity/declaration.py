@@ -6,7 +6,7 @@ import ipaddress
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from pydantic import AfterValidator, Field
 
@@ -26,9 +26,16 @@ def _issuer_url(url: str) -> str:
         raise ValueError(
             "write the issuer as its tokens have it in 'iss', such as https://HOST/realms/NAME"
         )
-    if parts.scheme != "https" and not (parts.scheme == "http" and is_loopback(parts.hostname)):
+    if not is_secure(parts):
         raise ValueError("an issuer needs https, except on this machine")
     return url
+
+
+def is_secure(url: SplitResult) -> bool:
+    """Return whether no one on the way to a server can read or change what passes."""
+    return url.hostname is not None and (
+        url.scheme == "https" or (url.scheme == "http" and is_loopback(url.hostname))
+    )
 
 
 def is_loopback(host: str) -> bool:
@@ -37,6 +44,9 @@ def is_loopback(host: str) -> bool:
         return host == "localhost" or ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+IssuerUrl = Annotated[str, AfterValidator(_issuer_url)]
 
 
 class RoleMapping(Strict):
@@ -75,7 +85,7 @@ class Identity(Strict):
         roles: claims that hold roles.
     """
 
-    issuer: Annotated[str, AfterValidator(_issuer_url)]
+    issuer: IssuerUrl
     audience: Text | Annotated[list[Text], Field(min_length=1)]
     name: Text = "sub"
     roles: Annotated[list[RoleMapping], Field(min_length=1)]

@@ -17,6 +17,7 @@ from joserfc.errors import ExpiredTokenError, InvalidClaimError, JoseError, Miss
 
 from mlops_assets.errors import IssuerUnreachable, NameRefused, Unauthenticated
 from mlops_assets.identity.declaration import Identity
+from mlops_assets.identity.discovery import configuration_url, endpoint
 from mlops_assets.principals import Principal, check_principal_name
 from mlops_assets.text.json_values import JsonObject
 
@@ -194,16 +195,8 @@ async def _published_keys(client: httpx.AsyncClient, issuer: str) -> list[jwk.Ke
     Raises:
         ValueError: its configuration or keys are invalid.
     """
-    configuration = await _document(
-        client, f"{issuer.rstrip('/')}/.well-known/openid-configuration"
-    )
-    address = configuration.get("jwks_uri")
-    if configuration.get("issuer") != issuer:
-        raise ValueError("its configuration names another issuer")
-    if not isinstance(address, str) or not address.startswith(
-        ("https://", f"{issuer.partition(':')[0]}://")
-    ):
-        raise ValueError("its configuration has no usable jwks_uri")
+    configuration = await _document(client, configuration_url(issuer))
+    address = endpoint(configuration, issuer, "jwks_uri")
     listed = (await _document(client, address)).get("keys")
     if not isinstance(listed, list):
         raise ValueError("its keys are not a list")

@@ -2,13 +2,14 @@
 
 Discovery and keys by HTTP, signed by the library that the platform checks with.
 
-`oidc-provider-mock` was considered: its access tokens are not JSON Web Tokens, and it keeps one key
-for its whole life.
+`oidc-provider-mock` was considered: its access tokens are not JSON Web Tokens, it keeps one key for
+its whole life, and it has no tokens for clients.
 """
 
 from __future__ import annotations
 
 import asyncio
+import base64
 import threading
 import time
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, Unpack
+from urllib.parse import parse_qs, unquote_plus
 
 import uvicorn
 from joserfc import jwk, jwt
@@ -27,6 +29,8 @@ from starlette.routing import Route
 from mlops_assets_tests.servers.processes import HOST, free_port
 
 AUDIENCE = "mlops"
+# of the one client, with characters that are encoded in forms and in HTTP basic authentication
+CLIENT, CLIENT_SECRET = "eo:client", "s3cret+/%& of a client"
 
 
 @lru_cache
@@ -51,6 +55,10 @@ class OidcServer:
         keys: the keys it signs with; the first by default.
         published: what it publishes instead of its keys.
         configuration: members of its discovery document that are otherwise than they should be.
+        token_answer: members of its answers to the client that are otherwise than they should be,
+            or the whole response.
+        tokens: those that it has given to the client, in their order.
+        scopes: that the client asked for.
         asked: paths that were asked for, in their order.
         delay: seconds that each answer takes.
         down: whether it answers 500.
@@ -60,6 +68,9 @@ class OidcServer:
     keys: list[jwk.Key] = field(default_factory=lambda: [new_key("first")])
     published: Any = None
     configuration: dict[str, Any] = field(default_factory=dict)
+    token_answer: Any = field(default_factory=dict)
+    tokens: list[str] = field(default_factory=list)
+    scopes: list[str] = field(default_factory=list)
     asked: list[str] = field(default_factory=list)
     delay: float = 0.0
     down: bool = False
@@ -91,14 +102,32 @@ class OidcServer:
 
     async def discover(self, request: Request) -> Response:
         """Return the discovery document."""
-        return await self._answer(
-            request, {"issuer": self.url, "jwks_uri": f"{self.url}/keys", **self.configuration}
-        )
+        endpoints = {"jwks_uri": f"{self.url}/keys", "token_endpoint": f"{self.url}/token"}
+        return await self._answer(request, {"issuer": self.url, **endpoints, **self.configuration})
 
     async def give_keys(self, request: Request) -> Response:
         """Return the keys."""
         keys = {"keys": [key.as_dict(private=False) for key in self.keys]}
         return await self._answer(request, keys if self.published is None else self.published)
+
+    async def give_token(self, request: Request) -> Response:
+        """Return a token for the client, by its name and secret in the header or in the form."""
+        if isinstance(self.token_answer, Response):
+            return await self._answer(request, self.token_answer)
+        form = parse_qs((await request.body()).decode(), strict_parsing=True)
+        kind, _, encoded = request.headers.get("Authorization", "").partition(" ")
+        if kind == "Basic":
+            own = tuple(map(unquote_plus, base64.b64decode(encoded).decode().split(":")))
+        else:
+            own = (form.get("client_id", [""])[0], form.get("client_secret", [""])[0])
+        if own != (CLIENT, CLIENT_SECRET) or form["grant_type"] != ["client_credentials"]:
+            reason = f"no client {own[0]} with the secret {own[-1]}"
+            error = {"error": "invalid_client", "error_description": reason}
+            return await self._answer(request, JSONResponse(error, 401))
+        self.scopes += form.get("scope", [])
+        self.tokens.append(self.token(jti=str(len(self.tokens))))
+        answer = {"access_token": self.tokens[-1], "token_type": "Bearer", "expires_in": 300}
+        return await self._answer(request, answer | self.token_answer)
 
     async def _answer(self, request: Request, document: object) -> Response:
         self.asked.append(request.url.path)
@@ -116,6 +145,7 @@ def oidc_server() -> Iterator[OidcServer]:
     routes = [
         Route("/.well-known/openid-configuration", issuer.discover),
         Route("/keys", issuer.give_keys),
+        Route("/token", issuer.give_token, methods=["POST"]),
     ]
     server = uvicorn.Server(
         uvicorn.Config(Starlette(routes=routes), HOST, port, log_level="warning")

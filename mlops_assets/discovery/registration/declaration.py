@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, Field, model_validator
 
 from mlops_assets.errors import NameRefused
+from mlops_assets.identity.declaration import IssuerUrl
 from mlops_assets.names import check_name
 from mlops_assets.principals import Visibility
 from mlops_assets.strict import Strict, read_settings_file, refusing
@@ -71,13 +72,14 @@ class ClientCredentials(Strict):
     """An OAuth 2.0 client whose tokens an OpenID Connect issuer gives.
 
     Attributes:
-        issuer: URL of the issuer, whose configuration names the token endpoint.
+        issuer: URL of the issuer, exactly as its configuration, which names the token endpoint,
+            has it.
         client_id: name of the client, or where it is.
         client_secret: where it is.
         scope: that is asked for.
     """
 
-    issuer: ServerUrl
+    issuer: IssuerUrl
     client_id: Text | Secret
     client_secret: Secret
     scope: Text | None = None
