@@ -13,8 +13,9 @@ from datetime import UTC
 from stac_fastapi.types.rfc3339 import str_to_interval
 
 from mlops_assets.errors import SpecificationError
+from mlops_assets.registry.records.conditions import Interval, Sides
 from mlops_assets.registry.records.filters import item_field
-from mlops_assets.registry.records.search import DEFAULT_ORDER, Interval, ItemQuery, Sides, SortKey
+from mlops_assets.registry.records.search import DEFAULT_ORDER, ItemQuery, SortKey
 from mlops_assets.text.json_values import Json, JsonObject
 from mlops_assets.text.strict_json import parse_json
 

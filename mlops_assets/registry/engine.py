@@ -6,7 +6,7 @@ import sqlite3
 import time
 
 from pydantic_core import to_json
-from sqlalchemy import Connection, Engine, create_engine, event, text
+from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import ArgumentError
@@ -15,6 +15,7 @@ from mlops_assets.errors import SettingsError
 
 BUSY_TIMEOUT_SECONDS = 60  # for which a writer waits for another one
 CONNECT_TIMEOUT_SECONDS = 10
+_MAPPED_BYTES = 1 << 31  # of the file at most
 _LIBPQ = ("psycopg", "psycopg2")  # drivers that know that time-out
 
 
@@ -49,13 +50,15 @@ def open_engine(url: str) -> Engine:
         connection.isolation_level = None  # the driver's own BEGIN would come before ours
         _write_ahead(connection)
         connection.execute("PRAGMA foreign_keys=ON")
+        # pages are read where the system has cached them, not copied to each connection
+        connection.execute(f"PRAGMA mmap_size={_MAPPED_BYTES}")
 
     @event.listens_for(engine, "begin")
     def on_begin(connection: Connection) -> None:
         # Take the write lock first: a reader that becomes a writer half-way cannot wait, it fails
         # at once.
         immediate = connection.get_execution_options().get("immediate", True)
-        connection.execute(text("BEGIN IMMEDIATE" if immediate else "BEGIN"))
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if immediate else "BEGIN")
 
     return engine
 

@@ -162,7 +162,7 @@ class RegistrySession:
         Raises:
             Forbidden: the principal does not have the role.
         """
-        left_out = restrictions(self.principal) if self._restricted else []
+        left_out = restrictions(self.principal) if self._restricted else ()
         return self._session("read", role, left_out, immediate=False)
 
     @contextmanager
@@ -185,7 +185,7 @@ class RegistrySession:
         self,
         action: str,
         role: Role,
-        left_out: list[LoaderCriteriaOption],
+        left_out: Sequence[LoaderCriteriaOption],
         immediate: bool,
         **options: str,
     ) -> Iterator[Session]:

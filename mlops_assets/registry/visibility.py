@@ -5,6 +5,9 @@ No query here; `RegistrySession` adds `restrictions` to all that it reads.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import lru_cache
+
 from sqlalchemy import ColumnElement, SQLColumnExpression, exists, func, or_, select, true
 from sqlalchemy.orm import LoaderCriteriaOption, with_loader_criteria
 
@@ -18,6 +21,8 @@ from mlops_assets.registry.schema import (
     Run,
     Tag,
 )
+
+_KEPT = 256  # principals
 
 
 def sees_all(principal: Principal) -> bool:
@@ -45,10 +50,12 @@ def visible_to(
     return or_(visibility != Visibility.PRIVATE, func.coalesce(created_by, "") == principal.name)
 
 
-def restrictions(principal: Principal) -> list[LoaderCriteriaOption]:
+@lru_cache(_KEPT)
+def restrictions(principal: Principal) -> Sequence[LoaderCriteriaOption]:
     """Return the conditions on rows of all tables that are versions, or name one.
 
-    A run is hidden with its data version or its model version, except from who has created it.
+    They are composed once, which takes longer than most queries. A run is hidden with its data
+    version or its model version, except from who has created it.
 
     Args:
         principal: who reads.
@@ -57,7 +64,7 @@ def restrictions(principal: Principal) -> list[LoaderCriteriaOption]:
         The conditions; none for one who sees all.
     """
     if sees_all(principal):
-        return []
+        return ()
     # tables, not their classes, as conditions on classes would be added here again
     data = DataVersion.__table__.alias()
     model = ModelVersion.__table__.alias()
@@ -89,7 +96,7 @@ def restrictions(principal: Principal) -> list[LoaderCriteriaOption]:
         Decision: model_of(Decision),
         Promotion: model_of(Promotion),
     }
-    return [
+    return tuple(
         with_loader_criteria(table, condition, include_aliases=True)
         for table, condition in conditions.items()
-    ]
+    )

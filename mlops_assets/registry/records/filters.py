@@ -6,7 +6,9 @@ The language itself is translated in `search.translate`.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import (
@@ -30,11 +32,22 @@ from sqlalchemy.dialects.postgresql import JSONB
 
 from mlops_assets.errors import SpecificationError
 from mlops_assets.registry.schema import StacItem, UtcDateTime
-from mlops_assets.registry.search.cql2 import Interval, Named, Node, Operation, Shape, parsed
+from mlops_assets.registry.search.cql2 import (
+    MAX_LENGTH,
+    Interval,
+    Named,
+    Node,
+    Operation,
+    Shape,
+    check_size,
+    parsed,
+)
 from mlops_assets.registry.search.json_sql import Kind, in_postgresql, in_sqlite
 from mlops_assets.registry.search.translate import Translation
 from mlops_assets.text.json_values import Json, JsonObject
 
+# of the table, as statements on classes take longer to compose and to run
+ITEMS = StacItem.__table__.c
 COLUMNS: dict[str, tuple[str, Kind]] = {
     "id": ("id", "text"),
     "collection": ("collection", "text"),
@@ -45,6 +58,7 @@ _PREFIX = "properties."
 # RFC 3339, as far as PostgreSQL reads it as one
 _TIME = r"^\d{4}-\d\d-\d\d([Tt ]\d\d:\d\d(:\d\d(\.\d+)?)?([Zz]|[-+]\d\d(:?\d\d)?)?)?$"
 _ARRAYS = ("a_contains", "a_overlaps", "a_containedby", "a_equals")
+_KEPT = 256  # filters
 _TIMES = ("t_intersects", "t_disjoint", "t_before", "t_after", "t_during", "t_equals")
 
 
@@ -71,11 +85,11 @@ class ItemField:
     def sql(self, kind: Kind | None, dialect: str) -> ColumnElement[Any]:
         """Return its value in SQL, or NULL where an Item has none of this kind."""
         if not self.keys:
-            return getattr(StacItem, COLUMNS[self.name][0])  # type: ignore[no-any-return]
+            return ITEMS[COLUMNS[self.name][0]]
         if kind == "time":
             return _time(self.sql("text", dialect), dialect)
         read = in_postgresql if dialect == "postgresql" else in_sqlite
-        found = [read(StacItem.properties, path, kind, True) for path in self._paths]
+        found = [read(ITEMS.properties, path, kind, True) for path in self._paths]
         return found[0] if len(found) == 1 else func.coalesce(*found)
 
     def ordered(self, dialect: str) -> ColumnElement[Any]:
@@ -87,21 +101,21 @@ class ItemField:
             return self.sql(None, dialect)
         if dialect == "postgresql":
             value = func.jsonb_extract_path(
-                StacItem.properties, *map(_written, self._paths[0]), type_=JSONB
+                ITEMS.properties, *map(_written, self._paths[0]), type_=JSONB
             )
             return func.nullif(value, cast("null", JSONB)) if len(self.keys) > 1 else value
-        return func.json_extract(StacItem.properties, _written(json_path(self._paths[0])))
+        return func.json_extract(ITEMS.properties, _written(json_path(self._paths[0])))
 
     def array(self, dialect: str) -> tuple[ColumnElement[Any], ColumnElement[Any]]:
         """Return its value as JSON, and whether that is a list."""
         path = self._paths[0]
         if dialect == "postgresql":
-            value = func.jsonb_extract_path(StacItem.properties, *path, type_=JSONB)
+            value = func.jsonb_extract_path(ITEMS.properties, *path, type_=JSONB)
             return value, func.jsonb_typeof(value) == "array"
         where = json_path(path)
         return (
-            func.json_extract(StacItem.properties, where, type_=Text),
-            func.json_type(StacItem.properties, where, type_=String) == "array",
+            func.json_extract(ITEMS.properties, where, type_=Text),
+            func.json_type(ITEMS.properties, where, type_=String) == "array",
         )
 
     @property
@@ -225,7 +239,7 @@ class ItemTranslation(Translation[ItemField]):
     def _span(self, node: Node) -> tuple[ColumnElement[Any] | None, ColumnElement[Any] | None]:
         """Return the first and the last moment of a value; None where it is open."""
         if isinstance(node, Named) and node.name.removeprefix(_PREFIX) == "datetime":
-            return StacItem.starts.expression, StacItem.ends.expression
+            return ITEMS.starts, ITEMS.ends
         if isinstance(node, Interval):
             ends = (
                 None if end is None else literal(self.time(end), UtcDateTime())
@@ -233,6 +247,44 @@ class ItemTranslation(Translation[ItemField]):
             )
             return next(ends), next(ends)
         return (self.value(node, "time"),) * 2
+
+
+@dataclass(frozen=True)
+class ItemFilter:
+    """A filter on Items.
+
+    Attributes:
+        condition: of all that it states on properties.
+        places: geometries that Items intersect by it, as GeoJSON or `bbox`.
+    """
+
+    condition: ColumnElement[bool]
+    places: Sequence[JsonObject]
+
+
+def item_filter(where: str | JsonObject, dialect: str) -> ItemFilter:
+    """Return a filter, which is translated once, as callers repeat it for each page and area.
+
+    Args:
+        where: CQL2 text, or CQL2 JSON.
+        dialect: `sqlite` or `postgresql`.
+
+    Raises:
+        SpecificationError: it cannot be read, or compares what cannot be compared.
+    """
+    if isinstance(where, str):
+        return _translated(where, False, dialect)
+    check_size(where)
+    text = json.dumps(where)
+    translated = _translated if len(text) <= MAX_LENGTH else _translated.__wrapped__
+    return translated(text, True, dialect)
+
+
+@lru_cache(_KEPT)
+def _translated(text: str, is_json: bool, dialect: str) -> ItemFilter:
+    translation = ItemTranslation(item_field, dialect)
+    condition = translation.read(json.loads(text) if is_json else text)
+    return ItemFilter(condition, tuple(translation.places))
 
 
 def _compared(
@@ -249,7 +301,7 @@ def _array_in_sqlite(
 ) -> ColumnElement[bool]:
     if operator == "a_equals":
         return array == func.json_extract(json.dumps(values), "$", type_=Text)
-    each = func.json_each(StacItem.properties, json_path((found.name,))).table_valued("value")
+    each = func.json_each(ITEMS.properties, json_path((found.name,))).table_valued("value")
     if operator == "a_containedby":
         return ~exists().where(each.c.value.not_in(values)).select_from(each)
     if operator == "a_overlaps":

@@ -96,7 +96,7 @@ def parsed(where: str | JsonObject) -> Node:
         SpecificationError: it cannot be read.
     """
     if isinstance(where, dict):
-        _check_size(where)
+        check_size(where)
         return node_of(where)
     import cql2
 
@@ -171,7 +171,7 @@ def _text(value: Json) -> str:
     return str(value)
 
 
-def _check_size(where: JsonObject) -> None:
+def check_size(where: JsonObject) -> None:
     """Check how deep CQL2 JSON is, and how many parts it has.
 
     Raises:

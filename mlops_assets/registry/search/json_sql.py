@@ -5,12 +5,21 @@ from __future__ import annotations
 import json
 from typing import Any, Literal, TypeAlias
 
-from sqlalchemy import ColumnElement, Float, String, Text, case, cast, func, literal
+from sqlalchemy import (
+    ColumnElement,
+    Float,
+    SQLColumnExpression,
+    String,
+    Text,
+    case,
+    cast,
+    func,
+    literal,
+)
 from sqlalchemy.dialects.postgresql import JSONB
-from sqlalchemy.orm import InstrumentedAttribute
 
 Kind = Literal["number", "text", "truth", "time"]
-Document: TypeAlias = InstrumentedAttribute[dict[str, object]]
+Document: TypeAlias = SQLColumnExpression[dict[str, object]]
 LITERALS = {"number": "a number", "text": "a text", "truth": "true or false", "time": "a time"}
 # a number written as text, as imported parameters and tags are; exponents of two digits cannot
 # overflow
