@@ -259,6 +259,27 @@ def test_a_body_that_is_too_large_is_refused(client: httpx.Client, sent: Any) ->
     assert client.post("search", json={"bbox": [0, 0, 1, 1], "limit": "many"}).status_code == 400
 
 
+@pytest.mark.parametrize(
+    ("operator", "arguments"),
+    [
+        ("=", [{"property": "gsd"}, float("nan")]),
+        ("=", [{"op": "casei", "args": []}, "a"]),
+        ("=", [{"op": "casei", "args": [{"property": "id"}] * 2}, "a"]),
+        ("in", [{"property": "id"}, ["x"] * 10_001]),
+        ("like", [{"property": "description"}, "%_" * 501]),
+        ("and", [{"op": "s_intersects", "args": [{"property": "geometry"}, SQUARE]}] * 21),
+    ],
+    ids=lambda value: str(value)[:40],
+)
+def test_a_filter_by_post_that_is_not_valid_is_refused(
+    operator: str, arguments: list[Any], client: httpx.Client
+) -> None:
+    body = json.dumps({"filter": {"op": operator, "args": arguments}})
+    answer = client.post("search", content=body, headers=AS_JSON)
+    assert answer.status_code == 400, answer.text
+    assert answer.json()["description"].startswith("the filter ")
+
+
 def test_filters_by_post_are_text_or_json(client: httpx.Client, sent: Any) -> None:
     as_text = {"filter": "id = 'one'", "filter-lang": "cql2-text"}
     as_json = {"filter": {"op": "=", "args": [{"property": "id"}, "one"]}}

@@ -99,6 +99,9 @@ FILTERS: dict[str, Any] = {
     "mlm:framework = 'PyTorch' AND A_CONTAINS(mlm:tasks, ('regression'))": kept(
         lambda n, p: n % 2 == 0 and "regression" in p["mlm:tasks"]
     ),
+    "A_CONTAINS(mlm:tasks, ('regression', 'regression'))": kept(
+        lambda n, p: "regression" in p["mlm:tasks"]
+    ),
     "A_OVERLAPS(mlm:tasks, ('regression', 'other'))": kept(
         lambda n, p: "regression" in p["mlm:tasks"]
     ),

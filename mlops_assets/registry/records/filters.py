@@ -26,6 +26,7 @@ from sqlalchemy import (
     not_,
     null,
     or_,
+    select,
     true,
 )
 from sqlalchemy.dialects.postgresql import JSONB
@@ -54,6 +55,7 @@ COLUMNS: dict[str, tuple[str, Kind]] = {
     "datetime": ("moment", "time"),
 }
 GEOMETRY = "geometry"
+MAX_PLACES = 20  # geometries of a filter
 _PREFIX = "properties."
 # RFC 3339, as far as PostgreSQL reads it as one
 _TIME = r"^\d{4}-\d\d-\d\d([Tt ]\d\d:\d\d(:\d\d(\.\d+)?)?([Zz]|[-+]\d\d(:?\d\d)?)?)?$"
@@ -199,14 +201,15 @@ class ItemTranslation(Translation[ItemField]):
                 "s_intersects", [Shape(geometry), Named("geometry")]
             ):
                 self.places.append(geometry)
+                if len(self.places) > MAX_PLACES:
+                    raise self.refused(f"it has more than {MAX_PLACES} geometries")
                 return []
         return [node]
 
     def _array(self, operator: str, tested: Node, listed: Node) -> ColumnElement[bool]:
-        values: list[Node] = [*listed] if isinstance(listed, list) else [listed]
-        if not isinstance(tested, Named) or not all(
-            isinstance(value, str | int | float) for value in values
-        ):
+        given: list[Node] = [*listed] if isinstance(listed, list) else [listed]
+        values = [value for value in given if isinstance(value, str | int | float)]
+        if not isinstance(tested, Named) or len(values) < len(given):
             raise self.refused(f"{operator.upper()} takes a name and a list of texts or numbers")
         found = self.field(tested.name)
         if not found.keys:
@@ -297,7 +300,7 @@ def _compared(
 
 
 def _array_in_sqlite(
-    operator: str, found: ItemField, array: ColumnElement[Any], values: list[Node]
+    operator: str, found: ItemField, array: ColumnElement[Any], values: list[str | float]
 ) -> ColumnElement[bool]:
     if operator == "a_equals":
         return array == func.json_extract(json.dumps(values), "$", type_=Text)
@@ -306,15 +309,14 @@ def _array_in_sqlite(
         return ~exists().where(each.c.value.not_in(values)).select_from(each)
     if operator == "a_overlaps":
         return exists().where(each.c.value.in_(values)).select_from(each)
-    return and_(
-        true(), *(exists().where(each.c.value == value).select_from(each) for value in values)
-    )
+    contained = select(func.count(each.c.value.distinct())).where(each.c.value.in_(values))
+    return contained.scalar_subquery() == len(set(values))
 
 
 def _array_in_postgresql(
-    operator: str, array: ColumnElement[Any], values: list[Node]
+    operator: str, array: ColumnElement[Any], values: list[str | float]
 ) -> ColumnElement[bool]:
-    def listed(*some: Node) -> ColumnElement[Any]:
+    def listed(*some: str | float) -> ColumnElement[Any]:
         return cast(literal(json.dumps(some), Text), JSONB)
 
     if operator == "a_equals":

@@ -5,7 +5,9 @@ Nodes are translated to SQL in `translate`.
 
 from __future__ import annotations
 
+import math
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -20,6 +22,7 @@ MAX_LENGTH = 4000
 # of CQL2 JSON; databases limit how deep an expression is, and SQLite counts each of a list
 MAX_JSON_DEPTH = 32
 MAX_PARTS = 500
+MAX_VALUES = 10_000
 _DOUBLED = re.compile(r"'[^']*'|\"[^\"]*\"")
 _SIGNS = re.compile(r"[-+][-+\s]*")
 _BACKSLASHED = re.compile(r"'(?:\\.|[^'\\])*'|\"(?:\\.|[^\"\\])*\"", re.DOTALL)
@@ -172,28 +175,34 @@ def _text(value: Json) -> str:
 
 
 def check_size(where: JsonObject) -> None:
-    """Check how deep CQL2 JSON is, and how many parts it has.
+    """Check how deep CQL2 JSON is, and how many parts it has, but for positions of geometries.
 
     Raises:
-        SpecificationError: too deep, or too many.
+        SpecificationError: too deep, too many, or a number is not finite.
     """
-    parts = 0
+    parts = values = 0
     level: list[Json] = [where]
     for _ in range(MAX_JSON_DEPTH):
-        level = [
-            child
-            for value in level
-            if isinstance(value, dict | list)
-            for child in (value.values() if isinstance(value, dict) else value)
-        ]
+        level = [child for value in level for child in _children(value)]
         parts += sum(isinstance(value, dict) and "op" in value for value in level)
-        if not level:
+        values += len(level)
+        if not level or values > MAX_VALUES:
             break
+        if any(isinstance(value, float) and not math.isfinite(value) for value in level):
+            raise SpecificationError(
+                "the filter cannot be used: a number is NaN, infinite or too large"
+            )
     if level or parts > MAX_PARTS:
         raise SpecificationError(
             f"the filter cannot be used: it is nested more than {MAX_JSON_DEPTH} deep, or has more"
-            f" than {MAX_PARTS} operations; split it"
+            f" than {MAX_PARTS} operations or {MAX_VALUES:,} values; split it"
         )
+
+
+def _children(value: Json) -> Iterable[Json]:
+    if isinstance(value, dict) and not ("coordinates" in value or "geometries" in value):
+        return value.values()
+    return value if isinstance(value, list) else ()
 
 
 def _depth(where: str) -> int:
@@ -211,7 +220,7 @@ def _depth(where: str) -> int:
 def names(node: Node) -> list[str]:
     """Return the name that a value refers to, if it does."""
     if isinstance(node, Operation) and node.operator == "casei":
-        return names(node.arguments[0])
+        return [name for argument in node.arguments for name in names(argument)]
     return [node.name] if isinstance(node, Named) else []
 
 

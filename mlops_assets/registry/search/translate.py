@@ -47,6 +47,7 @@ _ARGUMENTS = {
     "not": 1,
     "isNull": 1,
     "between": 3,
+    "casei": 1,
     "in": 2,
     "like": 2,
 } | dict.fromkeys(_COMPARISONS, 2)
@@ -58,6 +59,7 @@ _MAX_ARGUMENTS = {
     "between": 3,
     "casei": 1,
 }
+MAX_PATTERN = 1_000  # characters of a pattern of LIKE
 _TURNED = {"<": ">", "<=": ">=", ">": "<", ">=": "<="}
 _WRITTEN = {
     "number": "0.5",
@@ -135,9 +137,7 @@ class Translation(Generic[F]):
         if not isinstance(node, Operation):
             raise self.refused(f"{shown(node)} is not a comparison")
         operator = node.operator
-        arguments = node.arguments
-        if not _ARGUMENTS.get(operator, 0) <= len(arguments) <= _MAX_ARGUMENTS.get(operator, 2):
-            raise self.refused(f"{operator} does not take {len(arguments)} arguments")
+        arguments = self._arguments(node)
         if operator in ("and", "or"):
             joined = and_ if operator == "and" else or_
             return joined(*(self.condition(argument) for argument in arguments))
@@ -160,6 +160,13 @@ class Translation(Generic[F]):
             return self._like(*arguments)
         raise self.refused(f"{operator} is not supported here")
 
+    def _arguments(self, node: Operation) -> list[Node]:
+        """Return the arguments of an operation, after checking how many there are."""
+        operator, count = node.operator, len(node.arguments)
+        if not _ARGUMENTS.get(operator, 0) <= count <= _MAX_ARGUMENTS.get(operator, 2):
+            raise self.refused(f"{operator} does not take {count} arguments")
+        return node.arguments
+
     def _comparison(self, operator: str, left: Node, right: Node) -> ColumnElement[bool]:
         if left is None or right is None:
             raise self.refused("nothing equals NULL; write IS NULL or IS NOT NULL")
@@ -170,11 +177,13 @@ class Translation(Generic[F]):
 
     def _like(self, compared: Node, pattern: Node) -> ColumnElement[bool]:
         lower = isinstance(pattern, Operation) and pattern.operator == "casei"
-        text = pattern.arguments[0] if isinstance(pattern, Operation) and lower else pattern
+        text = self._arguments(pattern)[0] if isinstance(pattern, Operation) and lower else pattern
         if not isinstance(text, str):
             raise self.refused(
                 "LIKE takes a text in single quotes, in which % is anything and _ one character"
             )
+        if len(text) > MAX_PATTERN:  # time grows with its length times that of each text
+            raise self.refused(f"a pattern of LIKE has more than {MAX_PATTERN:,} characters")
         text = text.lower() if lower else text
         value = self.value(compared, "text")
         if self.dialect == "postgresql":
@@ -237,7 +246,7 @@ class Translation(Generic[F]):
                 self.used.append((found, kind, sql))
             return sql
         if isinstance(node, Operation) and node.operator == "casei":
-            return func.lower(self.value(node.arguments[0], "text"))
+            return func.lower(self.value(self._arguments(node)[0], "text"))
         if kind == "time":
             return literal(self.time(node), UtcDateTime())
         if kind == "truth" and isinstance(node, bool):
