@@ -23,6 +23,7 @@ from mlops_assets.errors import MlopsError
 from mlops_assets.text.secret_urls import redacted
 
 MAX_BODY = 8 << 20  # bytes
+MAX_SEARCH = 512 << 10  # bytes of a search, which callers without a token send, too
 MAX_DESCRIPTION = 2_000  # characters
 _SHOWN = 5  # problems of an invalid request
 
@@ -103,38 +104,62 @@ HANDLERS: dict[int | type[Exception], Callable[[Request, Any], Coroutine[Any, An
 
 
 class LimitedBody:
-    """ASGI middleware that refuses bodies which are too large, as far as they are read."""
+    """ASGI middleware that refuses bodies before they are parsed.
+
+    They are refused if they are too large, compressed, or would change records and are of a caller
+    without a token.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         """Limit the requests of an app."""
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request on, or respond 413."""
-        if scope["type"] != "http":
+        """Pass a request on, or respond 401, 413 or 415."""
+        if scope["type"] != "http" or scope["method"] in ("GET", "HEAD", "OPTIONS"):
             await self._app(scope, receive, send)
             return
-        announced = Headers(scope=scope).get("content-length", "0")
-        received = int(announced) if announced.isdecimal() else 0
+        path = scope["path"].removeprefix(scope["root_path"])
+        limit = MAX_SEARCH if path == "/search" else MAX_BODY
+        refusal = _refused_by_headers(scope, path, limit)
         messages: list[Message] = []
-        if received <= MAX_BODY:
-            received = 0
-            while scope["method"] not in ("GET", "HEAD", "OPTIONS", "DELETE"):
-                message = await receive()
-                messages.append(message)
-                received += len(message.get("body", b""))
-                if received > MAX_BODY or not message.get("more_body", False):
-                    break
-        if received > MAX_BODY:
-            refusal = error_response(
-                HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-                "TooLarge",
-                f"the body is larger than {MAX_BODY} bytes; send fewer Items at once",
-            )
-            await refusal(scope, receive, send)
-            return
+        received = 0
+        while refusal is None and scope["method"] != "DELETE":
+            message = await receive()
+            messages.append(message)
+            received += len(message.get("body", b""))
+            if received > limit:
+                refusal = _too_large(limit)
+            elif not message.get("more_body", False):
+                break
 
         async def replay() -> Message:
             return messages.pop(0) if messages else await receive()
 
-        await self._app(scope, replay, send)
+        await (refusal or self._app)(scope, replay, send)
+
+
+def _refused_by_headers(scope: Scope, path: str, limit: int) -> Response | None:
+    if path.startswith("/collections") and not scope["state"]["principal"].roles:
+        return error_response(
+            HTTPStatus.UNAUTHORIZED,
+            errors.Unauthenticated.__name__,
+            "to change records, send a bearer token",
+        )
+    headers = Headers(scope=scope)
+    if headers.get("content-encoding", "identity").strip().lower() != "identity":
+        return error_response(
+            HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+            "Compressed",
+            "the body must not be compressed; leave out Content-Encoding",
+        )
+    announced = headers.get("content-length", "0")
+    return _too_large(limit) if announced.isdecimal() and int(announced) > limit else None
+
+
+def _too_large(limit: int) -> Response:
+    return error_response(
+        HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+        "TooLarge",
+        f"the body is larger than {limit} bytes; send fewer Items at once, or simplify geometries",
+    )

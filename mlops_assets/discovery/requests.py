@@ -24,6 +24,7 @@ MAX_LIMIT = 10_000
 MAX_LISTED = 1_000  # ids or Collections of one search
 MAX_ID_BYTES = 255
 MAX_SORT_KEYS = 5
+MAX_WORDS = 100
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,7 @@ class SearchParameters:
             geometry=_geometry(self.intersects),
             interval=_interval(self.datetime),
             where=_filter(self.where, self.language),
-            words=[word for word in self.words or [] if word.strip()],
+            words=_words(self.words),
             order=_order(self.order),
             limit=min(self.limit or 10, MAX_LIMIT),
         )
@@ -99,8 +100,12 @@ def boxes_of(bbox: Sequence[float]) -> list[Sides]:
     Raises:
         SpecificationError: it is not one.
     """
-    if len(bbox) not in (4, 6) or not all(map(math.isfinite, bbox)):
-        raise SpecificationError("bbox has four or six finite numbers: west, south, east, north")
+    low, high = bbox[: len(bbox) // 2], bbox[len(bbox) // 2 :]
+    if len(bbox) not in (4, 6) or not all(map(math.isfinite, bbox)) or low[2:] > high[2:]:
+        raise SpecificationError(
+            "bbox has four or six finite numbers: west, south, east, north, with the lower height"
+            " first"
+        )
     west, south, east, north = bbox if len(bbox) == 4 else (*bbox[:2], *bbox[3:5])
     if not (-180 <= west <= 180 and -180 <= east <= 180 and -90 <= south <= north <= 90):
         raise SpecificationError(
@@ -124,6 +129,13 @@ def _listed(name: str, values: Sequence[str] | None) -> Sequence[str] | None:
                 f" {MAX_ID_BYTES} bytes of printable characters"
             )
     return values
+
+
+def _words(words: Sequence[str] | None) -> Sequence[str]:
+    found = [word for word in words or [] if word.strip()]
+    if len(found) > MAX_WORDS:
+        raise SpecificationError(f"q can have {MAX_WORDS} words or phrases; send several requests")
+    return found
 
 
 def _geometry(given: str | JsonObject | None) -> JsonObject | None:

@@ -9,7 +9,7 @@ import json
 import logging
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import islice
@@ -59,6 +59,7 @@ _GEOMETRIES = (
     "MultiPolygon",
     "GeometryCollection",
 )
+MAX_POSITIONS = 20_000  # of a caller's geometry; to validate the worst one takes a second
 _AT_ONCE = 500
 _RECTANGLE = 5  # positions of its ring
 _WORD = re.compile(r"\w+")
@@ -275,7 +276,8 @@ def item_columns(record: RecordRow) -> dict[str, object]:
     geometry = document.get("geometry")
     found = None
     try:
-        found = None if geometry is None else geometry_of(geometry, subject)
+        read = sent_geometry if record.key is None else geometry_of
+        found = None if geometry is None else read(geometry, subject)
     except SpecificationError as error:
         if record.key is None:
             raise
@@ -343,6 +345,55 @@ def geometry_of(geojson: Json, subject: str) -> shapely.Geometry:
         reason = shapely.is_valid_reason(found)
         raise SpecificationError(f"the geometry of {subject} is not valid: {reason}")
     return found
+
+
+def sent_geometry(geojson: Json, subject: str) -> shapely.Geometry:
+    """Return a GeoJSON geometry of a caller; whether it is valid must not take long to find out.
+
+    Args:
+        geojson: the geometry.
+        subject: whose geometry it is, for the message.
+
+    Raises:
+        SpecificationError: it is not valid, or has too many positions.
+    """
+    found = 0
+    level: list[Json] = [geojson]
+    while level:
+        level = [child for value in level for child in _children(value)]
+        if any(isinstance(value, bool) for value in level):
+            raise SpecificationError(f"the geometry of {subject} has a position with true or false")
+        found += sum(isinstance(value, list) for value in level)
+        if found > MAX_POSITIONS:
+            raise SpecificationError(
+                f"the geometry of {subject} has more than {MAX_POSITIONS:,} positions; simplify it"
+            )
+    geometry = geometry_of(geojson, subject)
+    if any(ring[0] != ring[-1] for ring in _rings(geojson)):
+        raise SpecificationError(
+            f"the geometry of {subject} has a ring that does not end with the position that it"
+            " begins with"
+        )
+    return geometry
+
+
+def _children(value: Json) -> Iterable[Json]:
+    if isinstance(value, dict):
+        return value.values()
+    return value if isinstance(value, list) else ()
+
+
+def _rings(geojson: Json) -> Iterator[list[Json]]:
+    """Yield the rings of a valid geometry."""
+    match geojson:
+        case {"type": "Polygon", "coordinates": list(rings)}:
+            yield from (ring for ring in rings if isinstance(ring, list) and ring)
+        case {"type": "MultiPolygon", "coordinates": list(polygons)}:
+            for polygon in polygons:
+                yield from _rings({"type": "Polygon", "coordinates": polygon})
+        case {"type": "GeometryCollection", "geometries": list(members)}:
+            for member in members:
+                yield from _rings(member)
 
 
 def moment_of(text: object, subject: str) -> datetime:

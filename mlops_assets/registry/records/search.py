@@ -47,7 +47,7 @@ from mlops_assets.registry.records.filters import (
     sort_value,
 )
 from mlops_assets.registry.records.lookup import Page, read_items, sees
-from mlops_assets.registry.records.rows import geometry_of, moment_of
+from mlops_assets.registry.records.rows import moment_of, sent_geometry
 from mlops_assets.registry.schema import StacItem
 from mlops_assets.registry.session import RegistrySession
 from mlops_assets.text.json_values import Json, JsonObject
@@ -178,7 +178,7 @@ class _Search:
         where = None if query.where is None else item_filter(query.where, self.dialect)
         self.shapes = [_shape(place) for place in where.places] if where else []
         if query.geometry is not None:
-            self.shapes.append(geometry_of(query.geometry, "the search"))
+            self.shapes.append(sent_geometry(query.geometry, "the search"))
         self.boxes = [query.boxes] if query.boxes else []
         self.boxes += [[shape.bounds] for shape in self.shapes]
         self.few = self._few()
@@ -351,7 +351,7 @@ def _shape(place: JsonObject) -> shapely.Geometry:
                 [west, south],
             ]
             return geometry_of({"type": "Polygon", "coordinates": [corners]}, "the filter")
-    return geometry_of(place, "the filter")
+    return sent_geometry(place, "the filter")
 
 
 def _is_bound_by_sqlite(value: Json) -> bool:
