@@ -18,10 +18,14 @@ from mlops_assets.models.parameters import written
 from mlops_assets.names import check_function, check_name
 from mlops_assets.strict import Strict, refusing
 
-CLASS_METRICS = ("accuracy", "balanced_accuracy", "macro_f1", "kappa", "mean_iou", "ece")
+CALIBRATION_METRICS = ("ece", "brier")
+CLASS_METRICS = (
+    *("accuracy", "balanced_accuracy", "macro_f1", "kappa", "mean_iou"),
+    *CALIBRATION_METRICS,
+)
 SINGLE_CLASS_METRICS = ("precision", "recall", "f1", "iou")
 NUMBER_METRICS = ("rmse", "mae", "r2", "bias")
-SMALLER_IS_BETTER = {"rmse", "mae", "ece"}
+SMALLER_IS_BETTER = {"rmse", "mae", *CALIBRATION_METRICS}
 # best at zero, on either side
 SIGNED = {"bias"}
 # by which versions are compared where no gate names another

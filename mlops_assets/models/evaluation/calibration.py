@@ -2,7 +2,8 @@
 
 Expected calibration error: Guo, Pleiss, Sun, Weinberger (2017), On Calibration of Modern Neural
 Networks, ICML. 15 bins are kept, however many samples there are; torchmetrics keeps every sample,
-and tests compare this with it.
+and tests compare this with it. Brier score: Brier (1950), Verification of Forecasts Expressed in
+Terms of Probability, Monthly Weather Review 78, 1-3: summed over classes, from 0 to 2.
 """
 
 from __future__ import annotations
@@ -30,12 +31,14 @@ class Calibration:
         count: predictions in each bin, (15,).
         confidence: their mean probability, (15,), 0 where there are none.
         accuracy: the share of them that is right, (15,), 0 where there are none.
+        brier: Brier score, the mean squared distance of all probabilities from the truth.
     """
 
     scores: Scores
     count: NDArray[np.int64]
     confidence: NDArray[np.float64]
     accuracy: NDArray[np.float64]
+    brier: float
 
     @property
     def ece(self) -> float:
@@ -67,12 +70,13 @@ class CalibrationTally:
         self._scores = scores
         self._counts = np.zeros((units, _CELLS), dtype=np.int64)
         self._confidences = np.zeros(_CELLS)
+        self._squares = np.zeros(units)
 
     def add(
         self,
         scores: NDArray[np.number],
         predicted: NDArray[np.int64],
-        right: NDArray[np.bool_],
+        true: NDArray[np.int64],
         units: NDArray[np.int64],
     ) -> None:
         """Count predictions.
@@ -80,9 +84,10 @@ class CalibrationTally:
         Args:
             scores: of each class, (n, classes).
             predicted: class index, (n,).
-            right: whether it is the true one, (n,).
+            true: class index, (n,); -1 where the model does not know the class.
             units: number of each one's unit, (n,).
         """
+        right = true == predicted
         from scipy.special import softmax
 
         exact = scores.astype(np.float64)
@@ -96,27 +101,40 @@ class CalibrationTally:
             self._counts.shape
         )
         self._confidences += np.bincount(cells, confidence, minlength=_CELLS)
+        of_truth = np.take_along_axis(probabilities, true[:, None], axis=1)[:, 0]
+        squares = (probabilities**2).sum(axis=1) + np.where(true < 0, 1, 1 - 2 * of_truth)
+        self._squares += np.bincount(units, squares, minlength=len(self._squares))
 
-    def result(self) -> tuple[Calibration, NDArray[np.int64]]:
-        """Return the calibration, and the counts of each unit, shape (units, 2 x 15).
-
-        The counts are by bin and by whether the prediction was right.
-        """
+    def result(self) -> tuple[Calibration, NDArray[np.float64]]:
+        """Return the calibration, and the sums of each unit that `many_calibrations` takes."""
         cells = self._counts.sum(axis=0)
         count = cells.reshape(BINS, 2).sum(axis=1)
         most = np.maximum(count, 1)
         confidence = self._confidences.reshape(BINS, 2).sum(axis=1) / most
-        return Calibration(self._scores, count, confidence, cells[1::2] / most), self._counts
+        brier = float(self._squares.sum() / max(int(count.sum()), 1))
+        calibration = Calibration(self._scores, count, confidence, cells[1::2] / most, brier)
+        return calibration, np.column_stack([self._counts, self._squares])
 
 
-def many_ece(cells: NDArray[np.float64], confidence: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the calibration error of many counts by bin and whether it was right, (n, 2 x 15).
+def many_calibrations(
+    sums: NDArray[np.float64], confidence: NDArray[np.float64]
+) -> dict[str, NDArray[np.float64]]:
+    """Return the calibration error and the Brier score of many sums.
 
     Args:
-        cells: the counts.
+        sums: counts by bin and whether the prediction was right, then squared distances from the
+            truth, (..., 2 x 15 + 1).
         confidence: mean probability of each bin, (15,), which stands for that of whatever was drawn
             from the bin.
+
+    Returns:
+        (...) for each metric; NaN where there is no prediction.
     """
-    counts = cells.reshape(len(cells), BINS, 2)
-    count = counts.sum(axis=2)
-    return np.asarray(np.abs(counts[:, :, 1] - count * confidence).sum(axis=1) / count.sum(axis=1))
+    counts = sums[..., :_CELLS].reshape(*sums.shape[:-1], BINS, 2)
+    count = counts.sum(axis=-1)
+    total = count.sum(axis=-1)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return {
+            "ece": np.abs(counts[..., 1] - count * confidence).sum(axis=-1) / total,
+            "brier": sums[..., -1] / total,
+        }

@@ -72,24 +72,61 @@ def many_class_metrics(confusion: NDArray[np.number]) -> dict[str, NDArray[np.fl
     """
     counts = confusion.astype(np.float64)
     right = np.diagonal(counts, axis1=1, axis2=2)
-    true = counts.sum(axis=2)
-    predicted = counts.sum(axis=1)
-    total = true.sum(axis=1)
+    return metrics_of_counts(right, counts.sum(axis=2), counts.sum(axis=1))
+
+
+def metrics_of_counts(
+    right: NDArray[np.float64], true: NDArray[np.float64], predicted: NDArray[np.float64]
+) -> dict[str, NDArray[np.float64]]:
+    """Return the same metrics from the margins of confusion matrices, which are all they need.
+
+    Args:
+        right: samples of each class that are predicted as such, (..., classes).
+        true: samples of each class, (..., classes).
+        predicted: samples predicted as each class, (..., classes).
+
+    Returns:
+        (...) for each metric; NaN where it was not measured.
+    """
+    total = true.sum(axis=-1)
     present = true > 0
 
     def mean(values: NDArray[np.float64]) -> NDArray[np.float64]:
-        return np.asarray(np.where(present, values, 0).sum(axis=1) / present.sum(axis=1))
+        return np.asarray(np.where(present, values, 0).sum(axis=-1) / present.sum(axis=-1))
 
-    # a matrix without counts has no metrics
+    # counts of nothing have no metrics
     with np.errstate(invalid="ignore", divide="ignore"):
-        by_chance = (true * predicted).sum(axis=1) / total**2
-        accuracy = right.sum(axis=1) / total
+        by_chance = (true * predicted).sum(axis=-1) / total**2
+        accuracy = right.sum(axis=-1) / total
         return {
             "accuracy": accuracy,
             "balanced_accuracy": mean(right / true),
             "macro_f1": mean(2 * right / (true + predicted)),
             "mean_iou": mean(right / (true + predicted - right)),
             "kappa": np.where(
-                present.sum(axis=1) > 1, (accuracy - by_chance) / (1 - by_chance), np.nan
+                present.sum(axis=-1) > 1, (accuracy - by_chance) / (1 - by_chance), np.nan
             ),
         }
+
+
+def single_class_metrics(
+    right: NDArray[np.float64], true: NDArray[np.float64], predicted: NDArray[np.float64]
+) -> dict[str, NDArray[np.float64]]:
+    """Return precision, recall, f1 and iou of a class.
+
+    Args:
+        right: samples of the class that are predicted as such, (...).
+        true: samples of the class, (...).
+        predicted: samples predicted as the class, (...).
+
+    Returns:
+        (...) for each metric; NaN where the class has no sample, else 0 where it is not predicted.
+    """
+    with np.errstate(invalid="ignore", divide="ignore"):
+        found = {
+            "precision": np.where(predicted > 0, right / predicted, 0),
+            "recall": right / true,
+            "f1": 2 * right / (true + predicted),
+            "iou": right / (true + predicted - right),
+        }
+    return {name: np.where(true > 0, values, np.nan) for name, values in found.items()}

@@ -20,7 +20,7 @@ from mlops_assets.models.evaluation.calibration import (
     Calibration,
     CalibrationTally,
     Scores,
-    many_ece,
+    many_calibrations,
 )
 from mlops_assets.models.evaluation.metrics import class_metrics, many_class_metrics
 from mlops_assets.models.evaluation.slices import MIN_SAMPLES, MIN_VALUES, Grouping
@@ -130,7 +130,7 @@ class ClassTally:
             self._slice_cells[number] = _sum(self._slice_cells[number], found)
         if scores is not None and self._scores:
             self._calibration = self._calibration or CalibrationTally(self._count, self._scores)
-            self._calibration.add(np.moveaxis(scores, 1, -1)[known], given, true == given, units)
+            self._calibration.add(np.moveaxis(scores, 1, -1)[known], given, true, units)
 
     def result(self) -> Evaluation:
         """Return the measurements of all samples so far.
@@ -146,10 +146,10 @@ class ClassTally:
         found = intervals(self._unit_cells, lambda cells: many_class_metrics(cells.reshape(shape)))
         calibrated = self._calibration.result() if self._calibration else None
         if calibrated:
-            calibration, counts = calibrated
-            metrics["ece"] = calibration.ece
+            calibration, sums = calibrated
+            metrics |= {"ece": calibration.ece, "brier": calibration.brier}
             found |= intervals(
-                counts, lambda cells: {"ece": many_ece(cells, calibration.confidence)}
+                sums, lambda drawn: many_calibrations(drawn, calibration.confidence)
             )
         slices = {
             grouping.name: _class_slices(grouping, counts, shape)

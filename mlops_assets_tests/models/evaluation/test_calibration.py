@@ -8,9 +8,15 @@ import torch
 from numpy.typing import NDArray
 from onnx import TensorProto, helper
 from scipy.special import softmax
+from sklearn.metrics import brier_score_loss
 from torchmetrics.functional.classification import multiclass_calibration_error
 
-from mlops_assets.models.evaluation.calibration import BINS, CalibrationTally, Scores, many_ece
+from mlops_assets.models.evaluation.calibration import (
+    BINS,
+    CalibrationTally,
+    Scores,
+    many_calibrations,
+)
 from mlops_assets.models.onnx.graph import kind_of_scores
 
 COUNT = 20_000
@@ -34,7 +40,7 @@ def tally_of(
     for start in range(0, len(scores), batch):
         part = slice(start, start + batch)
         units = np.arange(start, start + len(scores[part])) % 7
-        tally.add(scores[part], predicted[part], (predicted == truth)[part], units)
+        tally.add(scores[part], predicted[part], truth[part], units)
     return tally
 
 
@@ -63,15 +69,31 @@ def test_parts_are_as_the_whole() -> None:
     assert parts[0].count.tolist() == whole[0].count.tolist()
     assert parts[0].confidence == pytest.approx(whole[0].confidence)
     assert parts[0].ece == pytest.approx(whole[0].ece)
-    assert np.array_equal(parts[1], whole[1])
-    assert whole[1].sum() == COUNT == whole[0].count.sum()
+    assert parts[1] == pytest.approx(whole[1])
+    assert whole[1][:, :-1].sum() == COUNT == whole[0].count.sum()
 
 
-def test_the_error_of_all_units_is_the_error() -> None:
-    calibration, counts = tally_of(*drawn()).result()
-    assert many_ece(counts.sum(axis=0)[None].astype(float), calibration.confidence)[
-        0
-    ] == pytest.approx(calibration.ece)
+def test_the_errors_of_all_units_are_the_errors() -> None:
+    calibration, sums = tally_of(*drawn()).result()
+    found = many_calibrations(sums.sum(axis=0)[None], calibration.confidence)
+    assert found["ece"][0] == pytest.approx(calibration.ece)
+    assert found["brier"][0] == pytest.approx(calibration.brier)
+
+
+@pytest.mark.parametrize("given", ["logits", "probabilities"])
+def test_the_brier_score_is_that_of_scikit_learn(given: Scores) -> None:
+    logits, truth = drawn()
+    probabilities = softmax(logits, axis=1)
+    found, _ = tally_of(logits if given == "logits" else probabilities, truth, given=given).result()
+    theirs = brier_score_loss(truth, probabilities, labels=range(4), scale_by_half=False)
+    assert found.brier == pytest.approx(theirs)
+
+
+def test_the_truth_may_be_a_class_that_the_model_does_not_know() -> None:
+    tally = CalibrationTally(1, "probabilities")
+    tally.add(np.array([[0.6, 0.4]]), np.array([0]), np.array([-1]), np.array([0]))
+    found, _ = tally.result()
+    assert (found.ece, found.brier) == pytest.approx((0.6, 1 + 0.6**2 + 0.4**2))
 
 
 def test_rounding_makes_no_logits_of_probabilities() -> None:
@@ -115,5 +137,5 @@ def test_certain_and_right_is_perfect() -> None:
 def test_the_decision_of_the_model_counts_not_its_largest_score() -> None:
     """A support vector machine may decide against the probabilities that were fitted to it."""
     tally = CalibrationTally(1, "probabilities")
-    tally.add(np.array([[0.6, 0.4]]), np.array([1]), np.array([True]), np.array([0]))
+    tally.add(np.array([[0.6, 0.4]]), np.array([1]), np.array([1]), np.array([0]))
     assert tally.result()[0].ece == pytest.approx(0.6)

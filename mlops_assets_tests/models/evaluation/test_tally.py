@@ -28,7 +28,7 @@ BY_HAND = {
 def test_classification_metrics_are_those_worked_out_by_hand() -> None:
     found = evaluate(TRUTH, PREDICTED, "classification", NAMES)
     assert found.metrics == pytest.approx(BY_HAND)
-    assert {*found.metrics, "ece"} == set(CLASS_METRICS)
+    assert {*found.metrics, "ece", "brier"} == set(CLASS_METRICS)
     assert found.confusion is not None
     assert found.confusion.tolist() == [[2, 1, 0], [0, 2, 0], [1, 0, 0]]
     rows = found.per_class.set_index("class")
