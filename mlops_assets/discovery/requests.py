@@ -101,7 +101,11 @@ def boxes_of(bbox: Sequence[float]) -> list[Sides]:
         SpecificationError: it is not one.
     """
     low, high = bbox[: len(bbox) // 2], bbox[len(bbox) // 2 :]
-    if len(bbox) not in (4, 6) or not all(map(math.isfinite, bbox)) or low[2:] > high[2:]:
+    if (
+        len(bbox) not in (4, 6)
+        or not all(map(math.isfinite, bbox))
+        or list(low[2:]) > list(high[2:])
+    ):
         raise SpecificationError(
             "bbox has four or six finite numbers: west, south, east, north, with the lower height"
             " first"

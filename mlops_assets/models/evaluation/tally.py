@@ -148,9 +148,7 @@ class ClassTally:
         if calibrated:
             calibration, sums = calibrated
             metrics |= {"ece": calibration.ece, "brier": calibration.brier}
-            found |= intervals(
-                sums, lambda drawn: many_calibrations(drawn, calibration.confidence)
-            )
+            found |= intervals(sums, lambda drawn: many_calibrations(drawn, calibration.confidence))
         slices = {
             grouping.name: _class_slices(grouping, counts, shape)
             for grouping, counts in zip(self._slices, self._slice_cells, strict=True)

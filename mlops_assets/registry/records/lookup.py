@@ -221,7 +221,10 @@ def find_published(
         items = items.where(StacItem.id == item)
     with registry.reading() as session:
         found = [FoundRecord(row.document, row.key) for row in session.scalars(own)]
-        found += [_record(row) for row in session.scalars(items.order_by(StacItem.id))]
+        found += [
+            FoundRecord({**row.document, "properties": row.properties}, row.key)
+            for row in session.scalars(items.order_by(StacItem.id))
+        ]
         return without_hidden(session, reader, found)
 
 

@@ -350,7 +350,7 @@ def _shape(place: JsonObject) -> shapely.Geometry:
                 [west, north],
                 [west, south],
             ]
-            return geometry_of({"type": "Polygon", "coordinates": [corners]}, "the filter")
+            return sent_geometry({"type": "Polygon", "coordinates": [corners]}, "the filter")
     return sent_geometry(place, "the filter")
 
 
