@@ -21,7 +21,7 @@ OIDC_PROVIDER := 9.13.3
 .DEFAULT_GOAL := help
 # else each of the many processes would compile our modules anew
 unexport PYTHONDONTWRITEBYTECODE
-.PHONY: help install azurite pytdml mlflow stac-validator oidc-provider demo up test test-all test-changed test-random faults mutations lint bench clean
+.PHONY: help install azurite pytdml mlflow stac-validator oidc-provider pgstac demo up test test-all test-changed test-random faults mutations lint bench clean
 
 help: ## show this help
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -66,6 +66,9 @@ oidc-provider: .venv-peers/oidc-provider/$(OIDC_PROVIDER) ## an issuer of tokens
 .venv-peers/oidc-provider/$(OIDC_PROVIDER):
 	@npm install --prefix .venv-peers/oidc-provider --no-fund --no-audit --loglevel=error oidc-provider@$(OIDC_PROVIDER)
 	@touch $@
+
+pgstac: .venv/with-all ## stac-fastapi-pgstac, in an environment of its own; its tests are skipped without it (needs PostGIS, too)
+	@$(BIN)/python -c "from benchmarks.peer_environments import install_peer; install_peer('pgstac')"
 
 mlflow: .venv/mlflow-server/$(MLFLOW) ## a whole MLflow server, in an environment of its own; its tests are skipped without it
 

@@ -82,17 +82,7 @@ def pgstac(
     for name, documents in (("collections", [collection]), ("items", items)):
         with files[name].open("w") as written:
             written.writelines(f"{json.dumps(document)}\n" for document in documents)
-    with _postgresql(folder) as (port, process):
-        environment = clean_environment(
-            PGHOST="127.0.0.1",
-            PGPORT=str(port),
-            PGUSER="postgres",
-            PGDATABASE="postgis",
-            PGPASSWORD="none",
-        )
-        migrate = [str(programs / "pypgstac"), "migrate"]
-        _run([str(_PROGRAMS / "createdb"), "postgis"], environment)
-        _run(migrate, environment)
+    with _database(folder, programs) as (environment, process):
         loaded = {}
         for name, file in files.items():
             before = os.times()
@@ -103,15 +93,52 @@ def pgstac(
                 trunc = "UPDATE pgstac.collections SET partition_trunc = 'year'"
                 _run([str(_PROGRAMS / "psql"), "-c", trunc], environment)
         _run([str(_PROGRAMS / "psql"), "-v", "ON_ERROR_STOP=1", "-c", _TUNED], environment)
-        serve = [str(programs / "uvicorn"), "--factory", "stac_fastapi.pgstac.app:create_app"]
-        with server(
-            lambda host, own: [*serve, "--host", host, "--port", str(own), "--no-access-log"],
-            folder / "pgstac.log",
-            environment,
-        ) as address:
+        with _api(folder, programs, environment) as url:
             # what a load of one Collection takes is the start of the program
             seconds = loaded["items"] - loaded["collections"]
-            yield Pgstac(f"http://{address}", seconds, (process,))
+            yield Pgstac(url, seconds, (process,))
+
+
+@contextmanager
+def writable_pgstac(folder: Path, programs: Path) -> Iterator[Pgstac]:
+    """Run the peer without records, for whoever sends some.
+
+    Args:
+        folder: receives logs.
+        programs: of its environment, as `install_peer` returns them.
+    """
+    with _database(folder, programs) as (environment, process):
+        transactions = {**environment, "ENABLE_TRANSACTIONS_EXTENSIONS": "TRUE"}
+        with _api(folder, programs, transactions) as url:
+            yield Pgstac(url, 0.0, (process,))
+
+
+@contextmanager
+def _database(folder: Path, programs: Path) -> Iterator[tuple[dict[str, str], int]]:
+    """Run an empty database of pgstac; yield the environment of its clients and its process."""
+    with _postgresql(folder) as (port, process):
+        environment = clean_environment(
+            PGHOST="127.0.0.1",
+            PGPORT=str(port),
+            PGUSER="postgres",
+            PGDATABASE="postgis",
+            PGPASSWORD="none",
+        )
+        _run([str(_PROGRAMS / "createdb"), "postgis"], environment)
+        _run([str(programs / "pypgstac"), "migrate"], environment)
+        yield environment, process
+
+
+@contextmanager
+def _api(folder: Path, programs: Path, environment: dict[str, str]) -> Iterator[str]:
+    """Run the STAC API of a database; yield its URL."""
+    serve = [str(programs / "uvicorn"), "--factory", "stac_fastapi.pgstac.app:create_app"]
+    with server(
+        lambda host, own: [*serve, "--host", host, "--port", str(own), "--no-access-log"],
+        folder / "pgstac.log",
+        environment,
+    ) as address:
+        yield f"http://{address}"
 
 
 @contextmanager

@@ -37,7 +37,8 @@ with suppress(ImportError), redirect_stderr(sys.__stderr__):
     import absl.logging  # noqa: F401
 
 pytest_plugins = [
-    f"mlops_assets_tests.servers.{name}" for name in ("buckets", "aws", "web", "postgres", "mlflow")
+    f"mlops_assets_tests.servers.{name}"
+    for name in ("buckets", "aws", "web", "postgres", "pgstac", "mlflow")
 ]
 pytest_plugins.append("mlops_assets_tests.faults.tally")
 _SERVERS = {
@@ -45,6 +46,7 @@ _SERVERS = {
     "gcs_server",
     "mlflow_server",
     "moto_server",
+    "pgstac",
     "postgres",
     "s3_server",
     "stac_api",

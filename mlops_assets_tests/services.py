@@ -97,6 +97,18 @@ def require_oidc_provider() -> Path:
     )
 
 
+def require_pgstac() -> Path:
+    """Return the programs of an environment with stac-fastapi-pgstac, or skip the test.
+
+    Fail it where services are required.
+    """
+    extension = Path("/usr/share/postgresql/15/extension/postgis.control")
+    _required(extension, "needs PostGIS; install the Debian package postgresql-15-postgis-3")
+    root = Path(__file__).resolve().parents[1]
+    installed = root / ".venv-peers" / "pgstac" / "installed.txt"
+    return _required(installed, "needs stac-fastapi-pgstac; run: make pgstac").parent / "bin"
+
+
 def _required(found: Path | None, message: str) -> Path:
     if found is None or not found.exists():
         if os.environ.get("REQUIRE_SERVICES") == "1":

@@ -115,6 +115,65 @@ class TestBroken(Case):
     adapter = Unstable()
     files = frozenset({"model.skops", "id.txt"})
 """
+CATALOGUES = """
+import pytest
+from mlops_assets.discovery.registration.catalogue import CatalogueError
+from mlops_assets.testing.catalogues import CatalogueContract
+
+class Kept:
+    name, api = "kept", "https://kept.example/"
+
+    def __init__(self):
+        self.records = {}
+
+    def put(self, documents):
+        for document in documents:
+            collection = document.get("collection", document["id"])
+            if "collection" in document and (collection, None) not in self.records:
+                raise CatalogueError(f"there is no Collection {collection}", temporary=True)
+            item = document["id"] if "collection" in document else None
+            self.records[collection, item] = self.kept(self.get(collection, item), document)
+
+    def kept(self, former, document):
+        return document
+
+    def get(self, collection, item=None):
+        return self.records.get((collection, item))
+
+    def delete(self, collection, item=None):
+        for key in list(self.records):
+            if key == (collection, item) or (item is None and key[0] == collection):
+                del self.records[key]
+
+class Merging(Kept):
+    def kept(self, former, document):
+        properties = {**(former or {}).get("properties", {}), **document.get("properties", {})}
+        return {**document, "properties": properties} if properties else document
+
+class Away:
+    def __init__(self, url):
+        self.url = url
+
+    def refuse(self, *_):
+        raise CatalogueError(f"{self.url} is unreachable", temporary=True)
+
+    put = get = delete = refuse
+
+class Case(CatalogueContract):
+    @pytest.fixture
+    def unreachable(self):
+        return Away
+
+class TestGood(Case):
+    @pytest.fixture
+    def catalogue(self):
+        return Kept()
+
+class TestBroken(Case):
+    @pytest.fixture
+    def catalogue(self):
+        return Merging()
+"""
 
 
 @pytest.fixture(scope="module")
@@ -127,7 +186,12 @@ def failed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, set[str]]:
         (folder / f"{name}_reader.py").write_text(reader)
         tests = block[1].replace("my_reader", f"{name}_reader")
         (folder / f"test_{name}_reader.py").write_text(tests)
-    for name, tests in (("workspaces", WORKSPACES), ("sources", SOURCES), ("models", FRAMEWORKS)):
+    for name, tests in (
+        ("workspaces", WORKSPACES),
+        ("sources", SOURCES),
+        ("models", FRAMEWORKS),
+        ("catalogues", CATALOGUES),
+    ):
         (folder / f"test_own_{name}.py").write_text(tests)
     report = folder / "report.xml"
     # a process of its own: assertions are rewritten when the suites are first imported
@@ -168,8 +232,13 @@ def failed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, set[str]]:
             "test_own_workspaces.TestBroken",
             "test_content_is_read_back_with_its_checksum",
         ),
+        (
+            "test_own_catalogues.TestGood",
+            "test_own_catalogues.TestBroken",
+            "test_a_changed_record_replaces_the_former_one",
+        ),
     ],
-    ids=["reader", "source", "framework", "workspace"],
+    ids=["reader", "source", "framework", "workspace", "catalogue"],
 )
 def test_a_suite_passes_a_good_implementation_and_fails_a_broken_one(
     failed: dict[str, set[str]], good: str, broken: str, caught: str

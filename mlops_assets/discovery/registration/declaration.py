@@ -54,11 +54,19 @@ class Secret(Strict):
             raise ValueError("write either variable or file")
         return self
 
+    def __str__(self) -> str:
+        """Return where it is, for messages."""
+        return f"environment variable {self.variable}" if self.variable else f"file {self.file}"
+
 
 class BearerToken(Strict):
     """A token that is sent with every request."""
 
     token: Secret
+
+    def __str__(self) -> str:
+        """Return what and where it is, for messages."""
+        return f"token in {self.token}"
 
 
 class Password(Strict):
@@ -66,6 +74,10 @@ class Password(Strict):
 
     user: Text
     password: Secret
+
+    def __str__(self) -> str:
+        """Return what and where it is, for messages."""
+        return f"password of {self.user!r} in {self.password}"
 
 
 class ClientCredentials(Strict):
@@ -83,6 +95,10 @@ class ClientCredentials(Strict):
     client_id: Text | Secret
     client_secret: Secret
     scope: Text | None = None
+
+    def __str__(self) -> str:
+        """Return what and where it is, for messages."""
+        return f"secret of client {self.client_id} in {self.client_secret}"
 
 
 class DeclaredCatalogue(Strict):

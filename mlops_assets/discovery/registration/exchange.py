@@ -1,0 +1,237 @@
+"""Requests to the servers of others, limited in time and size, and what their answers mean.
+
+Which requests a kind of catalogue takes is not known here.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from http import HTTPStatus
+
+import anyio
+import httpx
+from anyio.from_thread import BlockingPortal, start_blocking_portal
+
+from mlops_assets import __version__
+from mlops_assets.discovery.registration.catalogue import CatalogueError
+from mlops_assets.text.json_values import Json, JsonObject
+from mlops_assets.text.printable import printable
+from mlops_assets.text.strict_json import parse_json
+
+CONNECTIONS = 4  # to one server, at once
+MAX_ANSWER = 32 << 20  # bytes
+MAX_MESSAGE = 400  # characters of what a server says
+TIMEOUT = 60.0  # seconds
+# 424 is pgstac's answer for a Collection that it does not have yet
+_TEMPORARY = frozenset({408, 424, 425, 429})
+_LASTING = frozenset({501, 505})
+_MESSAGES = ("description", "detail", "message", "error_description", "error", "title")
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The answer of a server.
+
+    Attributes:
+        status: of HTTP.
+        document: its body; None if it has none, or none that is JSON.
+        refusal: what it means unless it is of success.
+    """
+
+    status: int
+    document: Json
+    refusal: CatalogueError | None = None
+
+
+@dataclass(frozen=True)
+class Server:
+    """A server of others.
+
+    Attributes:
+        name: of the catalogue, for messages.
+        authorise: adds credentials to requests by its `auth_flow`; None for none.
+        credentials: where they are from, for messages.
+        timeout: seconds of one request, from the lookup of its host to the end of its answer.
+    """
+
+    name: str
+    authorise: httpx.Auth | None = None
+    credentials: str = ""
+    timeout: float = TIMEOUT
+
+    @contextmanager
+    def asking(self) -> Iterator[Asking]:
+        """Ask the server, by connections that are kept in between."""
+        client = httpx.AsyncClient(
+            auth=self.authorise,
+            verify=_certificates(),
+            timeout=self.timeout,
+            limits=httpx.Limits(max_connections=CONNECTIONS),
+            headers={"Accept": "application/json", "User-Agent": f"mlops_assets/{__version__}"},
+        )
+        # in an event loop of its own, as callers may have one that runs
+        with start_blocking_portal() as portal, portal.wrap_async_context_manager(client):
+            yield Asking(self, portal, client)
+
+
+class Asking:
+    """Asks a server; of any thread. No redirect is followed, as credentials are sent."""
+
+    def __init__(self, server: Server, portal: BlockingPortal, client: httpx.AsyncClient) -> None:
+        """Ask a server by a client, in the event loop of a portal."""
+        self._server = server
+        self._portal = portal
+        self._client = client
+
+    def ask(
+        self,
+        method: str,
+        url: str,
+        body: Json = None,
+        expected: tuple[int, ...] = (),
+    ) -> Answer:
+        """Send a request.
+
+        Args:
+            method: of HTTP.
+            url: where to.
+            body: sent as JSON; None for none.
+            expected: status codes that are returned, beside those of success.
+
+        Raises:
+            CatalogueError: the answer has another status, is not JSON, or did not come in time.
+        """
+        content = None if body is None else json_bytes(body)
+        answer = self._portal.call(self._ask, method, url, content)
+        if answer.refusal is None or answer.status in expected:
+            return answer
+        raise answer.refusal
+
+    async def _ask(self, method: str, url: str, content: bytes | None) -> Answer:
+        asked = f"catalogue {self._server.name}: {method} {printable(url)}"
+        headers = None if content is None else {"Content-Type": "application/json"}
+        try:
+            with anyio.fail_after(self._server.timeout):
+                async with self._client.stream(
+                    method, url, content=content, headers=headers
+                ) as response:
+                    received = await _read(response, asked)
+        except (TimeoutError, httpx.TimeoutException) as error:
+            raise CatalogueError(
+                f"{asked}: no complete answer within {self._server.timeout:g} s", temporary=True
+            ) from error
+        except (httpx.HTTPError, OSError) as error:
+            raise CatalogueError(
+                f"{asked}: the server is unreachable: {_excerpt(str(error)) or repr(error)}",
+                temporary=True,
+            ) from error
+        status = response.status_code
+        try:
+            document = parse_json(received) if received.strip() else None
+        except ValueError as error:
+            # a missing record is stated in JSON, a missing server by the proxy in front of it
+            if response.is_success or status == HTTPStatus.NOT_FOUND:
+                raise CatalogueError(
+                    f"{asked}: the answer with status {status} is not JSON, perhaps that of a proxy"
+                    f" or a login page: {_text(received)}",
+                    temporary=True,
+                ) from error
+            document = None
+        if response.is_success:
+            return Answer(status, document)
+        said = _message(document) or _text(received)
+        return Answer(status, document, self._refusal(asked, response, said, content))
+
+    def _refusal(
+        self, asked: str, response: httpx.Response, said: str, content: bytes | None
+    ) -> CatalogueError:
+        """Return the error that an answer stands for."""
+        status = response.status_code
+        message = f"{asked}: {status} {response.reason_phrase}".rstrip()
+        if response.has_redirect_location:
+            return CatalogueError(
+                f"{message} to {_excerpt(response.headers['Location'])}: declare the URL that"
+                " answers itself, as credentials are not sent to another one",
+                temporary=False,
+            )
+        if said:
+            message = f"{message}: {said}"
+        if status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
+            remedy = (
+                f"check the {self._server.credentials}"
+                if self._server.authorise
+                else "no credentials were sent: declare access for this catalogue"
+            )
+            return CatalogueError(f"{message}; {remedy}", temporary=False)
+        if status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
+            return CatalogueError(
+                f"{message}; {len(content or b''):,} bytes were sent: make the record smaller, or"
+                " have the server's limit raised",
+                temporary=False,
+            )
+        temporary = status in _TEMPORARY or (status >= 500 and status not in _LASTING)
+        after = _seconds(response.headers.get("Retry-After", "")) if temporary else None
+        return CatalogueError(message, temporary=temporary, after=after)
+
+
+def json_bytes(value: Json) -> bytes:
+    """Return a value as the bytes that are sent."""
+    return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+
+
+def as_object(answer: Answer) -> JsonObject:
+    """Return the JSON object of an answer; an empty one if it is no object."""
+    return answer.document if isinstance(answer.document, dict) else {}
+
+
+@functools.cache
+def _certificates() -> ssl.SSLContext:
+    """Return the certificates that are trusted, which take long to load."""
+    return httpx.create_ssl_context()
+
+
+async def _read(response: httpx.Response, asked: str) -> bytes:
+    received = bytearray()
+    async for part in response.aiter_bytes():
+        received += part
+        if len(received) > MAX_ANSWER:
+            raise CatalogueError(
+                f"{asked}: the answer is larger than {MAX_ANSWER:,} bytes", temporary=True
+            )
+    return bytes(received)
+
+
+def _message(document: Json) -> str:
+    """Return what an error document says, in whichever member it does."""
+    if not isinstance(document, dict):
+        return ""
+    found = next((document[name] for name in _MESSAGES if document.get(name)), None)
+    return _excerpt(found if isinstance(found, str) else json.dumps(found)) if found else ""
+
+
+def _text(received: bytes) -> str:
+    return _excerpt(received[: 4 * MAX_MESSAGE].decode(errors="replace"))
+
+
+def _excerpt(text: str) -> str:
+    return " ".join(printable(text).split())[:MAX_MESSAGE]
+
+
+def _seconds(retry_after: str) -> float | None:
+    """Return the seconds of a header, which names them or a date; None if it names neither."""
+    if retry_after.strip().isdecimal():
+        return float(retry_after)
+    try:
+        moment = parsedate_to_datetime(retry_after)
+    except ValueError:
+        return None
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+    return max(0.0, (moment - datetime.now(UTC)).total_seconds())
