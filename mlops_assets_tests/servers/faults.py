@@ -28,6 +28,7 @@ class Fault:
         status: answer this, and do not forward.
         delay: seconds to wait first.
         cut: end the connection after half the body: of the answer, or of what is uploaded.
+        unanswered: forward, and end the connection instead of answering.
         flip: change one bit in the middle of an object that is read; listings are left.
         after: so many requests that match are let through first.
         times: how often, then never again; always if None.
@@ -38,6 +39,7 @@ class Fault:
     status: int | None = None
     delay: float = 0.0
     cut: bool = False
+    unanswered: bool = False
     flip: bool = False
     after: int = 0
     times: int | None = None
@@ -153,6 +155,9 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(fault.status, [("Content-Type", "application/xml")], text, len(text))
             return
         status, headers, answer, length = self._forward(body)
+        if fault.unanswered:
+            self.close_connection = True
+            return
         if fault.flip and answer:
             middle = len(answer) // 2
             answer = answer[:middle] + bytes([answer[middle] ^ 1]) + answer[middle + 1 :]

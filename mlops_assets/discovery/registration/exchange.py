@@ -29,6 +29,7 @@ CONNECTIONS = 4  # to one server, at once
 MAX_ANSWER = 32 << 20  # bytes
 MAX_MESSAGE = 400  # characters of what a server says
 TIMEOUT = 60.0  # seconds
+MAX_AFTER = 86_400.0  # seconds of a wait that a server may ask for
 # 424 is pgstac's answer for a Collection that it does not have yet
 _TEMPORARY = frozenset({408, 424, 425, 429})
 _LASTING = frozenset({501, 505})
@@ -227,11 +228,11 @@ def _excerpt(text: str) -> str:
 def _seconds(retry_after: str) -> float | None:
     """Return the seconds of a header, which names them or a date; None if it names neither."""
     if retry_after.strip().isdecimal():
-        return float(retry_after)
+        return min(float(retry_after), MAX_AFTER)
     try:
         moment = parsedate_to_datetime(retry_after)
     except ValueError:
         return None
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
-    return max(0.0, (moment - datetime.now(UTC)).total_seconds())
+    return min(max(0.0, (moment - datetime.now(UTC)).total_seconds()), MAX_AFTER)

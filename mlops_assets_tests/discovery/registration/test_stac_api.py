@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import pytest
 
-from mlops_assets.discovery.registration.catalogue import Catalogue
+from mlops_assets.discovery.registration.catalogue import Catalogue, CatalogueError
 from mlops_assets.principals import local
 from mlops_assets.registry import Registry
 from mlops_assets.storage import Workspace
 from mlops_assets.store import Store
-from mlops_assets.testing.catalogues import CatalogueContract
+from mlops_assets.testing.catalogues import CatalogueContract, contract_collection, contract_item
 from mlops_assets_tests.discovery.registration.opened import Token, opened
 from mlops_assets_tests.hub.serving import TOKEN, hub
+from mlops_assets_tests.servers.faults import FaultyProxy
 
 
 @pytest.fixture(scope="module")
@@ -25,6 +27,30 @@ def our_api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     with hub(Store(workspace, registry)) as url:
         yield f"{url}/stac"
     registry.close()
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE"])
+def test_a_call_whose_answer_was_lost_is_repeated(our_api: str, method: str) -> None:
+    item = contract_item("lost", "one")
+    direct = opened(our_api, Token(TOKEN))
+    direct.put([contract_collection("lost")])
+    with FaultyProxy(our_api.removesuffix("/stac")) as proxy:
+        catalogue = opened(f"{proxy.url}/stac", Token(TOKEN))
+        if method != "POST":
+            catalogue.put([item])
+        deletes = method == "DELETE"
+        call = (
+            partial(catalogue.delete, "lost", "one") if deletes else partial(catalogue.put, [item])
+        )
+        proxy.add("*/items*", method=method, unanswered=True, times=1)
+        with pytest.raises(CatalogueError) as raised:
+            call()
+        assert raised.value.temporary
+        found = direct.get("lost", "one")
+        assert (found is None) == deletes, "the server has done what it was asked"
+        call()
+    assert direct.get("lost", "one") == found
+    direct.delete("lost")
 
 
 class TestOurApi(CatalogueContract):
