@@ -1,0 +1,293 @@
+"""Registration of versions with all catalogues of a project, one version at a time.
+
+A registration is compared with what it is to be, and brought there: repeating it does no harm, and
+a process that is killed leaves nothing behind that the next attempt does not find. When that is, is
+decided in `plan`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from mlops_assets.discovery.registration.arrival import Destination, delete, deprecate, register
+from mlops_assets.discovery.registration.catalogue import CatalogueError
+from mlops_assets.discovery.registration.credentials import credentials
+from mlops_assets.discovery.registration.declaration import read_catalogues
+from mlops_assets.discovery.registration.open_catalogue import open_catalogue
+from mlops_assets.discovery.registration.outgoing import outgoing
+from mlops_assets.discovery.registration.plan import Due, Target, delay, due, identity, wanted
+from mlops_assets.errors import IntegrityError, NotFound, SettingsError
+from mlops_assets.registry import DataVersion, ModelVersion
+from mlops_assets.registry.records import registrations as rows
+from mlops_assets.registry.records.lookup import find_published
+from mlops_assets.registry.records.registrations import Arrived, Key, RecordedVersion, State
+from mlops_assets.registry.schema import Registration, RegistrationAttempt
+from mlops_assets.registry.session import now
+from mlops_assets.registry.store import version_key
+from mlops_assets.settings import Settings
+from mlops_assets.stac.found_records import add_published
+from mlops_assets.store import Store
+from mlops_assets.text.json_values import JsonObject
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of an attempt to register a version with a catalogue.
+
+    Attributes:
+        reference: of the version.
+        catalogue: name of the catalogue.
+        state: of the record there; None if nothing is to be there.
+        url: of the record there.
+        error: why it is not as it is to be there; None if it is.
+        retry: when that is attempted again; None if only after a change.
+    """
+
+    reference: str
+    catalogue: str
+    state: State | None
+    url: str
+    error: str | None = None
+    retry: datetime | None = None
+
+    @property
+    def is_there(self) -> bool:
+        """Whether the catalogue has the record, deprecated or not."""
+        return self.state in (State.REGISTERED, State.DEPRECATED)
+
+    @property
+    def summary(self) -> str:
+        """What came of it, in a line."""
+        subject = f"{self.reference} with {self.catalogue}"
+        if self.error is None:
+            return f"{subject}: {self.state or 'not visible enough'}"
+        again = "a change" if self.retry is None else f"{self.retry:%Y-%m-%d %H:%M} UTC"
+        return f"{subject}: {self.error} (tried again after {again})"
+
+
+@dataclass(frozen=True)
+class Registrar:
+    """Registers versions of a project with catalogues.
+
+    Attributes:
+        store: workspace and registry.
+        targets: the catalogues.
+        clock: returns the current time.
+    """
+
+    store: Store
+    targets: Sequence[Target]
+    clock: Callable[[], datetime] = now
+
+    def due(self, name: str | None = None) -> list[Due]:
+        """Return what is to be registered now, which also others may not see.
+
+        Args:
+            name: of a dataset or model; all by default.
+        """
+        registry = self.store.registry.unrestricted()
+        versions = rows.recorded_versions(registry, name)
+        known, attempts = rows.registrations(registry, name), rows.attempts(registry, name)
+        moment = self.clock()
+        return [
+            each
+            for target in self.targets
+            for each in due(target, versions, known, attempts, moment)
+        ]
+
+    def state(self) -> str:
+        """Return a text that changes with whatever registrations follow from."""
+        entry = self.store.registry.newest_entry()
+        declared = [(target.declared.model_dump_json(), target.files) for target in self.targets]
+        number = 0 if entry is None else entry[0]
+        return f"{number}:{hashlib.sha256(repr(declared).encode()).hexdigest()}"
+
+    def has_retry(self) -> bool:
+        """Return whether an attempt is to be repeated now."""
+        retry = rows.next_retry(self.store.registry)
+        return retry is not None and retry <= self.clock()
+
+    def register_data_version(self, name: str, data_version: str) -> list[Outcome]:
+        """Register a data version, or all versions of a model that were trained on it.
+
+        Args:
+            name: of the dataset or model.
+            data_version: the version of the dataset, or of that of the model.
+
+        Raises:
+            Conflict: another process is registering a version of it and does not end.
+            IntegrityError: a record is not as it was published.
+            StorageError: workspace or registry cannot be read or written.
+        """
+        versions = rows.recorded_versions(self.store.registry.unrestricted(), name)
+        return [
+            outcome
+            for version in versions
+            if version.data_version == data_version
+            for outcome in self.register(name, version.version)
+        ]
+
+    def register(self, name: str, version: str, catalogue: str | None = None) -> list[Outcome]:
+        """Bring the registrations of a version to what they are to be, and compare them.
+
+        An error of a catalogue is in its outcome, and is noted with when it is tried again.
+
+        Args:
+            name: of the dataset or model.
+            version: of it.
+            catalogue: name of the one catalogue; all by default.
+
+        Raises:
+            Conflict: another process is registering a version of it and does not end.
+            IntegrityError: its record is not as it was published.
+            NotFound: no catalogue has that name, or the version has no record.
+            StorageError: workspace or registry cannot be read or written.
+        """
+        targets = self.targets if catalogue is None else [self.target(catalogue)]
+        return [self._register(target, name, version) for target in targets]
+
+    def withdraw(
+        self,
+        row: DataVersion | ModelVersion,
+        catalogue: str,
+        state: State | None,
+        reason: str | None = None,
+    ) -> Outcome:
+        """Withdraw a version from a catalogue whatever its visibility, or no longer so.
+
+        Args:
+            row: the version.
+            catalogue: name of the catalogue.
+            state: that it is to have there, `deprecated` or `deleted`; None if its visibility is to
+                decide again.
+            reason: why, for the log.
+
+        Raises:
+            Forbidden: the principal is neither its creator nor an operator.
+        """
+        name, version = version_key(row)
+        target = self.target(catalogue)
+        self.store.registry.require_owner(row, f"withdraw {name}@{version} from {catalogue}")
+        key = Key(catalogue, name, version)
+        url = target.url(self._recorded(name, version))
+        rows.decide(self.store.registry, key, state, reason, url)
+        return self._register(target, name, version)
+
+    def target(self, name: str) -> Target:
+        """Return a catalogue.
+
+        Raises:
+            NotFound: none has that name.
+        """
+        found = [target for target in self.targets if target.name == name]
+        if not found:
+            names = ", ".join(target.name for target in self.targets)
+            raise NotFound(f"there is no catalogue {name!r}; MLOPS_CATALOGUES declares {names}")
+        return found[0]
+
+    def _recorded(self, name: str, version: str) -> RecordedVersion:
+        found = rows.recorded_versions(self.store.registry.unrestricted(), name, version)
+        if not found:
+            raise NotFound(
+                f"{name}@{version} has no record yet; it is registered once its asset record is"
+                " materialised"
+            )
+        return found[0]
+
+    def _register(self, target: Target, name: str, version: str) -> Outcome:
+        registry = self.store.registry
+        key = Key(target.name, name, version)
+        # one at a time of all that may have the same Collection
+        with registry.lock(f"registration-{target.name}-{name}"):
+            recorded = self._recorded(name, version)
+            before, attempt = rows.registration(registry, key)
+            state = wanted(target, recorded, before)
+            url = target.url(recorded)
+            if state is None:
+                return Outcome(recorded.reference, target.name, None, url)
+            basis = target.basis(recorded, state)
+            again = attempt is not None and attempt.basis == basis
+            failures = 1 + (attempt.failures if attempt is not None and again else 0)
+            before = rows.begin(registry, key, self._attempt(key, basis, failures), url)
+            try:
+                arrived = self._bring(target, recorded, state, before)
+            except CatalogueError as error:
+                retry = self.clock() + delay(failures, error.after) if error.temporary else None
+                rows.fail(registry, key, str(error), retry)
+                return Outcome(
+                    recorded.reference, target.name, State(before.state), url, str(error), retry
+                )
+            rows.succeed(registry, key, arrived)
+            return Outcome(recorded.reference, target.name, arrived.state, url)
+
+    def _attempt(self, key: Key, basis: str, failures: int) -> RegistrationAttempt:
+        """Return an attempt that begins now, and is repeated if its process is killed."""
+        moment = self.clock()
+        return RegistrationAttempt(
+            catalogue=key.catalogue,
+            name=key.name,
+            version=key.version,
+            basis=basis,
+            failures=failures,
+            error=None,
+            tried=moment,
+            retry=moment + delay(failures),
+        )
+
+    def _bring(
+        self, target: Target, recorded: RecordedVersion, state: State, before: Registration
+    ) -> Arrived:
+        """Bring the record of a version to the state that it is to have at a catalogue."""
+        collection, item = identity(recorded)
+        to = Destination(target.catalogue, target.url(recorded), collection, item)
+        if state == State.DELETED:
+            key = Key(target.name, recorded.name, recorded.version)
+            return delete(to, rows.is_last(self.store.registry, key))
+        own, *items = self._documents(target, collection, item)
+        if state == State.DEPRECATED:
+            return deprecate(to, [str(document["id"]) for document in items])
+        return register(to, own, items, before)
+
+    def _documents(self, target: Target, collection: str, item: str | None) -> list[JsonObject]:
+        """Return a Collection and Items as a catalogue is to have them."""
+        store = self.store
+        found = find_published(store.registry, collection, item, target.reader)
+        if not found or (item is not None and len(found) == 1):
+            # of a workspace whose records no hub has served yet
+            add_published(store.workspace, store.registry)
+            found = find_published(store.registry, collection, item, target.reader)
+        if not found or (item is not None and len(found) == 1):
+            raise IntegrityError(
+                f"the record {item or collection} is published and cannot be read: run 'mlops"
+                " verify', then record that version again"
+            )
+        return [outgoing(record, target.addresses) for record in found]
+
+
+def open_registrar(store: Store, settings: Settings) -> Registrar:
+    """Return the registrar of a project; nothing is asked of its catalogues yet.
+
+    Args:
+        store: workspace and registry.
+        settings: name the declaration of the catalogues.
+
+    Raises:
+        SettingsError: there is none, or it is invalid.
+    """
+    if settings.catalogues is None:
+        raise SettingsError(
+            "MLOPS_CATALOGUES is not set: let it name a YAML file with the catalogues; see"
+            " docs/registration.md"
+        )
+    declared = read_catalogues(settings.catalogues)
+    files = (declared.files or store.workspace.url).rstrip("/")
+    return Registrar(
+        store,
+        [
+            Target(each, open_catalogue(each, credentials(each)), files)
+            for each in declared.catalogues
+        ],
+    )
