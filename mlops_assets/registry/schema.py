@@ -27,7 +27,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-SCHEMA_REVISION = "0010"  # the newest in `versions/`; a number of four digits
+SCHEMA_REVISION = "0011"  # the newest in `versions/`; a number of four digits
 LAST_META_VERSION = "3"  # of `meta` from then on, so that older releases refuse the registry
 Document = JSON().with_variant(JSONB(), "postgresql")
 
@@ -408,7 +408,8 @@ class StacItem(Base):
         UniqueConstraint("collection", "id"),
         Index("ix_stac_items_moment", "moment", "id", "collection"),
         Index("ix_stac_items_id", "id"),
-        Index("ix_stac_items_visibility", "collection", "visibility"),
+        # with which Items are counted that a principal may see
+        Index("ix_stac_items_visibility", "collection", "visibility", "created_by"),
     )
     item: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=True)
     collection: Mapped[str]

@@ -102,7 +102,7 @@ def _in_box(number: int, dialect: str) -> ColumnElement[bool]:
 
 def items_in_extent(
     connection: Connection, places: Sequence[Sequence[Sides]], interval: Interval, limit: int
-) -> list[int]:
+) -> str | None:
     """Return Items whose bounding boxes and times intersect, by the R*Tree of SQLite.
 
     It has single precision, and so may find some that are just beside.
@@ -112,14 +112,19 @@ def items_in_extent(
         places: lists of boxes, of each of which Items intersect one.
         interval: of time.
         limit: Items at most.
+
+    Returns:
+        Their numbers as JSON; None if they are more.
     """
     values: list[float] = []
     conditions = [*_extent_conditions(places, interval, values)]
     found = connection.exec_driver_sql(
-        f"SELECT item FROM stac_items_extent WHERE {' AND '.join(conditions)} LIMIT {limit:d}",
+        "SELECT count(*), json_group_array(item) FROM (SELECT item FROM stac_items_extent"
+        f" WHERE {' AND '.join(conditions)} LIMIT {limit + 1:d})",
         tuple(values),
     )
-    return list(found.scalars())
+    count, items = found.one()
+    return None if count > limit else str(items)
 
 
 def _extent_conditions(

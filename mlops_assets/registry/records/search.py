@@ -7,7 +7,6 @@ is searched.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -159,7 +158,8 @@ class _Search:
         order: in which Items are returned.
         shapes: geometries that those of Items intersect.
         boxes: lists of boxes, of each of which Items intersect one.
-        few: the Items that are in place and time, if they are few.
+        where: the filter.
+        few: numbers of the Items that are in place and time, if they are few, as JSON.
     """
 
     session: Session
@@ -168,21 +168,21 @@ class _Search:
     order: _Order = field(init=False)
     shapes: list[shapely.Geometry] = field(init=False)
     boxes: list[Sequence[Sides]] = field(init=False)
-    few: list[int] | None = field(init=False)
+    few: str | None = field(init=False)
+    where: ItemFilter | None = field(init=False)
 
     def __post_init__(self) -> None:
         query = self.query
         self.connection = self.session.connection()
         self.dialect = self.connection.dialect.name
         self.order = _order(tuple(query.order or DEFAULT_ORDER), self.dialect)
-        where = None if query.where is None else item_filter(query.where, self.dialect)
-        self.shapes = [_shape(place) for place in where.places] if where else []
+        self.where = None if query.where is None else item_filter(query.where, self.dialect)
+        self.shapes = [_shape(place) for place in self.where.places] if self.where else []
         if query.geometry is not None:
             self.shapes.append(sent_geometry(query.geometry, "the search"))
         self.boxes = [query.boxes] if query.boxes else []
         self.boxes += [[shape.bounds] for shape in self.shapes]
         self.few = self._few()
-        self.conditions = self._conditions(where)
 
     def page(self) -> Page:
         """Return the page."""
@@ -200,18 +200,23 @@ class _Search:
         items = [row.item for row in rows]
         return Page(read_items(self.session, items, self.principal), after, matched)
 
-    def _conditions(self, where: ItemFilter | None) -> Conditions:
-        query = self.query
+    def _conditions(self, by_collection: bool) -> Conditions:
+        """Return the conditions.
+
+        Args:
+            by_collection: whether an index on Collections may be used.
+        """
+        query, where = self.query, self.where
         found = Conditions()
         # first, as it is compared fastest; SQLite keeps this order
         found.parts.append(sees(self.principal, StacItem))
         if self.few is not None:
             found.parts.append(FEW)
-            found.values["few"] = json.dumps(self.few)
+            found.values["few"] = self.few
         if where is not None:
             found.parts.append(where.condition)
         if query.collections is not None:
-            found.in_collections(query.collections, by_index=not self._skips_collections())
+            found.in_collections(query.collections, by_collection)
         if query.ids is not None:
             found.with_ids(query.ids)
         if query.interval is not None:
@@ -222,7 +227,7 @@ class _Search:
             found.in_boxes(boxes, self.dialect)
         return found
 
-    def _few(self) -> list[int] | None:
+    def _few(self) -> str | None:
         """Return those Items that are in place and time, if they are few.
 
         SQLite does not know how many Items an R*Tree returns, and would read all in order instead.
@@ -230,8 +235,7 @@ class _Search:
         interval = self.query.interval
         if self.dialect != "sqlite" or not (self.boxes or interval):
             return None
-        found = items_in_extent(self.connection, self.boxes, interval or _ANY_TIME, _FEW + 1)
-        return None if len(found) > _FEW else found
+        return items_in_extent(self.connection, self.boxes, interval or _ANY_TIME, _FEW)
 
     def _skips_collections(self) -> bool:
         """Return whether an index on Collections would only delay a search.
@@ -292,13 +296,14 @@ class _Search:
 
     def _matching(self, beyond: Sequence[ColumnElement[bool]]) -> Iterator[Row[Any]]:
         """Yield the rows in order whose geometries intersect, as far as they are read."""
+        conditions = self._conditions(not self._skips_collections())
         shaped = (ITEMS.shape, ITEMS.minx, ITEMS.miny, ITEMS.maxx, ITEMS.maxy)
         query: Select[Any] = (
             select(*self.order.columns, ITEMS.item, *(shaped if self.boxes else ()))
-            .where(*self.conditions.parts, *beyond)
+            .where(*conditions.parts, *beyond)
             .order_by(*self.order.order_by)
         )
-        values = self.conditions.values
+        values = conditions.values
         if not self.boxes:
             limit = None if self.few is not None else self.query.limit + 1
             yield from self.connection.execute(query.limit(limit), values)
@@ -312,11 +317,15 @@ class _Search:
         """Yield the rows whose geometries intersect those that are searched for."""
         import shapely
 
+        # rectangles have no shape but their sides, which the database has compared with the boxes
+        tested = [n for n, row in enumerate(rows) if self.shapes or self._may_miss_box(row)]
+        if not tested:
+            yield from rows
+            return
         wanted = list(self.shapes)
         if self.query.boxes:
-            wanted.append(shapely.union_all([shapely.box(*box) for box in self.query.boxes]))
-        # a rectangle intersects a box if their sides do, which the database has compared
-        tested = [n for n, row in enumerate(rows) if self.shapes or row.shape is not None]
+            boxes = [shapely.box(*box) for box in self.query.boxes]
+            wanted.append(boxes[0] if len(boxes) == 1 else shapely.union_all(boxes))
         kept = np.ones(len(rows), dtype=bool)
         geometries = shapely.from_wkb([rows[n].shape for n in tested])
         for place, n in enumerate(tested):
@@ -328,14 +337,22 @@ class _Search:
             kept[tested] &= shapely.intersects(shape, geometries)
         yield from (row for row, keep in zip(rows, kept, strict=True) if keep)
 
+    def _may_miss_box(self, row: Row[Any]) -> bool:
+        """Return whether the geometry of a row may be beside all boxes that its sides meet."""
+        return row.shape is not None and not any(
+            west <= row.minx and row.maxx <= east and south <= row.miny and row.maxy <= north
+            for west, south, east, north in self.query.boxes or ()
+        )
+
     def _count(self) -> int | None:
         """Return how many Items there are, or None if they are too many to count, or to compare."""
         if self.boxes:
             return None
         some: Select[Any] = select(literal_column("1")).select_from(StacItem.__table__)
-        some = some.where(*self.conditions.parts).limit(MAX_MATCHED + 1)
+        conditions = self._conditions(by_collection=True)
+        some = some.where(*conditions.parts).limit(MAX_MATCHED + 1)
         counted = select(func.count()).select_from(some.subquery())
-        found = self.connection.scalar(counted, self.conditions.values) or 0
+        found = self.connection.scalar(counted, conditions.values) or 0
         return None if found > MAX_MATCHED else found
 
 
