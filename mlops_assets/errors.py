@@ -48,6 +48,10 @@ class StorageUnreachable(StorageError):
     """The workspace, a landing or the registry did not answer; the same may succeed later."""
 
 
+class TimeLimitExceeded(MlopsError):
+    """What a caller asked for takes longer than they may keep the registry busy."""
+
+
 class IntegrityError(MlopsError):
     """Stored bytes are not the bytes that were published."""
 

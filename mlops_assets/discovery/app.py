@@ -62,6 +62,7 @@ _SORT_1_0 = (
     "https://api.stacspec.org/v1.0.0/item-search#sort",
     "https://api.stacspec.org/v1.0.0/ogcapi-features#sort",
 )
+MAX_SECONDS = 30  # for which a request may keep the database busy
 _TITLE = "mlops_assets"
 _DESCRIPTION = "Training data and models of this workspace."
 
@@ -105,7 +106,7 @@ def create_stac_app(store: Store, public_url: str | None = None) -> ASGIApp:
     Returns:
         An app whose requests have a `principal` in their state, at `PREFIX` and below it.
     """
-    catalogue = Catalogue(store.registry.acting(_READER), store.workspace.url)
+    catalogue = Catalogue(store.registry.acting(_READER).limited(MAX_SECONDS), store.workspace.url)
     settings = ApiSettings(
         stac_fastapi_title=_TITLE,
         stac_fastapi_description=_DESCRIPTION,
@@ -246,8 +247,11 @@ class AtPublicUrl:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on as one to the public URL."""
         if scope["type"] == "http":
+            # the server sends no body where HEAD was asked for
+            method = "GET" if scope["method"] == "HEAD" else scope["method"]
             path = f"{PREFIX}/" if scope["path"] == PREFIX else scope["path"]
-            scope = {**scope, "path": path, "root_path": PREFIX, "app_root_path": PREFIX}
+            scope = {**scope, "method": method, "path": path}
+            scope |= {"root_path": PREFIX, "app_root_path": PREFIX}
             if self._url is not None:
                 headers = [pair for pair in scope["headers"] if pair[0] != b"host"]
                 scope |= {

@@ -31,6 +31,7 @@ from mlops_assets.registry.records.lookup import (
 from mlops_assets.registry.records.search import search_items
 from mlops_assets.text.json_values import Json, JsonObject
 
+OPENAPI = "application/vnd.oai.openapi+json;version=3.0"
 SCHEMA = "application/schema+json"
 MAX_COLLECTIONS = 1_000  # of a page
 T = TypeVar("T")
@@ -73,8 +74,8 @@ class RecordsClient(BaseCoreClient):
         found = list_collections(self.catalogue.registry, caller(request), MAX_COLLECTIONS)
         addresses = self.catalogue.addresses(request)
         links = [
-            link("service-desc", f"{api}api", "application/vnd.oai.openapi+json;version=3.0"),
-            link("service-doc", f"{api}api.html", "text/html"),
+            link("service-desc", f"{api}api", OPENAPI, title="OpenAPI"),
+            link("service-doc", f"{api}api.html", "text/html", title="Requests"),
             link(QUERYABLES, f"{api}queryables", SCHEMA, title="Queryables"),
             link(SORTABLES, f"{api}sortables", SCHEMA, title="Sortables"),
             *(

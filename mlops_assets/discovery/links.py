@@ -55,8 +55,8 @@ class Addresses:
             link("root", self.api, JSON),
             link("parent", self.api, JSON),
             link("items", f"{own}/items", GEOJSON),
-            link(QUERYABLES, f"{own}/queryables", "application/schema+json"),
-            link(SORTABLES, f"{own}/sortables", "application/schema+json"),
+            link(QUERYABLES, f"{own}/queryables", "application/schema+json", title="Queryables"),
+            link(SORTABLES, f"{own}/sortables", "application/schema+json", title="Sortables"),
         ]
         return self.linked(record, links)
 

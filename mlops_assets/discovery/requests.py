@@ -25,6 +25,7 @@ MAX_LISTED = 1_000  # ids or Collections of one search
 MAX_ID_BYTES = 255
 MAX_SORT_KEYS = 5
 MAX_WORDS = 100
+_ALWAYS = ("type", "id", "collection", "links")  # fields of an Item that is found
 
 
 @dataclass(frozen=True)
@@ -100,11 +101,10 @@ def boxes_of(bbox: Sequence[float]) -> list[Sides]:
     Raises:
         SpecificationError: it is not one.
     """
-    low, high = bbox[: len(bbox) // 2], bbox[len(bbox) // 2 :]
     if (
         len(bbox) not in (4, 6)
         or not all(map(math.isfinite, bbox))
-        or list(low[2:]) > list(high[2:])
+        or (len(bbox) == 6 and bbox[2] > bbox[5])
     ):
         raise SpecificationError(
             "bbox has four or six finite numbers: west, south, east, north, with the lower height"
@@ -224,19 +224,21 @@ def chosen_fields(document: JsonObject, include: set[str], exclude: set[str]) ->
 
     Args:
         document: an Item.
-        include: paths of fields, such as `properties.datetime`; all if empty. `id`,
-            `collection`, `type` and `links` are always there.
+        include: paths of fields, such as `properties.datetime`; all if empty.
         exclude: paths of fields that are left out, unless they or parts of them are included.
+
+    Returns:
+        A document that has `id`, `collection`, `type` and `links` in any case.
     """
     found = _included(document, include) if include else document
-    for path in exclude:
+    for path in exclude.difference(_ALWAYS):
         if not any(f"{name}.".startswith(f"{path}.") for name in include):
             found = _without(found, path.split("."))
     return found
 
 
 def _included(document: JsonObject, paths: set[str]) -> JsonObject:
-    found = {name: document[name] for name in ("type", "id", "collection", "links")}
+    found = {name: document[name] for name in _ALWAYS}
     for path in sorted(paths):
         _copy(document, found, path.split("."))
     return found

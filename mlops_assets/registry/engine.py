@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import sqlite3
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from pydantic_core import to_json
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.engine.interfaces import DBAPIConnection
-from sqlalchemy.exc import ArgumentError
+from sqlalchemy.exc import ArgumentError, DBAPIError
 
 from mlops_assets.errors import SettingsError
 
 BUSY_TIMEOUT_SECONDS = 60  # for which a writer waits for another one
 CONNECT_TIMEOUT_SECONDS = 10
 _MAPPED_BYTES = 1 << 31  # of the file at most
+_STEPS = 10_000  # of SQLite's virtual machine, between looks at the clock
+_QUERY_CANCELED = "57014"  # of PostgreSQL
 _LIBPQ = ("psycopg", "psycopg2")  # drivers that know that time-out
 
 
@@ -61,6 +65,38 @@ def open_engine(url: str) -> Engine:
         connection.exec_driver_sql("BEGIN IMMEDIATE" if immediate else "BEGIN")
 
     return engine
+
+
+@contextmanager
+def time_limit(connection: Connection, seconds: float | None) -> Iterator[None]:
+    """Interrupt statements that take long: on SQLite all together, on PostgreSQL each.
+
+    Args:
+        connection: with a transaction.
+        seconds: for which they may run; None for any time.
+    """
+    if seconds is None:
+        yield
+    elif connection.dialect.name == "sqlite":
+        driver = connection.connection.driver_connection
+        deadline = time.monotonic() + seconds
+        driver.set_progress_handler(lambda: time.monotonic() > deadline, _STEPS)  # type: ignore[union-attr]
+        try:
+            yield
+        finally:
+            driver.set_progress_handler(None, 0)  # type: ignore[union-attr]
+    else:
+        connection.exec_driver_sql(f"SET LOCAL statement_timeout = {int(1000 * seconds)}")
+        yield
+
+
+def is_time_limit(error: DBAPIError) -> bool:
+    """Return whether an error is that of a statement which was interrupted."""
+    return (
+        getattr(error.orig, "sqlite_errorcode", None) == sqlite3.SQLITE_INTERRUPT
+        or getattr(error.orig, "sqlstate", None) == _QUERY_CANCELED
+        or getattr(error.orig, "pgcode", None) == _QUERY_CANCELED  # of psycopg2
+    )
 
 
 def _parsed(url: str) -> URL:

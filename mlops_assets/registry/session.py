@@ -14,10 +14,10 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.exc import IntegrityError as SqlIntegrityError
 from sqlalchemy.orm import LoaderCriteriaOption, ORMExecuteState, Session, sessionmaker
 
-from mlops_assets.errors import NotFound, StorageError, StorageUnreachable
+from mlops_assets.errors import NotFound, StorageError, StorageUnreachable, TimeLimitExceeded
 from mlops_assets.paths import Owner
 from mlops_assets.principals import Principal, Role, local
-from mlops_assets.registry.engine import open_engine
+from mlops_assets.registry.engine import is_time_limit, open_engine, time_limit
 from mlops_assets.registry.log import chain
 from mlops_assets.registry.log.mirror import Mirror
 from mlops_assets.registry.migrations.upgrade import is_present, prepare
@@ -64,6 +64,7 @@ class RegistrySession:
         event.listen(self._sessions, "do_orm_execute", _restrict)
         self.principal = local(local_user())
         self._restricted = True
+        self._seconds: float | None = None
         self._mirror: Mirror | None = None
         self._mirrors: dict[str, Mirror] = {}  # of this object and all that are copied from it
         try:
@@ -98,6 +99,16 @@ class RegistrySession:
         acting = copy(self)
         acting.principal = principal
         return acting
+
+    def limited(self, seconds: float) -> Self:
+        """Return the same registry, whose statements may take so long only.
+
+        Args:
+            seconds: of a transaction.
+        """
+        limited = copy(self)
+        limited._seconds = seconds
+        return limited
 
     def mirrored(self, workspace: Workspace) -> Self:
         """Return the same registry, which mirrors its log in a workspace.
@@ -192,9 +203,10 @@ class RegistrySession:
         self.principal.require(role, action)
         with self.explained(), self._sessions.begin() as session:
             session.info[_LEFT_OUT] = left_out
-            session.connection(execution_options={"immediate": immediate, **options})
+            connection = session.connection(execution_options={"immediate": immediate, **options})
             self.require_locks()
-            yield session
+            with time_limit(connection, self._seconds):
+                yield session
 
     @contextmanager
     def explained(self) -> Iterator[None]:
@@ -202,6 +214,7 @@ class RegistrySession:
 
         Raises:
             StorageUnreachable: the database does not answer, and may do so later.
+            TimeLimitExceeded: a statement took too long.
             StorageError: it cannot be read or written.
         """
         try:
@@ -209,6 +222,10 @@ class RegistrySession:
         except SqlIntegrityError:
             raise
         except DBAPIError as error:
+            if is_time_limit(error):
+                raise TimeLimitExceeded(
+                    f"this takes longer than {self._seconds:g} s, and was interrupted; ask for less"
+                ) from error
             raise _kind_of(error)(
                 f"registry {redacted(self.url)} could not be used: {_first_line(error)}; nothing"
                 " was recorded; check MLOPS_REGISTRY and the disk, or restore the registry from a"

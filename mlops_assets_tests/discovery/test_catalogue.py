@@ -60,6 +60,13 @@ def test_a_record_is_found_with_its_publication_or_not_at_all(recorded: Store) -
     assert recorded.registry.files_at("catalog/other.json") == []
 
 
+@pytest.mark.parametrize("path", ["", "collections/fields-v1", "search"])
+def test_a_head_request_returns_the_headers_of_a_document(path: str, client: httpx.Client) -> None:
+    answer = client.head(path)
+    assert (answer.status_code, answer.content) == (200, b"")
+    assert answer.headers["content-length"] == client.get(path).headers["content-length"]
+
+
 def test_what_can_be_sorted_by_is_linked_with_its_own_address(client: httpx.Client) -> None:
     relation = "http://www.opengis.net/def/rel/ogc/1.0/sortables"
     for path in ("", "collections/fields-v1"):

@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 import shapely
 import shapely.geometry
+from sqlalchemy import text
 
 from mlops_assets.discovery.requests import SearchParameters, chosen_fields, token_of
-from mlops_assets.errors import NotFound, SpecificationError
+from mlops_assets.errors import NotFound, SpecificationError, TimeLimitExceeded
 from mlops_assets.principals import Principal, local
 from mlops_assets.registry import Registry
 from mlops_assets.registry.records import search
@@ -249,6 +250,16 @@ def test_anyone_sees_only_what_is_published(registry: Registry) -> None:
     assert search_items(registry, query, Principal("anonymous", frozenset())).records == []
 
 
+def test_a_statement_that_takes_too_long_is_interrupted(registry: Registry) -> None:
+    endless = text(
+        "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x FROM n) SELECT max(x) FROM n"
+    )
+    limited = registry.limited(0.1)
+    with pytest.raises(TimeLimitExceeded, match=r"longer than 0.1 s"), limited.reading() as session:
+        session.execute(endless)
+    assert numbers(limited, ids=["item-01"]) == [1]
+
+
 def test_fields_are_chosen_by_paths() -> None:
     document = external_item(properties={"a.b": {"c": 1, "d": 2}, "e": 3})
     assert set(chosen_fields(document, {"bbox"}, set())) == {
@@ -263,6 +274,7 @@ def test_fields_are_chosen_by_paths() -> None:
     without = chosen_fields(document, set(), {"properties.a.b.c", "assets", "nothing"})
     assert without["properties"] == {"datetime": "2024-05-06T10:20:30Z", "a.b": {"d": 2}, "e": 3}
     assert "assets" not in without
+    assert chosen_fields(document, set(), {"id", "links", "type", "collection"}) == document
     assert document == external_item(properties={"a.b": {"c": 1, "d": 2}, "e": 3})
 
 
