@@ -47,10 +47,9 @@ def send_collection(registry: RegistrySession, document: JsonObject, replace: bo
     with registry.transaction("send external records", Role.SCIENTIST) as session:
         if replace:
             _require_external(session, registry.principal, name)
-        elif session.get(StacCollection, name) is not None:
-            raise Conflict(f"Collection {name!r} exists already; replace it by PUT")
         else:
             _require_unreserved(session, registry.principal, name)
+            _require_absent(session, registry.principal, name)
         _keep(session, registry, name, {_OF_THE_COLLECTION: document})
         write_records(session, [RecordRow(document)])
 
@@ -140,12 +139,24 @@ def _require_unreserved(session: Session, principal: Principal, name: str) -> No
         )
 
 
+def _require_absent(session: Session, principal: Principal, name: str) -> None:
+    if session.get(StacCollection, name) is None:
+        return
+    if _is_seen(session, principal, name):
+        raise Conflict(f"Collection {name!r} exists already; replace it by PUT")
+    raise Conflict(f"a Collection cannot have the id {name!r} here; use another id")
+
+
+def _is_seen(session: Session, principal: Principal, name: str) -> bool:
+    seen = select(StacCollection.id).where(
+        StacCollection.id == name, sees(principal, StacCollection)
+    )
+    return session.scalar(seen) is not None
+
+
 def _require_external(session: Session, principal: Principal, collection: str) -> None:
     row = session.get(StacCollection, collection)
-    seen = select(StacCollection.id).where(
-        StacCollection.id == collection, sees(principal, StacCollection)
-    )
-    if row is None or session.scalar(seen) is None:
+    if row is None or not _is_seen(session, principal, collection):
         raise NotFound(f"there is no Collection {collection!r}")
     if row.key is not None:
         raise Conflict(
