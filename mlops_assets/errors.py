@@ -112,6 +112,14 @@ class GateFailure(MlopsError):
     """A model version did not pass its gates; no alias was moved."""
 
 
+class PromotionRefused(MlopsError):
+    """A model version is deprecated, or lacks the approval it needs; no alias was moved."""
+
+
+class DecisionRefused(MlopsError):
+    """A decision on a model version that cannot be made so; nothing was changed."""
+
+
 class NotReproducible(MlopsError):
     """A model version cannot be trained again as it was; nothing was trained."""
 

@@ -80,7 +80,9 @@ def requested_by(context: dg.AssetExecutionContext) -> str:
     return run.run_id if run.root_run_id else run.tags.get(RUN_KEY, run.run_id)
 
 
-def ancestors(context: dg.AssetExecutionContext) -> Sequence[str]:
+def ancestors(
+    context: dg.AssetExecutionContext | dg.AssetCheckExecutionContext,
+) -> Sequence[str]:
     """Return the id of this Dagster run, then of the run it is a re-execution of, and so on."""
     found = [context.run.run_id]
     parent = context.run.parent_run_id

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Self
 import dagster as dg
 from pydantic import BaseModel, Field, ValidationInfo, field_validator
 
+from mlops_assets.components.approval import approval
 from mlops_assets.components.events.model_results import Result, identity, trained_result
 from mlops_assets.components.graph.code_references import code_reference
 from mlops_assets.components.graph.kinds import (
@@ -89,6 +90,7 @@ class PromotionConfig(dg.Config):
     user: str | None = Field(
         default=None, description="Who promotes; the process's user if not given."
     )
+    reason: str | None = Field(default=None, description="Why, for the history.")
 
 
 @dataclass(frozen=True)
@@ -148,9 +150,13 @@ class TrainedModel(dg.Component):
             self._record(),
             self._production(),
         ]
+        # what is to be approved first is promoted by its approval
+        promotes = self.specification.auto_promote and not self.specification.approval.protects(
+            "production"
+        )
         lifecycle = dg.AssetSelection.assets(
             [dataset, "training_data"], [dataset, "record"]
-        ) | dg.AssetSelection.assets(*(assets if self.specification.auto_promote else assets[:-1]))
+        ) | dg.AssetSelection.assets(*(assets if promotes else assets[:-1]))
         job = dg.define_asset_job(
             f"{name}_lifecycle",
             selection=lifecycle,
@@ -164,11 +170,12 @@ class TrainedModel(dg.Component):
             if self.specification.auto_train
             else []
         )
-        return dg.Definitions(
+        own = dg.Definitions(
             assets=self.labels.labelled(assets),
             jobs=[job, sweep_job(self.specification)],
             sensors=sensors,
         )
+        return dg.Definitions.merge(own, approval(self.specification))
 
     def _tags(self, data_version: str) -> dict[str, str]:
         """Return the tags of a run with a step of the model."""
@@ -351,10 +358,17 @@ class TrainedModel(dg.Component):
             if config.user:
                 opened = opened.acting(replace(opened.registry.principal, name=config.user))
             if config.rollback:
-                moved = rollback(opened, specification.name)
+                moved = rollback(opened, specification.name, specification.approval, config.reason)
             else:
                 row = _to_promote(opened, specification, config.version, ancestors(context))
-                moved = promote(opened, row, specification.gates, config.alias)
+                moved = promote(
+                    opened,
+                    row,
+                    specification.gates,
+                    config.alias,
+                    specification.approval,
+                    config.reason,
+                )
             row = opened.registry.model_version(Reference(specification.name, moved.version))
             tag_run(context, opened.user, self._tags(row.data_version))
             context.add_asset_metadata(mlflow.aliases(opened, specification.name))
@@ -365,6 +379,7 @@ class TrainedModel(dg.Component):
                     "alias": moved.alias,
                     "previous": moved.previous or "none",
                     "promoted_by": moved.moved_by,
+                    "reason": moved.reason or "none",
                     "gates": dg.MetadataValue.json(moved.gates),
                     **row.metrics,
                 },

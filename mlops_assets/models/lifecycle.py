@@ -221,6 +221,8 @@ def _record(
     files = record_version(store, specification, row)
     evaluated = store.registry.model_version(Reference(row.model, row.version))
     outcome.gates = check_gates(store.registry, evaluated, specification.gates)
+    if not all(gate.passed for gate in outcome.gates):
+        store.registry.report_failed_gates(row, gates_description(outcome.gates))
     return gates_description(outcome.gates), lambda to: to.recorded(row, files, outcome.gates)
 
 

@@ -9,11 +9,15 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 from mlops_assets.errors import GateFailure, IntegrityError, NameRefused, NotFound
-from mlops_assets.models.specification import Gate, is_minimised, magnitude
+from mlops_assets.models.approval.standing import require_promotable
+from mlops_assets.models.specification import Approval, Gate, is_minimised, magnitude
 from mlops_assets.names import Reference, check_label
 from mlops_assets.registry import ModelVersion, Promotion, Registry
+from mlops_assets.registry.promotion.outbox import ROLLED_BACK
 from mlops_assets.registry.schema import STAGES
 from mlops_assets.store import Store
+
+NO_APPROVAL = Approval()
 
 
 @dataclass(frozen=True)
@@ -71,11 +75,24 @@ def gates_description(outcomes: Sequence[GateOutcome]) -> str:
 
 
 def promote(
-    store: Store, row: ModelVersion, gates: Sequence[Gate], alias: str = "production"
+    store: Store,
+    row: ModelVersion,
+    gates: Sequence[Gate],
+    alias: str = "production",
+    approval: Approval = NO_APPROVAL,
+    reason: str | None = None,
 ) -> Promotion:
-    """Move an alias to a model version that passes all gates.
+    """Move an alias to a model version that passes all gates, and is approved if it must be.
 
     Its files are read again first, and must be as they were published.
+
+    Args:
+        store: workspace and registry; the principal promotes.
+        row: the model version.
+        gates: as declared for the model.
+        alias: the alias to move.
+        approval: as declared for the model.
+        reason: why, for the history.
 
     Raises:
         IntegrityError: a file of it, or of a version that a gate compares it with, or its row in
@@ -83,27 +100,25 @@ def promote(
         GateFailure: a gate does not pass, or the version was not evaluated and recorded; no alias
             was moved.
         NameRefused: the alias cannot be a name.
+        PromotionRefused: the version is deprecated, or lacks the approval it needs; no alias was
+            moved.
     """
     check_label(alias, "alias")
     if alias == "previous":
         raise NameRefused(
             "alias 'previous' is kept for what was in production before; choose another alias"
         )
-    if STAGES.index(row.stage) < STAGES.index("recorded"):
-        raise GateFailure(
-            f"{row.model}@{row.version} is only {row.stage}; it must be evaluated and recorded"
-            f" first: run 'mlops train {row.model}@{row.data_version}', or materialise its missing"
-            " assets"
-        )
+    require_recorded(row)
     # the versions that gates compare with keep their aliases meanwhile
     with store.registry.lock(f"aliases of {row.model}"):
-        _require_as_published(store, row)
+        require_promotable(store.registry, row, approval, alias)
+        require_as_published(store, row)
         aliases = store.registry.aliases(row.model)
         for compared in {
             aliases[gate.not_worse_than] for gate in gates if gate.not_worse_than in aliases
         }:
             if compared != row.version:
-                _require_as_published(
+                require_as_published(
                     store, store.registry.model_version(Reference(row.model, compared))
                 )
         outcomes = check_gates(store.registry, row, gates)
@@ -111,16 +126,26 @@ def promote(
             raise GateFailure(
                 f"{row.model}@{row.version} stays out of {alias}: {gates_description(outcomes)}"
             )
-        return store.registry.promote(row, [asdict(outcome) for outcome in outcomes], alias)
+        return store.registry.promote(row, [asdict(outcome) for outcome in outcomes], alias, reason)
 
 
-def rollback(store: Store, model: str) -> Promotion:
+def rollback(
+    store: Store, model: str, approval: Approval = NO_APPROVAL, reason: str | None = None
+) -> Promotion:
     """Move `production` back to `previous`, which passed its gates when it was promoted.
+
+    Args:
+        store: workspace and registry; the principal moves it.
+        model: name of the model.
+        approval: as declared for the model.
+        reason: why, for the history.
 
     Raises:
         IntegrityError: a file of `previous` or its row in the registry has changed; no alias was
             moved.
         NotFound: nothing was in production before.
+        PromotionRefused: `previous` is deprecated, or lacks the approval it needs; no alias was
+            moved.
     """
     with store.registry.lock(f"aliases of {model}"):
         if "previous" not in store.registry.aliases(model):
@@ -129,13 +154,32 @@ def rollback(store: Store, model: str) -> Promotion:
                 f" show {model}'"
             )
         row = store.registry.model_version(Reference(model, "previous"))
-        _require_as_published(store, row)
-        return store.registry.promote(
-            row, [{"gate": "rollback", "passed": True, "value": None, "limit": None}]
+        require_promotable(store.registry, row, approval, "production")
+        require_as_published(store, row)
+        passed = {"gate": "rollback", "passed": True, "value": None, "limit": None}
+        return store.registry.promote(row, [passed], reason=reason, event=ROLLED_BACK)
+
+
+def require_recorded(row: ModelVersion) -> None:
+    """Check that a model version has all stages behind it.
+
+    Raises:
+        GateFailure: it was not evaluated and recorded.
+    """
+    if STAGES.index(row.stage) < STAGES.index("recorded"):
+        raise GateFailure(
+            f"{row.model}@{row.version} is only {row.stage}; it must be evaluated and recorded"
+            f" first: run 'mlops train {row.model}@{row.data_version}', or materialise its missing"
+            " assets"
         )
 
 
-def _require_as_published(store: Store, row: ModelVersion) -> None:
+def require_as_published(store: Store, row: ModelVersion) -> None:
+    """Check that files and rows of a model version are as they were published.
+
+    Raises:
+        IntegrityError: they are not.
+    """
     # imports pandas, which gates alone do not need
     from mlops_assets.models.verify import verify_files_of_model
 

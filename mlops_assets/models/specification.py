@@ -15,7 +15,7 @@ from mlops_assets.datasets.specification.description import Provider
 from mlops_assets.errors import NameRefused, SpecificationError
 from mlops_assets.models.frameworks.architectures import CLASS
 from mlops_assets.models.parameters import written
-from mlops_assets.names import check_function, check_name
+from mlops_assets.names import check_function, check_label, check_name
 from mlops_assets.strict import Strict, refusing
 
 CALIBRATION_METRICS = ("ece", "brier")
@@ -128,6 +128,35 @@ class Parity(Strict):
     )
 
 
+class Approval(Strict):
+    """The approval that a version needs before a protected alias moves to it."""
+
+    required: bool = Field(
+        default=False,
+        description="Protected aliases move only to versions whose approval stands.",
+    )
+    own_work: bool = Field(
+        default=True, description="Whoever has trained a version may approve it, too."
+    )
+    aliases: list[str] = Field(
+        default=["production"], min_length=1, description="The protected aliases."
+    )
+
+    @field_validator("aliases")
+    @classmethod
+    def _aliases(cls, aliases: list[str]) -> list[str]:
+        for alias in aliases:
+            with refusing(NameRefused):
+                check_label(alias, "alias")
+            if alias == "previous":
+                raise ValueError("'previous' is what was in production; protect 'production'")
+        return aliases
+
+    def protects(self, alias: str) -> bool:
+        """Return whether an alias moves only to approved versions."""
+        return self.required and alias in self.aliases
+
+
 class ModelSpecification(Strict):
     """A model as declared."""
 
@@ -202,12 +231,20 @@ class ModelSpecification(Strict):
     gates: list[Gate] = Field(
         default=[], description="Rules to pass for promotion; none means none."
     )
+    approval: Approval = Field(
+        default=Approval(),
+        exclude_if=lambda own: own == Approval(),
+        description="Whether promotion needs an approver's decision, and whose.",
+    )
     parity: Parity = Field(
         default=Parity(), description="How near the ONNX model must come to the trained one."
     )
     auto_train: bool = Field(default=False, description="Train on every new data version.")
     auto_promote: bool = Field(
-        default=False, description="Promote after training if the gates pass."
+        default=False,
+        description=(
+            "Promote after training if the gates pass; after approval where that is required."
+        ),
     )
 
     @field_validator("name", "dataset")

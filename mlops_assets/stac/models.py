@@ -179,6 +179,7 @@ def _item(facts: ModelFacts, key: str) -> dict[str, object]:
         "description": declared.description or f"Model {row.model}.",
         "created": pystac.utils.datetime_to_str(row.created),
         "version": row.version,
+        "deprecated": facts.deprecated or None,
         "keywords": _keywords(facts),
         "license": declared.license,
         "providers": declared.providers or None,

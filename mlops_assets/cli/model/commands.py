@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mlops_assets.cli import lineage, visibility
+from mlops_assets.cli.model import decisions
 from mlops_assets.cli.model.reproduce import reproduce_version
 from mlops_assets.cli.terminal import completion
 from mlops_assets.cli.terminal.output import (
@@ -32,12 +33,17 @@ app = typer.Typer(help="Models and their versions.", no_args_is_help=True)
 app.command("reproduce")(reproduce_version)
 app.command("lineage")(lineage.model_lineage)
 app.command("visibility")(visibility.model_visibility)
+app.command("approve")(decisions.approve)
+app.command("reject")(decisions.reject)
+app.command("deprecate")(decisions.deprecate)
 Ref = Annotated[
     str,
     typer.Argument(
         help="model, model@version or model@alias.", autocompletion=completion.model_references
     ),
 ]
+
+Reason = Annotated[str | None, typer.Option("--reason", help="Why, for the history.")]
 
 
 @app.command("list")
@@ -67,8 +73,15 @@ def list_versions(
         empty = f"no model version was trained on {trained_on}"
     found = registry.list_model_versions(model, trained_on)
     aliases = registry.all_aliases()
+    deprecated = registry.deprecated_versions(model)
+    rows = [
+        describe(row, aliases.get((row.model, row.version), []))
+        | {"deprecated": (row.model, row.version) in deprecated}
+        for row in found
+    ]
     columns = ["model", "version", "aliases", *metric_columns(row.metrics for row in found)]
-    rows = [describe(row, aliases.get((row.model, row.version), [])) for row in found]
+    if any(row["deprecated"] for row in rows):
+        columns.append("deprecated")
     show(rows, as_json, columns, empty)
 
 
@@ -86,11 +99,22 @@ def show_version(reference: Ref, as_json: Json = False) -> None:
             "alias": p.alias,
             "moved": p.moved,
             "by": p.moved_by,
+            "reason": p.reason,
             "previous": p.previous,
             "gates": p.gates,
         }
         for p in store.registry.promotions(row.model)
         if p.version == row.version
+    ]
+    made: list[dict[str, object]] = [
+        {
+            "decision": d.decision,
+            "decided": d.decided,
+            "by": d.decided_by,
+            "reason": d.reason,
+            "sha256": d.sha256,
+        }
+        for d in store.registry.decisions(row.model, row.version)
     ]
     files = store.registry.files(
         model_owner(row.model, row.version), record_owner(row.model, row.version)
@@ -110,7 +134,9 @@ def show_version(reference: Ref, as_json: Json = False) -> None:
         "parameters": run.parameters,
         "seed": run.seed,
         "visibility_reason": row.visibility_reason,
+        "deprecated": (row.model, row.version) in store.registry.deprecated_versions(row.model),
         "promotions": promotions,
+        "decisions": made,
         "files": [{"path": f.path, "sha256": f.sha256, "size": f.size} for f in files],
     }
     described = describe(row, store.registry.all_aliases().get((row.model, row.version), []))
@@ -120,6 +146,7 @@ def show_version(reference: Ref, as_json: Json = False) -> None:
         lines = more | {
             "files": [file.path for file in files],
             "promotions": [f"{p['alias']} by {p['by']}" for p in promotions],
+            "decisions": [f"{d['decision']} by {d['by']}: {d['reason']}" for d in made],
         }
         show_one(described | lines, as_json)
 
@@ -130,6 +157,7 @@ def promote(
     alias: Annotated[
         str, typer.Option(help="Alias to move.", autocompletion=completion.aliases)
     ] = "production",
+    reason: Reason = None,
     module: Module = None,
 ) -> None:
     """Move `production` (or another alias) to a version that passes its gates.
@@ -141,7 +169,7 @@ def promote(
     settings = Settings.from_environment()
     row = open_store().registry.model_version(Reference.parse(reference))
     with open_project(settings, module) as project:
-        config = {"version": row.version, "alias": alias, "user": settings.user}
+        config = {"version": row.version, "alias": alias, "user": settings.user, "reason": reason}
         project.launch(
             f"{row.model}/production", ops={f"{row.model}__production": {"config": config}}
         )
@@ -151,6 +179,7 @@ def promote(
 @app.command()
 def rollback(
     model: Annotated[str, typer.Argument(help="Model.", autocompletion=completion.models)],
+    reason: Reason = None,
     module: Module = None,
 ) -> None:
     """Move `production` back to its previous version."""
@@ -158,7 +187,7 @@ def rollback(
 
     settings = Settings.from_environment()
     with open_project(settings, module) as project:
-        config = {"rollback": True, "user": settings.user}
+        config = {"rollback": True, "user": settings.user, "reason": reason}
         project.launch(f"{model}/production", ops={f"{model}__production": {"config": config}})
     row = open_store().registry.model_version(Reference(model, "production"))
     console.print(f"{model}@production is {model}@{row.version} again")

@@ -188,6 +188,9 @@ class Outbox(RegistrySession):
         Args:
             message_id: its id.
 
+        Returns:
+            The message as it is then.
+
         Raises:
             Conflict: it is not dead, or its webhook is declared no more.
             NotFound: there is no such message.

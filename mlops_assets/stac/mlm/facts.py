@@ -63,6 +63,7 @@ class ModelFacts:
         metrics: on the test split; None if it was not measured.
         packages: versions of the packages that the run had installed; empty if unknown.
         tags: of the data version.
+        deprecated: whether the version is.
     """
 
     row: ModelVersion
@@ -74,6 +75,7 @@ class ModelFacts:
     metrics: Metrics | None
     packages: Mapping[str, str]
     tags: list[str]
+    deprecated: bool
 
     @classmethod
     def read(
@@ -103,6 +105,7 @@ class ModelFacts:
             metrics=published_metrics(workspace, registry, row.model, row.version),
             packages=_packages(workspace, registry, row),
             tags=version_tags(registry, row.dataset, row.data_version),
+            deprecated=(row.model, row.version) in registry.deprecated_versions(row.model),
         )
 
     @cached_property

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from mlops_assets.errors import GateFailure
+from mlops_assets.errors import GateFailure, PromotionRefused
 from mlops_assets.models.lifecycle import Reporter, complete
 from mlops_assets.models.promotion import promote
 from mlops_assets.models.specification import ModelSpecification
@@ -46,8 +46,8 @@ def propose(
         row = store.registry.model_version(reference)
     if store.registry.aliases(row.model).get(CANDIDATE) != row.version:
         try:
-            promote(store, row, specification.gates, CANDIDATE)
-        except GateFailure as error:
+            promote(store, row, specification.gates, CANDIDATE, specification.approval)
+        except (GateFailure, PromotionRefused) as error:
             notify(str(error))
             return
     notify(f"{reference} is {CANDIDATE}")
