@@ -17,11 +17,12 @@ MLFLOW := 3.17.2
 STAC_VALIDATOR := 0.6.8
 # an issuer of tokens, certified by the OpenID Foundation
 OIDC_PROVIDER := 9.13.3
+MODEL_SIGNING := 1.1.1
 
 .DEFAULT_GOAL := help
 # else each of the many processes would compile our modules anew
 unexport PYTHONDONTWRITEBYTECODE
-.PHONY: help install azurite pytdml mlflow stac-validator oidc-provider pgstac demo up test test-all test-changed test-random faults mutations lint bench clean
+.PHONY: help install azurite pytdml mlflow stac-validator oidc-provider pgstac model-signing demo up test test-all test-changed test-random faults mutations lint bench clean
 
 help: ## show this help
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -69,6 +70,14 @@ oidc-provider: .venv-peers/oidc-provider/$(OIDC_PROVIDER) ## an issuer of tokens
 
 pgstac: .venv/with-all ## stac-fastapi-pgstac, in an environment of its own; its tests are skipped without it (needs PostGIS, too)
 	@$(BIN)/python -c "from benchmarks.peer_environments import install_peer; install_peer('pgstac')"
+
+model-signing: .venv/model-signing/$(MODEL_SIGNING) ## the verifier of OpenSSF Model Signing, in an environment of its own; its test is skipped without it
+
+# it needs pyOpenSSL, which it does not declare
+.venv/model-signing/$(MODEL_SIGNING): .venv/with-all
+	@$(BIN)/python -m venv .venv/model-signing
+	@.venv/model-signing/bin/python -m pip install --quiet --disable-pip-version-check model-signing==$(MODEL_SIGNING) pyopenssl==26.4.0
+	@touch $@
 
 mlflow: .venv/mlflow-server/$(MLFLOW) ## a whole MLflow server, in an environment of its own; its tests are skipped without it
 

@@ -120,6 +120,10 @@ class DecisionRefused(MlopsError):
     """A decision on a model version that cannot be made so; nothing was changed."""
 
 
+class SignatureRefused(MlopsError):
+    """A model version without a signature that is trusted, or one that cannot be signed."""
+
+
 class NotReproducible(MlopsError):
     """A model version cannot be trained again as it was; nothing was trained."""
 

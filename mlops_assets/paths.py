@@ -20,6 +20,7 @@ PACKS = "objects/packs"
 PREDICTIONS = "predictions"
 PRIVATE = "private"
 RUNS = "runs"
+SIGNATURES = "signatures"
 STAGED = "staged"
 SWEEPS = "sweeps"
 # folders of published files
@@ -38,6 +39,7 @@ DATASET_COLLECTION = re.compile(
 )
 MODEL_COLLECTION = re.compile(rf"(?:{CATALOG}|{PRIVATE})/{MODELS}/([^/]+)/collection\.json")
 MODEL_ITEM = re.compile(rf"(?:{CATALOG}|{PRIVATE})/{MODELS}/([^/]+)/([^/]+)/\2\.json")
+SIGNATURE = re.compile(rf"{MODELS}/[^/]+/[^/]+/{SIGNATURES}/([^/.]+)\.sigstore\.json")
 _OWNERS = (  # pattern of a key → its owner, in the order in which they are tried
     (re.compile(rf"{DATASETS}/([^/]+)/([^/]+)/.*"), r"data:\1@\2"),
     (re.compile(rf"{MODELS}/([^/]+)/([^/]+)/.*"), r"model:\1@\2"),
@@ -63,7 +65,7 @@ LAYOUT = (  # key and content, in the order of docs/workspace.md
         "models/<name>/<version>/",
         "native/ model.onnx parity.json metrics.json parameters.json environment.json",
     ),
-    ("", "model-card.md figures/"),
+    ("", "model-card.md figures/ signatures/"),
     ("runs/<run id>/", "run.json points.parquet, once the run has ended; log.txt checkpoints/"),
     ("sweeps/<model>/<name>.json", "the plan of a sweep"),
     ("catalog/", "the static STAC catalogue: relative links, checksums on every asset"),
@@ -144,6 +146,22 @@ def data_log_key(dataset: str, version: str) -> str:
 def model_folder(model: str, version: str) -> str:
     """Return the folder of a model version's files."""
     return f"{MODELS}/{model}/{version}"
+
+
+def signature_key(model: str, version: str, name: str) -> str:
+    """Return the key of the bundle of a signature over the files of a model version."""
+    return f"{model_folder(model, version)}/{SIGNATURES}/{name}.sigstore.json"
+
+
+def provenance_key(model: str, version: str, name: str) -> str:
+    """Return the key of the bundle beside it, over how they were made."""
+    return f"{model_folder(model, version)}/{SIGNATURES}/{name}.provenance.sigstore.json"
+
+
+def signature_of_key(key: str) -> str | None:
+    """Return the name of the signature that a file is the bundle of; None for any other file."""
+    found = SIGNATURE.fullmatch(key)
+    return None if found is None else found[1]
 
 
 def predictions_folder(model: str, version: str) -> str:

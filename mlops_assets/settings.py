@@ -302,6 +302,45 @@ def mlm_schema() -> Path | None:
     return Path(path) if path else None
 
 
+@dataclass(frozen=True)
+class SigningFiles:
+    """Files of the key that signs model versions.
+
+    Attributes:
+        key: PEM file of the private key.
+        password: of that file; None if it has none.
+        certificate: PEM file of the key's certificate, and of those that it was issued by; None for
+            a key that is trusted itself.
+    """
+
+    key: Path
+    password: str | None = field(default=None, repr=False)
+    certificate: Path | None = None
+
+
+def signing_files() -> SigningFiles | None:
+    """Return the files of the key that signs model versions, or None if none is to be signed.
+
+    They are those of `MLOPS_SIGNING_KEY`, with `MLOPS_SIGNING_PASSWORD`, and of
+    `MLOPS_SIGNING_CERTIFICATE`.
+    """
+    key = os.environ.get("MLOPS_SIGNING_KEY")
+    if not key:
+        return None
+    certificate = os.environ.get("MLOPS_SIGNING_CERTIFICATE")
+    return SigningFiles(
+        Path(key),
+        os.environ.get("MLOPS_SIGNING_PASSWORD") or None,
+        Path(certificate) if certificate else None,
+    )
+
+
+def trust_file() -> Path | None:
+    """Return the YAML file that names whose signatures of models are trusted: `MLOPS_TRUST`."""
+    path = os.environ.get("MLOPS_TRUST")
+    return Path(path) if path else None
+
+
 def load_environment_file(directory: Path) -> None:
     """Load a `.env` file into the environment, as the dagster command does.
 

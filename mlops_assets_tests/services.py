@@ -62,6 +62,17 @@ def require_pytdml() -> Path:
     return _required(Path(sys.prefix, "pytdml", "bin", "python"), "needs pytdml; run: make pytdml")
 
 
+def require_model_signing() -> Path:
+    """Return the program of model-signing in an environment of its own, or skip the test.
+
+    Fail it where services are required.
+    """
+    return _required(
+        Path(sys.prefix, "model-signing", "bin", "model_signing"),
+        "needs model-signing; run: make model-signing",
+    )
+
+
 def require_mlflow() -> Path:
     """Return the program `mlflow` of an environment with the whole of MLflow, or skip the test.
 

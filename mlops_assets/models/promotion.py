@@ -97,6 +97,7 @@ def promote(
     Raises:
         IntegrityError: a file of it, or of a version that a gate compares it with, or its row in
             the registry has changed; no alias was moved.
+        SignatureRefused: a signature is required, and none of it is accepted.
         GateFailure: a gate does not pass, or the version was not evaluated and recorded; no alias
             was moved.
         NameRefused: the alias cannot be a name.
@@ -181,8 +182,10 @@ def require_as_published(store: Store, row: ModelVersion) -> None:
         IntegrityError: they are not.
     """
     # imports pandas, which gates alone do not need
+    from mlops_assets.models.signing.verify import require_signature
     from mlops_assets.models.verify import verify_files_of_model
 
+    require_signature(store, row)
     found = verify_files_of_model(store, row)
     if not found.passed:
         problems = "; ".join(found.problems)

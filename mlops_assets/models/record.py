@@ -1,10 +1,11 @@
-"""The record of a model version in the catalogue, and tags in records; `stac` writes them."""
+"""The record of a model version in the catalogue: signatures, tags; `stac` writes it."""
 
 from __future__ import annotations
 
 from typing import cast
 
 from mlops_assets.datasets.versions.committed_dataset import CommittedDataset
+from mlops_assets.errors import SettingsError, SignatureRefused
 from mlops_assets.models.specification import ModelSpecification
 from mlops_assets.names import Reference
 from mlops_assets.paths import record_owner
@@ -18,7 +19,8 @@ def record_version(
 ) -> list[FileStat]:
     """Record an evaluated model version, and first its data version if that has no record.
 
-    The record of the model derives from that of the data version.
+    The record of the model derives from that of the data version. Where the settings name a key,
+    the files of the model version are signed first.
 
     Args:
         store: workspace and registry.
@@ -30,8 +32,12 @@ def record_version(
 
     Raises:
         Conflict: another process is writing the catalogue and does not end.
+        SettingsError: the key that signs cannot be used; nothing is recorded.
+        SignatureRefused: a file of the version is not as it was published; nothing is recorded.
         StorageError: it cannot be written.
     """
+    from mlops_assets.models.signing.keys import SigningKey
+    from mlops_assets.models.signing.sign import sign_version
     from mlops_assets.stac.datasets import write_dataset_record
     from mlops_assets.stac.mlm.facts import ModelDeclaration
     from mlops_assets.stac.models import write_model_record
@@ -41,6 +47,8 @@ def record_version(
         committed = CommittedDataset.open(store.workspace, store.registry, data)
         write_dataset_record(store.workspace, store.registry, committed)
     evaluated = store.registry.model_version(Reference(row.model, row.version))
+    if (key := SigningKey.configured()) is not None:
+        sign_version(store, evaluated, key)
     declared = ModelDeclaration(
         title=specification.title,
         description=specification.description,
@@ -54,6 +62,42 @@ def record_version(
         pretrained=specification.pretrained,
     )
     return write_model_record(store.workspace, store.registry, evaluated, declared)
+
+
+def sign_recorded(store: Store, row: ModelVersion) -> list[FileStat]:
+    """Sign a recorded model version with the key of the settings, and state that in its record.
+
+    Args:
+        store: workspace and registry.
+        row: the model version.
+
+    Returns:
+        The new bundles; none if this key has signed these files before.
+
+    Raises:
+        Conflict: another process is writing the catalogue and does not end; the same again
+            completes the record.
+        IntegrityError: the record is not as it was published.
+        SettingsError: no key is named, or it cannot be used.
+        SignatureRefused: the version is not recorded, or a file of it is not as it was published.
+    """
+    from mlops_assets.models.signing.keys import SigningKey
+    from mlops_assets.models.signing.sign import sign_version
+    from mlops_assets.stac.models import record_signatures
+
+    key = SigningKey.configured()
+    if key is None:
+        raise SettingsError(
+            "there is no key to sign with; name the PEM file of one with MLOPS_SIGNING_KEY"
+        )
+    if row.stage != "recorded":
+        raise SignatureRefused(
+            f"{row.model}@{row.version} is only {row.stage}; record it first: materialise its"
+            " missing assets"
+        )
+    signed = sign_version(store, row, key)
+    record_signatures(store.workspace, store.registry, row)
+    return signed
 
 
 def tag_data_version(store: Store, dataset: str, version: str, tag: str) -> None:

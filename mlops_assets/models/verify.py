@@ -255,6 +255,21 @@ def _verify_rows(
         found.problems += _row_problems(store, run, run_problems)
     for row in models:
         found.problems += _row_problems(store, row, model_version_problems)
+    _verify_signatures(store, found, models)
+
+
+def _verify_signatures(store: Store, found: Verification, models: Sequence[ModelVersion]) -> None:
+    """Verify the signatures of recorded model versions, if the settings state whom they trust."""
+    from mlops_assets.models.signing.trust import Trust
+    from mlops_assets.models.signing.verify import signature_problems
+
+    trust = Trust.configured()
+    if trust is None:
+        return
+    for row in models:
+        if row.stage == "recorded":
+            name = f"signatures of {row.model}@{row.version}"
+            found.problems += guarded(name, partial(signature_problems, store, row, trust))
 
 
 def _row_problems(store: Store, row: T, check: Callable[[Store, T], Iterable[str]]) -> list[str]:

@@ -29,6 +29,7 @@ from mlops_assets.datasets.io.rasters import (
 )
 from mlops_assets.errors import SpecificationError
 from mlops_assets.models.onnx.session import OnnxModel, decide
+from mlops_assets.models.signing.verify import require_signature
 from mlops_assets.paths import model_folder, prediction_owner, predictions_folder
 from mlops_assets.progress import step
 from mlops_assets.registry import ModelVersion
@@ -100,6 +101,7 @@ def predict_scene(store: Store, row: ModelVersion, scene: Path, name: str) -> Pr
         name: name of the map; a map of the same name is replaced.
 
     Raises:
+        SignatureRefused: a signature of the model is required, and none is accepted.
         SpecificationError: the model does not take scenes, or the scene has other bands.
         ValueError: the scene cannot be read.
     """
@@ -109,6 +111,7 @@ def predict_scene(store: Store, row: ModelVersion, scene: Path, name: str) -> Pr
         raise SpecificationError(
             f"{row.model}@{row.version} does not classify scenes; it takes {signature.view}s"
         )
+    require_signature(store, row)
     model_key = f"{model_folder(row.model, row.version)}/model.onnx"
     model = OnnxModel(published_path(store.workspace, store.registry, model_key))
     folder = predictions_folder(row.model, row.version)

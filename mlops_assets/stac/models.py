@@ -7,14 +7,17 @@ from __future__ import annotations
 
 import time
 from pathlib import PurePosixPath
+from typing import cast
 
 import pystac
 
-from mlops_assets.datasets.io.media_types import media_type
+from mlops_assets.datasets.io.media_types import SIGSTORE, media_type
 from mlops_assets.paths import (
     CATALOG_OWNER,
+    SIGNATURES,
     catalog_root_of,
     model_collection_key,
+    model_owner,
     object_key,
     record_owner,
 )
@@ -82,6 +85,30 @@ def write_model_record(
                 row, "recorded", [], seconds=time.monotonic() - started, records=records
             )
     return [writer.file(key)]
+
+
+def record_signatures(workspace: Workspace, registry: Registry, row: ModelVersion) -> None:
+    """Add the signatures that a recorded model version has by now to the assets of its Item.
+
+    Raises:
+        Conflict: another process is writing the catalogue and does not end.
+        IntegrityError: the record is not as it was published.
+        StorageError: it cannot be written.
+    """
+    key = record_key(row)
+    with registry.lock("catalog"):
+        writer = CatalogWriter(workspace, registry)
+        item = cast(dict[str, dict[str, object]], writer.read(key))
+        signatures = {
+            _asset_name(file.path): _asset(key, file)
+            for file in registry.files(model_owner(row.model, row.version))
+            if PurePosixPath(file.path).parent.name == SIGNATURES
+        }
+        assets = item["assets"] | signatures
+        writer.write(key, {**item, "assets": assets}, record_owner(row.model, row.version))
+        if writer.leave_unchanged():
+            with writer.publishing() as records:
+                registry.add_records(records)
 
 
 def add_model_record(writer: CatalogWriter, facts: ModelFacts) -> None:
@@ -333,6 +360,11 @@ def _asset_name(path: str) -> str:
     file = PurePosixPath(path)
     if file.name == "model.onnx":  # an external model's native artefact is called so, too
         return "native_model_onnx" if file.parent.name == "native" else "model"
+    if file.parent.name == SIGNATURES:
+        name, kind = file.name.removesuffix(".sigstore.json"), "signature"
+        if name.endswith(".provenance"):
+            name, kind = name.removesuffix(".provenance"), "provenance"
+        return f"{kind}_{name}"
     return file.name.replace(".", "_")
 
 
@@ -342,5 +374,9 @@ def _asset(key: str, file: FileStat) -> dict[str, object]:
     title = _TITLES.get(path.name, path.name)
     if path.name == "model.onnx" and path.parent.name != "native":
         return asset(key, file, media, ["mlm:model"], title=title, **{"mlm:artifact_type": "onnx"})
+    if path.parent.name == SIGNATURES:
+        provenance = path.name.endswith(".provenance.sigstore.json")
+        title = "Signed statement of its provenance" if provenance else "Signature of its files"
+        return asset(key, file, SIGSTORE, ["metadata", "signature"], title=title)
     roles = {"native": ["mlm:weights"], "figures": ["graphic"]}.get(path.parent.name, ["metadata"])
     return asset(key, file, media, roles, title=title)

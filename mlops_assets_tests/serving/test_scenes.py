@@ -21,7 +21,7 @@ from rasterio.errors import NotGeoreferencedWarning
 from mlops_assets.datasets.commit.commit import commit
 from mlops_assets.datasets.io.rasters import open_raster
 from mlops_assets.datasets.readers.scenes.read_samples import read_patches
-from mlops_assets.errors import SpecificationError, StorageError
+from mlops_assets.errors import SignatureRefused, SpecificationError, StorageError
 from mlops_assets.models.onnx.session import OnnxModel, decide
 from mlops_assets.names import Reference
 from mlops_assets.paths import Owner, model_folder
@@ -38,6 +38,7 @@ from mlops_assets_tests.conftest import (
     table_specification,
     write_scene,
 )
+from mlops_assets_tests.models.signing.keys import make_key, trust
 from mlops_assets_tests.training.example_trainers import (
     HERE,
     lifecycle,
@@ -370,6 +371,16 @@ def test_a_scene_of_complex_numbers_is_refused(models: Store, tmp_path: Path) ->
         raster.write(np.ones((4, 2, 2), dtype=np.complex64))
     with pytest.raises(ValueError, match="has complex numbers"):
         predict_scene(models, row_of(models, "pixel"), tmp_path / "scene.tif", "refused")
+
+
+def test_a_model_that_nobody_trusted_has_signed_is_refused(
+    models: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_key(tmp_path, "a")
+    trust(monkeypatch, tmp_path, {"name": "a", "file": "a.pub"})
+    scene = write(tmp_path / "scene.tif", image(4, 4))
+    with pytest.raises(SignatureRefused, match="has no signature"):
+        predict_scene(models, row_of(models, "patch"), scene, "unsigned")
 
 
 def test_a_model_of_rows_is_refused(models: Store, tmp_path: Path) -> None:

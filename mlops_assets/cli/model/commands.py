@@ -194,6 +194,25 @@ def rollback(
 
 
 @app.command()
+def sign(reference: Ref, as_json: Json = False) -> None:
+    """Sign the files of a recorded version, and how they were made, with the key of the settings.
+
+    Signatures of other keys stay.
+    """
+    from mlops_assets.models.record import sign_recorded
+
+    store = open_store()
+    row = store.registry.model_version(Reference.parse(reference))
+    signed = [file.path for file in sign_recorded(store, row)]
+    if as_json:
+        show_one({"model": row.model, "version": row.version, "signed": signed}, as_json)
+    elif signed:
+        console.print(f"{row.model}@{row.version} is signed: {', '.join(signed)}")
+    else:
+        console.print(f"{row.model}@{row.version} was signed with this key before")
+
+
+@app.command()
 def verify(
     reference: Annotated[
         str | None,

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 GEOTIFF = "image/tiff; application=geotiff"
 PARQUET = "application/vnd.apache.parquet"
+SIGSTORE = "application/vnd.dev.sigstore.bundle.v0.3+json"
 UNKNOWN = "application/octet-stream"
 MEDIA_TYPES = {
     ".csv": "text/csv",

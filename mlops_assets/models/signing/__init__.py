@@ -1,0 +1,1 @@
+"""Signatures of model versions: who answers for their files, and for how they were made."""
