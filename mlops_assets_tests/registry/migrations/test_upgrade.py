@@ -525,8 +525,10 @@ def test_a_registry_without_registrations_gets_their_tables(empty_url: str) -> N
     before = Registry(empty_url)
     before.publish_data_version(data_version(), [])
     with before._engine.begin() as connection:
-        for table in ("registrations", "registration_attempts"):
+        later = ("decisions", "webhooks", "webhook_messages")
+        for table in ("registrations", "registration_attempts", *later):
             connection.exec_driver_sql(f"DROP TABLE {table}")
+        connection.exec_driver_sql("ALTER TABLE promotions DROP COLUMN reason")
         connection.exec_driver_sql("UPDATE registry_version SET version_num = '0008'")
     before.close()
     opened = Registry(empty_url)
