@@ -28,6 +28,11 @@ def validator(uri: str, definition: str | None = None) -> Draft7Validator:
     return Draft7Validator(chosen, registry=registry)
 
 
+def uris() -> set[str]:
+    """Return the extensions whose schemas are at hand, or skip the test."""
+    return set(_schemas())
+
+
 def _schemas() -> dict[str, Any]:
     """Schemas by their `$id`."""
     folder = require_shared_data("stac", "schemas")

@@ -251,22 +251,19 @@ def _secret(name: str, secret: Secret) -> str:
     Raises:
         CredentialsError: it is missing or empty.
     """
-    if secret.file is not None:
-        place = f"file {secret.file}"
+    if secret.file is None:
+        found = os.environ.get(str(secret.variable), "")
+    else:
         try:
             found = secret.file.read_text().strip()
         except (OSError, UnicodeDecodeError) as error:
             reason = error.strerror if isinstance(error, OSError) else "it is not text"
             raise CredentialsError(
-                f"catalogue {name}: its credentials are in {place}, which cannot be read: {reason}"
+                f"catalogue {name}: its credentials are in {secret}, which cannot be read: {reason}"
             ) from None
-    else:
-        variable = str(secret.variable)
-        place = f"environment variable {variable}"
-        found = os.environ.get(variable, "")
     if not found:
         raise CredentialsError(
-            f"catalogue {name}: its credentials are in {place}, which is not set or empty"
+            f"catalogue {name}: its credentials are in {secret}, which is not set or empty"
         )
     return found
 

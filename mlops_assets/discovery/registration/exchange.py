@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 import json
 import ssl
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -44,11 +44,13 @@ class Answer:
         status: of HTTP.
         document: its body; None if it has none, or none that is JSON.
         refusal: what it means unless it is of success.
+        location: URL of what the server has made, if it names it.
     """
 
     status: int
     document: Json
     refusal: CatalogueError | None = None
+    location: str | None = None
 
 
 @dataclass(frozen=True)
@@ -97,6 +99,7 @@ class Asking:
         url: str,
         body: Json = None,
         expected: tuple[int, ...] = (),
+        headers: Mapping[str, str] | None = None,
     ) -> Answer:
         """Send a request.
 
@@ -105,19 +108,23 @@ class Asking:
             url: where to.
             body: sent as JSON; None for none.
             expected: status codes that are returned, beside those of success.
+            headers: of the request, beside those of every one.
 
         Raises:
             CatalogueError: the answer has another status, is not JSON, or did not come in time.
         """
         content = None if body is None else json_bytes(body)
-        answer = self._portal.call(self._ask, method, url, content)
+        answer = self._portal.call(self._ask, method, url, content, {**(headers or {})})
         if answer.refusal is None or answer.status in expected:
             return answer
         raise answer.refusal
 
-    async def _ask(self, method: str, url: str, content: bytes | None) -> Answer:
+    async def _ask(
+        self, method: str, url: str, content: bytes | None, headers: dict[str, str]
+    ) -> Answer:
         asked = f"catalogue {self._server.name}: {method} {printable(url)}"
-        headers = None if content is None else {"Content-Type": "application/json"}
+        if content is not None:
+            headers["Content-Type"] = "application/json"
         try:
             with anyio.fail_after(self._server.timeout):
                 async with self._client.stream(
@@ -146,8 +153,8 @@ class Asking:
                 ) from error
             document = None
         if response.is_success:
-            return Answer(status, document)
-        said = _message(document) or _text(received)
+            return Answer(status, document, location=response.headers.get("Location"))
+        said = message_of(document) or _text(received)
         return Answer(status, document, self._refusal(asked, response, said, content))
 
     def _refusal(
@@ -209,7 +216,7 @@ async def _read(response: httpx.Response, asked: str) -> bytes:
     return bytes(received)
 
 
-def _message(document: Json) -> str:
+def message_of(document: Json) -> str:
     """Return what an error document says, in whichever member it does."""
     if not isinstance(document, dict):
         return ""

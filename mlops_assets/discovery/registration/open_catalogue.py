@@ -6,6 +6,7 @@ import httpx
 
 from mlops_assets.discovery.registration.catalogue import Catalogue
 from mlops_assets.discovery.registration.declaration import DeclaredCatalogue
+from mlops_assets.discovery.registration.eoepca import ResourceRegistration
 from mlops_assets.discovery.registration.exchange import TIMEOUT, Server
 from mlops_assets.discovery.registration.stac_api import StacApi
 
@@ -21,4 +22,6 @@ def open_catalogue(
         timeout: seconds of one request, until its answer is read.
     """
     server = Server(declared.name, authorise, str(declared.access), timeout)
+    if declared.api is not None:
+        return ResourceRegistration(declared.url, declared.api, declared.records, server)
     return StacApi(declared.url, server)
