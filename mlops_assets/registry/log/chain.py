@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from itertools import islice
 from numbers import Integral, Real
 
-from pydantic_core import to_json
+from pydantic_core import from_json, to_json
 from sqlalchemy import ColumnElement, Connection, RowMapping, Table, insert, inspect, select, text
 from sqlalchemy.orm import ORMExecuteState, Session
 
@@ -89,7 +89,7 @@ def kept(value: object) -> object:
     if isinstance(value, Real):
         value = float(value)
     if isinstance(value, dict | list | float):
-        return json.loads(to_json(value, inf_nan_mode="strings"))
+        return from_json(to_json(value, inf_nan_mode="strings"))
     return value
 
 
@@ -161,6 +161,29 @@ def refuse_unseen(state: ORMExecuteState) -> None:
             raise TypeError(
                 f"change rows of {table.name} as objects of the session, which logs their changes"
             )
+
+
+def insert_rows(session: Session, kind: type[Base], rows: Sequence[dict[str, object]]) -> None:
+    """Insert many rows of an audited table at once, and note them.
+
+    Args:
+        session: of the transaction.
+        kind: the table.
+        rows: values of all its columns.
+    """
+    if not rows:
+        return
+    table = AUDITED[kind.__tablename__]
+    session.connection().execute(insert(table), rows)
+    key = {column.name for column in table.primary_key.columns}
+    _changes(session).extend(
+        (
+            table.name,
+            key_of(table, row),
+            {name: kept(value) for name, value in row.items() if name not in key},
+        )
+        for row in rows
+    )
 
 
 def note_points(session: Session, run_id: str) -> None:

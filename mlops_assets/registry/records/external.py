@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 
 from mlops_assets.errors import Conflict, NotFound
 from mlops_assets.principals import Principal, Role
+from mlops_assets.registry.log.chain import insert_rows
 from mlops_assets.registry.records.lookup import sees
 from mlops_assets.registry.records.rows import (
     RecordRow,
@@ -177,19 +178,19 @@ def _keep(
             )
         )
     }
-    for name, document in documents.items():
-        row = known.get(name)
-        if row is None:
-            session.add(
-                ExternalRecord(
-                    collection=collection,
-                    id=name,
-                    document=document,
-                    changed=changed,
-                    changed_by=author,
-                )
-            )
-        else:
-            row.document = document
-            row.changed = changed
-            row.changed_by = author
+    for name, row in known.items():
+        row.document = documents[name]
+        row.changed = changed
+        row.changed_by = author
+    added = [
+        {
+            "collection": collection,
+            "id": name,
+            "document": document,
+            "changed": changed,
+            "changed_by": author,
+        }
+        for name, document in documents.items()
+        if name not in known
+    ]
+    insert_rows(session, ExternalRecord, added)
