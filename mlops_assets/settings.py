@@ -44,6 +44,7 @@ class Settings:
         identity: YAML file that names the issuer of tokens that the HTTP API accepts; None for
             none.
         catalogues: YAML file that names the catalogues records are registered with; None for none.
+        webhooks: YAML file that names the receivers of events; None for none.
         log_head: folder or URL outside the workspace where verifying leaves the head of the log;
             None for none.
         visibility: of new versions, unless what they are made from is less visible.
@@ -62,6 +63,7 @@ class Settings:
     api_token: str | None = field(default=None, repr=False)
     identity: Path | None = None
     catalogues: Path | None = None
+    webhooks: Path | None = None
     log_head: str | None = None
     visibility: Visibility = Visibility.WORKSPACE
     pack_below: int | None = None
@@ -79,7 +81,8 @@ class Settings:
 
         They are `MLOPS_WORKSPACE`, `MLOPS_REGISTRY`, `MLOPS_CACHE`, `DAGSTER_HOME`, `MLOPS_USER`,
         `MLOPS_ROLES`, `MLOPS_MLFLOW`, `MLOPS_PUBLIC_URL`, `MLOPS_API_TOKEN`, `MLOPS_IDENTITY`,
-        `MLOPS_CATALOGUES`, `MLOPS_LOG_HEAD`, `MLOPS_VISIBILITY` and `MLOPS_PACK_BELOW`.
+        `MLOPS_CATALOGUES`, `MLOPS_WEBHOOKS`, `MLOPS_LOG_HEAD`, `MLOPS_VISIBILITY` and
+        `MLOPS_PACK_BELOW`.
 
         A `.env` file in `directory` is read too, as the dagster command does; the environment wins
         over it.
@@ -113,6 +116,7 @@ class Settings:
         )
         identity = values.get("MLOPS_IDENTITY")
         catalogues = values.get("MLOPS_CATALOGUES")
+        webhooks = values.get("MLOPS_WEBHOOKS")
         return cls(
             workspace=workspace,
             registry=(
@@ -129,6 +133,7 @@ class Settings:
             api_token=values.get("MLOPS_API_TOKEN") or None,
             identity=directory / identity if identity else None,
             catalogues=directory / catalogues if catalogues else None,
+            webhooks=directory / webhooks if webhooks else None,
             log_head=_log_head(values.get("MLOPS_LOG_HEAD"), workspace, directory),
             visibility=_visibility(values),
             pack_below=_pack_below(values.get("MLOPS_PACK_BELOW") or ""),
@@ -277,6 +282,11 @@ def trusted_sources() -> frozenset[str]:
     return frozenset(
         text.strip().rstrip("/") if "://" in text else text.strip() for text in texts
     ) - {""}
+
+
+def secret_variable(name: str) -> str:
+    """Return the secret in an environment variable that a declaration names; empty if not set."""
+    return os.environ.get(name, "")
 
 
 def streams_data() -> bool:

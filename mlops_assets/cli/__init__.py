@@ -32,6 +32,7 @@ from mlops_assets.cli import (
     status,
     tokens,
     verify,
+    webhooks,
 )
 from mlops_assets.cli.dataset import commands as datasets
 from mlops_assets.cli.model import commands as models
@@ -89,6 +90,7 @@ app.add_typer(import_runs.app, name="import")
 app.add_typer(log.app, name="log")
 app.add_typer(mlflow.app, name="mlflow")
 app.add_typer(tokens.app, name="token")
+app.add_typer(webhooks.app, name="webhooks")
 app.command("train")(train.train)
 runs.app.command("resume")(train.resume)
 app.command("sweep")(sweep.sweep)

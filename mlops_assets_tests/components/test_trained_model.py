@@ -15,6 +15,7 @@ from mlops_assets.components import TrainedModel
 from mlops_assets.components.naming import data_versions
 from mlops_assets.datasets.commit.commit import Commit
 from mlops_assets.datasets.quality import CHECKS
+from mlops_assets.models.approval.standing import decided_files
 from mlops_assets.names import Reference
 from mlops_assets.store import Store
 from mlops_assets_tests.components.project import (
@@ -235,6 +236,7 @@ def test_a_reexecution_from_failure_works_on_the_model_of_the_run_that_failed(
 def test_gates_that_fail_block_promotion_but_not_the_record(
     landed: dg.Definitions, store: Store, instance: dg.DagsterInstance
 ) -> None:
+    store.registry.set_webhooks({"team": ["model.gate_failed"]})
     strict = definitions(gates=[{"metric": "accuracy", "min": 1.1}], auto_promote=True)
     result = launch(strict, "crop_forest_lifecycle", instance, "v1")
     assert not result.success
@@ -243,6 +245,30 @@ def test_gates_that_fail_block_promotion_but_not_the_record(
     assert "FAILED" in str(gates.description)
     assert store.registry.model_versions("crop_forest")[0].stage == "recorded"
     assert store.registry.aliases("crop_forest") == {}
+    (message,) = store.registry.webhook_messages()
+    assert "accuracy ≥ 1.1: FAILED" in message.body
+
+
+@pytest.mark.parametrize("auto_promote", [False, True])
+def test_a_version_waits_for_a_required_approval(
+    auto_promote: bool, landed: dg.Definitions, store: Store, instance: dg.DagsterInstance
+) -> None:
+    waiting = definitions(approval={"required": True}, auto_promote=auto_promote)
+    result = launch(waiting, "crop_forest_lifecycle", instance, "v1")
+    assert result.success
+    (check,) = [e for e in result.get_asset_check_evaluations() if e.check_name == "approved"]
+    assert (check.passed, check.severity) == (False, dg.AssetCheckSeverity.WARN)
+    assert "waits for approval" in str(check.description)
+    production = dg.define_asset_job(
+        "once", dg.AssetSelection.assets(["crop_forest", "production"])
+    )
+    once = dg.Definitions.merge(waiting, dg.Definitions(jobs=[production]))
+    assert not launch(once, "once", instance).success
+    assert store.registry.aliases("crop_forest") == {}
+    (row,) = store.registry.model_versions("crop_forest")
+    store.registry.decide(row, "approved", "good", decided_files(store.registry, row))
+    assert launch(once, "once", instance).success
+    assert store.registry.aliases("crop_forest") == {"production": row.version}
 
 
 def test_auto_promote_puts_the_runs_own_model_into_production(

@@ -30,6 +30,7 @@ from mlops_assets.components.project.declarations import (
     read_declarations,
 )
 from mlops_assets.components.project.documentation import component_documentation
+from mlops_assets.components.sensors.webhooks import webhooks
 from mlops_assets.components.verification import verification
 from mlops_assets.errors import SpecificationError
 from resources import MlflowMirror, StoreResource
@@ -80,6 +81,7 @@ def load_project(file: str) -> dg.Definitions:
     return dg.Definitions.merge(
         loaded,
         verification(),
+        webhooks(),
         dg.Definitions(
             resources={"store": StoreResource(), "mlflow": MlflowMirror()},
             executor=dg.in_process_executor,

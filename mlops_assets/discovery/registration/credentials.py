@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import base64
 import json
-import os
 import threading
 import time
 from collections.abc import Callable, Generator
@@ -23,9 +22,10 @@ from mlops_assets.discovery.registration.declaration import (
     ClientCredentials,
     DeclaredCatalogue,
     Password,
-    Secret,
 )
+from mlops_assets.errors import SettingsError
 from mlops_assets.identity.discovery import configuration_url, endpoint
+from mlops_assets.secret import Secret
 from mlops_assets.text.json_values import JsonObject
 from mlops_assets.text.printable import printable
 from mlops_assets.text.secret_urls import HIDDEN
@@ -251,21 +251,10 @@ def _secret(name: str, secret: Secret) -> str:
     Raises:
         CredentialsError: it is missing or empty.
     """
-    if secret.file is None:
-        found = os.environ.get(str(secret.variable), "")
-    else:
-        try:
-            found = secret.file.read_text().strip()
-        except (OSError, UnicodeDecodeError) as error:
-            reason = error.strerror if isinstance(error, OSError) else "it is not text"
-            raise CredentialsError(
-                f"catalogue {name}: its credentials are in {secret}, which cannot be read: {reason}"
-            ) from None
-    if not found:
-        raise CredentialsError(
-            f"catalogue {name}: its credentials are in {secret}, which is not set or empty"
-        )
-    return found
+    try:
+        return secret.read(f"catalogue {name}")
+    except SettingsError as error:
+        raise CredentialsError(str(error)) from None
 
 
 def _header_text(name: str, token: str) -> str:

@@ -15,6 +15,7 @@ from mlops_assets.errors import NameRefused
 from mlops_assets.identity.declaration import IssuerUrl
 from mlops_assets.names import check_name
 from mlops_assets.principals import Visibility
+from mlops_assets.secret import Secret
 from mlops_assets.strict import Strict, read_settings_file, refusing
 
 Text = Annotated[str, Field(min_length=1)]
@@ -35,28 +36,6 @@ def _catalogue_name(name: str) -> str:
 
 
 ServerUrl = Annotated[str, AfterValidator(_server_url)]
-
-
-class Secret(Strict):
-    """Where a secret is.
-
-    Attributes:
-        variable: environment variable that holds it.
-        file: file that holds it, such as one that Kubernetes mounts; read anew at each use.
-    """
-
-    variable: Text | None = None
-    file: Path | None = None
-
-    @model_validator(mode="after")
-    def _one(self) -> Secret:
-        if (self.variable is None) == (self.file is None):
-            raise ValueError("write either variable or file")
-        return self
-
-    def __str__(self) -> str:
-        """Return where it is, for messages."""
-        return f"environment variable {self.variable}" if self.variable else f"file {self.file}"
 
 
 class BearerToken(Strict):
