@@ -65,7 +65,7 @@ LAYOUT = (  # key and content, in the order of docs/workspace.md
         "models/<name>/<version>/",
         "native/ model.onnx parity.json metrics.json parameters.json environment.json",
     ),
-    ("", "model-card.md figures/ signatures/"),
+    ("", "model-card.md model-card.html figures/ signatures/"),
     ("runs/<run id>/", "run.json points.parquet, once the run has ended; log.txt checkpoints/"),
     ("sweeps/<model>/<name>.json", "the plan of a sweep"),
     ("catalog/", "the static STAC catalogue: relative links, checksums on every asset"),

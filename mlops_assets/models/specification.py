@@ -157,6 +157,24 @@ class Approval(Strict):
         return self.required and alias in self.aliases
 
 
+class CardText(Strict):
+    """What people should know of a model and no measurement states; it is in the model card."""
+
+    intended_use: list[str] = Field(
+        default=[], description="What the model is for: users, decisions, places and times."
+    )
+    misuse: list[str] = Field(default=[], description="What it must not be used for.")
+    limitations: list[str] = Field(
+        default=[], description="What is known of where and when it fails."
+    )
+    annex_iv: bool = Field(
+        default=False,
+        description=(
+            "Order the card by the headings of Annex IV of the EU AI Act; no claim of compliance."
+        ),
+    )
+
+
 class ModelSpecification(Strict):
     """A model as declared."""
 
@@ -190,6 +208,11 @@ class ModelSpecification(Strict):
         default=None,
         exclude_if=lambda own: own is None,
         description="What its weights were pre-trained on, if they were: a name or URL.",
+    )
+    card: CardText = Field(
+        default=CardText(),
+        exclude_if=lambda own: own == CardText(),
+        description="What its card says beside what was measured.",
     )
     dataset: str = Field(description="Name of the dataset it is trained on.")
     task: Task = Field(description="classification, semantic-segmentation or regression.")

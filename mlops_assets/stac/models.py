@@ -50,6 +50,7 @@ from mlops_assets.storage import FileStat, Workspace
 _TITLES = {
     "model.onnx": "ONNX model",
     "model-card.md": "Model card",
+    "model-card.html": "Model card as a page, with its figures",
     "metrics.json": "Metrics on the test split, with intervals and per class",
     "parity.json": "Comparison of the ONNX model with the trained model",
     "parameters.json": "Parameters of the trainer",

@@ -102,6 +102,7 @@ def test_each_stage_publishes_its_files(store: Store, land_table: Callable[..., 
         f"{folder}/figures/confusion_matrix.png",
         f"{folder}/figures/reliability.png",
         f"{folder}/model-card.md",
+        f"{folder}/model-card.html",
     }
     assert published(store, subject).keys() == exported | evaluated
     assert store.workspace.get(f"{folder}/figures/confusion_matrix.png") == figure

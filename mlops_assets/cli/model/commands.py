@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -21,6 +22,7 @@ from mlops_assets.cli.terminal.output import (
     show_one,
 )
 from mlops_assets.cli.verify import report
+from mlops_assets.errors import StorageError
 from mlops_assets.names import Reference
 from mlops_assets.paths import model_owner, record_owner
 from mlops_assets.settings import Settings
@@ -191,6 +193,32 @@ def rollback(
         project.launch(f"{model}/production", ops={f"{model}__production": {"config": config}})
     row = open_store().registry.model_version(Reference(model, "production"))
     console.print(f"{model}@production is {model}@{row.version} again")
+
+
+@app.command()
+def card(
+    reference: Ref,
+    html: Annotated[
+        Path | None,
+        typer.Option(help="Write it as a page with its figures.", metavar="FILE", dir_okay=False),
+    ] = None,
+) -> None:
+    """Print the card of a version in Markdown, with its aliases, gates and signatures of today."""
+    from mlops_assets.models.evaluation.card_page import card_page
+    from mlops_assets.models.evaluation.current_card import card_figures, current_card
+
+    store = open_store()
+    row = store.registry.model_version(Reference.parse(reference))
+    text = current_card(store, row)
+    if html is None:
+        typer.echo(text, nl=False)
+        return
+    page = card_page(text, card_figures(store, row))
+    try:
+        html.write_text(page)
+    except OSError as error:
+        raise StorageError(f"{html} cannot be written: {error.strerror}; name another") from error
+    console.print(f"the card of {row.model}@{row.version} is in {html}")
 
 
 @app.command()

@@ -34,6 +34,7 @@ MEDIA_TYPES = {
     ".h5": "application/x-hdf5",
     ".hdf5": "application/x-hdf5",
     ".xml": "application/xml",
+    ".html": "text/html",
     ".svg": "image/svg+xml",
     ".md": "text/markdown",
     ".onnx": "application/octet-stream; framework=onnx",

@@ -49,6 +49,7 @@ def evaluate_version(
         EvaluationError: the test split has no labelled sample, or the model returns something that
             is not a prediction.
     """
+    from mlops_assets.models.evaluation.card_page import card_page
     from mlops_assets.models.evaluation.model_card import model_card
 
     started = time.monotonic()
@@ -65,12 +66,12 @@ def evaluate_version(
         "data_version": data.reference,
         **_document(evaluation),
     }
-    run = store.registry.run(row.run_id)
-    card = model_card(specification, row, run, data.committed, evaluation, list(drawn))
+    card = model_card(store, specification, row, data.committed, evaluation, list(drawn))
     contents: dict[str, bytes | Path] = {
         f"{folder}/metrics.json": json_bytes(document),
         **{f"{folder}/figures/{name}.png": png for name, png in drawn.items()},
         f"{folder}/model-card.md": card.encode(),
+        f"{folder}/model-card.html": card_page(card, drawn).encode(),
     }
     with publication(store.workspace, store.registry) as publishing:
         publishing.put_all(contents)

@@ -5,6 +5,8 @@ The text is in `model_card.md.j2`.
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Sequence
 
 from mlops_assets.datasets.splits.spatial_blocks import (
@@ -13,43 +15,60 @@ from mlops_assets.datasets.splits.spatial_blocks import (
     on_the_ground,
 )
 from mlops_assets.datasets.versions.committed_dataset import CommittedDataset
+from mlops_assets.datasets.versions.summary import Summary
+from mlops_assets.datasets.versions.version_document import VersionSummary
 from mlops_assets.models.evaluation.bootstrap import CONFIDENCE, MIN_UNITS, REPLICATES
 from mlops_assets.models.evaluation.calibration import BINS
 from mlops_assets.models.evaluation.tally import Evaluation
 from mlops_assets.models.parameters import restored
 from mlops_assets.models.specification import ModelSpecification
+from mlops_assets.names import Reference
 from mlops_assets.registry import ModelVersion, Run
 from mlops_assets.registry.model_documents import Signature
+from mlops_assets.store import Store
 from mlops_assets.text.markup import code, plain, table
 from mlops_assets.text.templates import template
 
+# versions of all others are in environment.json
+NAMED_PACKAGES = ("mlops-assets", "numpy", "onnx", "onnxruntime")
+NAMED_HARDWARE = ("machine", "cpu", "cpus", "gpus")
 MAX_SLICES = 10  # rows of the table of one division
 
 
 def model_card(
+    store: Store,
     specification: ModelSpecification,
     row: ModelVersion,
-    run: Run,
     committed: CommittedDataset,
     evaluation: Evaluation,
     figures: Sequence[str] = (),
 ) -> str:
-    """Return the card. Every number in it is taken from the registry or the evaluation.
+    """Return the card. What people state is declared; all else is recorded or measured.
 
     Args:
+        store: workspace and registry, with the run that made the model version.
         specification: the model as declared.
         row: the model version.
-        run: the run that made it.
         committed: the data version it was trained on.
         evaluation: its measurements on the test split.
         figures: names of the figures in `figures/` beside the card.
     """
     signature = Signature.of(row)
+    run = store.registry.run(row.run_id)
+    summary = Summary.open(
+        store.workspace, store.registry, Reference(row.dataset, row.data_version)
+    ).facts
     text = template("mlops_assets.models.evaluation", "model_card.md.j2").render(
+        annex_iv=specification.card.annex_iv,
         title=specification.title or row.model,
+        model=row.model,
         reference=f"{row.model}@{row.version}",
         description=specification.description,
-        facts=table(["", ""], _facts(row, signature, run, committed).items()),
+        declared=specification.card,
+        facts=table(["", ""], _facts(specification, row, signature, run).items()),
+        data_facts=table(["", ""], _data_facts(committed, summary).items()),
+        counted="Labelled pixels" if signature.view == "window" else "Samples",
+        class_counts=_class_counts(summary),
         features=_features(signature, committed),
         classes=[entry.name for entry in signature.classes or []],
         parameters=[(name, restored(value)) for name, value in sorted(run.parameters.items())],
@@ -59,34 +78,85 @@ def model_card(
         min_units=MIN_UNITS,
         per_class="" if evaluation.per_class.empty else per_class_table(evaluation),
         slices=slices_markdown(evaluation),
-        calibration=evaluation.calibration,
         bins=BINS,
         figures=figures,
+        environment_facts=table(["", ""], _environment(store, row, run).items()),
+        reproducible=run.source == "platform",
+        commit=run.code.get("commit"),
+        changed=bool(run.code.get("diff")),
     )
-    return text.removesuffix("\n")
+    return re.sub(r"\n{3,}", "\n\n", text).strip() + "\n"
 
 
 def _facts(
-    row: ModelVersion, signature: Signature, run: Run, committed: CommittedDataset
+    specification: ModelSpecification, row: ModelVersion, signature: Signature, run: Run
 ) -> dict[str, str]:
-    dataset = committed.specification
     methods = sorted({str(entry["type"]) for entry in signature.scaling or []})
-    doi = f", https://doi.org/{plain(dataset.doi)}" if dataset.doi else ""
+    licence = {"licence": plain(specification.license)} if specification.license else {}
     return {
         "task": row.task,
         "framework": f"{row.framework}, {plain(signature.architecture)}",
         "input": f"float32, (batch, {', '.join(map(str, signature.shape))}), raw values",
         "scaling": f"{', '.join(methods)}; done by the ONNX model itself" if methods else "none",
+        **licence,
+        "run": f"`{run.run_id}`, seed {run.seed}",
+        "code": f"{code(run.trainer)} at {code(run.code_version)}",
+    }
+
+
+def _data_facts(committed: CommittedDataset, summary: VersionSummary) -> dict[str, str]:
+    dataset = committed.specification
+    doi = f", https://doi.org/{plain(dataset.doi)}" if dataset.doi else ""
+    facts = {
         "trained on": (
             f"{committed.reference} ({plain(dataset.title or dataset.name)}), digest"
             f" `{committed.row.digest}`"
         ),
         "samples": ", ".join(f"{count} {name}" for name, count in committed.row.counts.items()),
         "split": _split(committed),
-        "run": f"`{run.run_id}`, seed {run.seed}",
-        "code": f"{code(run.trainer)} at {code(run.code_version)}",
         "data licence": f"{plain(dataset.license)}{doi}",
     }
+    if summary.bbox:
+        west, south, east, north = (f"{degrees:.4f}" for degrees in summary.bbox)
+        facts["place"] = f"{west} to {east} ° east, {south} to {north} ° north"
+    if summary.interval:
+        start, end = (plain(time[:10]) if time else "open" for time in summary.interval)
+        facts["time"] = start if start == end else f"{start} to {end}"
+    return facts
+
+
+def _class_counts(summary: VersionSummary) -> str:
+    """Return the samples or pixels of each class in each split; nothing where they are unknown."""
+    counts = [
+        (own.name, (own.train, own.validation, own.test, own.left_out)) for own in summary.classes
+    ]
+    if not counts or any(number is None for _, numbers in counts for number in numbers):
+        return ""
+    rows = [[plain(name), *(f"{number:,}" for number in numbers)] for name, numbers in counts]
+    return table(["class", "train", "validation", "test", "in no split"], rows)
+
+
+def _environment(store: Store, row: ModelVersion, run: Run) -> dict[str, str]:
+    """Return where the run trained: Python, the packages that matter most, image, hardware."""
+    facts: dict[str, str] = {}
+    if run.environment is not None:
+        # of an external run it is what its client has sent
+        found = json.loads(store.workspace.get_object(run.environment))
+        packages = found.get("packages") or {}
+        framework = "torch" if row.framework == "pytorch" else row.framework
+        named = [
+            f"{name} {packages[name]}" for name in (*NAMED_PACKAGES, framework) if name in packages
+        ]
+        facts["Python"] = plain(found.get("python", "unknown"))
+        facts["packages"] = plain(", ".join(dict.fromkeys(named)))
+        facts["all packages"] = f"{len(packages)}, in environment.json"
+    if image := run.code.get("container"):
+        facts["image"] = code(image)
+    hardware = {name: run.hardware.get(name) for name in NAMED_HARDWARE}
+    for name, value in hardware.items():
+        if value:
+            facts[name] = plain(", ".join(map(str, value)) if isinstance(value, list) else value)
+    return facts or {"packages": "not recorded"}
 
 
 def _split(committed: CommittedDataset) -> str:

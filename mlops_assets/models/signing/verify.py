@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mlops_assets.errors import (
@@ -20,6 +21,7 @@ from mlops_assets.models.signing.trust import Trust
 from mlops_assets.paths import model_owner, provenance_key, signature_key, signature_of_key
 from mlops_assets.registry import ModelVersion
 from mlops_assets.registry.files.verified_read import read_published
+from mlops_assets.storage import FileStat
 from mlops_assets.store import Store
 
 
@@ -87,8 +89,16 @@ def check_signatures(store: Store, row: ModelVersion, trust: Trust) -> list[Chec
     """
     published = store.registry.files(model_owner(row.model, row.version))
     files = signed_files(row, published)
-    names = sorted(filter(None, (signature_of_key(file.path) for file in published)))
-    return [_checked(store, row, name, trust, files) for name in names]
+    return [_checked(store, row, name, trust, files) for name in _names(published)]
+
+
+def signature_names(store: Store, row: ModelVersion) -> list[str]:
+    """Return the names of the signatures of a model version, which are not verified."""
+    return _names(store.registry.files(model_owner(row.model, row.version)))
+
+
+def _names(published: Sequence[FileStat]) -> list[str]:
+    return sorted(filter(None, (signature_of_key(file.path) for file in published)))
 
 
 def _checked(
