@@ -145,11 +145,11 @@ def test_credentials_that_are_missing_are_named_and_wait(
     message: str,
 ) -> None:
     monkeypatch.setenv("EO_EMPTY", "")
-    monkeypatch.setenv("EO_LINES", "secret\nX-Other: 1")
+    monkeypatch.setenv("EO_LINES", "hunter2\nX-Other: 1")
     with pytest.raises(CredentialsError, match=f"^catalogue eo: .*{message}") as caught:
         get(access).get("/")
     assert caught.value.temporary
-    assert "secret" not in str(caught.value)
+    assert "hunter2" not in str(caught.value)
     assert protected.received == []
 
 
