@@ -24,6 +24,7 @@ def hub(
 
     Callers need a token, see `mlops token`; without one they see published records.
     """
+    from mlops_assets.discovery.registration.declaration import read_catalogues
     from mlops_assets.hub.app import HubSettings, create_app
     from mlops_assets.identity.declaration import is_loopback, read_identity
     from mlops_assets.models.specification import bytes_of
@@ -36,12 +37,14 @@ def hub(
         raise typer.BadParameter(message, param_hint="--largest-file") from error
     settings = Settings.from_environment()
     identity = read_identity(settings.identity) if settings.identity else None
+    catalogues = read_catalogues(settings.catalogues) if settings.catalogues else None
     hub_settings = HubSettings(
         settings.dagster_home,
         token=settings.api_token,
         identity=identity,
         module=module,
         base_url=settings.base_url,
+        files_url=catalogues.files if catalogues else None,
         max_file=limit,
     )
     app = create_app(open_store(), hub_settings)

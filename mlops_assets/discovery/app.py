@@ -95,18 +95,24 @@ class _FilterExtension(FilterExtension):
     POST: type[BaseModel] = FilterBody
 
 
-def create_stac_app(store: Store, public_url: str | None = None) -> ASGIApp:
+def create_stac_app(
+    store: Store, public_url: str | None = None, files_url: str | None = None
+) -> ASGIApp:
     """Return the app, to be served at `PREFIX`.
 
     Args:
         store: its registry has the records.
         public_url: URL under which callers reach the server that the app is mounted in; that of
             each request if not given.
+        files_url: URL under which callers reach the files of the workspace; its own if not given.
 
     Returns:
         An app whose requests have a `principal` in their state, at `PREFIX` and below it.
     """
-    catalogue = Catalogue(store.registry.acting(_READER).limited(MAX_SECONDS), store.workspace.url)
+    catalogue = Catalogue(
+        store.registry.acting(_READER).limited(MAX_SECONDS),
+        (files_url or store.workspace.url).rstrip("/"),
+    )
     settings = ApiSettings(
         stac_fastapi_title=_TITLE,
         stac_fastapi_description=_DESCRIPTION,

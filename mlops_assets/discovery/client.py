@@ -43,7 +43,7 @@ class Catalogue:
 
     Attributes:
         registry: has them; acts for the API, which itself decides what a caller sees.
-        workspace: its URL, with which the addresses of files begin.
+        workspace: URL with which the addresses of its files begin.
     """
 
     registry: Registry

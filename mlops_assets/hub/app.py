@@ -47,6 +47,8 @@ class HubSettings:
             not given.
         base_url: URL under which callers reach the app, for links; without it they are relative to
             the server.
+        files_url: URL under which callers of the STAC API reach the files of the workspace; its own
+            URL if not given.
         max_file: bytes of an uploaded file at most.
     """
 
@@ -55,6 +57,7 @@ class HubSettings:
     identity: Identity | None = None
     module: str | None = None
     base_url: str | None = None
+    files_url: str | None = None
     max_file: int = MAX_FILE
 
 
@@ -117,7 +120,7 @@ def create_app(
     )
     app.include_router(router, prefix=API, responses=any_problem())
     add_published(store.workspace, store.registry)
-    stac = create_stac_app(store, settings.base_url)
+    stac = create_stac_app(store, settings.base_url, settings.files_url)
     app.router.routes += [Mount(PREFIX, stac), Route(PREFIX, stac)]
     app.openapi()  # evaluates annotations of routes and models, which no request should
     return app

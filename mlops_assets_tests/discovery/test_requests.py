@@ -319,6 +319,14 @@ def test_links_begin_with_the_public_url(recorded: Store) -> None:
             assert [href for href in links if not href.startswith(f"{public}/stac/")] == []
 
 
+def test_links_to_files_begin_with_the_url_of_files(recorded: Store) -> None:
+    files = "https://files.example.org/workspace"
+    with hub(recorded, files_url=f"{files}/") as url, httpx.Client(headers=HEADERS) as client:
+        (item,) = client.get(f"{url}/stac/collections/cover/items").json()["features"]
+    model = item["assets"]["model"]["href"]
+    assert recorded.workspace.exists(model.removeprefix(f"{files}/"))
+
+
 def test_links_lead_to_records_and_files(client: httpx.Client, recorded: Store) -> None:
     (item,) = client.get("collections/cover/items").json()["features"]
     derived = {each["href"] for each in item["links"] if each["rel"] == "derived_from"}

@@ -114,11 +114,12 @@ class DeclaredCatalogues(Strict):
     """All catalogues of a project.
 
     Attributes:
-        catalogues: each with a name of its own.
+        catalogues: each with a name of its own; none if only `files` is declared.
         files: URL under which others reach the files of the workspace; its own URL by default.
+            Links of the STAC API in the box begin with it, too.
     """
 
-    catalogues: Annotated[list[DeclaredCatalogue], Field(min_length=1)]
+    catalogues: list[DeclaredCatalogue] = Field(default=[])
     files: Text | None = None
 
     @model_validator(mode="after")

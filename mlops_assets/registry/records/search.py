@@ -45,8 +45,9 @@ from mlops_assets.registry.records.filters import (
     item_filter,
     sort_value,
 )
+from mlops_assets.registry.records.geometry import sent_geometry
 from mlops_assets.registry.records.lookup import Page, read_items, sees
-from mlops_assets.registry.records.rows import moment_of, sent_geometry
+from mlops_assets.registry.records.rows import moment_of
 from mlops_assets.registry.schema import StacItem
 from mlops_assets.registry.session import RegistrySession
 from mlops_assets.text.json_values import Json, JsonObject
