@@ -18,11 +18,14 @@ STAC_VALIDATOR := 0.6.8
 # an issuer of tokens, certified by the OpenID Foundation
 OIDC_PROVIDER := 9.13.3
 MODEL_SIGNING := 1.1.1
+# with the last release of ol-stac that it can be built with: later ones ask for a newer OpenLayers
+STAC_BROWSER := 4.0.1
+OL_STAC := 1.1.0
 
 .DEFAULT_GOAL := help
 # else each of the many processes would compile our modules anew
 unexport PYTHONDONTWRITEBYTECODE
-.PHONY: help install azurite pytdml mlflow stac-validator oidc-provider pgstac model-signing demo up test test-all test-changed test-random faults mutations lint bench clean
+.PHONY: help install azurite pytdml mlflow stac-validator stac-browser oidc-provider pgstac model-signing demo up test test-all test-changed test-random faults mutations lint bench clean
 
 help: ## show this help
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -77,6 +80,15 @@ model-signing: .venv/model-signing/$(MODEL_SIGNING) ## the verifier of OpenSSF M
 .venv/model-signing/$(MODEL_SIGNING): .venv/with-all
 	@$(BIN)/python -m venv .venv/model-signing
 	@.venv/model-signing/bin/python -m pip install --quiet --disable-pip-version-check model-signing==$(MODEL_SIGNING) pyopenssl==26.4.0
+	@touch $@
+
+stac-browser: .venv-peers/stac-browser/$(STAC_BROWSER) ## STAC Browser, built; its test is skipped without it (needs node, npm)
+
+.venv-peers/stac-browser/$(STAC_BROWSER):
+	@mkdir -p $(@D)
+	@cd $(@D) && npm pack --silent @radiantearth/stac-browser@$(STAC_BROWSER) | xargs tar -xz --strip-components 1 -f
+	@cd $(@D) && npm install --no-fund --no-audit --loglevel=error --save-exact ol@10.6.0 ol-stac@$(OL_STAC)
+	@cd $(@D) && npx vue-cli-service build --noSourceMaps --historyMode=hash --displayPreview=false
 	@touch $@
 
 mlflow: .venv/mlflow-server/$(MLFLOW) ## a whole MLflow server, in an environment of its own; its tests are skipped without it

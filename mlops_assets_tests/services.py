@@ -96,6 +96,18 @@ def require_stac_validator() -> Path:
     )
 
 
+def require_stac_browser() -> Path:
+    """Return the folder of STAC Browser's pages, or skip the test.
+
+    Fail it where services are required.
+    """
+    root = Path(__file__).resolve().parents[1]
+    return _required(
+        root / ".venv-peers" / "stac-browser" / "dist",
+        "needs STAC Browser; install node and npm, and run: make stac-browser",
+    )
+
+
 def require_oidc_provider() -> Path:
     """Return the folder of the Node.js package `oidc-provider`, or skip the test.
 
