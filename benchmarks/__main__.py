@@ -20,6 +20,7 @@ BENCHMARKS = {
     "logging": ("benchmarks.logging", "Logging metrics, beside MLflow"),
     "runs": ("benchmarks.run_listing", "Finding runs"),
     "versions": ("benchmarks.version_listing", "Finding model versions"),
+    "publishing": ("benchmarks.publishing", "Publishing one more version"),
     "discovery": ("benchmarks.discovery", "The STAC API, beside pgstac"),
     "sensors": ("benchmarks.sensors", "Sensor ticks"),
     "training": ("benchmarks.training", "Training, beside the bare loop"),

@@ -12,7 +12,7 @@ from mlops_assets.names import Reference, check_label
 from mlops_assets.paths import data_owner
 from mlops_assets.principals import Role, Visibility
 from mlops_assets.registry.schema import DataVersion, Tag
-from mlops_assets.registry.session import RegistrySession, chosen, record_files
+from mlops_assets.registry.session import RegistrySession, record_files, version_of
 from mlops_assets.settings import initial_visibility
 from mlops_assets.storage import FileStat
 
@@ -80,16 +80,23 @@ class DataVersions(RegistrySession):
         Raises:
             NotFound: there is no such dataset, version or tag.
         """
-        versions = {row.version: row for row in self.data_versions(reference.name)}
-        if not versions:
-            raise NotFound(
-                f"dataset {reference.name!r} has no data version; "
-                f"land files and run 'mlops dataset commit {reference.name}'"
-            )
-        version = chosen(reference.what, list(versions), lambda: self.tags(reference.name))
-        if version is None:
-            raise NotFound(f"{reference} is not known; {reference.name} has {', '.join(versions)}")
-        return versions[version]
+        name, what = reference.name, reference.what
+        query = select(DataVersion).where(DataVersion.dataset == name)
+        with self.reading() as session:
+            found = session.scalar(query.order_by(DataVersion.number.desc()).limit(1))
+            if found is None:
+                raise NotFound(
+                    f"dataset {name!r} has no data version; "
+                    f"land files and run 'mlops dataset commit {name}'"
+                )
+            if what is not None:
+                found = version_of(
+                    session, query, DataVersion.version, what, lambda: self.tags(name)
+                )
+        if found is None:
+            versions = [row.version for row in self.data_versions(name)]
+            raise NotFound(f"{reference} is not known; {name} has {', '.join(versions)}")
+        return found
 
     def data_version_with(self, dataset: str, digest: str) -> DataVersion | None:
         """Return the data version with a digest.

@@ -19,11 +19,11 @@ from mlops_assets.registry.runs import NO_FACTS, RunFacts, add_facts
 from mlops_assets.registry.schema import STAGES, Alias, DataVersion, ModelVersion, Promotion, Run
 from mlops_assets.registry.session import (
     RegistrySession,
-    chosen,
     existing,
     now,
     publish_records,
     record_files,
+    version_of,
 )
 from mlops_assets.settings import initial_visibility
 from mlops_assets.storage import FileStat
@@ -190,15 +190,19 @@ class ModelVersions(RegistrySession):
         Raises:
             NotFound: there is no such model, version or alias.
         """
-        versions = {row.version: row for row in self.model_versions(reference.name)}
-        if not versions:
-            raise NotFound(
-                f"model {reference.name!r} has no version; run 'mlops train {reference.name}'"
-            )
-        version = chosen(reference.what, list(versions), lambda: self.aliases(reference.name))
-        if version is None:
-            raise NotFound(f"{reference} is not known; see 'mlops model list {reference.name}'")
-        return versions[version]
+        name, what = reference.name, reference.what
+        query = select(ModelVersion).where(ModelVersion.model == name)
+        with self.reading() as session:
+            found = session.scalar(query.order_by(ModelVersion.created.desc()).limit(1))
+            if found is None:
+                raise NotFound(f"model {name!r} has no version; run 'mlops train {name}'")
+            if what is not None:
+                found = version_of(
+                    session, query, ModelVersion.version, what, lambda: self.aliases(name)
+                )
+        if found is None:
+            raise NotFound(f"{reference} is not known; see 'mlops model list {name}'")
+        return found
 
     def aliases(self, model: str) -> dict[str, str]:
         """Return the aliases of a model.

@@ -195,6 +195,7 @@ class ModelVersion(Base):
     """
 
     __tablename__ = "model_versions"
+    __table_args__ = (Index("ix_model_versions_created", "model", "created", "version"),)
     model: Mapped[str] = mapped_column(primary_key=True)
     version: Mapped[str] = mapped_column(primary_key=True)
     run_id: Mapped[str] = mapped_column(String(36), unique=True)

@@ -9,10 +9,16 @@ from datetime import UTC, datetime
 from sqlite3 import Error as SqliteError
 from typing import Self, TypeVar
 
-from sqlalchemy import Connection, delete, event, select
+from sqlalchemy import Connection, Select, delete, event, select
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.exc import IntegrityError as SqlIntegrityError
-from sqlalchemy.orm import LoaderCriteriaOption, ORMExecuteState, Session, sessionmaker
+from sqlalchemy.orm import (
+    InstrumentedAttribute,
+    LoaderCriteriaOption,
+    ORMExecuteState,
+    Session,
+    sessionmaker,
+)
 
 from mlops_assets.errors import NotFound, StorageError, StorageUnreachable, TimeLimitExceeded
 from mlops_assets.paths import Owner
@@ -384,19 +390,28 @@ def publish_records(session: Session, records: PublishedRecords) -> None:
     write_records(session, records.rows)
 
 
-def chosen(
-    name: str | None, versions: Sequence[str], labels: Callable[[], Mapping[str, str]]
-) -> str | None:
-    """Return the version of a name: a version itself, else that of a label; the newest for None.
-
-    Or None.
+def version_of(
+    session: Session,
+    versions: Select[T],
+    column: InstrumentedAttribute[str],
+    name: str,
+    labels: Callable[[], Mapping[str, str]],
+) -> T | None:
+    """Return the row of a version by its name, else by a label; None if there is none.
 
     A version's own name wins over labels, which are only read where it is none.
+
+    Args:
+        session: of the transaction.
+        versions: of one dataset or model.
+        column: their names.
+        name: of a version, or a label.
+        labels: returns label → version.
     """
-    if name is None:
-        return versions[-1]
-    found = name if name in versions else labels().get(name)
-    return found if found in versions else None
+    found = session.scalar(versions.where(column == name))
+    if found is not None:
+        return found
+    return session.scalar(versions.where(column == labels().get(name)))
 
 
 def existing(row: T | None, subject: str) -> T:

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from functools import lru_cache
+from typing import Any
+
+from sqlalchemy import Select, select, tuple_
+from sqlalchemy.orm import defer
 
 from mlops_assets.errors import Forbidden
 from mlops_assets.principals import Role, Visibility
@@ -45,6 +49,51 @@ class Registry(
         url: SQLAlchemy URL.
         principal: reads and changes the registry through this object.
     """
+
+    def names(self) -> tuple[list[str], list[str]]:
+        """Return the names of all datasets, and of all models."""
+        with self.reading() as session:
+            datasets, models = (
+                list(session.scalars(select(column).distinct().order_by(column)))
+                for column in (DataVersion.dataset, ModelVersion.model)
+            )
+        return datasets, models
+
+    def versions_beside(
+        self, row: DataVersion | ModelVersion, later: bool, limit: int
+    ) -> list[DataVersion | ModelVersion]:
+        """Return versions of the same dataset or model, the nearest first.
+
+        They are in the same catalogue: all are private, or none is.
+
+        Args:
+            row: the version.
+            later: whether they are newer than it; older if not.
+            limit: versions at most.
+
+        Returns:
+            Their rows, without documents.
+        """
+        query: Select[Any]
+        if isinstance(row, DataVersion):
+            columns: tuple[Any, Any] = (DataVersion.number, DataVersion.version)
+            place: tuple[object, str] = row.number, row.version
+            query = select(DataVersion).where(DataVersion.dataset == row.dataset)
+            documents = (DataVersion.specification, DataVersion.counts)
+        else:
+            columns = (ModelVersion.created, ModelVersion.version)
+            place = row.created, row.version
+            query = select(ModelVersion).where(ModelVersion.model == row.model)
+            documents = (ModelVersion.signature, ModelVersion.metrics)
+        is_private = type(row).visibility == Visibility.PRIVATE
+        query = query.where(
+            is_private if row.visibility == Visibility.PRIVATE else ~is_private,
+            tuple_(*columns) > place if later else tuple_(*columns) < place,
+        )
+        query = query.order_by(*(each if later else each.desc() for each in columns)).limit(limit)
+        query = query.options(*(defer(each, raiseload=True) for each in documents))
+        with self.reading() as session:
+            return list(session.scalars(query))
 
     def require_owner(self, row: DataVersion | ModelVersion, action: str) -> Role:
         """Return the role by which the principal decides on a version.

@@ -28,14 +28,12 @@ from mlops_assets.paths import (
     model_collection_key,
     model_item_key,
     object_href,
-    record_owner,
 )
 from mlops_assets.principals import Role, Visibility
 from mlops_assets.registry import DataVersion, ModelVersion, Registry
 from mlops_assets.registry.files.publication import publication
 from mlops_assets.registry.files.verified_read import read_published
 from mlops_assets.registry.records.rows import PublishedRecords, published_rows
-from mlops_assets.registry.store import version_key
 from mlops_assets.storage import FileStat, Workspace, sha256_of
 from mlops_assets.text.json_changes import json_changes
 
@@ -43,6 +41,9 @@ if TYPE_CHECKING:
     import pystac
 
     from mlops_assets.stac.item_files import ManifestRow
+
+
+Version = DataVersion | ModelVersion
 
 
 class Record(TypedDict):
@@ -158,19 +159,6 @@ class CatalogWriter:
                 files.setdefault(self._owners[file.path], []).append(file)
             yield PublishedRecords(files, published_rows(self._contents))
 
-    def link_versions(self, records: Sequence[tuple[str, Owner]]) -> None:
-        """Set the version links of all versions, given as (key, owner), oldest first."""
-        for index, (key, owner) in enumerate(records):
-            document = self.read(key)
-            related = {
-                "predecessor-version": records[index - 1][0] if index else None,
-                "successor-version": records[index + 1][0] if index + 1 < len(records) else None,
-            }
-            links = [entry for entry in document["links"] if entry["rel"] not in VERSION_RELATIONS]
-            links += [link(rel, key, target) for rel, target in related.items() if target]
-            if links != document["links"]:
-                self.write(key, {**document, "links": links}, owner)
-
     def link_inputs(
         self,
         key: str,
@@ -191,21 +179,6 @@ class CatalogWriter:
         linked = _with_inputs(before, links, withheld)
         if linked != before:
             self.write(key, linked, owner)
-
-    def recorded(
-        self, rows: Iterable[DataVersion | ModelVersion], private: bool
-    ) -> list[tuple[str, Owner]]:
-        """Return key and owner of the records that a catalogue has, of some versions.
-
-        Args:
-            rows: the versions.
-            private: of the catalogue of private versions.
-        """
-        return [
-            (key, record_owner(*version_key(row)))
-            for row in rows
-            if is_private(row) == private and self.has(key := record_key(row))
-        ]
 
     def keep_version_links(self, key: str) -> None:
         """Give a document that was added the links to other versions that it was published with."""
@@ -242,8 +215,7 @@ class CatalogWriter:
         import pystac
 
         key = f"{catalog_folder(private)}/catalog.json"
-        datasets = sorted({row.dataset for row in self.registry.data_versions()})
-        models = sorted({row.model for row in self.registry.model_versions()})
+        datasets, models = self.registry.names()
         children = [dataset_catalog_key(name, private) for name in datasets]
         children += [model_collection_key(name, private) for name in models]
         children = [child for child in children if self.has(child)]
@@ -262,12 +234,12 @@ class CatalogWriter:
         self.write(key, {**plain(catalog), "links": links}, CATALOG_OWNER)
 
 
-def is_private(row: DataVersion | ModelVersion) -> bool:
+def is_private(row: Version) -> bool:
     """Return whether a version is in the catalogue of private versions."""
     return row.visibility == Visibility.PRIVATE
 
 
-def record_key(row: DataVersion | ModelVersion) -> str:
+def record_key(row: Version) -> str:
     """Return the key of the record of a version: a Collection, or the Item of a model version."""
     if isinstance(row, DataVersion):
         return dataset_collection_key(row.dataset, row.version, is_private(row))

@@ -50,6 +50,7 @@ from mlops_assets.stac.dataset_items import MAX_ITEMS, STAC_SPLITS, ItemMaker, e
 from mlops_assets.stac.extents import extent, extent_notes
 from mlops_assets.stac.item_files import group_count, main_files
 from mlops_assets.stac.training_dml import TRAINING_DML, document_key, training_dataset
+from mlops_assets.stac.version_links import link_versions, link_versions_anew
 from mlops_assets.storage import FileStat, Workspace
 
 THUMBNAILS = ("figures-sample_map", "figures-class_counts")
@@ -100,19 +101,19 @@ def add_dataset_record(writer: CatalogWriter, committed: CommittedDataset) -> li
     return [key, *(file.path for file in files), described.path]
 
 
-def link_dataset(writer: CatalogWriter, committed: CommittedDataset) -> None:
-    """Link the records of a dataset's versions to each other, and from the root to them.
+def link_dataset(writer: CatalogWriter, committed: CommittedDataset, anew: bool = False) -> None:
+    """Link the record of a data version to those of its neighbours, and from the root to it.
 
     Args:
         writer: has the record of the version.
         committed: the version whose description the dataset's Catalog gets.
+        anew: link all versions of the dataset anew.
     """
-    private = is_private(committed.row)
-    rows = writer.registry.data_versions(committed.row.dataset)
-    recorded = writer.recorded(rows, private)
-    writer.link_versions(recorded)
-    _write_parent(writer, committed, [other for other, _ in recorded])
-    writer.write_root(private)
+    row = committed.row
+    linked = link_versions_anew if anew else link_versions
+    parent = dataset_catalog_key(row.dataset, is_private(row))
+    _write_parent(writer, committed, linked(writer, row, parent, "child"))
+    writer.write_root(is_private(row))
 
 
 def link_data_inputs(
@@ -136,7 +137,9 @@ def link_data_inputs(
     writer.link_inputs(key, record_owner(row.dataset, row.version), links, withheld)
 
 
-def _write_parent(writer: CatalogWriter, committed: CommittedDataset, versions: list[str]) -> None:
+def _write_parent(
+    writer: CatalogWriter, committed: CommittedDataset, children: list[dict[str, object]]
+) -> None:
     name, specification = committed.row.dataset, committed.specification
     key = dataset_catalog_key(name, is_private(committed.row))
     catalog = pystac.Catalog(
@@ -146,7 +149,7 @@ def _write_parent(writer: CatalogWriter, committed: CommittedDataset, versions: 
         link("self", key, key),
         link("root", key, catalog_root_of(key)),
         link("parent", key, catalog_root_of(key)),
-        *(link("child", key, child) for child in versions),
+        *children,
     ]
     writer.write(key, {**plain(catalog), "links": links}, CATALOG_OWNER)
 

@@ -6,8 +6,9 @@ What it is made from is read in `mlm.facts`, its `mlm:` fields are made in `mlm.
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import PurePosixPath
-from typing import cast
+from typing import Any, cast
 
 import pystac
 
@@ -45,6 +46,7 @@ from mlops_assets.stac.extents import extent, extent_notes, footprint, known_bbo
 from mlops_assets.stac.mlm.facts import ModelDeclaration, ModelFacts
 from mlops_assets.stac.mlm.properties import FRAMEWORKS, mlm_properties, model_input
 from mlops_assets.stac.mlm.version import schema_uri
+from mlops_assets.stac.version_links import link_versions, link_versions_anew
 from mlops_assets.storage import FileStat, Workspace
 
 _TITLES = {
@@ -120,19 +122,25 @@ def add_model_record(writer: CatalogWriter, facts: ModelFacts) -> None:
     link_model_inputs(writer, row, facts.committed.row)
 
 
-def link_model(writer: CatalogWriter, facts: ModelFacts) -> None:
-    """Link the records of a model's versions to each other, and from the root to them.
+def link_model(writer: CatalogWriter, facts: ModelFacts, anew: bool = False) -> None:
+    """Link the record of a model version to those of its neighbours, and from the root to it.
 
     Args:
         writer: has the record of the version.
         facts: the version whose description the model's Collection gets.
+        anew: link all versions of the model anew.
     """
     row = facts.row
-    private = is_private(row)
-    items = writer.recorded(writer.registry.model_versions(row.model), private)
-    writer.link_versions(items)
-    _write_collection(writer, facts, [item for item, _ in items])
-    writer.write_root(private)
+    linked = link_versions_anew if anew else link_versions
+    key = model_collection_key(row.model, is_private(row))
+    items = linked(writer, row, key, "item")
+    if anew:
+        summaries = _summaries(writer.registry.model_versions(row.model), {})
+    else:
+        before = cast(dict[str, Any], writer.read(key)) if writer.has(key) else {}
+        summaries = _summaries([row], before.get("summaries", {}))
+    _write_collection(writer, facts, items, summaries)
+    writer.write_root(is_private(row))
 
 
 def link_model_inputs(writer: CatalogWriter, row: ModelVersion, data: DataVersion) -> None:
@@ -164,7 +172,12 @@ def link_model_inputs(writer: CatalogWriter, row: ModelVersion, data: DataVersio
     writer.link_inputs(key, record_owner(row.model, row.version), links, withheld)
 
 
-def _write_collection(writer: CatalogWriter, facts: ModelFacts, items: list[str]) -> None:
+def _write_collection(
+    writer: CatalogWriter,
+    facts: ModelFacts,
+    items: list[dict[str, object]],
+    summaries: pystac.Summaries,
+) -> None:
     model, committed, declared = facts.row.model, facts.committed, facts.declared
     key = model_collection_key(model, is_private(facts.row))
     collection = pystac.Collection(
@@ -175,24 +188,28 @@ def _write_collection(writer: CatalogWriter, facts: ModelFacts, items: list[str]
         extent=extent(committed),
         keywords=_keywords(facts),
         providers=[pystac.Provider.from_dict(own) for own in declared.providers] or None,
-        summaries=_summaries(writer.registry.model_versions(model)),
+        summaries=summaries,
     )
     links = [
         link("self", key, key),
         link("root", key, catalog_root_of(key)),
         link("parent", key, catalog_root_of(key)),
-        *(link("item", key, item) for item in items),
+        *items,
     ]
     writer.write(
         key, {**plain(collection), **extent_notes(committed), "links": links}, CATALOG_OWNER
     )
 
 
-def _summaries(versions: list[ModelVersion]) -> pystac.Summaries:
-    """Return the frameworks and tasks of all versions of a model."""
+def _summaries(
+    versions: Sequence[ModelVersion], others: Mapping[str, Sequence[str]]
+) -> pystac.Summaries:
+    """Return the frameworks and tasks of versions of a model, and of others by their summaries."""
     frameworks = {FRAMEWORKS.get(row.framework, (row.framework,))[0] for row in versions}
-    tasks = {row.task for row in versions}
-    return pystac.Summaries({"mlm:framework": sorted(frameworks), "mlm:tasks": sorted(tasks)})
+    found = {"mlm:framework": frameworks, "mlm:tasks": {row.task for row in versions}}
+    return pystac.Summaries(
+        {name: sorted(values.union(others.get(name, ()))) for name, values in found.items()}
+    )
 
 
 def _item(facts: ModelFacts, key: str) -> dict[str, object]:

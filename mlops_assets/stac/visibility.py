@@ -29,6 +29,7 @@ from mlops_assets.stac.catalog import (
 )
 from mlops_assets.stac.datasets import link_data_inputs
 from mlops_assets.stac.models import link_model_inputs
+from mlops_assets.stac.version_links import recorded, relate
 from mlops_assets.store import Store
 
 Version = DataVersion | ModelVersion
@@ -110,8 +111,8 @@ def _link_record(writer: CatalogWriter, versions: Sequence[Version], private: bo
     parent_key = dataset_catalog_key if is_data else model_collection_key
     relation = "child" if is_data else "item"
     key = parent_key(name, private)
-    records = writer.recorded(versions, private)
-    writer.link_versions(records)
+    records = recorded(writer, versions, private)
+    relate(writer, records, complete=True)
     if records:
         parent = writer.read(key if writer.has(key) else parent_key(name, not private))
         links = [entry for entry in parent["links"] if entry["rel"] != relation]

@@ -141,7 +141,7 @@ def _add(writer: CatalogWriter, row: Version, links: bool) -> None:
         opened = CommittedDataset.open(workspace, registry, Reference(row.dataset, row.version))
         committed = described_by_record(workspace, registry, opened)
         if links:
-            link_dataset(writer, committed)
+            link_dataset(writer, committed, anew=True)
             _keep_description(writer, dataset_catalog_key(row.dataset, is_private(row)))
             return
         add_dataset_record(writer, committed)
@@ -152,7 +152,7 @@ def _add(writer: CatalogWriter, row: Version, links: bool) -> None:
     declared = ModelDeclaration(**declared_in(record, row))
     facts = ModelFacts.read(workspace, registry, row, declared)
     if links:
-        link_model(writer, facts)
+        link_model(writer, facts, anew=True)
         _keep_description(writer, model_collection_key(row.model, is_private(row)))
         return
     add_model_record(writer, facts)
