@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import dagster as dg
+import pytest
 from dagster._core.definitions.assets.graph.asset_graph import AssetNode
 
 from mlops_assets.definitions import defs
@@ -79,6 +80,37 @@ def graph_lines(definitions: dg.Definitions) -> Iterator[str]:
     for schedule in sorted(repository.schedule_defs, key=lambda schedule: schedule.name):
         status = schedule.default_status.value
         yield f"schedule {schedule.name}: {schedule.job_name}, {schedule.cron_schedule}, {status}"
+
+
+# what `MLOPS_CATALOGUES` adds for a dataset or model
+REGISTRATION = """\
+asset NAME/registration
+  group: NAME
+  after: NAME/record
+  owners: team:examples
+  tags: TAGS
+  kinds: sqlite, stac
+  partitions: indian_pines_versions
+  runs of a backfill: 1 partition each
+  code: mlops_assets/defs/indian_pines/defs.yaml
+  check registered_and_equal: partitioned
+"""
+
+
+def test_catalogues_add_registrations_and_their_sensor(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLOPS_CATALOGUES", "catalogues.yaml")
+    rendered = "\n".join(graph_lines(defs())) + "\n"
+    for name, tags in (
+        ("indian_pines", "domain=land-cover, sensor=aviris"),
+        ("indian_pines_cnn", "domain=land-cover"),
+        ("indian_pines_svm", "domain=land-cover"),
+    ):
+        added = REGISTRATION.replace("NAME", name).replace("TAGS", tags)
+        assert added in rendered
+        rendered = rendered.replace(added, "")
+    sensor = "sensor registration: , RUNNING\n"
+    assert sensor in rendered
+    assert rendered.replace(sensor, "") == GOLDEN.read_text()
 
 
 def test_the_graph_of_the_shipped_example_is_as_in_the_golden_file() -> None:

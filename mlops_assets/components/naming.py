@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 DECLARATION = "declaration"
 # metadata of a project: why datasets and models, by name, are not in it
 LEFT_OUT = "mlops/left_out"
+# last part of the keys of assets, and name of their sensor: what other catalogues have of records
+REGISTRATION = "registration"
 # tag of a Dagster run: the request of the sensor that asked for it
 RUN_KEY = "dagster/run_key"
 # tag of a Dagster run: the training run that it continues

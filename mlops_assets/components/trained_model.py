@@ -30,6 +30,7 @@ from mlops_assets.components.naming import (
     data_versions,
     tag_run,
 )
+from mlops_assets.components.registration import registration_assets
 from mlops_assets.components.run_config import kubernetes_tags, pool_of, run_config_type
 from mlops_assets.components.scaffolding import TrainedModelScaffolder
 from mlops_assets.components.sensors.new_version import new_version_sensor
@@ -170,8 +171,9 @@ class TrainedModel(dg.Component):
             if self.specification.auto_train
             else []
         )
+        registration = registration_assets(name, dataset, MODEL)
         own = dg.Definitions(
-            assets=self.labels.labelled(assets),
+            assets=self.labels.labelled([*assets, *registration]),
             jobs=[job, sweep_job(self.specification)],
             sensors=sensors,
         )

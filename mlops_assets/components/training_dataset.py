@@ -35,6 +35,7 @@ from mlops_assets.components.naming import (
     data_versions,
     tag_run,
 )
+from mlops_assets.components.registration import registration_assets
 from mlops_assets.components.scaffolding import TrainingDatasetScaffolder
 from mlops_assets.components.sensors.new_data import new_data_sensor
 from mlops_assets.components.sensors.new_version import assessment_sensor
@@ -128,8 +129,9 @@ class TrainingDataset(dg.Component):
             description=f"Assesses and records one version of {name}.",
             tags={DATASET: name},
         )
+        registration = registration_assets(name, name, DATASET)
         return dg.Definitions(
-            assets=self.labels.labelled(assets),
+            assets=self.labels.labelled([*assets, *registration]),
             jobs=[job],
             sensors=[assessment_sensor(self.specification, job.name)],
         )

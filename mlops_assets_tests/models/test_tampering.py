@@ -34,7 +34,7 @@ from mlops_assets.registry.log.chain import AUDITED, canonical
 from mlops_assets.registry.log.heads import head_of, head_problems, verify_kept_head
 from mlops_assets.registry.log.verify import VerifiedLog
 from mlops_assets.registry.records.external import send_collection
-from mlops_assets.registry.records.registrations import Key, State, decide
+from mlops_assets.registry.records.registrations import Key, State, withdraw
 from mlops_assets.registry.schema import ModelVersion
 from mlops_assets.registry.session import now
 from mlops_assets.serving.scenes import predict_scene
@@ -77,7 +77,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
     opened.registry.decide(row, "approved", "measured", {"model.onnx": "c" * 64})
     promote(opened, opened.registry.model_version(Reference("cover")), [])
     send_collection(opened.registry, external_collection(), replace=False)
-    decide(opened.registry, Key("eo_api", "scenes", "v1"), State.DEPRECATED, "old", "https://eo")
+    withdraw(opened.registry, Key("eo_api", "scenes", "v1"), State.DEPRECATED, "old", "https://eo")
     predict_scene(opened, row, root / "landing/scenes/images/a.tif", "a")
     shutil.rmtree(opened.workspace.cache)
     assert verify_all(opened).problems == []

@@ -30,6 +30,7 @@ from mlops_assets.components.project.declarations import (
     read_declarations,
 )
 from mlops_assets.components.project.documentation import component_documentation
+from mlops_assets.components.registration import registration_sensors
 from mlops_assets.components.sensors.webhooks import webhooks
 from mlops_assets.components.verification import verification
 from mlops_assets.errors import SpecificationError
@@ -83,6 +84,7 @@ def load_project(file: str) -> dg.Definitions:
         verification(),
         webhooks(),
         dg.Definitions(
+            sensors=registration_sensors(),
             resources={"store": StoreResource(), "mlflow": MlflowMirror()},
             executor=dg.in_process_executor,
             component_tree=tree,

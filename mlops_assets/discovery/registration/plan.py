@@ -112,7 +112,7 @@ def due(
     versions: Sequence[RecordedVersion],
     rows: Mapping[Key, Registration],
     attempts: Mapping[Key, RegistrationAttempt],
-    moment: datetime,
+    moment: datetime | None,
 ) -> list[Due]:
     """Return what is to be registered with a catalogue now, what was not tried for longest first.
 
@@ -123,13 +123,13 @@ def due(
         versions: with a record.
         rows: the registrations.
         attempts: to register.
-        moment: the current time.
+        moment: the current time; None if whatever has failed is due, also what was refused.
     """
     never = datetime.min.replace(tzinfo=UTC)
     found = sorted(
         _due(target, versions, rows, attempts, moment), key=lambda each: each.tried or never
     )
-    return found[:1] if _is_failing(target, attempts) else found
+    return found[:1] if moment is not None and _is_failing(target, attempts) else found
 
 
 def _due(
@@ -137,7 +137,7 @@ def _due(
     versions: Sequence[RecordedVersion],
     rows: Mapping[Key, Registration],
     attempts: Mapping[Key, RegistrationAttempt],
-    moment: datetime,
+    moment: datetime | None,
 ) -> Iterator[Due]:
     for version in versions:
         key = Key(target.name, version.name, version.version)
@@ -148,8 +148,13 @@ def _due(
         attempt = attempts.get(key)
         if attempt is None or attempt.basis != basis:
             yield Due(version, target.name, basis, None if attempt is None else attempt.tried)
-        elif attempt.failures and attempt.retry is not None and attempt.retry <= moment:
+        elif attempt.failures and _is_over(attempt.retry, moment):
             yield Due(version, target.name, basis, attempt.tried)
+
+
+def _is_over(retry: datetime | None, moment: datetime | None) -> bool:
+    """Return whether the wait until a retry is over."""
+    return moment is None or (retry is not None and retry <= moment)
 
 
 def _is_failing(target: Target, attempts: Mapping[Key, RegistrationAttempt]) -> bool:

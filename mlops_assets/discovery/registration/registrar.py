@@ -8,8 +8,9 @@ decided in `plan`.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from mlops_assets.discovery.registration.arrival import Destination, delete, deprecate, register
@@ -20,6 +21,7 @@ from mlops_assets.discovery.registration.open_catalogue import open_catalogue
 from mlops_assets.discovery.registration.outgoing import outgoing
 from mlops_assets.discovery.registration.plan import Due, Target, delay, due, identity, wanted
 from mlops_assets.errors import IntegrityError, NotFound, SettingsError
+from mlops_assets.progress import step
 from mlops_assets.registry import DataVersion, ModelVersion
 from mlops_assets.registry.records import registrations as rows
 from mlops_assets.registry.records.lookup import find_published
@@ -31,6 +33,8 @@ from mlops_assets.settings import Settings
 from mlops_assets.stac.found_records import add_published
 from mlops_assets.store import Store
 from mlops_assets.text.json_values import JsonObject
+
+MAX_FAILURES = 3  # in a row, after which a catalogue is left for later
 
 
 @dataclass(frozen=True)
@@ -69,6 +73,25 @@ class Outcome:
 
 
 @dataclass(frozen=True)
+class Listed:
+    """A version that a catalogue has, or is to have.
+
+    Attributes:
+        reference: of the version.
+        key: version and catalogue.
+        url: of the record there.
+        row: its registration; None if that was never attempted.
+        attempt: the newest one.
+    """
+
+    reference: str
+    key: Key
+    url: str
+    row: Registration | None
+    attempt: RegistrationAttempt | None
+
+
+@dataclass(frozen=True)
 class Registrar:
     """Registers versions of a project with catalogues.
 
@@ -82,16 +105,16 @@ class Registrar:
     targets: Sequence[Target]
     clock: Callable[[], datetime] = now
 
-    def due(self, name: str | None = None) -> list[Due]:
-        """Return what is to be registered now, which also others may not see.
+    def due(self, retry: bool = False) -> list[Due]:
+        """Return what is to be registered now, of versions that the principal need not see.
 
         Args:
-            name: of a dataset or model; all by default.
+            retry: whatever has failed, also what was refused or is to be tried again later.
         """
         registry = self.store.registry.unrestricted()
-        versions = rows.recorded_versions(registry, name)
-        known, attempts = rows.registrations(registry, name), rows.attempts(registry, name)
-        moment = self.clock()
+        versions = rows.recorded_versions(registry)
+        known, attempts = rows.registrations(registry), rows.attempts(registry)
+        moment = None if retry else self.clock()
         return [
             each
             for target in self.targets
@@ -110,6 +133,43 @@ class Registrar:
         retry = rows.next_retry(self.store.registry)
         return retry is not None and retry <= self.clock()
 
+    def register_due(self, retry: bool = False) -> Iterator[Outcome]:
+        """Register what is due; a catalogue that fails several times in a row is left for later.
+
+        Args:
+            retry: whatever has failed, also what was refused or is to be tried again later.
+
+        Yields:
+            What came of each.
+        """
+        done: set[Due] = set()
+        failures: Counter[str] = Counter()
+        while left := [each for each in self.due(retry) if replace(each, tried=None) not in done]:
+            for each in left:
+                done.add(replace(each, tried=None))
+                name = each.catalogue
+                if failures[name] >= MAX_FAILURES:
+                    continue
+                outcome = self._register(self.target(name), each.version.name, each.version.version)
+                failures[name] = failures[name] + 1 if outcome.retry is not None else 0
+                yield outcome
+
+    def listing(self) -> list[Listed]:
+        """Return what the catalogues have, and are to have, of the versions that one may see."""
+        known, attempts = (
+            rows.registrations(self.store.registry),
+            rows.attempts(self.store.registry),
+        )
+        found = []
+        for version in rows.recorded_versions(self.store.registry):
+            for target in self.targets:
+                key = Key(target.name, version.name, version.version)
+                row = known.get(key)
+                if wanted(target, version, row) is not None:
+                    url = target.url(version)
+                    found.append(Listed(version.reference, key, url, row, attempts.get(key)))
+        return found
+
     def register_data_version(self, name: str, data_version: str) -> list[Outcome]:
         """Register a data version, or all versions of a model that were trained on it.
 
@@ -120,15 +180,17 @@ class Registrar:
         Raises:
             Conflict: another process is registering a version of it and does not end.
             IntegrityError: a record is not as it was published.
+            NotFound: there is no record yet.
             StorageError: workspace or registry cannot be read or written.
         """
-        versions = rows.recorded_versions(self.store.registry.unrestricted(), name)
-        return [
-            outcome
-            for version in versions
-            if version.data_version == data_version
-            for outcome in self.register(name, version.version)
+        versions = [
+            recorded.version
+            for recorded in rows.recorded_versions(self.store.registry.unrestricted(), name)
+            if recorded.data_version == data_version
         ]
+        if not versions:
+            raise _no_record(f"{name} on {data_version}")
+        return [outcome for version in versions for outcome in self.register(name, version)]
 
     def register(self, name: str, version: str, catalogue: str | None = None) -> list[Outcome]:
         """Bring the registrations of a version to what they are to be, and compare them.
@@ -153,27 +215,46 @@ class Registrar:
         self,
         row: DataVersion | ModelVersion,
         catalogue: str,
-        state: State | None,
+        state: State,
         reason: str | None = None,
     ) -> Outcome:
-        """Withdraw a version from a catalogue whatever its visibility, or no longer so.
+        """Withdraw a version from a catalogue whatever its visibility, until it is readmitted.
 
         Args:
             row: the version.
             catalogue: name of the catalogue.
-            state: that it is to have there, `deprecated` or `deleted`; None if its visibility is to
-                decide again.
+            state: that it is to have there, `deprecated` or `deleted`.
             reason: why, for the log.
 
         Raises:
             Forbidden: the principal is neither its creator nor an operator.
+            NotFound: there is no such catalogue, or no record.
         """
         name, version = version_key(row)
         target = self.target(catalogue)
-        self.store.registry.require_owner(row, f"withdraw {name}@{version} from {catalogue}")
-        key = Key(catalogue, name, version)
         url = target.url(self._recorded(name, version))
-        rows.decide(self.store.registry, key, state, reason, url)
+        self.store.registry.require_owner(row, f"withdraw {name}@{version} from {catalogue}")
+        rows.withdraw(self.store.registry, Key(catalogue, name, version), state, reason, url)
+        return self._register(target, name, version)
+
+    def readmit(self, row: DataVersion | ModelVersion, catalogue: str) -> Outcome:
+        """Register a version with a catalogue; its visibility decides again if it was withdrawn.
+
+        Args:
+            row: the version.
+            catalogue: name of the catalogue.
+
+        Raises:
+            Forbidden: it was withdrawn, and the principal is neither its creator nor an operator.
+            NotFound: there is no such catalogue, or no record.
+        """
+        name, version = version_key(row)
+        target, key = self.target(catalogue), Key(catalogue, name, version)
+        known, _ = rows.registration(self.store.registry, key)
+        if known is not None and known.withdrawn is not None:
+            action = f"register {name}@{version} with {catalogue} again"
+            self.store.registry.require_owner(row, action)
+            rows.readmit(self.store.registry, key)
         return self._register(target, name, version)
 
     def target(self, name: str) -> Target:
@@ -191,17 +272,17 @@ class Registrar:
     def _recorded(self, name: str, version: str) -> RecordedVersion:
         found = rows.recorded_versions(self.store.registry.unrestricted(), name, version)
         if not found:
-            raise NotFound(
-                f"{name}@{version} has no record yet; it is registered once its asset record is"
-                " materialised"
-            )
+            raise _no_record(f"{name}@{version}")
         return found[0]
 
     def _register(self, target: Target, name: str, version: str) -> Outcome:
         registry = self.store.registry
         key = Key(target.name, name, version)
         # one at a time of all that may have the same Collection
-        with registry.lock(f"registration-{target.name}-{name}"):
+        with (
+            step(f"registering {name}@{version} with {target.name}"),
+            registry.lock(f"registration-{target.name}-{name}"),
+        ):
             recorded = self._recorded(name, version)
             before, attempt = rows.registration(registry, key)
             state = wanted(target, recorded, before)
@@ -265,6 +346,10 @@ class Registrar:
                 " verify', then record that version again"
             )
         return [outgoing(record, target.addresses) for record in found]
+
+
+def _no_record(subject: str) -> NotFound:
+    return NotFound(f"{subject} has no record yet: materialise its asset record first")
 
 
 def open_registrar(store: Store, settings: Settings) -> Registrar:

@@ -267,28 +267,40 @@ def fail(registry: RegistrySession, key: Key, error: str, retry: datetime | None
         attempt.error, attempt.retry = error, retry
 
 
-def decide(
-    registry: RegistrySession, key: Key, withdrawn: State | None, reason: str | None, url: str
+def withdraw(
+    registry: RegistrySession, key: Key, state: State, reason: str | None, url: str
 ) -> None:
-    """Record that a version is withdrawn from a catalogue, or no longer so.
+    """Record that a version is withdrawn from a catalogue.
 
     Whether the principal may decide that is checked by the caller.
 
     Args:
         registry: receives it.
         key: version and catalogue.
-        withdrawn: `deprecated` or `deleted`; None if its visibility is to decide again.
+        state: that it is to have there, `deprecated` or `deleted`.
         reason: why, for the log.
         url: of the record in the catalogue.
     """
-    done = "withdraw" if withdrawn else "no longer withdraw"
-    action = f"{done} {key.name}@{key.version} from {key.catalogue}"
+    action = f"withdraw {key.name}@{key.version} from {key.catalogue}"
     with registry.transaction(action, Role.SCIENTIST) as session:
         row = session.get(Registration, key.values)
         if row is None:
             row = _registration(key, url)
             session.add(row)
-        row.withdrawn, row.reason = withdrawn, reason
+        row.withdrawn, row.reason = state, reason
+
+
+def readmit(registry: RegistrySession, key: Key) -> None:
+    """Record that a version is no longer withdrawn from a catalogue.
+
+    Args:
+        registry: receives it.
+        key: version and catalogue.
+    """
+    action = f"readmit {key.name}@{key.version} to {key.catalogue}"
+    with registry.transaction(action, Role.SCIENTIST) as session:
+        row = session.get_one(Registration, key.values)
+        row.withdrawn, row.reason = None, None
 
 
 def _registration(key: Key, url: str) -> Registration:

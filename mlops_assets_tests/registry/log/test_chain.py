@@ -32,9 +32,9 @@ from mlops_assets.registry.records.registrations import (
     Key,
     State,
     begin,
-    decide,
     fail,
     succeed,
+    withdraw,
 )
 from mlops_assets.registry.records.rows import PublishedRecords
 from mlops_assets.registry.runs import RunFacts
@@ -183,7 +183,7 @@ def write_history(registry: Registry) -> None:
         fail(registry, key, "it is full", now())
         arrived = Arrived(State.REGISTERED, "https://eo", "e" * 64, "f" * 64)
         succeed(registry, key, arrived)
-        decide(registry, key, State.DELETED, "wrong labels", "https://eo")
+        withdraw(registry, key, State.DELETED, "wrong labels", "https://eo")
     registry.remember_landed("file:///landing", [("a.tif", 1, "then", "0" * 64)])
     for number in (1, 2):
         token = Token(

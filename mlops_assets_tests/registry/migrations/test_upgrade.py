@@ -23,7 +23,7 @@ from mlops_assets.registry import Registry, Run
 from mlops_assets.registry.engine import open_engine
 from mlops_assets.registry.log.replay import differences, entries_of, replay
 from mlops_assets.registry.migrations import upgrade
-from mlops_assets.registry.records.registrations import Key, State, decide
+from mlops_assets.registry.records.registrations import Key, State, withdraw
 from mlops_assets.registry.runs import RunFacts
 from mlops_assets.registry.schema import RECORD_INDEXES, SCHEMA_REVISION, Base, SchemaRevision
 from mlops_assets_tests.registry.rows import data_version
@@ -532,7 +532,7 @@ def test_a_registry_without_registrations_gets_their_tables(empty_url: str) -> N
         connection.exec_driver_sql("UPDATE registry_version SET version_num = '0008'")
     before.close()
     opened = Registry(empty_url)
-    decide(opened, Key("eo_api", "fields", "v1"), State.DELETED, "wrong labels", "https://eo")
+    withdraw(opened, Key("eo_api", "fields", "v1"), State.DELETED, "wrong labels", "https://eo")
     with opened.reading() as session:
         expected = replay(entries_of(session.connection()))
         assert list(differences(session.connection(), expected)) == expected.problems == []
