@@ -28,6 +28,7 @@ from mlops_assets.cli import (
     log,
     migrate,
     new_project,
+    registration,
     reindex,
     status,
     tokens,
@@ -89,6 +90,7 @@ app.add_typer(models.app, name="model")
 app.add_typer(import_runs.app, name="import")
 app.add_typer(log.app, name="log")
 app.add_typer(mlflow.app, name="mlflow")
+app.add_typer(registration.app, name="registration")
 app.add_typer(tokens.app, name="token")
 app.add_typer(webhooks.app, name="webhooks")
 app.command("train")(train.train)

@@ -91,6 +91,11 @@ def model_references(incomplete: str) -> Iterable[str]:
     )
 
 
+def references(incomplete: str) -> list[Candidate]:
+    """Datasets and models that have a version; with what names one once a name is complete."""
+    return [*data_references(incomplete), *model_references(incomplete)]
+
+
 @_completer
 def aliases(incomplete: str) -> Iterable[str]:
     """Aliases of models: the usual ones and those in use."""
