@@ -14,6 +14,7 @@ from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import ArgumentError, DBAPIError
 
 from mlops_assets.errors import SettingsError
+from mlops_assets.text.letters import small
 
 BUSY_TIMEOUT_SECONDS = 60  # for which a writer waits for another one
 CONNECT_TIMEOUT_SECONDS = 10
@@ -54,6 +55,8 @@ def open_engine(url: str) -> Engine:
         connection.isolation_level = None  # the driver's own BEGIN would come before ours
         _write_ahead(connection)
         connection.execute("PRAGMA foreign_keys=ON")
+        # its own knows the letters of ASCII only
+        connection.create_function("lower", 1, _lower, deterministic=True)
         # pages are read where the system has cached them, not copied to each connection
         connection.execute(f"PRAGMA mmap_size={_MAPPED_BYTES}")
 
@@ -123,6 +126,11 @@ def _json(document: object) -> str:
     NaN and infinities, which it does not have, become texts.
     """
     return to_json(document, inf_nan_mode="strings").decode()
+
+
+def _lower(value: object) -> str | None:
+    """Return a value in small letters, as SQLite's `lower` does, and NULL as NULL."""
+    return None if value is None else small(str(value))
 
 
 def _write_ahead(connection: sqlite3.Connection) -> None:

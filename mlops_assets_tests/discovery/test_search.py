@@ -55,6 +55,8 @@ def item(number: int) -> dict[str, Any]:
         }
     if number == 5:
         changes["geometry"] = None
+    if number == 7:
+        properties["platform"] = "Ümlaut Élan Σ"
     if number == 21:
         changes["geometry"] = TILTED
     return external_item(f"item-{number:02}", **changes)
@@ -120,6 +122,8 @@ FILTERS: dict[str, Any] = {
     "T_BEFORE(datetime, DATE('2024-01-01'))": [3],
     "T_AFTER(datetime, TIMESTAMP('2024-01-27T12:00:00Z'))": [27],
     "title LIKE 'Fields%' AND id <= 'item-05'": [1, 3, 5],
+    "CASEI(platform) = CASEI('ÜMLAUT éLAN σ')": [7],
+    "CASEI(platform) LIKE CASEI('%LAUT Élan Σ')": [7],
     "CASEI(title) LIKE CASEI('LAKES') AND id < 'item-04'": [0, 2],
     "S_INTERSECTS(geometry, BBOX(1, 2.2, 1.1, 2.9)) AND id <> 'x'": [],
     "S_INTERSECTS(geometry, BBOX(1, 1, 1.1, 1.9)) AND id <> 'x'": [21],

@@ -31,6 +31,7 @@ from mlops_assets.registry.search.cql2 import (
 )
 from mlops_assets.registry.search.json_sql import LITERALS, Kind, truth
 from mlops_assets.text.json_values import JsonObject
+from mlops_assets.text.letters import small
 
 _COMPARISONS: dict[str, OperatorType] = {
     "=": operators.eq,
@@ -184,7 +185,7 @@ class Translation(Generic[F]):
             )
         if len(text) > MAX_PATTERN:  # time grows with its length times that of each text
             raise self.refused(f"a pattern of LIKE has more than {MAX_PATTERN:,} characters")
-        text = text.lower() if lower else text
+        text = small(text) if lower else text
         value = self.value(compared, "text")
         if self.dialect == "postgresql":
             return value.like(
