@@ -90,17 +90,19 @@ def _models() -> dict[str, DeclaredModel]:
     """Return the models that YAML files declare; gates are None where they are invalid."""
     from pydantic import TypeAdapter, ValidationError
 
-    from mlops_assets.models.specification import Gate
+    from mlops_assets.models.specification import Approval, Gate
     from mlops_assets.runs.activity import DeclaredModel
 
     found = {}
     for declaration in declared("TrainedModel"):
         attributes = declaration.attributes
+        approval = Approval()
         try:
+            approval = Approval.model_validate(attributes.get("approval") or {})
             gates = TypeAdapter(list[Gate]).validate_python(attributes.get("gates") or [])
         except ValidationError:
             gates = None
-        found[declaration.name] = DeclaredModel(str(attributes.get("dataset")), gates)
+        found[declaration.name] = DeclaredModel(str(attributes.get("dataset")), gates, approval)
     return found
 
 

@@ -13,8 +13,9 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import select
 
-from mlops_assets.models.promotion import check_gates
-from mlops_assets.models.specification import Gate
+from mlops_assets.models.approval.standing import approval_check, newest_decision
+from mlops_assets.models.promotion import NO_APPROVAL, check_gates
+from mlops_assets.models.specification import Approval, Gate
 from mlops_assets.registry import Registry, Run
 from mlops_assets.registry.store import now
 from mlops_assets.training.process.run_progress import MAX_POINTS, newest_metrics
@@ -78,6 +79,7 @@ class DeclaredModel:
 
     dataset: str
     gates: Sequence[Gate] | None = None
+    approval: Approval = NO_APPROVAL
 
 
 def running(registry: Registry) -> list[Running]:
@@ -165,6 +167,7 @@ def waiting(
     """
     newest_data = {row.dataset: row for row in registry.data_versions()}
     versions = registry.model_versions()
+    deprecated = registry.deprecated_versions()
     known = {row.model: DeclaredModel(row.dataset) for row in versions} | dict(models)
     under_way = {(run.model, run.data_version) for run in begun}
     for model, declared in sorted(known.items()):
@@ -179,7 +182,9 @@ def waiting(
                     f"{model} has no version trained on {data.dataset}@{data.version}",
                     f"mlops train {model}@{data.version}",
                 )
-        recorded = [row for row in own if row.stage == "recorded"]
+        recorded = [
+            row for row in own if row.stage == "recorded" and (model, row.version) not in deprecated
+        ]
         in_production = registry.aliases(model).get("production")
         if not recorded or recorded[-1].version == in_production:
             continue
@@ -192,6 +197,18 @@ def waiting(
             passes = "it passes its gates"
         else:
             continue
+        if declared.approval.protects("production"):
+            made = newest_decision(registry, row)
+            if made is not None and made.decision == "rejected":
+                continue
+            if not approval_check(registry, row, declared.approval).passed:
+                yield Waiting(
+                    "approval",
+                    model,
+                    f"{model}@{row.version} is recorded and {passes}; it waits for approval",
+                    f"mlops model approve {model}@{row.version} --reason …",
+                )
+                continue
         place = f"{in_production} is" if in_production else "no version is"
         yield Waiting(
             "promotion",

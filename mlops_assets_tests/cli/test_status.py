@@ -145,6 +145,28 @@ def test_training_on_new_data_and_versions_that_pass_their_gates_are_pending(
     assert "nothing is running or pending" in mlops("status").out
 
 
+def test_a_version_waits_for_approval_then_for_promotion_unless_it_is_rejected_or_deprecated(
+    registry: Registry, project: Path, mlops: Mlops
+) -> None:
+    declared = project / "fieldwork" / "defs" / "samples" / "defs.yaml"
+    declared.write_text(f"{declared.read_text()}  approval: {{required: true}}\n")
+
+    def commands() -> list[str]:
+        return [each["command"] for each in mlops("status", "--json").json["waiting"]]
+
+    for number in ("1", "2"):
+        start(registry, number * 8, "samples_forest")
+        publish(registry, number * 8, "samples_forest", f"v1-0000000{number}", accuracy=0.9)
+    first, second = registry.model_versions("samples_forest")
+    assert commands() == ["mlops model approve samples_forest@v1-00000002 --reason …"]
+    registry.decide(second, "rejected", "clouds", {})
+    assert commands() == []
+    registry.decide(second, "deprecated", "clouds", {})
+    assert commands() == ["mlops model approve samples_forest@v1-00000001 --reason …"]
+    registry.decide(first, "approved", "good", {})
+    assert commands() == ["mlops model promote samples_forest@v1-00000001"]
+
+
 def test_a_landing_that_has_changed_waits_for_a_commit(
     registry: Registry, project: Path, mlops: Mlops
 ) -> None:

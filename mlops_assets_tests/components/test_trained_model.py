@@ -15,8 +15,12 @@ from mlops_assets.components import TrainedModel
 from mlops_assets.components.naming import data_versions
 from mlops_assets.datasets.commit.commit import Commit
 from mlops_assets.datasets.quality import CHECKS
+from mlops_assets.models.approval.decisions import deprecate
 from mlops_assets.models.approval.standing import decided_files
+from mlops_assets.models.record import record_version
+from mlops_assets.models.verify import verify_all
 from mlops_assets.names import Reference
+from mlops_assets.paths import record_owner
 from mlops_assets.store import Store
 from mlops_assets_tests.components.project import (
     FOREST,
@@ -269,6 +273,26 @@ def test_a_version_waits_for_a_required_approval(
     store.registry.decide(row, "approved", "good", decided_files(store.registry, row))
     assert launch(once, "once", instance).success
     assert store.registry.aliases("crop_forest") == {"production": row.version}
+
+
+def test_the_record_of_a_deprecated_version_states_it_also_when_it_is_written_again(
+    landed: dg.Definitions, store: Store, instance: dg.DagsterInstance
+) -> None:
+    assert launch(landed, "crop_forest_lifecycle", instance, "v1").success
+    (row,) = store.registry.model_versions("crop_forest")
+
+    def recorded() -> dict[str, Any]:
+        (file,) = store.registry.files(record_owner(row.model, row.version))
+        found = json.loads(store.workspace.get(file.path))
+        return dict(found["properties"])
+
+    deprecate(store, row, "its sensor has ended")
+    assert recorded()["deprecated"] is True
+    record_version(store, model_specification(), row)
+    assert recorded()["deprecated"] is True
+    deprecate(store, row, "it has not", undo=True)
+    assert "deprecated" not in recorded()
+    assert verify_all(store).problems == []
 
 
 def test_auto_promote_puts_the_runs_own_model_into_production(

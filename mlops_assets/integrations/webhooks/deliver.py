@@ -24,7 +24,7 @@ from mlops_assets.integrations.webhooks.declaration import (
 )
 from mlops_assets.integrations.webhooks.signature import signature_headers, signing_key
 from mlops_assets.registry import Registry, WebhookMessage
-from mlops_assets.registry.promotion.outbox import Attempt
+from mlops_assets.registry.promotion.outbox import DECLARED_NO_MORE, Attempt
 from mlops_assets.registry.store import now
 
 BATCH = 100  # messages of one delivery
@@ -81,15 +81,14 @@ def deliver(registry: Registry, declared: DeclaredWebhooks) -> list[tuple[Webhoo
         by_webhook: dict[str, list[WebhookMessage]] = defaultdict(list)
         for message in registry.due_messages(BATCH):
             by_webhook[message.webhook].append(message)
-        if not by_webhook:
-            return []
         until = time.monotonic() + DELIVERY_SECONDS
-        with ThreadPoolExecutor(min(PARALLEL, len(by_webhook))) as pool:
+        with ThreadPoolExecutor(PARALLEL) as pool:
             results = pool.map(
-                lambda name: _deliver_to(receivers[name], by_webhook[name], until), by_webhook
+                lambda name: _deliver_to(receivers.get(name), by_webhook[name], until), by_webhook
             )
             done = [each for result in results for each in result]
-        registry.record_attempts([attempt for _, attempt in done])
+        if done:
+            registry.record_attempts([attempt for _, attempt in done])
     return done
 
 
@@ -111,9 +110,14 @@ def _receiver(webhook: DeclaredWebhook) -> _Receiver:
 
 
 def _deliver_to(
-    receiver: _Receiver, messages: Iterable[WebhookMessage], until: float
+    receiver: _Receiver | None, messages: Iterable[WebhookMessage], until: float
 ) -> list[tuple[WebhookMessage, Attempt]]:
-    """Send messages to one receiver until one fails."""
+    """Send messages to one receiver until one fails.
+
+    There is none if its declaration was removed while an event was queued.
+    """
+    if receiver is None:
+        return [(message, Attempt(message.id, "dead", DECLARED_NO_MORE)) for message in messages]
     done: list[tuple[WebhookMessage, Attempt]] = []
     with public_session() as session:
         for message in messages:

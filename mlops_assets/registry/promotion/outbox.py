@@ -37,6 +37,8 @@ EVENTS = (
     NEW_VERSION,
     GATE_FAILED,
 )
+# the error of messages that are not sent for this reason
+DECLARED_NO_MORE = "the webhook is declared no more"
 
 
 @dataclass(frozen=True)
@@ -140,7 +142,7 @@ class Outbox(RegistrySession):
                 left = select(WebhookMessage).filter_by(webhook=name, state="pending")
                 for message in session.scalars(left):
                     message.state, message.due = "dead", None
-                    message.error = "the webhook is declared no more"
+                    message.error = DECLARED_NO_MORE
 
     def due_messages(self, limit: int) -> list[WebhookMessage]:
         """Return messages whose next attempt is due, oldest first.

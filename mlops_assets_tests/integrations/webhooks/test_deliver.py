@@ -26,6 +26,7 @@ from mlops_assets.registry.session import now
 from mlops_assets.store import Store
 from mlops_assets_tests.integrations.webhooks.receiver import KEY, SECRET, Receiver, receiving
 from mlops_assets_tests.models.test_promotion import registered
+from mlops_assets_tests.registry.rows import webhook_message
 
 
 @pytest.fixture
@@ -242,6 +243,11 @@ def test_messages_to_a_webhook_that_is_declared_no_more_are_dead(
     )
     with pytest.raises(Conflict, match="declare it in MLOPS_WEBHOOKS"):
         store.registry.retry_message(message(store).id)
+    # queued by a transaction that has begun before the declaration changed
+    with store.registry.transaction("queue") as session:
+        session.add(webhook_message("msg_late"))
+    ((_, attempt),) = deliver(store.registry, declared(receiver.url, "other"))
+    assert (attempt.state, receiver.ids) == ("dead", [])
 
 
 def test_one_process_delivers_at_a_time(store: Store, webhooks: DeclaredWebhooks) -> None:
