@@ -203,7 +203,7 @@ def card(
         typer.Option(help="Write it as a page with its figures.", metavar="FILE", dir_okay=False),
     ] = None,
 ) -> None:
-    """Print the card of a version in Markdown, with its aliases, gates and signatures of today."""
+    """Print a version's card in Markdown, with gates, decisions and signatures as of today."""
     from mlops_assets.models.evaluation.card_page import card_page
     from mlops_assets.models.evaluation.current_card import card_figures, current_card
 

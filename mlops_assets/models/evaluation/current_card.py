@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from mlops_assets.models.approval.standing import EVIDENCE, decided_files
 from mlops_assets.models.signing.trust import Trust
 from mlops_assets.models.signing.verify import check_signatures, signature_names
 from mlops_assets.paths import model_folder, model_owner
@@ -16,7 +17,7 @@ from mlops_assets.text.templates import template
 
 
 def current_card(store: Store, row: ModelVersion) -> str:
-    """Return the published card, followed by aliases, gates and signatures as of now.
+    """Return the published card, followed by aliases, gates, decisions and signatures as of now.
 
     Args:
         store: workspace and registry.
@@ -41,6 +42,7 @@ def current_card(store: Store, row: ModelVersion) -> str:
         today=f"{now():%Y-%m-%d}",
         facts=table(["", ""], facts.items()),
         gates=_gates(promotions),
+        decisions=_decisions(store, row),
         trusted=trust is not None,
         signatures=(
             signature_names(store, row) if trust is None else _signatures(store, row, trust)
@@ -75,11 +77,32 @@ def _gates(promotions: list[Promotion]) -> str:
             plain(gate["gate"]),
             "passed" if gate["passed"] else "FAILED",
             "–" if gate["value"] is None else f"{float(gate['value']):.4f}",
+            plain(promotion.reason or "–"),
         ]
         for promotion in promotions
         for gate in (promotion.gates or [{"gate": "none declared", "passed": True, "value": None}])
     ]
-    return table(["moved", "alias", "by", "gate", "verdict", "value"], rows) if rows else ""
+    return (
+        table(["moved", "alias", "by", "gate", "verdict", "value", "reason"], rows) if rows else ""
+    )
+
+
+def _decisions(store: Store, row: ModelVersion) -> str:
+    """Return each decision of people as a row, the oldest first; nothing if there are none."""
+    files = decided_files(store.registry, row)
+    rows = []
+    for made in store.registry.decisions(row.model, row.version):
+        replaced = [name for name in EVIDENCE if made.sha256.get(name) != files.get(name)]
+        since = f"; {', '.join(replaced)} was replaced since" if replaced else ""
+        rows.append(
+            [
+                f"{made.decided:%Y-%m-%d}",
+                f"{made.decision}{since}",
+                plain(made.decided_by),
+                plain(made.reason),
+            ]
+        )
+    return table(["decided", "decision", "by", "reason"], rows) if rows else ""
 
 
 def _signatures(store: Store, row: ModelVersion, trust: Trust) -> str:

@@ -11,6 +11,7 @@ import pytest
 
 from mlops_assets.datasets.commit.commit import Commit
 from mlops_assets.datasets.versions.summary import Summary
+from mlops_assets.models.approval.decisions import approve
 from mlops_assets.models.evaluation.card_page import card_page
 from mlops_assets.models.evaluation.current_card import card_figures, current_card
 from mlops_assets.models.promotion import promote
@@ -103,7 +104,7 @@ def test_headings_of_annex_iv_have_the_same_content_and_claim_nothing(
     assert ordered.index("statistics of regions") < ordered.index("## 2.")
 
 
-def test_the_card_of_today_has_aliases_gates_and_signatures(
+def test_the_card_of_today_has_aliases_gates_decisions_and_signatures(
     store: Store, land_table: Land, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     land_table()
@@ -115,17 +116,22 @@ def test_the_card_of_today_has_aliases_gates_and_signatures(
     make_key(tmp_path, "a")
     sign_with(monkeypatch, tmp_path, "a")
     (signature, _) = sign_recorded(store, row)
-    promote(store, row, specification.gates)
+    store.registry.decide(row, "approved", "too early", {})
+    approve(store, row, specification.approval, HOSTILE)
+    promote(store, row, specification.gates, reason="better in dry years")
     trust(monkeypatch, tmp_path, {"name": "release", "file": "a.pub"})
     card = current_card(store, row)
     assert card.startswith(before)
     assert "| aliases | production |" in card
-    assert f"| accuracy ≥ 0.5 | passed | {row.metrics['accuracy']:.4f} |" in card
+    assert f"| accuracy ≥ 0.5 | passed | {row.metrics['accuracy']:.4f} | better in dry" in card
+    early = "| approved; model.onnx, metrics.json was replaced since | tester | too early |"
+    assert early in card and "| approved | tester | \\<script" in card
     name = Path(signature.path).name.partition(".")[0]
     assert f"| {name} | release | valid |" in card
     assert published(store, row, "md") == before
     page = Page(card_page(card, card_figures(store, row)))
     assert all(own["src"] for tag, own in page.elements if tag == "img")
+    assert page.text.count(HOSTILE) == 1
 
 
 @pytest.mark.browser
