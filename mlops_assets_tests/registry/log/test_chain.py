@@ -26,6 +26,7 @@ from mlops_assets.registry.log.mirror import mirrored
 from mlops_assets.registry.log.replay import Replayed, differences, entries_of, guarded, replay
 from mlops_assets.registry.log.verify import verify_log
 from mlops_assets.registry.model_documents import Signature
+from mlops_assets.registry.promotion.outbox import PROMOTED
 from mlops_assets.registry.records.external import send_collection, send_items
 from mlops_assets.registry.records.registrations import (
     Arrived,
@@ -108,6 +109,7 @@ def write_history(registry: Registry) -> None:
             row, [FileStat(f"datasets/fields/v{number}/version.json", "a" * 64, 3)]
         )
         registry.tag("fields", f"v{number}", f"harvest-{number}")
+    registry.set_webhooks({"team": [PROMOTED], "archive": [PROMOTED]})
     for number in (1, 2):
         run_id = f"run-{number}"
         registry.start_run(run(run_id))
@@ -150,6 +152,7 @@ def write_history(registry: Registry) -> None:
         )
         registry.advance(version, "evaluated", [], {"accuracy": 1.0, "worst": math.inf})
         registry.promote(version, [{"metric": "accuracy", "passed": True}])
+        registry.decide(version, "deprecated", "a better one", {"model.onnx": "b" * 64})
     registry.start_run(run("failed"))
     registry.start_run(run("failed", seed=1))
     registry.finish_run("failed", "failed", "out of luck\n" * 100, facts=RunFacts(seconds=1))
