@@ -60,7 +60,7 @@ class StacApi:
                 for items in batches(documents, _size, BULK_ITEMS, BULK_BYTES):
                     self._put_bulk(asking, items)
             else:
-                self._put_each(asking, documents)
+                self._put_each(asking, documents, CONNECTIONS)
 
     def get(self, collection: str, item: str | None = None) -> JsonObject | None:
         """Return a Collection or one of its Items; None if the catalogue has none.
@@ -99,8 +99,8 @@ class StacApi:
             return None
         return found
 
-    def _put_each(self, asking: Asking, documents: Sequence[JsonObject]) -> None:
-        with ThreadPoolExecutor(CONNECTIONS) as threads:
+    def _put_each(self, asking: Asking, documents: Sequence[JsonObject], connections: int) -> None:
+        with ThreadPoolExecutor(connections) as threads:
             for _ in threads.map(partial(self._put_one, asking), documents):
                 pass
 
@@ -114,7 +114,7 @@ class StacApi:
         # an existing one is 409 in most APIs, 400 in pycsw, where it can be of another Collection,
         # which a PUT would take it from
         if self._get(asking, *where) is None:
-            raise answer.refusal
+            raise _with_remedy(answer.refusal, document)
         asking.ask("PUT", self._url(*where), document)
 
     def _takes_bulk(self, asking: Asking, collection: str) -> bool:
@@ -142,8 +142,9 @@ class StacApi:
         else:
             if answer.get("success") == len(items):
                 return
-        # each by itself, for the message about the one that is refused
-        self._put_each(asking, items)
+        # each by itself, for the message about the one that is refused; one after the other, as
+        # pgstac fails now and then when several arrive at once
+        self._put_each(asking, items, 1)
 
     def _url(self, collection: str | None = None, item: str | None = None) -> str:
         """Return the URL of all Collections, one, all its Items (an empty name), or one."""
@@ -155,6 +156,17 @@ class StacApi:
         if item:
             parts.append(quote(item, safe=""))
         return self.api + "/".join(parts)
+
+
+def _with_remedy(refusal: CatalogueError, document: JsonObject) -> CatalogueError:
+    """Return a refusal with what to do, where the record is one that pgstac never takes."""
+    if document.get("geometry", "") is not None:
+        return refusal
+    return CatalogueError(
+        f"{refusal}; the Item has no geometry, which some catalogues need: declare extent of its"
+        " dataset",
+        temporary=False,
+    )
 
 
 def _size(document: JsonObject) -> int:

@@ -6,13 +6,21 @@ from collections.abc import Callable, Iterator
 from functools import partial
 
 import pytest
+from sqlalchemy import select
 
+from mlops_assets.discovery.links import Addresses
 from mlops_assets.discovery.registration.catalogue import Catalogue, CatalogueError
+from mlops_assets.discovery.registration.comparison import differences
+from mlops_assets.discovery.registration.outgoing import outgoing
 from mlops_assets.principals import local
 from mlops_assets.registry import Registry
+from mlops_assets.registry.records.lookup import FoundRecord
+from mlops_assets.registry.schema import StacCollection, StacItem
 from mlops_assets.storage import Workspace
 from mlops_assets.store import Store
 from mlops_assets.testing.catalogues import CatalogueContract, contract_collection, contract_item
+from mlops_assets.text.json_values import JsonObject
+from mlops_assets_tests.discovery.external import SQUARE
 from mlops_assets_tests.discovery.registration.opened import Token, opened
 from mlops_assets_tests.hub.serving import TOKEN, hub
 from mlops_assets_tests.servers.faults import FaultyProxy
@@ -51,6 +59,38 @@ def test_a_call_whose_answer_was_lost_is_repeated(our_api: str, method: str) -> 
         call()
     assert direct.get("lost", "one") == found
     direct.delete("lost")
+
+
+def test_what_a_workspace_has_published_is_equal_in_pgstac(recorded: Store, pgstac: str) -> None:
+    other = opened(pgstac)
+    addresses = Addresses(other.api, "s3://bucket/our%20team")
+    with recorded.registry.reading() as session:
+        rows = [*session.scalars(select(StacCollection)), *session.scalars(select(StacItem))]
+        records = [FoundRecord(json_object(row), row.key) for row in rows]
+    found = {}
+    for record in records:
+        sent = outgoing(record, addresses)
+        where = [str(sent[name]) for name in ("collection", "id") if name in sent]
+        if sent.get("geometry", SQUARE) is None:
+            with pytest.raises(
+                CatalogueError, match=r"Geometry is required in pgstac.*: declare extent"
+            ):
+                other.put([sent])
+        else:
+            other.put([sent])
+            found["/".join(where)] = differences(sent, other.get(*where) or {})
+    assert not any(found.values()), found
+    assert {"fields-v1", "crops", "scenes-v1", "cover"} <= found.keys()
+    assert {"scenes-v1", "cover"} == {name.split("/")[0] for name in found if "/" in name}
+    for name in found:
+        if "/" not in name:
+            other.delete(name)
+
+
+def json_object(row: StacCollection | StacItem) -> JsonObject:
+    """Return the document of a row as it was published."""
+    properties = {"properties": row.properties} if isinstance(row, StacItem) else {}
+    return {**row.document, **properties}
 
 
 class TestOurApi(CatalogueContract):
