@@ -22,6 +22,7 @@ BENCHMARKS = {
     "versions": ("benchmarks.version_listing", "Finding model versions"),
     "publishing": ("benchmarks.publishing", "Publishing one more version"),
     "discovery": ("benchmarks.discovery", "The STAC API, beside pgstac"),
+    "registration": ("benchmarks.registration", "Registration, in bulk and one by one"),
     "sensors": ("benchmarks.sensors", "Sensor ticks"),
     "training": ("benchmarks.training", "Training, beside the bare loop"),
     "lifecycle": ("benchmarks.lifecycle", "The lifecycle of a model from the shell"),

@@ -78,7 +78,7 @@ def measure(options: Options) -> None:
             with pgstac(options.folder, collection(), items(ITEMS)) as peer:
                 rows.append(("loading, `pypgstac load`", f"{ITEMS / peer.load_seconds:,.0f}", ""))
                 with httpx.Client(base_url=peer.url, timeout=600) as client:
-                    processes = (*map(psutil.Process, peer.processes), _listening(peer.url))
+                    processes = (*map(psutil.Process, peer.processes), listening(peer.url))
                     print_searches([side, Side("pgstac", client, processes)], options.rounds)
     print_table(("what", "Items/s", f"Items a CPU s, wanted {WANTED_ITEMS:,}/s"), rows)
 
@@ -115,7 +115,7 @@ def our_server(folder: Path) -> Iterator[Side]:
         url = f"http://{address}"
         headers = {"Authorization": f"Bearer {_TOKEN}"}
         with httpx.Client(base_url=f"{url}/stac", headers=headers, timeout=600) as client:
-            yield Side("ours", client, (_listening(url),))
+            yield Side("ours", client, (listening(url),))
 
 
 def print_searches(sides: list[Side], rounds: int) -> None:
@@ -163,7 +163,7 @@ def _features(side: Side, body: dict[str, Any]) -> list[dict[str, Any]]:
     return [{name: each[name] for name in _COMPARED} for each in answer.json()["features"]]
 
 
-def _listening(url: str) -> psutil.Process:
+def listening(url: str) -> psutil.Process:
     """Return the process that listens at an address."""
     port = httpx.URL(url).port
     for child in psutil.Process().children(recursive=True):
