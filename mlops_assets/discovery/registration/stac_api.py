@@ -120,8 +120,10 @@ class StacApi:
     def _takes_bulk(self, asking: Asking, collection: str) -> bool:
         """Return whether several Items can be sent at once, which no API announces."""
         empty: JsonObject = {"items": {}, "method": "upsert"}
+        # some implementations may fail without an Item
+        failed = (HTTPStatus.INTERNAL_SERVER_ERROR,)
         try:
-            answer = asking.ask("POST", f"{self._url(collection)}/bulk_items", empty)
+            answer = asking.ask("POST", f"{self._url(collection)}/bulk_items", empty, failed)
         except CatalogueError as error:
             if error.temporary:
                 raise

@@ -179,9 +179,19 @@ def test_an_item_of_another_collection_is_neither_moved_nor_deleted(found: Reply
         assert methods == ["POST", "GET", "GET", "GET"]
 
 
-def test_items_are_sent_one_by_one_where_several_at_once_are_not_taken() -> None:
+@pytest.mark.parametrize(
+    "answer",
+    [
+        reply(404, {"detail": "Not Found"}),
+        reply(403),
+        reply(500, b"IndexError"),
+        reply(200, "none"),
+    ],
+    ids=["missing", "forbidden", "fails", "another answer"],
+)
+def test_items_are_sent_one_by_one_where_several_at_once_are_not_taken(answer: Reply) -> None:
     items = [external_item(f"n{number}") for number in range(5)]
-    with scripted_server(reply(404, {"detail": "Not Found"}), reply(201)) as server:
+    with scripted_server(answer, reply(201)) as server:
         opened(server.url).put(items)
     probe, *others = server.requests
     assert probe == "POST /collections/sent/bulk_items"
