@@ -100,14 +100,17 @@ def hang(handler: Handler) -> None:
     handler.close_connection = True
 
 
-def dripping(beginning: bytes, drop: bytes, seconds: float) -> Reply:
-    """Send a beginning, then the same bytes after every so many seconds, without an end."""
+def dripping(beginning: bytes, drop: bytes, end: bytes = b"", seconds: float = 0.01) -> Reply:
+    """Send a beginning, then the same bytes 1,000 times, every so many seconds, then an end."""
 
     def drip(handler: Handler) -> None:
         handler.close_connection = True
         with suppress(ConnectionError):
             handler.wfile.write(beginning)
-            while not handler.server.ended.wait(seconds):
+            for _ in range(1_000):
+                if handler.server.ended.wait(seconds):
+                    return
                 handler.wfile.write(drop)
+            handler.wfile.write(end)
 
     return drip

@@ -105,9 +105,8 @@ def test_how_long_to_wait_is_taken_from_the_answer(status: int) -> None:
         hang,
         lambda handler: handler.connection.shutdown(socket.SHUT_RDWR),
         lambda handler: handler.wfile.write(b"SSH-2.0-OpenSSH_9.2\r\n\r\n"),
-        dripping(b"HTTP/1.1 201 Created\r\n", b"X-Header: drip\r\n", 0.01),
-        dripping(b"HTTP/1.1 201 Created\r\nContent-Length: 1000000\r\n\r\n", b" ", 0.01),
-        dripping(b"HTTP/1.1 201 Created\r\n\r\n", b" " * (1 << 20), 0.0),
+        dripping(b"HTTP/1.1 201 Created\r\n", b"X-Header: drip\r\n", b"Content-Length: 0\r\n\r\n"),
+        dripping(b"HTTP/1.1 201 Created\r\nContent-Length: 1000\r\n\r\n", b" "),
     ],
     ids=[
         "login page",
@@ -118,12 +117,19 @@ def test_how_long_to_wait_is_taken_from_the_answer(status: int) -> None:
         "another protocol",
         "drips headers",
         "drips a body",
-        "never ends",
     ],
 )
 def test_what_is_no_answer_of_a_catalogue_is_an_outage(answer: Reply) -> None:
     error = refused(answer)
     assert error.temporary
+
+
+def test_an_answer_is_not_read_beyond_a_limit() -> None:
+    endless = dripping(b"HTTP/1.1 200 OK\r\n\r\n", b" " * (1 << 16), seconds=0.0)
+    with scripted_server(endless) as server:
+        with pytest.raises(CatalogueError, match="larger than 33,554,432 bytes") as raised:
+            opened(server.url).get("sent")
+        assert raised.value.temporary
 
 
 @pytest.mark.parametrize(
