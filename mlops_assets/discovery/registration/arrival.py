@@ -8,7 +8,9 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 
 from mlops_assets.discovery.registration.catalogue import Catalogue, CatalogueError
 from mlops_assets.discovery.registration.comparison import differences
@@ -17,6 +19,8 @@ from mlops_assets.registry.records.registrations import Arrived, State
 from mlops_assets.registry.schema import Registration
 from mlops_assets.text.json_values import JsonObject
 from mlops_assets.text.listing import named
+
+AT_ONCE = 4  # requests that read
 
 
 @dataclass(frozen=True)
@@ -36,11 +40,6 @@ class Destination:
     collection: str
     item: str | None
 
-    def get(self, document: JsonObject) -> JsonObject | None:
-        """Return what the catalogue has in the place of a document."""
-        item = str(document["id"]) if document["type"] == "Feature" else None
-        return self.catalogue.get(self.collection, item)
-
 
 def register(
     to: Destination, collection: JsonObject, items: Sequence[JsonObject], before: Registration
@@ -58,8 +57,8 @@ def register(
     Raises:
         CatalogueError: not all has arrived, or it is not as it was sent.
     """
-    found = to.get(collection)
-    is_changed = found is None or bool(differences(collection, found))
+    found = to.catalogue.get(to.collection)
+    is_changed = bool(_differences(collection, found))
     if is_changed:
         _put(to, [collection])
     arrived = Arrived(State.REGISTERED, to.url, _sha256([collection]), _sha256(items))
@@ -67,7 +66,8 @@ def register(
     if found is None or known not in (None, arrived.items_sha256):
         _put(to, items)
     elif known is None or not is_changed:
-        _put(to, [item for item in items if _is_missing(to, item)])
+        found_items = zip(items, _found(to, items), strict=True)
+        _put(to, [item for item, there in found_items if _differences(item, there)])
     return arrived
 
 
@@ -82,8 +82,7 @@ def deprecate(to: Destination, items: Sequence[str]) -> Arrived:
         CatalogueError: it is not known to be marked.
     """
     ids = [*items] if to.item else [None, *items]
-    there = [to.catalogue.get(to.collection, item) for item in ids]
-    found = [document for document in there if document is not None]
+    found = [document for document in _get_all(to, ids) if document is not None]
     if not found:
         return Arrived(State.DELETED, to.url)
     marked = [withdrawn(document) for document in found]
@@ -120,10 +119,8 @@ def _put(to: Destination, documents: Sequence[JsonObject]) -> None:
     if not documents:
         return
     to.catalogue.put(documents)
-    for document in documents:
-        found = to.get(document)
-        different = ["it is missing"] if found is None else differences(document, found)
-        if different:
+    for document, found in zip(documents, _found(to, documents), strict=True):
+        if different := _differences(document, found):
             raise CatalogueError(
                 f"{to.catalogue.name} has taken {document['id']} and returns it otherwise:"
                 f" {named(different)}; correct it there, then run"
@@ -132,9 +129,20 @@ def _put(to: Destination, documents: Sequence[JsonObject]) -> None:
             )
 
 
-def _is_missing(to: Destination, document: JsonObject) -> bool:
-    found = to.get(document)
-    return found is None or bool(differences(document, found))
+def _found(to: Destination, documents: Sequence[JsonObject]) -> list[JsonObject | None]:
+    """Return what a catalogue has in the places of documents."""
+    ids = [str(each["id"]) if each["type"] == "Feature" else None for each in documents]
+    return _get_all(to, ids)
+
+
+def _get_all(to: Destination, ids: Sequence[str | None]) -> list[JsonObject | None]:
+    """Return Items of a Collection, or itself for None, as a catalogue has them."""
+    with ThreadPoolExecutor(AT_ONCE) as threads:
+        return list(threads.map(partial(to.catalogue.get, to.collection), ids))
+
+
+def _differences(document: JsonObject, found: JsonObject | None) -> list[str]:
+    return ["it is missing"] if found is None else differences(document, found)
 
 
 def _sha256(documents: Sequence[JsonObject]) -> str:

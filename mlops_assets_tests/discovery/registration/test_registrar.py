@@ -23,6 +23,7 @@ from mlops_assets.registry import Registry
 from mlops_assets.registry.records.registrations import State, attempts, registrations
 from mlops_assets.registry.schema import DataVersion, File
 from mlops_assets.registry.session import now
+from mlops_assets.reindex.reindex import reindex
 from mlops_assets.settings import Settings
 from mlops_assets.stac.visibility import set_visibility
 from mlops_assets.storage import Workspace
@@ -296,6 +297,31 @@ def test_a_withdrawn_version_stays_withdrawn_until_it_is_registered_again(
     with pytest.raises(Forbidden, match=f"may not withdraw crops@{last.version} from eo_api"):
         other.withdraw(last, "eo_api", State.DEPRECATED)
     assert catalogue.requests == []
+
+
+@pytest.mark.parametrize("kind", ["sqlite", pytest.param("postgresql", marks=pytest.mark.services)])
+def test_a_rebuilt_registry_knows_what_is_registered_and_sends_nothing_again(
+    request: pytest.FixtureRequest,
+    registrar: Registrar,
+    catalogue: MemoryCatalogue,
+    tmp_path: Path,
+    kind: str,
+) -> None:
+    register_all(registrar)
+    catalogue.requests.clear()
+    url = f"sqlite:///{tmp_path / 'rebuilt.db'}"
+    if kind == "postgresql":
+        url = request.getfixturevalue("new_database")()
+    reindex(registrar.store.workspace, url, local("tester"))
+    rebuilt = Store(registrar.store.workspace, Registry(url).acting(local("tester")))
+    again = replace(registrar, store=rebuilt)
+    assert register_all(again) == []
+    assert catalogue.sent() == []
+    assert again.due() == []
+    set_visibility(rebuilt, rebuilt.registry.data_version(Reference("scenes")), Visibility.PRIVATE)
+    assert register_all(again) == []
+    assert catalogue.records["scenes-v1", None]["deprecated"] is True
+    rebuilt.registry.close()
 
 
 def test_ten_thousand_versions_with_nothing_due_cost_few_queries(
