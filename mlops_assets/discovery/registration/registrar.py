@@ -24,7 +24,7 @@ from mlops_assets.errors import IntegrityError, NotFound, SettingsError
 from mlops_assets.progress import step
 from mlops_assets.registry import DataVersion, ModelVersion
 from mlops_assets.registry.records import registrations as rows
-from mlops_assets.registry.records.lookup import find_published
+from mlops_assets.registry.records.lookup import FoundRecord, find_published
 from mlops_assets.registry.records.registrations import Arrived, Key, RecordedVersion, State
 from mlops_assets.registry.schema import Registration, RegistrationAttempt
 from mlops_assets.registry.session import now
@@ -179,7 +179,6 @@ class Registrar:
 
         Raises:
             Conflict: another process is registering a version of it and does not end.
-            IntegrityError: a record is not as it was published.
             NotFound: there is no record yet.
             StorageError: workspace or registry cannot be read or written.
         """
@@ -195,7 +194,8 @@ class Registrar:
     def register(self, name: str, version: str, catalogue: str | None = None) -> list[Outcome]:
         """Bring the registrations of a version to what they are to be, and compare them.
 
-        An error of a catalogue is in its outcome, and is noted with when it is tried again.
+        An error of a catalogue, or of the record, is in the outcome, and is noted with when it is
+        tried again.
 
         Args:
             name: of the dataset or model.
@@ -204,7 +204,6 @@ class Registrar:
 
         Raises:
             Conflict: another process is registering a version of it and does not end.
-            IntegrityError: its record is not as it was published.
             NotFound: no catalogue has that name, or the version has no record.
             StorageError: workspace or registry cannot be read or written.
         """
@@ -293,16 +292,19 @@ class Registrar:
             again = attempt is not None and attempt.basis == basis
             failures = 1 + (attempt.failures if attempt is not None and again else 0)
             before = rows.begin(registry, key, self._attempt(key, basis, failures), url)
+            outcome = Outcome(recorded.reference, target.name, State(before.state), url)
             try:
                 arrived = self._bring(target, recorded, state, before)
+            except IntegrityError as error:
+                outcome = replace(outcome, error=str(error))
             except CatalogueError as error:
                 retry = self.clock() + delay(failures, error.after) if error.temporary else None
-                rows.fail(registry, key, str(error), retry)
-                return Outcome(
-                    recorded.reference, target.name, State(before.state), url, str(error), retry
-                )
-            rows.succeed(registry, key, arrived)
-            return Outcome(recorded.reference, target.name, arrived.state, url)
+                outcome = replace(outcome, error=str(error), retry=retry)
+            else:
+                rows.succeed(registry, key, arrived)
+                return replace(outcome, state=arrived.state)
+            rows.fail(registry, key, str(outcome.error), outcome.retry)
+            return outcome
 
     def _attempt(self, key: Key, basis: str, failures: int) -> RegistrationAttempt:
         """Return an attempt that begins now, and is repeated if its process is killed."""
@@ -336,16 +338,22 @@ class Registrar:
         """Return a Collection and Items as a catalogue is to have them."""
         store = self.store
         found = find_published(store.registry, collection, item, target.reader)
-        if not found or (item is not None and len(found) == 1):
+        if not _is_whole(found, item):
             # of a workspace whose records no hub has served yet
             add_published(store.workspace, store.registry)
             found = find_published(store.registry, collection, item, target.reader)
-        if not found or (item is not None and len(found) == 1):
+        if not _is_whole(found, item):
             raise IntegrityError(
                 f"the record {item or collection} is published and cannot be read: run 'mlops"
                 " verify', then record that version again"
             )
         return [outgoing(record, target.addresses) for record in found]
+
+
+def _is_whole(found: Sequence[FoundRecord], item: str | None) -> bool:
+    """Return whether a Collection was found, and the one Item that is to be."""
+    kinds = [record.document["type"] for record in found]
+    return kinds[:1] == ["Collection"] and (item is None or kinds[1:] == ["Feature"])
 
 
 def _no_record(subject: str) -> NotFound:

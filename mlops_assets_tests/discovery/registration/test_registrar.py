@@ -10,7 +10,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from sqlalchemy import event, insert
+from sqlalchemy import delete, event, insert
 
 from mlops_assets.discovery.registration.catalogue import CatalogueError
 from mlops_assets.discovery.registration.plan import LAST_RETRY, Due
@@ -21,7 +21,7 @@ from mlops_assets.names import Reference
 from mlops_assets.principals import Principal, Role, Visibility, local
 from mlops_assets.registry import Registry
 from mlops_assets.registry.records.registrations import State, attempts, registrations
-from mlops_assets.registry.schema import DataVersion, File
+from mlops_assets.registry.schema import DataVersion, File, StacCollection
 from mlops_assets.registry.session import now
 from mlops_assets.reindex.reindex import reindex
 from mlops_assets.settings import Settings
@@ -231,6 +231,18 @@ def test_a_refusal_waits_for_a_change_and_holds_up_nothing_else(
     assert "scenes@v1" in references(corrected.due())
     (outcome,) = registrar.register("scenes", "v1")
     assert outcome.state == State.REGISTERED
+
+
+def test_a_record_that_was_lost_here_holds_up_nothing_else(
+    registrar: Registrar, store: Store
+) -> None:
+    with store.registry._engine.begin() as connection:
+        connection.execute(delete(StacCollection).where(StacCollection.id == "fields-v1"))
+    (Path(store.workspace.root) / "catalog/datasets/fields/v1/collection.json").unlink()
+    outcomes = {each.reference: each for each in registrar.register_due()}
+    assert "record that version again" in str(outcomes.pop("fields@v1").error)
+    assert {each.error for each in outcomes.values()} == {None}
+    assert len(outcomes) == 5
 
 
 def test_a_record_that_the_catalogue_changes_is_not_registered(
