@@ -126,6 +126,20 @@ def test_a_catalogue_that_is_unreachable_fails_no_run_and_is_tried_again_later(
     assert request.run_key != first[0].run_key
 
 
+def test_a_dataset_that_is_due_and_not_declared_is_named(
+    assessed: Store, instance: dg.DagsterInstance, catalogue: str
+) -> None:
+    daemon = Registering(instance)
+    instance.add_dynamic_partitions("fields_versions", ["v1"])
+    job = daemon.definitions.resolve_job_def("fields_assessment")
+    assert job.execute_in_process(instance=instance, partition_key="v1").success
+    data = assessed.registry.data_version(Reference("fields"))
+    set_visibility(assessed, data, Visibility.PUBLISHED)
+    daemon.definitions = dg.Definitions(sensors=registration_sensors(), resources=daemon.resources)
+    assert daemon.tick() == []
+    assert daemon.reason == ("not declared in this project: fields; run 'mlops registration run'")
+
+
 def test_a_project_without_catalogues_has_none_of_it() -> None:
     keys = definitions().resolve_asset_graph().get_all_asset_keys()
     assert not {FIELDS, FOREST} & set(keys)

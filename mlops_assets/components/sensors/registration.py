@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import dagster as dg
 
 from mlops_assets.components.naming import REGISTRATION, add_data_versions
 from mlops_assets.components.sensors.run_reports import latest_runs
+from mlops_assets.components.sensors.version_requests import MAX_NAMED
 from mlops_assets.settings import Settings
 from mlops_assets.text.listing import named
 from resources import StoreResource
@@ -49,24 +50,20 @@ def registration_sensor() -> dg.SensorDefinition:
         state = registrar.state()
         if context.cursor == state and not registrar.has_retry():
             return dg.SensorResult(skip_reason="no record has changed")
-        found: dict[Partition, list[Due]] = {}
-        datasets: dict[Partition, str] = {}
-        for due in registrar.due():
-            partition = due.version.name, due.version.data_version
-            found.setdefault(partition, []).append(due)
-            datasets[partition] = due.version.dataset
-        declared = _declared(context)
-        wanted = {key: due for key, due in found.items() if key[0] in declared}
-        for dataset in {datasets[key] for key in wanted}:
-            add_data_versions(context.instance, registrar.store.registry, dataset)
-        busy = _in_progress(context.instance, list(wanted))
-        left = [key for key in wanted if key not in busy]
+        wanted: dict[Partition, list[Due]] = {}
+        for due in registrar.due(names=_declared(context)):
+            wanted.setdefault((due.version.name, due.version.data_version), []).append(due)
         if not wanted:
             context.update_cursor(state)
-        requests = [_request(key, wanted[key], registrar.clock().timestamp()) for key in left]
+            return dg.SensorResult(skip_reason=_undeclared(registrar.due()))
+        for dataset in {due.version.dataset for each in wanted.values() for due in each}:
+            add_data_versions(context.instance, registrar.store.registry, dataset)
+        busy = _in_progress(context.instance, list(wanted))
+        time = registrar.clock().timestamp()
+        requests = [_request(key, due, time) for key, due in wanted.items() if key not in busy]
+        in_progress = f"in progress: {named(['@'.join(key) for key in busy], MAX_NAMED)}"
         return dg.SensorResult(
-            requests[:MAX_REQUESTED],
-            skip_reason=None if requests else _reason(list(found), busy),
+            requests[:MAX_REQUESTED], skip_reason=None if requests else in_progress
         )
 
     return registration
@@ -107,11 +104,9 @@ def _request(partition: Partition, due: Sequence[Due], time: float) -> dg.RunReq
     )
 
 
-def _reason(found: Sequence[Partition], busy: Mapping[Partition, dg.DagsterRun]) -> str:
-    """Return why nothing is requested."""
-    if busy:
-        return f"in progress: {named(['@'.join(key) for key in busy], 5)}"
-    if found:
-        names = named(["@".join(key) for key in found], 5)
-        return f"not declared in this project: {names}; run 'mlops registration run'"
-    return "nothing is due"
+def _undeclared(found: Sequence[Due]) -> str:
+    """Return why nothing is requested, if not what is due of names without an asset."""
+    names = list(dict.fromkeys(due.version.name for due in found))
+    if not names:
+        return "nothing is due"
+    return f"not declared in this project: {named(names)}; run 'mlops registration run'"

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -105,14 +105,19 @@ class Registrar:
     targets: Sequence[Target]
     clock: Callable[[], datetime] = now
 
-    def due(self, retry: bool = False) -> list[Due]:
+    def due(self, retry: bool = False, names: Collection[str] | None = None) -> list[Due]:
         """Return what is to be registered now, of versions that the principal need not see.
 
         Args:
             retry: whatever has failed, also what was refused or is to be tried again later.
+            names: of datasets and models; all by default.
         """
         registry = self.store.registry.unrestricted()
-        versions = rows.recorded_versions(registry)
+        versions = [
+            version
+            for version in rows.recorded_versions(registry)
+            if names is None or version.name in names
+        ]
         known, attempts = rows.registrations(registry), rows.attempts(registry)
         moment = None if retry else self.clock()
         return [

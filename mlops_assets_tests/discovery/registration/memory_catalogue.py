@@ -1,4 +1,4 @@
-"""A catalogue in memory, which fails as told."""
+"""A catalogue in memory, which fails on demand."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from mlops_assets.discovery.registration.declaration import DeclaredCatalogue
 from mlops_assets.discovery.registration.plan import Target
 from mlops_assets.text.json_values import JsonObject
 
-AWAY = CatalogueError("eo_api answers 503", temporary=True)
+UNREACHABLE = CatalogueError("eo_api answers 503", temporary=True)
 
 
 class MemoryCatalogue:

@@ -29,7 +29,7 @@ from mlops_assets.stac.visibility import set_visibility
 from mlops_assets.storage import Workspace
 from mlops_assets.store import Store
 from mlops_assets_tests.discovery.registration.memory_catalogue import (
-    AWAY,
+    UNREACHABLE,
     MemoryCatalogue,
     target,
 )
@@ -184,7 +184,7 @@ def test_an_outage_of_hours_costs_few_requests_and_loses_nothing(
     registrar: Registrar, catalogue: MemoryCatalogue, clock: Clock, store: Store
 ) -> None:
     versions = len(registrar.due())
-    catalogue.error = AWAY
+    catalogue.error = UNREACHABLE
     begun, tries = clock.time, 0
     while clock.time - begun < timedelta(hours=24):
         tries += len(register_all(registrar))
