@@ -51,7 +51,7 @@ class BearerToken(Strict):
 class Password(Strict):
     """HTTP basic authentication."""
 
-    user: Text
+    user: Annotated[str, Field(pattern="^[^:]+$")]
     password: Secret
 
     def __str__(self) -> str:

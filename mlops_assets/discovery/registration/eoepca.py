@@ -270,7 +270,7 @@ class ResourceRegistration:
             raise _refused(
                 f"catalogue {self.name}: the job {job} is {state.get('status')}: {reason}"
             )
-        return as_object(asking.ask("GET", f"{job}/results?f=json", expected=_MISSING))
+        return as_object(asking.ask("GET", f"{job}/results", expected=_MISSING))
 
 
 def _refused(message: str) -> CatalogueError:

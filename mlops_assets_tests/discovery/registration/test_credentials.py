@@ -12,6 +12,7 @@ from urllib.parse import quote_plus
 
 import httpx
 import pytest
+from pydantic import ValidationError
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
@@ -88,7 +89,7 @@ def issuer(issuing: OidcServer, monkeypatch: pytest.MonkeyPatch) -> OidcServer:
     return issuing
 
 
-def of_client(issuer: OidcServer, **changes: object) -> dict[str, object]:
+def of_client(issuer: OidcServer, /, **changes: object) -> dict[str, object]:
     declared = {
         "issuer": issuer.url,
         "client_id": CLIENT,
@@ -250,6 +251,15 @@ def test_an_issuer_that_gives_no_token_is_reported_without_secrets(
     assert CLIENT_SECRET not in str(caught.value)
     assert protected.received == []
     assert "/other" not in issuer.asked
+
+
+def test_an_issuer_is_compared_as_it_is_written(get: OpenClient, issuer: OidcServer) -> None:
+    issuer.configuration = {"issuer": f"{issuer.url}/"}
+    assert get(of_client(issuer, issuer=f"{issuer.url}/")).get("/").status_code == 204
+    with pytest.raises(ValidationError, match="an issuer needs https"):
+        get(of_client(issuer, issuer="http://id.example.org"))
+    with pytest.raises(ValidationError, match=r"password.user|Password.user"):
+        get({"user": "eo:lab", "password": {"variable": "EO_SECRET"}})
 
 
 def test_an_issuer_that_is_down_or_hangs_is_tried_later(
