@@ -113,17 +113,22 @@ class ResourceRegistration:
                     pass
 
     def get(self, collection: str, item: str | None = None) -> JsonObject | None:
-        """Return a Collection or one of its Items; None unless both targets have the same.
+        """Return a Collection or one of its Items; None if neither target has it.
+
+        Unless both have the same, what is returned equals nothing that is sent.
 
         Raises:
             CatalogueError: one of them does not say.
         """
         document = self._stac.get(collection, item)
-        if document is None or self._records is None:
+        if self._records is None:
             return document
         with self._server.asking() as asking:
             record = self._record(asking, self._records, collection, item)
-        return None if record is None or _differences(document, record) else document
+        if document is None or record is None:
+            found = document or record
+            return None if found is None else _unequal(found)
+        return _unequal(document) if _differences(document, record) else document
 
     def delete(self, collection: str, item: str | None = None) -> None:
         """Delete an Item, or a Collection with its Items; nothing if the catalogue has none.
@@ -276,6 +281,18 @@ class ResourceRegistration:
 def _refused(message: str) -> CatalogueError:
     """Return the error for a process that has failed, of whatever reason."""
     return CatalogueError(message, temporary=_INVALID.search(message) is None)
+
+
+def _unequal(document: JsonObject) -> JsonObject:
+    """Return a document that differs from all that are sent.
+
+    What differs is the one member that `withdrawn` replaces, so that it never reaches a catalogue.
+    """
+    mark: JsonObject = {"deprecated": "the STAC API and the OGC API - Records do not have the same"}
+    properties = document.get("properties")
+    if isinstance(properties, dict):
+        return {**document, "properties": {**properties, **mark}}
+    return {**document, **mark}
 
 
 def _differences(document: JsonObject, record: JsonObject) -> list[str]:

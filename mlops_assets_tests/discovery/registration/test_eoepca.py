@@ -16,7 +16,7 @@ from mlops_assets.discovery.registration.comparison import differences
 from mlops_assets.discovery.registration.credentials import credentials
 from mlops_assets.discovery.registration.declaration import DeclaredCatalogue
 from mlops_assets.discovery.registration.open_catalogue import open_catalogue
-from mlops_assets.discovery.registration.outgoing import outgoing
+from mlops_assets.discovery.registration.outgoing import outgoing, withdrawn
 from mlops_assets.identity.declaration import Identity
 from mlops_assets.identity.issuer import Issuer
 from mlops_assets.principals import local
@@ -168,6 +168,13 @@ def test_without_records_only_the_stac_api_is_written(
     assert {relation for _, relation in server.executed} == {STAC}
 
 
+def assert_unequal(catalogue: Catalogue, item: dict[str, Any]) -> None:
+    found = catalogue.get(item["collection"], item["id"])
+    assert found is not None
+    (difference,) = differences(item, found)
+    assert difference.startswith("properties.deprecated: sent nothing, found ")
+
+
 @pytest.mark.parametrize("relation", [STAC, RECORDS])
 def test_what_reaches_one_target_only_is_not_registered_until_it_is_sent_again(
     sent: Catalogue, server: EoepcaServer, relation: str
@@ -188,6 +195,20 @@ def test_what_reaches_one_target_only_is_not_registered_until_it_is_sent_again(
         assert found is not None and differences(document, found) == []
 
 
+def test_what_reached_one_target_only_is_withdrawn_from_both(
+    sent: Catalogue, server: EoepcaServer
+) -> None:
+    server.down = {STAC}
+    with pytest.raises(CatalogueError):
+        sent.put([external_item()])
+    server.down = set()
+    found = sent.get("sent", "one")
+    assert found is not None
+    sent.put([withdrawn(found)])
+    for back in (sent.get("sent", "one"), server.records["sent"]["one"]):
+        assert differences(withdrawn(external_item()), back or {}) == []
+
+
 def test_what_a_catalogue_of_records_keeps_is_compared(
     sent: Catalogue, server: EoepcaServer
 ) -> None:
@@ -203,7 +224,7 @@ def test_what_a_catalogue_of_records_keeps_is_compared(
     assert found is not None
     assert differences(item, found) == []
     server.records["sent"]["one"]["properties"]["title"] = "other"
-    assert sent.get("sent", "one") is None
+    assert_unequal(sent, item)
     server.kept = lambda document: {**kept(document), "properties": {"title": "cut"}}
     message = r"/records has taken one and returns it .*properties.title: sent .fields., found .cut"
     with pytest.raises(CatalogueError, match=message):
@@ -211,7 +232,7 @@ def test_what_a_catalogue_of_records_keeps_is_compared(
     server.kept = kept
     sent.put([item])
     del server.records["sent"]["one"]
-    assert sent.get("sent", "one") is None
+    assert_unequal(sent, item)
 
 
 MLM = "https://stac-extensions.github.io/mlm/v1.5.2/schema.json"
