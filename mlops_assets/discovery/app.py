@@ -50,6 +50,7 @@ from mlops_assets.discovery.client import (
     SortablesClient,
 )
 from mlops_assets.discovery.errors import HANDLERS, LimitedBody, report_invalid_request
+from mlops_assets.discovery.requests import OF_SEARCH, require_known
 from mlops_assets.discovery.transactions import TransactionsClient
 from mlops_assets.principals import Principal, Role
 from mlops_assets.store import Store
@@ -81,9 +82,10 @@ class SearchBody(BaseSearchPostRequest):
     @model_validator(mode="before")
     @classmethod
     def require_object(cls, value: object) -> object:
-        """Check that it is a JSON object."""
+        """Check that it is a JSON object of known parameters."""
         if not isinstance(value, dict):
             raise ValueError("the body is not a JSON object, sent as application/json")
+        require_known(value, OF_SEARCH)
         if "fields" in value and not isinstance(value["fields"], dict):
             raise ValueError("fields is not an object with include and exclude")
         return value

@@ -18,7 +18,15 @@ from stac_fastapi.types.search import BaseSearchPostRequest
 
 from mlops_assets.discovery import queryables
 from mlops_assets.discovery.links import GEOJSON, JSON, QUERYABLES, SORTABLES, Addresses, link
-from mlops_assets.discovery.requests import SearchParameters, chosen_fields, token_of
+from mlops_assets.discovery.requests import (
+    OF_COLLECTIONS,
+    OF_ITEMS,
+    OF_SEARCH,
+    SearchParameters,
+    chosen_fields,
+    require_known,
+    token_of,
+)
 from mlops_assets.errors import SpecificationError
 from mlops_assets.principals import Principal
 from mlops_assets.registry import Registry
@@ -93,6 +101,7 @@ class RecordsClient(BaseCoreClient):
     def all_collections(self, **given: object) -> stac.Collections:
         """Return a page of the Collections."""
         request = request_in(given)
+        require_known(request.query_params, OF_COLLECTIONS)
         addresses = self.catalogue.addresses(request)
         limit = given.get("limit")
         size = min(limit if isinstance(limit, int) else MAX_COLLECTIONS, MAX_COLLECTIONS)
@@ -140,6 +149,7 @@ class RecordsClient(BaseCoreClient):
     ) -> stac.ItemCollection:
         """Return a page of a Collection's Items."""
         request = request_in(given)
+        require_known(request.query_params, OF_ITEMS)
         find_collection(self.catalogue.registry, collection_id, caller(request))
         parameters = SearchParameters(
             collections=[collection_id],
@@ -165,6 +175,7 @@ class RecordsClient(BaseCoreClient):
     ) -> stac.ItemCollection:
         """Return a page of the Items that are searched for."""
         request = request_in(given)
+        require_known(request.query_params, OF_SEARCH)
         parameters = SearchParameters(
             collections=collections,
             ids=ids,

@@ -6,7 +6,7 @@ import base64
 import hashlib
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC
 
@@ -26,6 +26,18 @@ MAX_ID_BYTES = 255
 MAX_SORT_KEYS = 5
 MAX_WORDS = 100
 _ALWAYS = ("type", "id", "collection", "links")  # fields of an Item that is found
+OF_COLLECTIONS = frozenset({"limit", "token"})
+OF_ITEMS = OF_COLLECTIONS | {
+    "bbox",
+    "datetime",
+    "fields",
+    "filter",
+    "filter-crs",
+    "filter-lang",
+    "q",
+    "sortby",
+}
+OF_SEARCH = OF_ITEMS | {"collections", "ids", "intersects"}
 
 
 @dataclass(frozen=True)
@@ -84,6 +96,19 @@ class SearchParameters:
         if self.token is None:
             return found
         return replace(found, after=_after(self.token, found))
+
+
+def require_known(names: Iterable[str], known: Collection[str]) -> None:
+    """Check that parameters are known, as what is ignored would be believed to have been searched.
+
+    Raises:
+        SpecificationError: one is not.
+    """
+    if unknown := sorted(set(names) - set(known)):
+        raise SpecificationError(
+            f"{', '.join(unknown)[:200]} cannot be a parameter here; known are"
+            f" {', '.join(sorted(known))}; conditions on properties are a filter in CQL2"
+        )
 
 
 def token_of(query: ItemQuery, after: Sequence[Json]) -> str:

@@ -28,7 +28,7 @@ from mlops_assets.discovery.requests import MAX_ID_BYTES
 from mlops_assets.errors import Conflict, SpecificationError
 from mlops_assets.registry import Registry
 from mlops_assets.registry.records import external
-from mlops_assets.registry.records.lookup import FoundRecord, find_collection, find_item
+from mlops_assets.registry.records.lookup import FoundRecord
 from mlops_assets.text.json_values import Json, JsonObject
 from mlops_assets.text.strict_json import parse_json
 
@@ -77,12 +77,19 @@ class TransactionsClient(AsyncBaseTransactionsClient):
     ) -> Response:
         """Change an Item by a merge patch (RFC 7396) or a JSON patch (RFC 6902)."""
         request = request_in(given)
-        found = await run_in_threadpool(
-            find_item, self.catalogue.registry, collection_id, item_id, caller(request)
+        body = await _json(request)
+
+        def change(document: JsonObject) -> JsonObject:
+            changed = _patched(document, body)
+            Item.model_validate(changed)
+            item = _item(changed, collection_id)
+            _require_id(item, item_id)
+            return item
+
+        item = await run_in_threadpool(
+            external.change_record, self._registry(request), collection_id, item_id, change
         )
-        changed = await run_in_threadpool(_patched, found.document, await _json(request))
-        Item.model_validate(changed)
-        return await self._replace_item(request, collection_id, item_id, changed)
+        return self._item(request, item, 200)
 
     async def delete_item(self, item_id: str, collection_id: str, **given: object) -> Response:
         """Remove an Item."""
@@ -112,12 +119,23 @@ class TransactionsClient(AsyncBaseTransactionsClient):
     ) -> Response:
         """Change a Collection by a merge patch (RFC 7396) or a JSON patch (RFC 6902)."""
         request = request_in(given)
-        found = await run_in_threadpool(
-            find_collection, self.catalogue.registry, collection_id, caller(request)
+        body = await _json(request)
+
+        def change(document: JsonObject) -> JsonObject:
+            changed = _patched(document, body)
+            Collection.model_validate(changed)
+            collection = _collection(changed)
+            _require_id(collection, collection_id)
+            return collection
+
+        collection = await run_in_threadpool(
+            external.change_record,
+            self._registry(request),
+            collection_id,
+            external.OF_THE_COLLECTION,
+            change,
         )
-        changed = await run_in_threadpool(_patched, found.document, await _json(request))
-        Collection.model_validate(changed)
-        return await self._replace_collection(request, collection_id, changed)
+        return self._collection(request, collection, 200)
 
     async def delete_collection(self, collection_id: str, **given: object) -> Response:
         """Remove a Collection with its Items."""

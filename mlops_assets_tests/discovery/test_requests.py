@@ -179,6 +179,18 @@ def test_a_search_that_is_not_valid_is_refused(
     assert len(answer.json()["description"]) > 10
 
 
+def test_a_parameter_that_is_not_known_is_refused(client: httpx.Client, sent: Any) -> None:
+    query = {"gsd": {"eq": 10}}
+    for answer in (
+        client.post("search", json={"query": query}),
+        client.get("search", params={"query": json.dumps(query)}),
+        client.get("collections/sent/items", params={"ids": "a"}),
+        client.get("collections", params={"bbox": "0,0,1,1"}),
+    ):
+        assert answer.status_code == 400, answer.text
+        assert "cannot be a parameter here" in answer.json()["description"]
+
+
 @pytest.mark.parametrize(
     "change",
     [

@@ -7,7 +7,7 @@ the catalogue are changed by what publishes them only.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -28,7 +28,7 @@ from mlops_assets.registry.visibility import visible_to
 from mlops_assets.text.json_values import JsonObject
 
 _VERSION = re.compile(r"(.+)-v\d+")
-_OF_THE_COLLECTION = ""  # as the id of a row
+OF_THE_COLLECTION = ""  # as the id of a row
 
 
 def send_collection(registry: RegistrySession, document: JsonObject, replace: bool) -> None:
@@ -51,7 +51,7 @@ def send_collection(registry: RegistrySession, document: JsonObject, replace: bo
         else:
             _require_unreserved(session, registry.principal, name)
             _require_absent(session, registry.principal, name)
-        _keep(session, registry, name, {_OF_THE_COLLECTION: document})
+        _keep(session, registry, name, {OF_THE_COLLECTION: document})
         write_records(session, [RecordRow(document)])
 
 
@@ -92,6 +92,40 @@ def send_items(
             raise NotFound(f"Item {min(missing)!r} is not in Collection {collection!r}")
         _keep(session, registry, collection, by_id)
         write_records(session, [RecordRow(document) for document in documents])
+
+
+def change_record(
+    registry: RegistrySession,
+    collection: str,
+    name: str,
+    change: Callable[[JsonObject], JsonObject],
+) -> JsonObject:
+    """Change an Item, or a Collection, in one transaction, so that no other change is lost.
+
+    Args:
+        registry: has it.
+        collection: id of the Collection.
+        name: id of the Item; empty for the Collection itself.
+        change: returns the document as it is to be, and may refuse.
+
+    Returns:
+        The changed document.
+
+    Raises:
+        Conflict: it is of the catalogue.
+        Forbidden: the principal may not.
+        NotFound: there is none.
+        SpecificationError: the changed one has no usable geometry or time.
+    """
+    with registry.transaction("send external records", Role.SCIENTIST) as session:
+        _require_external(session, registry.principal, collection)
+        row = session.get(ExternalRecord, (collection, name), with_for_update=True)
+        if row is None:
+            raise NotFound(f"Item {name!r} is not in Collection {collection!r}")
+        row.document = change(row.document)
+        row.changed, row.changed_by = now(), registry.principal.name
+        write_records(session, [RecordRow(row.document)])
+        return row.document
 
 
 def withdraw_item(registry: RegistrySession, collection: str, name: str) -> None:
