@@ -281,10 +281,9 @@ def _facts(
 
     They are reused only if the files were read in the same way.
     """
-    versions = registry.data_versions(specification.name)
-    if not known.count or not versions:
+    if not known.count:
         return file_rows([]).set_index("path")
-    newest = versions[-1]
+    newest = registry.data_version(Reference(specification.name))
     if _reading(newest.specification) != _reading(specification.committed()):
         return file_rows([]).set_index("path")
     key = f"{version_folder(newest.dataset, newest.version)}/manifest.parquet"
