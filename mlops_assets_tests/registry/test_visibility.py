@@ -43,6 +43,7 @@ def registry(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Registr
         row.data_version = f"v{number}"
         ann.publish_model_version(row, [])
         ann.promote(row, [], "candidate")
+        opened.decide(row, "deprecated", "old", {})
     ann.set_visibility(ann.model_version(Reference("crops", "v1-00000000")), Visibility.PRIVATE)
     yield opened
     opened.close()
@@ -57,6 +58,8 @@ def seen(registry: Registry) -> dict[str, object]:
         "trained": sorted(registry.trained_versions("crops")),
         "models": [row.version for row in registry.model_versions()],
         "moved": [row.version for row in registry.promotions("crops")],
+        "decided": [row.version for row in registry.decisions("crops")],
+        "deprecated": sorted(version for _, version in registry.deprecated_versions()),
     }
 
 
@@ -68,6 +71,8 @@ ALL = {
     "trained": ["v1", "v2", "v3"],
     "models": ["v1-00000000", "v3-00000000"],
     "moved": ["v1-00000000", "v3-00000000"],
+    "decided": ["v1-00000000", "v3-00000000"],
+    "deprecated": ["v1-00000000", "v3-00000000"],
 }
 OF_OTHERS = {
     "data": ["v1", "v3"],
@@ -77,6 +82,8 @@ OF_OTHERS = {
     "trained": ["v3"],
     "models": ["v3-00000000"],
     "moved": ["v3-00000000"],
+    "decided": ["v3-00000000"],
+    "deprecated": ["v3-00000000"],
 }
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from mlops_assets.errors import Conflict, SettingsError
+from mlops_assets.errors import Conflict, SettingsError, StorageError
 from mlops_assets.integrations.webhooks import deliver as delivery
 from mlops_assets.integrations.webhooks.declaration import DeclaredWebhooks, read_webhooks
 from mlops_assets.integrations.webhooks.deliver import MAX_ATTEMPTS, deliver
@@ -20,6 +20,7 @@ from mlops_assets.models.promotion import promote, rollback
 from mlops_assets.models.specification import Approval
 from mlops_assets.names import Reference
 from mlops_assets.principals import Visibility
+from mlops_assets.registry import Registry
 from mlops_assets.registry.promotion.outbox import EVENTS
 from mlops_assets.registry.schema import WebhookMessage
 from mlops_assets.registry.session import now
@@ -248,6 +249,20 @@ def test_messages_to_a_webhook_that_is_declared_no_more_are_dead(
         session.add(webhook_message("msg_late"))
     ((_, attempt),) = deliver(store.registry, declared(receiver.url, "other"))
     assert (attempt.state, receiver.ids) == ("dead", [])
+
+
+def test_after_a_crash_a_message_comes_again_with_the_same_id(
+    store: Store, receiver: Receiver, webhooks: DeclaredWebhooks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def power_cut(*_: object) -> None:
+        raise StorageError("power cut")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Registry, "record_attempts", power_cut)
+        with pytest.raises(StorageError, match="power cut"):
+            deliver(store.registry, webhooks)
+    deliver(store.registry, webhooks)
+    assert receiver.ids == [message(store).id] * 2
 
 
 def test_one_process_delivers_at_a_time(store: Store, webhooks: DeclaredWebhooks) -> None:
