@@ -62,6 +62,7 @@ def doctor(module: Module = None, as_json: Json = False) -> None:
             f"{free / 2**30:.1f} GiB free; commits and runs need 1 GiB",
         )
     )
+    rows += _signing()
     with dg.DagsterInstance.from_config(str(prepare_home(settings.dagster_home))) as instance:
         gone = close_lost_trainings(store, instance)
     lost = f"{len(gone)} run(s) had lost their process and are now marked as failed"
@@ -88,6 +89,31 @@ def doctor(module: Module = None, as_json: Json = False) -> None:
 
 def _row(what: str, well: bool, detail: str) -> dict[str, object]:
     return {"what": what, "well": well, "detail": detail}
+
+
+def _signing() -> list[dict[str, object]]:
+    """Return whether the key that signs models, and the keys that are trusted, can be used."""
+    from mlops_assets.errors import SettingsError, SignatureRefused
+    from mlops_assets.models.signing.bundle import Bundle, sign
+    from mlops_assets.models.signing.keys import SigningKey
+    from mlops_assets.models.signing.trust import Trust
+
+    rows = []
+    try:
+        key, trust = SigningKey.configured(), Trust.configured()
+        if trust is not None:
+            demanded = "required" if trust.required else "not required"
+            rows.append(_row("trust", True, f"{trust.path}: signatures of models are {demanded}"))
+        if key is not None:
+            named = f"sha256 {key.fingerprint[:12]}…"
+            if trust is not None:
+                named += f", trusted as {trust.signer_of(Bundle.read(sign({}, key)))}"
+            rows.append(_row("signing key", True, named))
+    except SignatureRefused as error:
+        rows.append(_row("signing key", False, f"a signature with it {error}"))
+    except SettingsError as error:
+        rows.append(_row("signing", False, str(error)))
+    return rows
 
 
 def _orphans(store: Store) -> list[str]:

@@ -61,3 +61,26 @@ def test_an_older_version_is_signed_by_command_and_a_new_one_when_it_is_recorded
     assert len(signatures(store, row)) == 4 and assets.items() <= signatures(store, row).items()
     assert any(later.fingerprint[:12] in name for name in signatures(store, row))
     assert verify_all(store).problems == []
+
+
+def test_doctor_names_a_key_that_is_not_trusted_before_anything_is_signed_with_it(
+    store: Store, mlops: Mlops, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def signing() -> list[tuple[str, bool, str]]:
+        rows = mlops("doctor", "--json").json
+        named = ("trust", "signing key", "signing")
+        return [(own["what"], own["well"], own["detail"]) for own in rows if own["what"] in named]
+
+    assert signing() == []
+    for name in ("a", "b"):
+        make_key(tmp_path, name)
+    sign_with(monkeypatch, tmp_path, "a")
+    trust(monkeypatch, tmp_path, {"name": "release", "file": "a.pub"})
+    (trusted, key) = signing()
+    assert trusted[:2] == ("trust", True) and key[1] and key[2].endswith("trusted as release")
+    sign_with(monkeypatch, tmp_path, "b")
+    (_, what) = signing()
+    assert what[1] is False and "does not trust" in what[2]
+    sign_with(monkeypatch, tmp_path, "none")
+    (what,) = signing()
+    assert what[1] is False and "is not a private key" in what[2]

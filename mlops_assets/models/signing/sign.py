@@ -45,7 +45,7 @@ def sign_version(store: Store, row: ModelVersion, key: SigningKey) -> list[FileS
         signature_key(row.model, row.version, stem),
         provenance_key(row.model, row.version, stem),
     )
-    if len(store.registry.files_at(*keys)) == len(keys):
+    if store.registry.files_at(*keys):
         return []
     _require_unchanged(store, subject, published)
     run = store.registry.run(row.run_id)
@@ -55,6 +55,9 @@ def sign_version(store: Store, row: ModelVersion, key: SigningKey) -> list[FileS
     )
     bundles = {name: sign(own, key) for name, own in zip(keys, statements, strict=True)}
     with publication(store.workspace, store.registry) as publishing:
+        # another process may have signed meanwhile
+        if store.registry.files_at(*keys):
+            return []
         written = publishing.put_all(bundles)
         store.registry.add_files(owner, publishing.files)
     return written
