@@ -108,7 +108,7 @@ class Bundle(_Part):
                 x509.load_der_x509_certificate(own.raw_bytes)
                 for own in ([] if chain is None else chain.certificates)
             ]
-        except ValueError as error:
+        except (ValueError, x509.InvalidVersion) as error:
             raise SignatureRefused(f"has a certificate that cannot be read: {error}") from error
 
     def is_signed_by(self, key: ec.EllipticCurvePublicKey) -> bool:

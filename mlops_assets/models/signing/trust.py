@@ -224,7 +224,8 @@ def _verified_chain(
         # at a time at which the first is valid: what has expired is to be named as such below
         moment = policy.time(chain[0].not_valid_before_utc)
         verified = moment.build_client_verifier().verify(chain[0], chain[1:]).chain
-    except VerificationError:
+    # ValueError: a part of a certificate, which is parsed only now, is invalid
+    except (VerificationError, ValueError):
         return []
     for own in verified:
         if not own.not_valid_before_utc <= now <= own.not_valid_after_utc:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
@@ -28,7 +29,7 @@ from mlops_assets.registry import ModelVersion
 from mlops_assets.registry.session import now
 from mlops_assets.storage import FileStat, sha256_of
 from mlops_assets.store import Store
-from mlops_assets_tests.models.signing.keys import certify, make_key, trust
+from mlops_assets_tests.models.signing.keys import PEM, certify, make_key, trust
 from mlops_assets_tests.models.test_promotion import registered
 
 Trusted = Callable[..., None]
@@ -311,6 +312,22 @@ def test_a_certificate_is_accepted_by_its_authority(
     assert "has been changed: its certificate has not signed" in refused(store, row)
 
 
+def test_a_certificate_of_an_unknown_version_is_refused(
+    store: Store, row: ModelVersion, tmp_path: Path, trusted: Trusted
+) -> None:
+    authority = certify(tmp_path, "root", make_key(tmp_path, "root"), days=(-9, 9))
+    leaf = certify(tmp_path, "leaf", make_key(tmp_path, "leaf"), authority)
+    files, _ = sign_version(store, row, leaf)
+    trusted("root.crt")
+    document = json.loads(store.workspace.get(files.path))
+    own = document["verificationMaterial"]["x509CertificateChain"]["certificates"][0]
+    version, unknown = b"\xa0\x03\x02\x01\x02", b"\xa0\x03\x02\x01\x16"
+    content = base64.b64decode(own["rawBytes"]).replace(version, unknown)
+    own["rawBytes"] = base64.b64encode(content).decode()
+    replace(store, files.path, json.dumps(document).encode(), row)
+    assert "has a certificate that cannot be read" in refused(store, row)
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -360,6 +377,28 @@ def test_signing_settings_that_cannot_be_used_are_named(
     monkeypatch.setenv("MLOPS_SIGNING_PASSWORD", "secret")
     with pytest.raises(SettingsError, match=r"a\.pem is not a private key.*: (?!.*secret)"):
         SigningKey.configured()
+
+
+def test_a_key_with_a_password_and_a_certificate_signs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    certified = certify(tmp_path, "a", make_key(tmp_path, "a"))
+    locked = certified.private.private_bytes(
+        PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.BestAvailableEncryption(b"secret"),
+    )
+    (tmp_path / "a.pem").write_bytes(locked)
+    monkeypatch.setenv("MLOPS_SIGNING_KEY", str(tmp_path / "a.pem"))
+    monkeypatch.setenv("MLOPS_SIGNING_CERTIFICATE", str(tmp_path / "a.crt"))
+    for password in ("", "wrong"):
+        monkeypatch.setenv("MLOPS_SIGNING_PASSWORD", password)
+        with pytest.raises(SettingsError, match="is not a private key"):
+            SigningKey.configured()
+    monkeypatch.setenv("MLOPS_SIGNING_PASSWORD", "secret")
+    key = SigningKey.configured()
+    assert key is not None and key.fingerprint == certified.fingerprint
+    assert "secret" not in repr(key)
 
 
 @pytest.mark.parametrize(
