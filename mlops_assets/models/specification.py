@@ -212,7 +212,7 @@ class ModelSpecification(Strict):
     card: CardText = Field(
         default=CardText(),
         exclude_if=lambda own: own == CardText(),
-        description="What its card says beside what was measured.",
+        description="What its card states beside what was measured.",
     )
     dataset: str = Field(description="Name of the dataset it is trained on.")
     task: Task = Field(description="classification, semantic-segmentation or regression.")

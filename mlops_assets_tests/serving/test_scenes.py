@@ -373,7 +373,7 @@ def test_a_scene_of_complex_numbers_is_refused(models: Store, tmp_path: Path) ->
         predict_scene(models, row_of(models, "pixel"), tmp_path / "scene.tif", "refused")
 
 
-def test_a_model_that_nobody_trusted_has_signed_is_refused(
+def test_a_model_without_a_required_signature_is_refused(
     models: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     make_key(tmp_path, "a")

@@ -1,4 +1,4 @@
-"""Sigstore bundles: an in-toto statement in a DSSE envelope, and what says who signed it.
+"""Sigstore bundles: an in-toto statement in a DSSE envelope, and what names its signer.
 
 They are as model-signing (OpenSSF) writes and verifies them; docs/decisions has why they are
 written here. https://docs.sigstore.dev/about/bundle, https://github.com/secure-systems-lab/dsse

@@ -175,7 +175,7 @@ class Trust:
             )
 
     def _unknown(self, bundle: Bundle, chain: list[x509.Certificate]) -> str:
-        """Return why no trusted key has signed a bundle, as far as what it claims tells."""
+        """Return why no trusted key has signed a bundle, as far as its claims show."""
         claimed = certificate_fingerprint(chain[0]) if chain else bundle.claimed_key or ""
         if claimed in self._revoked:
             return f"is signed with a revoked key ({claimed[:12]}…): {self._revoked[claimed]}"
