@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import PurePosixPath
+from typing import Any, cast
 
 import pystac
 
@@ -143,7 +144,7 @@ def _write_parent(
     name, specification = committed.row.dataset, committed.specification
     key = dataset_catalog_key(name, is_private(committed.row))
     catalog = pystac.Catalog(
-        name, specification.description or f"Versions of {name}.", title=specification.title
+        name, specification.description or _default_description(name, True), specification.title
     )
     links = [
         link("self", key, key),
@@ -152,6 +153,26 @@ def _write_parent(
         *children,
     ]
     writer.write(key, {**plain(catalog), "links": links}, CATALOG_OWNER)
+
+
+def catalog_description(writer: CatalogWriter, row: DataVersion) -> dict[str, object]:
+    """Return how a dataset's Catalog is described by the record of one of its versions.
+
+    Args:
+        writer: has the record of the version.
+        row: the version.
+    """
+    record = cast(dict[str, Any], writer.read(record_key(row)))
+    title = record["title"].removesuffix(f", {row.version}")
+    own = record["description"] != _default_description(row.dataset)
+    return {
+        "title": None if title == row.dataset else title,
+        "description": record["description"] if own else _default_description(row.dataset, True),
+    }
+
+
+def _default_description(name: str, of_all: bool = False) -> str:
+    return f"Versions of {name}." if of_all else f"Training data {name}."
 
 
 def _collection(
@@ -164,7 +185,7 @@ def _collection(
     collection = pystac.Collection(
         id=f"{row.dataset}-{row.version}",
         title=f"{specification.title or row.dataset}, {row.version}",
-        description=specification.description or f"Training data {row.dataset}.",
+        description=specification.description or _default_description(row.dataset),
         license=specification.license,
         extent=extent(committed),
         keywords=data_keywords(committed),

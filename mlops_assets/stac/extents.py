@@ -20,6 +20,7 @@ from mlops_assets.datasets.versions.extents import Interval, declared_interval, 
 from mlops_assets.datasets.versions.manifest import footprints
 from mlops_assets.stac.item_files import ManifestRow, main_files
 
+EXTENT_NOTES = ("mlops:extent", "mlops:datetime_is")  # fields that `extent_notes` writes
 WHOLE_WORLD = [-180.0, -90.0, 180.0, 90.0]
 
 

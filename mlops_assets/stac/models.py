@@ -42,7 +42,14 @@ from mlops_assets.stac.catalog import (
     record_key,
 )
 from mlops_assets.stac.dataset_items import STAC_SPLITS
-from mlops_assets.stac.extents import extent, extent_notes, footprint, known_bbox, times
+from mlops_assets.stac.extents import (
+    EXTENT_NOTES,
+    extent,
+    extent_notes,
+    footprint,
+    known_bbox,
+    times,
+)
 from mlops_assets.stac.mlm.facts import ModelDeclaration, ModelFacts
 from mlops_assets.stac.mlm.properties import FRAMEWORKS, mlm_properties, model_input
 from mlops_assets.stac.mlm.version import schema_uri
@@ -135,11 +142,11 @@ def link_model(writer: CatalogWriter, facts: ModelFacts, anew: bool = False) -> 
     key = model_collection_key(row.model, is_private(row))
     items = linked(writer, row, key, "item")
     if anew:
-        summaries = _summaries(writer.registry.model_versions(row.model), {})
+        described = summaries(writer.registry.model_versions(row.model), is_private(row), {})
     else:
         before = cast(dict[str, Any], writer.read(key)) if writer.has(key) else {}
-        summaries = _summaries([row], before.get("summaries", {}))
-    _write_collection(writer, facts, items, summaries)
+        described = summaries([row], is_private(row), before.get("summaries", {}))
+    _write_collection(writer, facts, items, described)
     writer.write_root(is_private(row))
 
 
@@ -176,19 +183,20 @@ def _write_collection(
     writer: CatalogWriter,
     facts: ModelFacts,
     items: list[dict[str, object]],
-    summaries: pystac.Summaries,
+    described: dict[str, list[str]],
 ) -> None:
     model, committed, declared = facts.row.model, facts.committed, facts.declared
-    key = model_collection_key(model, is_private(facts.row))
+    private = is_private(facts.row)
+    key = model_collection_key(model, private)
     collection = pystac.Collection(
         id=model,
         title=declared.title or model,
-        description=declared.description or f"Versions of the model {model}.",
+        description=declared.description or _default_description(model, True),
         license=declared.license or "other",
         extent=extent(committed),
         keywords=_keywords(facts),
         providers=[pystac.Provider.from_dict(own) for own in declared.providers] or None,
-        summaries=summaries,
+        summaries=pystac.Summaries(described),
     )
     links = [
         link("self", key, key),
@@ -201,15 +209,47 @@ def _write_collection(
     )
 
 
-def _summaries(
-    versions: Sequence[ModelVersion], others: Mapping[str, Sequence[str]]
-) -> pystac.Summaries:
-    """Return the frameworks and tasks of versions of a model, and of others by their summaries."""
-    frameworks = {FRAMEWORKS.get(row.framework, (row.framework,))[0] for row in versions}
-    found = {"mlm:framework": frameworks, "mlm:tasks": {row.task for row in versions}}
-    return pystac.Summaries(
-        {name: sorted(values.union(others.get(name, ()))) for name, values in found.items()}
-    )
+def collection_description(writer: CatalogWriter, row: ModelVersion) -> dict[str, object]:
+    """Return how a model's Collection is described by the records of one of its versions.
+
+    Args:
+        writer: has the record of the version.
+        row: the version.
+    """
+    properties = cast(dict[str, Any], writer.read(record_key(row)))["properties"]
+    own = properties["description"] != _default_description(row.model)
+    found = {
+        "title": properties["title"].removesuffix(f", {row.version}"),
+        "description": properties["description"] if own else _default_description(row.model, True),
+        "license": properties.get("license") or "other",
+        "keywords": properties.get("keywords"),
+        "providers": properties.get("providers"),
+    }
+    for data in writer.registry.data_versions(row.dataset):
+        if data.version == row.data_version and writer.has(key := record_key(data)):
+            record = writer.read(key)
+            found |= {name: record.get(name) for name in ("extent", *EXTENT_NOTES)}
+    return found
+
+
+def _default_description(model: str, of_all: bool = False) -> str:
+    return f"Versions of the model {model}." if of_all else f"Model {model}."
+
+
+def summaries(
+    versions: Sequence[ModelVersion], private: bool, others: Mapping[str, Sequence[str]]
+) -> dict[str, list[str]]:
+    """Return the frameworks and tasks of those versions of a model that a catalogue has.
+
+    Args:
+        versions: of the model.
+        private: of the catalogue of private versions.
+        others: summaries of further versions that it has.
+    """
+    rows = [row for row in versions if is_private(row) == private]
+    frameworks = {FRAMEWORKS.get(row.framework, (row.framework,))[0] for row in rows}
+    found = {"mlm:framework": frameworks, "mlm:tasks": {row.task for row in rows}}
+    return {name: sorted(values.union(others.get(name, ()))) for name, values in found.items()}
 
 
 def _item(facts: ModelFacts, key: str) -> dict[str, object]:
@@ -221,7 +261,7 @@ def _item(facts: ModelFacts, key: str) -> dict[str, object]:
     properties: dict[str, object] = {
         **times(committed, row.created),
         "title": f"{declared.title or row.model}, {row.version}",
-        "description": declared.description or f"Model {row.model}.",
+        "description": declared.description or _default_description(row.model),
         "created": pystac.utils.datetime_to_str(row.created),
         "version": row.version,
         "deprecated": facts.deprecated or None,

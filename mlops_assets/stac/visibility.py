@@ -27,8 +27,8 @@ from mlops_assets.stac.catalog import (
     link,
     record_key,
 )
-from mlops_assets.stac.datasets import link_data_inputs
-from mlops_assets.stac.models import link_model_inputs
+from mlops_assets.stac.datasets import catalog_description, link_data_inputs
+from mlops_assets.stac.models import collection_description, link_model_inputs, summaries
 from mlops_assets.stac.version_links import recorded, relate
 from mlops_assets.store import Store
 
@@ -117,10 +117,30 @@ def _link_record(writer: CatalogWriter, versions: Sequence[Version], private: bo
         parent = writer.read(key if writer.has(key) else parent_key(name, not private))
         links = [entry for entry in parent["links"] if entry["rel"] != relation]
         links += [link(relation, key, record) for record, _ in records]
-        writer.write(key, {**parent, "links": links}, CATALOG_OWNER)
+        described = {**parent, **_description(writer, versions, private), "links": links}
+        document = {name: value for name, value in described.items() if value is not None}
+        writer.write(key, document, CATALOG_OWNER)
     else:
         writer.drop(key)
     writer.write_root(private)
+
+
+def _description(
+    writer: CatalogWriter, versions: Sequence[Version], private: bool
+) -> dict[str, object]:
+    """Return how all versions that a catalogue has are described: by the newest of them.
+
+    So nothing is left there of a version that has moved to the other catalogue.
+    """
+    shown = [row for row in versions if is_private(row) == private]
+    newest = next(row for row in reversed(shown) if writer.has(record_key(row)))
+    if isinstance(newest, DataVersion):
+        return catalog_description(writer, newest)
+    models = [row for row in versions if isinstance(row, ModelVersion)]
+    return {
+        **collection_description(writer, newest),
+        "summaries": summaries(models, private, {}),
+    }
 
 
 def _relatives(

@@ -24,6 +24,7 @@ from mlops_assets.registry import Registry
 from mlops_assets.registry.files import publication
 from mlops_assets.reindex.reindex import reindex
 from mlops_assets.stac.datasets import write_dataset_record
+from mlops_assets.stac.models import summaries
 from mlops_assets.stac.training_dml import TRAINING_DML
 from mlops_assets.stac.visibility import set_visibility
 from mlops_assets.storage import Workspace
@@ -146,6 +147,20 @@ def test_records_of_what_was_made_from_private_data_name_it_without_a_link(store
     assert verify_all(store).problems == []
 
 
+def test_the_description_of_all_versions_is_not_that_of_one_that_has_become_private(
+    store: Store,
+) -> None:
+    before = documents(store, "catalog")
+    embargoed = model_specification(title="Under embargo", description="New.", keywords=["secret"])
+    lifecycle(store, embargoed, "v2", recorded=True)
+    assert "Under embargo" in json.dumps(documents(store, "catalog"))
+    set_visibility(store, store.registry.model_version(Reference("crops")), Visibility.PRIVATE)
+    assert documents(store, "catalog") == before
+    assert documents(store, "private")["private/models/crops/collection.json"]["title"] == (
+        "Under embargo"
+    )
+
+
 def test_versions_that_are_private_from_the_start_are_never_in_the_catalogue(
     store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -164,6 +179,9 @@ def test_versions_that_are_private_from_the_start_are_never_in_the_catalogue(
         dataset_collection_key("fields", "v4", private=True),
         f"private/models/crops/{model.version}/{model.version}.json",
     }
+    rows = store.registry.model_versions("crops")
+    rows[-1].framework = "pytorch"
+    assert summaries(rows, False, {})["mlm:framework"] == ["scikit-learn"]
     # a record that somebody else writes keeps what they do not see
     monkeypatch.setenv("MLOPS_VISIBILITY", "private")
     bob = store.acting(Principal("bob", frozenset({Role.SCIENTIST})))
