@@ -25,6 +25,7 @@ BENCHMARKS = {
     "registration": ("benchmarks.registration", "Registration, in bulk and one by one"),
     "sensors": ("benchmarks.sensors", "Sensor ticks"),
     "training": ("benchmarks.training", "Training, beside the bare loop"),
+    "gates": ("benchmarks.gates", "Gates that know chance"),
     "lifecycle": ("benchmarks.lifecycle", "The lifecycle of a model from the shell"),
 }
 

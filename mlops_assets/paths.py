@@ -21,6 +21,8 @@ PREDICTIONS = "predictions"
 PRIVATE = "private"
 RUNS = "runs"
 SIGNATURES = "signatures"
+# in the folder of a model version; its files may come later than its signatures
+GATES = "gates"
 STAGED = "staged"
 SWEEPS = "sweeps"
 # folders of published files
@@ -63,9 +65,9 @@ LAYOUT = (  # key and content, in the order of docs/workspace.md
     ("", "log.txt of the function that has made it, if it was made from other data"),
     (
         "models/<name>/<version>/",
-        "native/ model.onnx parity.json metrics.json parameters.json environment.json",
+        "native/ model.onnx parity.json metrics.json latency.json parameters.json",
     ),
-    ("", "model-card.md model-card.html figures/ signatures/"),
+    ("", "environment.json model-card.md model-card.html figures/ signatures/ gates/"),
     ("runs/<run id>/", "run.json points.parquet, once the run has ended; log.txt checkpoints/"),
     ("sweeps/<model>/<name>.json", "the plan of a sweep"),
     ("catalog/", "the static STAC catalogue: relative links, checksums on every asset"),
@@ -146,6 +148,16 @@ def data_log_key(dataset: str, version: str) -> str:
 def model_folder(model: str, version: str) -> str:
     """Return the folder of a model version's files."""
     return f"{MODELS}/{model}/{version}"
+
+
+def gates_key(model: str, version: str) -> str:
+    """Return the key of the outcomes of a model version's gates, as of its record."""
+    return f"{model_folder(model, version)}/{GATES}/gates.json"
+
+
+def comparison_key(model: str, version: str, other: str, data_version: str) -> str:
+    """Return the key of the comparison of a model version with another on a data version."""
+    return f"{model_folder(model, version)}/{GATES}/{other}-on-{data_version}.json"
 
 
 def signature_key(model: str, version: str, name: str) -> str:

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from mlops_assets.errors import ParityError
 from mlops_assets.models.evaluation.tally import Evaluation
 from mlops_assets.models.export.parity import ParityReport
+from mlops_assets.models.gates.outcomes import GateOutcome
 from mlops_assets.models.lifecycle import Reporter
-from mlops_assets.models.promotion import GateOutcome
 from mlops_assets.progress import Step
 from mlops_assets.registry import ModelVersion
 from mlops_assets.storage import FileStat

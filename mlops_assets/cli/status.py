@@ -42,7 +42,7 @@ def status(as_json: Json = False) -> None:
     if store:
         waiting += _unprocessed(store)
         begun = [*(each.run for each in running), *(each.run for each in failed)]
-        waiting += activity.waiting(store.registry, _models(), begun)
+        waiting += activity.waiting(store, _models(), begun)
     if as_json:
         document = {
             "workspace": settings.workspace,

@@ -11,7 +11,13 @@ import dagster as dg
 from pydantic import BaseModel, Field, ValidationInfo, field_validator
 
 from mlops_assets.components.approval import approval
-from mlops_assets.components.events.model_results import Result, identity, trained_result
+from mlops_assets.components.events.model_results import (
+    COMPARED,
+    GATES,
+    Result,
+    identity,
+    trained_result,
+)
 from mlops_assets.components.graph.code_references import code_reference
 from mlops_assets.components.graph.kinds import (
     framework_kind,
@@ -293,14 +299,23 @@ class TrainedModel(dg.Component):
                 " gates pass."
             ),
         )
-        check = dg.AssetCheckSpec(
-            "gates",
-            asset=[self.specification.name, stage.name],
-            blocking=True,
-            description="The model version may be promoted.",
-            partitions_def=data_versions(self.specification.dataset),
-        )
-        return self._stage(stage, "evaluation", check)
+        described = {GATES: "The model version has what floors and ceilings demand."}
+        if any(gate.not_worse_than for gate in self.specification.gates):
+            described[COMPARED] = (
+                "It is not worse than what is in production, beyond chance, on the newest test"
+                " data. A warning is that this cannot be told yet, which stops promotion, too."
+            )
+        checks = [
+            dg.AssetCheckSpec(
+                name,
+                asset=[self.specification.name, stage.name],
+                blocking=True,
+                description=description,
+                partitions_def=data_versions(self.specification.dataset),
+            )
+            for name, description in described.items()
+        ]
+        return self._stage(stage, "evaluation", *checks)
 
     def _stage(
         self, stage: "_StageAsset", upstream: str, *checks: dg.AssetCheckSpec

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Protocol
 from pydantic import TypeAdapter
 
 from mlops_assets.errors import MlopsError, NotFound, ParityError, StorageError, named_error
-from mlops_assets.models.promotion import GateOutcome, check_gates, gates_description
+from mlops_assets.models.gates.check import check_gates
+from mlops_assets.models.gates.outcomes import GateOutcome, gates_description, publish_outcomes
 from mlops_assets.models.specification import ModelSpecification
 from mlops_assets.names import Reference
 from mlops_assets.registry import ModelVersion, Registry
@@ -220,7 +221,9 @@ def _record(
 
     files = record_version(store, specification, row)
     evaluated = store.registry.model_version(Reference(row.model, row.version))
-    outcome.gates = check_gates(store.registry, evaluated, specification.gates)
+    outcome.gates = check_gates(store, evaluated, specification.gates)
+    if outcome.gates:
+        publish_outcomes(store, evaluated, outcome.gates)
     if not all(gate.passed for gate in outcome.gates):
         store.registry.report_failed_gates(row, gates_description(outcome.gates))
     return gates_description(outcome.gates), lambda to: to.recorded(row, files, outcome.gates)

@@ -6,72 +6,19 @@ Gates decide whether a version may be promoted; both move `production`.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
 
 from mlops_assets.errors import GateFailure, IntegrityError, NameRefused, NotFound
 from mlops_assets.models.approval.standing import require_promotable
-from mlops_assets.models.specification import Approval, Gate, is_minimised, magnitude
+from mlops_assets.models.gates.check import check_gates
+from mlops_assets.models.gates.outcomes import gates_description
+from mlops_assets.models.specification import Approval, Gate
 from mlops_assets.names import Reference, check_label
-from mlops_assets.registry import ModelVersion, Promotion, Registry
+from mlops_assets.registry import ModelVersion, Promotion
 from mlops_assets.registry.promotion.outbox import ROLLED_BACK
 from mlops_assets.registry.schema import STAGES
 from mlops_assets.store import Store
 
 NO_APPROVAL = Approval()
-
-
-@dataclass(frozen=True)
-class GateOutcome:
-    """One gate, and whether a model version passes it.
-
-    Attributes:
-        gate: the rule, such as `accuracy ≥ 0.8`.
-        passed: whether the version passes.
-        value: its metric; None if it was not measured.
-        limit: the value that the metric is compared with; None if there is nothing to compare.
-    """
-
-    gate: str
-    passed: bool
-    value: float | None
-    limit: float | None
-
-
-def check_gates(registry: Registry, row: ModelVersion, gates: Sequence[Gate]) -> list[GateOutcome]:
-    """Check a model version against gates; a metric that was not measured passes none.
-
-    Args:
-        registry: the registry, for the versions that gates compare with.
-        row: the evaluated model version.
-        gates: the rules, as declared.
-
-    Returns:
-        An outcome for each rule.
-    """
-    outcomes = []
-    for gate in gates:
-        value = _metric(row, gate.metric)
-        if gate.min is not None:
-            outcomes.append(_outcome(f"{gate.metric} ≥ {gate.min:g}", value, gate.min, larger=True))
-        if gate.max is not None:
-            outcomes.append(
-                _outcome(f"{gate.metric} ≤ {gate.max:g}", value, gate.max, larger=False)
-            )
-        if gate.not_worse_than is not None:
-            outcomes.append(_not_worse(registry, row, gate, value))
-    return outcomes
-
-
-def gates_description(outcomes: Sequence[GateOutcome]) -> str:
-    """Return all outcomes in one sentence."""
-    if not outcomes:
-        return "no gate is declared"
-    texts = [
-        f"{outcome.gate}: {'passed' if outcome.passed else 'FAILED'}"
-        + (", not measured" if outcome.value is None else f" at {outcome.value:.4f}")
-        for outcome in outcomes
-    ]
-    return "; ".join(texts)
 
 
 def promote(
@@ -110,6 +57,8 @@ def promote(
             "alias 'previous' is kept for what was in production before; choose another alias"
         )
     require_recorded(row)
+    # models run before the lock is held; what they gave is published
+    check_gates(store, row, gates)
     # the versions that gates compare with keep their aliases meanwhile
     with store.registry.lock(f"aliases of {row.model}"):
         require_promotable(store.registry, row, approval, alias)
@@ -122,12 +71,13 @@ def promote(
                 require_as_published(
                     store, store.registry.model_version(Reference(row.model, compared))
                 )
-        outcomes = check_gates(store.registry, row, gates)
+        outcomes = check_gates(store, row, gates)
         if not all(outcome.passed for outcome in outcomes):
             raise GateFailure(
                 f"{row.model}@{row.version} stays out of {alias}: {gates_description(outcomes)}"
             )
-        return store.registry.promote(row, [asdict(outcome) for outcome in outcomes], alias, reason)
+        passed: list[dict[str, object]] = [{**outcome.document()} for outcome in outcomes]
+        return store.registry.promote(row, passed, alias, reason)
 
 
 def rollback(
@@ -192,31 +142,3 @@ def require_as_published(store: Store, row: ModelVersion) -> None:
         raise IntegrityError(
             f"{row.model}@{row.version} is not as it was published, no alias was moved: {problems}"
         )
-
-
-def _metric(row: ModelVersion, name: str) -> float | None:
-    """Return a metric as a number: the registry keeps NaN and infinities as text."""
-    value = row.metrics.get(name)
-    return None if value is None else float(value)
-
-
-def _outcome(name: str, value: float | None, limit: float, larger: bool) -> GateOutcome:
-    passed = value is not None and (value >= limit if larger else value <= limit)
-    return GateOutcome(name, passed, value, limit)
-
-
-def _not_worse(
-    registry: Registry, row: ModelVersion, gate: Gate, value: float | None
-) -> GateOutcome:
-    name = f"{gate.metric} not worse than {gate.not_worse_than} (tolerance {gate.tolerance:g})"
-    version = registry.aliases(row.model).get(str(gate.not_worse_than))
-    if version in (None, row.version):
-        return GateOutcome(name, value is not None, value, None)
-    other = _metric(registry.model_version(Reference(row.model, version)), gate.metric)
-    if other is None:
-        return GateOutcome(name, value is not None, value, None)
-    other = magnitude(gate.metric, other)
-    compared = None if value is None else magnitude(gate.metric, value)
-    smaller = is_minimised(gate.metric)
-    limit = other + gate.tolerance if smaller else other - gate.tolerance
-    return _outcome(name, compared, limit, larger=not smaller)

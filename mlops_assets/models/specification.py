@@ -5,7 +5,7 @@ Dagster's docs have every description.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
@@ -25,6 +25,8 @@ CLASS_METRICS = (
 )
 SINGLE_CLASS_METRICS = ("precision", "recall", "f1", "iou")
 NUMBER_METRICS = ("rmse", "mae", "r2", "bias")
+# of the ONNX file, whatever the task
+COST_METRICS = ("size_mb", "latency_ms", "batch_latency_ms")
 SMALLER_IS_BETTER = {"rmse", "mae", *CALIBRATION_METRICS}
 # best at zero, on either side
 SIGNED = {"bias"}
@@ -91,19 +93,48 @@ class Gate(Strict):
     """A rule a model version must pass to be promoted."""
 
     metric: str = Field(
-        description="Metric on the test split, e.g. accuracy, macro_f1, recall.wheat, rmse."
+        description=(
+            "Metric on the test split, e.g. accuracy, macro_f1, recall.wheat, ece, brier, rmse; or"
+            " of the ONNX file: size_mb, latency_ms (one sample), batch_latency_ms."
+        )
+    )
+    slice: dict[str, Annotated[str, Field(coerce_numbers_to_str=True)]] | None = Field(
+        default=None,
+        min_length=1,
+        max_length=1,
+        exclude_if=lambda own: own is None,
+        description=(
+            "The part of the test split that the metric is of, e.g. {region: north}: a value of the"
+            " group column, or of scene, file, season or year."
+        ),
     )
     min: float | None = Field(default=None, description="The metric must be at least this.")
     max: float | None = Field(default=None, description="The metric must be at most this.")
     not_worse_than: Literal["production", "previous", "candidate"] | None = Field(
         default=None,
-        description="The metric must not be worse than that of this alias, if it is set.",
+        description=(
+            "The metric must not be worse than that of this alias, if it is set, both measured on"
+            " the newest data version, beyond chance."
+        ),
     )
-    tolerance: float = Field(default=0.0, ge=0, description="How much worse is still accepted.")
+    tolerance: float = Field(
+        default=0.0,
+        ge=0,
+        description=(
+            "How much worse is still accepted: the non-inferiority margin. With 0 the version must"
+            " be better beyond chance."
+        ),
+    )
+
+    @property
+    def subject(self) -> str:
+        """The metric, with the slice that it is of."""
+        of = "".join(f" of {name}={value}" for name, value in (self.slice or {}).items())
+        return self.metric + of
 
     @model_validator(mode="after")
     def _has_a_rule(self) -> Gate:
-        names = CLASS_METRICS + NUMBER_METRICS
+        names = CLASS_METRICS + NUMBER_METRICS + COST_METRICS
         if self.metric not in names and not class_metric(self.metric):
             raise ValueError(
                 f"metric {self.metric!r} is unknown; use one of {', '.join(names)}, or of a class"
@@ -111,6 +142,22 @@ class Gate(Strict):
             )
         if self.min is None and self.max is None and self.not_worse_than is None:
             raise ValueError(f"the gate on {self.metric!r} needs 'min', 'max' or 'not_worse_than'")
+        if self.metric in COST_METRICS and (self.max is None or self.min or self.not_worse_than):
+            raise ValueError(f"the gate on {self.metric!r} takes 'max' only")
+        return self
+
+    @model_validator(mode="after")
+    def _slice_has_the_metric(self) -> Gate:
+        if self.slice is None:
+            return self
+        if self.not_worse_than is not None:
+            raise ValueError(f"the gate on {self.subject}: a slice takes 'min' and 'max' only")
+        if class_metric(self.metric) or self.metric in CALIBRATION_METRICS + COST_METRICS:
+            names = (name for name in CLASS_METRICS if name not in CALIBRATION_METRICS)
+            raise ValueError(
+                f"the gate on {self.subject}: a slice has no {self.metric}; it has"
+                f" {', '.join([*names, *NUMBER_METRICS])}"
+            )
         return self
 
 
@@ -322,7 +369,7 @@ class ModelSpecification(Strict):
         known = NUMBER_METRICS if task == "regression" else CLASS_METRICS
         for gate in gates:
             of_a_class = task != "regression" and class_metric(gate.metric)
-            if task and gate.metric not in known and not of_a_class:
+            if task and gate.metric not in (*known, *COST_METRICS) and not of_a_class:
                 raise ValueError(
                     f"task {task!r} has no metric {gate.metric!r}; it has {', '.join(known)}"
                 )

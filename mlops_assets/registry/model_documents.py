@@ -120,10 +120,30 @@ class ClassMetrics(Document):
     Attributes:
         name: of the class.
         samples: number of test samples, or of their pixels; None in old documents.
+        precision, recall, f1, iou: on the test split.
     """
 
     name: str = Field(alias="class", coerce_numbers_to_str=True)
     samples: int | None = None
+    precision: float | None = None
+    recall: float | None = None
+    f1: float | None = None
+    iou: float | None = None
+
+
+class SliceMetrics(Document):
+    """The metrics of a part of the test split, under their names.
+
+    Attributes:
+        value: of the column that divides the split.
+    """
+
+    value: str = Field(coerce_numbers_to_str=True)
+
+    def metric(self, name: str) -> float | None:
+        """Return a metric; None if it was not measured."""
+        found = (self.model_extra or {}).get(name)
+        return None if found is None else float(found)
 
 
 class Intervals(Document):
@@ -150,14 +170,51 @@ class Metrics(Document):
         intervals: of the metrics; None in old documents.
         per_class: in the order of class indices; empty for regression.
         confusion_matrix: counts, true classes in rows; None for regression.
+        slices: column that divides the split → its parts.
     """
 
     samples: int | None = None
     intervals: Intervals | None = None
     per_class: list[ClassMetrics] = []
     confusion_matrix: list[list[int]] | None = None
+    slices: dict[str, list[SliceMetrics]] = {}
 
     @property
     def unmeasured(self) -> list[str]:
         """The classes without a test sample, which have no metrics."""
         return [entry.name for entry in self.per_class if entry.samples == 0]
+
+
+class BatchLatency(Document):
+    """The time that a model takes for some samples at once.
+
+    Attributes:
+        samples: their number.
+        median_ms, p90_ms: of the runs, in milliseconds.
+        runs: how often it was measured.
+    """
+
+    samples: int
+    median_ms: float
+    p90_ms: float
+    runs: int
+
+
+class Latency(Document):
+    """The `latency.json` of a model version: times of the ONNX model on a machine.
+
+    Attributes:
+        host: name of the machine.
+        cpu: name of its processor; empty if unknown.
+        threads: processors that the model could use.
+        runtime: name and version of what ran it.
+        one: of one sample.
+        batch: of as many samples as are run together.
+    """
+
+    host: str
+    cpu: str
+    threads: int
+    runtime: str
+    one: BatchLatency
+    batch: BatchLatency

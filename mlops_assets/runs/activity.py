@@ -1,6 +1,6 @@
 """The activity in a workspace: running and failed runs, and pending decisions.
 
-Only the registry is read, and nothing is changed.
+Only the registry and published documents are read, and nothing is changed.
 """
 
 from __future__ import annotations
@@ -8,16 +8,20 @@ from __future__ import annotations
 import socket
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from sqlalchemy import select
 
+from mlops_assets.errors import IntegrityError
 from mlops_assets.models.approval.standing import approval_check, newest_decision
-from mlops_assets.models.promotion import NO_APPROVAL, check_gates
+from mlops_assets.models.gates.check import check_gates
+from mlops_assets.models.promotion import NO_APPROVAL
 from mlops_assets.models.specification import Approval, Gate
-from mlops_assets.registry import Registry, Run
+from mlops_assets.registry import ModelVersion, Registry, Run
 from mlops_assets.registry.store import now
+from mlops_assets.store import Store
 from mlops_assets.training.process.run_progress import MAX_POINTS, newest_metrics
 from mlops_assets.training.provenance import process_alive
 from mlops_assets.training.sweeps.trials import SWEEP
@@ -156,15 +160,16 @@ def error_line(error: str | None) -> str:
 
 
 def waiting(
-    registry: Registry, models: Mapping[str, DeclaredModel], begun: Sequence[Run]
+    store: Store, models: Mapping[str, DeclaredModel], begun: Sequence[Run]
 ) -> Iterator[Waiting]:
     """Yield models not trained on the newest data, and newer versions not in production.
 
     Args:
-        registry: contains the data versions and the model versions.
+        store: contains the data versions and the model versions.
         models: those that are declared; others are known from their versions.
         begun: runs that are under way or have failed; their work is not waiting.
     """
+    registry = store.registry
     newest_data = {row.dataset: row for row in registry.data_versions()}
     versions = registry.model_versions()
     deprecated = registry.deprecated_versions()
@@ -191,11 +196,8 @@ def waiting(
         row = recorded[-1]
         if any(each.version == in_production and each.created > row.created for each in own):
             continue
-        if declared.gates is None:
-            passes = "its gates are checked when it is promoted"
-        elif all(outcome.passed for outcome in check_gates(registry, row, declared.gates)):
-            passes = "it passes its gates"
-        else:
+        passes = _gates(store, row, declared.gates)
+        if passes is None:
             continue
         if declared.approval.protects("production"):
             made = newest_decision(registry, row)
@@ -216,3 +218,21 @@ def waiting(
             f"{model}@{row.version} is recorded and {passes}; {place} in production",
             f"mlops model promote {model}@{row.version}",
         )
+
+
+def _gates(store: Store, row: ModelVersion, gates: Sequence[Gate] | None) -> str | None:
+    """Return what is known of the gates of a version; None if it does not pass them."""
+    later = "its gates are checked when it is promoted"
+    if gates is None:
+        return later
+    # damaged documents are the business of 'mlops verify'
+    with suppress(IntegrityError):
+        outcomes = check_gates(store, row, gates, run=False)
+        if all(outcome.passed for outcome in outcomes):
+            return "it passes its gates"
+        not_compared = [each.undecided and each.evidence is None for each in outcomes]
+        if all(
+            each.passed or pending for each, pending in zip(outcomes, not_compared, strict=True)
+        ):
+            return later
+    return None

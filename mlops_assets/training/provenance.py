@@ -14,6 +14,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from mlops_assets import __version__
+from mlops_assets.machine import cpu_name
 from mlops_assets.text.json_values import Json, JsonObject
 from mlops_assets.text.secret_urls import redacted
 from mlops_assets.training.seeds import PYTORCH, torch_loaded
@@ -36,7 +37,6 @@ VARIABLES = (
     "TF_ENABLE_ONEDNN_OPTS",
     "XLA_FLAGS",
 )
-_CPUS = Path("/proc/cpuinfo")
 
 
 def code_version(trainer: Path) -> str:
@@ -126,7 +126,7 @@ def hardware(framework: str | None = None) -> JsonObject:
         threads["pytorch"] = torch.get_num_threads()
         if torch.cuda.is_available():
             gpus += map(torch.cuda.get_device_name, range(torch.cuda.device_count()))
-    cpu = _cpu_name()
+    cpu = cpu_name()
     return {
         "host": socket.gethostname(),
         "machine": platform.machine(),
@@ -156,16 +156,6 @@ def _libraries() -> tuple[JsonObject, JsonObject]:
         if "architecture" in library:
             instructions[name] = library["architecture"]
     return instructions, threads
-
-
-def _cpu_name() -> str:
-    """Return the name of the processor, empty if the system does not report it."""
-    if _CPUS.exists():
-        for line in _CPUS.read_text(errors="replace").splitlines():
-            label, _, value = line.partition(":")
-            if label.strip() == "model name":
-                return value.strip()
-    return platform.processor()
 
 
 @lru_cache(maxsize=1)

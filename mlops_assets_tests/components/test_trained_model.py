@@ -295,6 +295,38 @@ def test_the_record_of_a_deprecated_version_states_it_also_when_it_is_written_ag
     assert verify_all(store).problems == []
 
 
+def test_what_cannot_be_told_is_a_warning_that_stops_promotion(
+    landed: dg.Definitions,
+    store: Store,
+    instance: dg.DagsterInstance,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    gates = [{"metric": "accuracy", "not_worse_than": "production", "tolerance": 0.05}]
+    compared = definitions(gates=gates, auto_promote=True)
+    first = launch(compared, "crop_forest_lifecycle", instance, "v1")
+    assert first.success and evaluation_of(first).passed
+    production = store.registry.aliases("crop_forest")["production"]
+    monkeypatch.setattr("mlops_assets.models.gates.check.MIN_UNITS", 10_000)
+    second = launch(compared, "crop_forest_lifecycle", instance, "v1")
+    assert not second.success
+    found = evaluation_of(second)
+    assert (found.passed, found.severity) == (False, dg.AssetCheckSeverity.WARN)
+    assert found.metadata["verdict"].value == "cannot tell"
+    assert found.metadata["compared_with"].value == production
+    assert found.metadata["test_data"].value == "fields@v1"
+    row = store.registry.model_versions("crop_forest")[-1]
+    assert found.metadata["model_version"].value == row.version != production
+    assert row.stage == "recorded"
+    assert store.registry.aliases("crop_forest") == {"production": production}
+
+
+def evaluation_of(result: dg.ExecuteInProcessResult) -> dg.AssetCheckEvaluation:
+    (found,) = [
+        e for e in result.get_asset_check_evaluations() if e.check_name == "better_than_production"
+    ]
+    return found
+
+
 def test_auto_promote_puts_the_runs_own_model_into_production(
     landed: dg.Definitions, store: Store, instance: dg.DagsterInstance
 ) -> None:

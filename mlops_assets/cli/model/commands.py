@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -22,12 +23,13 @@ from mlops_assets.cli.terminal.output import (
     show_one,
 )
 from mlops_assets.cli.verify import report
-from mlops_assets.errors import StorageError
+from mlops_assets.errors import IntegrityError, StorageError
 from mlops_assets.names import Reference
 from mlops_assets.paths import model_owner, record_owner
 from mlops_assets.settings import Settings
 
 if TYPE_CHECKING:
+    from mlops_assets.models.gates.outcomes import GatesDocument
     from mlops_assets.registry import ModelVersion
     from mlops_assets.registry.model_versions import ListedVersion
 
@@ -65,8 +67,11 @@ def list_versions(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """List model versions, oldest first, with their metrics on the test split."""
-    registry = open_store().registry
+    """List model versions, oldest first, with test metrics and what came of gates."""
+    from mlops_assets.models.gates.outcomes import published_gates
+
+    store = open_store()
+    registry = store.registry
     trained_on = None
     empty = "no model version yet; run 'mlops train MODEL'"
     if data is not None:
@@ -76,12 +81,22 @@ def list_versions(
     found = registry.list_model_versions(model, trained_on)
     aliases = registry.all_aliases()
     deprecated = registry.deprecated_versions(model)
+    gates: dict[tuple[str, str], GatesDocument] = {}
+    # damaged documents are the business of 'mlops verify'
+    with suppress(IntegrityError, StorageError):
+        gates = published_gates(store, [(row.model, row.version) for row in found])
+    verdicts = {version: document.verdict for version, document in gates.items()}
     rows = [
         describe(row, aliases.get((row.model, row.version), []))
-        | {"deprecated": (row.model, row.version) in deprecated}
+        | {
+            "deprecated": (row.model, row.version) in deprecated,
+            "gates": verdicts.get((row.model, row.version)),
+        }
         for row in found
     ]
     columns = ["model", "version", "aliases", *metric_columns(row.metrics for row in found)]
+    if verdicts:
+        columns.append("gates")
     if any(row["deprecated"] for row in rows):
         columns.append("deprecated")
     show(rows, as_json, columns, empty)
@@ -90,6 +105,7 @@ def list_versions(
 @app.command("show")
 def show_version(reference: Ref, as_json: Json = False) -> None:
     """Show one model version, the newest if none is named."""
+    from mlops_assets.models.gates.outcomes import published_gates
     from mlops_assets.registry.files.verified_read import unmeasured_classes
     from mlops_assets.registry.model_documents import Signature
 
@@ -122,6 +138,7 @@ def show_version(reference: Ref, as_json: Json = False) -> None:
         model_owner(row.model, row.version), record_owner(row.model, row.version)
     )
     signature = Signature.of(row)
+    document = next(iter(published_gates(store, [(row.model, row.version)]).values()), None)
     more = {
         "unmeasured_classes": unmeasured_classes(
             store.workspace, store.registry, row.model, row.version
@@ -147,6 +164,7 @@ def show_version(reference: Ref, as_json: Json = False) -> None:
     else:
         lines = more | {
             "files": [file.path for file in files],
+            "gates": [str(outcome) for outcome in document.gates] if document else None,
             "promotions": [f"{p['alias']} by {p['by']}" for p in promotions],
             "decisions": [f"{d['decision']} by {d['by']}: {d['reason']}" for d in made],
         }

@@ -29,13 +29,17 @@ if TYPE_CHECKING:
 
     from mlops_assets.models.evaluation.tally import Evaluation
     from mlops_assets.models.export.parity import ParityReport
-    from mlops_assets.models.promotion import GateOutcome
+    from mlops_assets.models.gates.outcomes import GateOutcome
     from mlops_assets.models.specification import ModelSpecification
     from mlops_assets.registry import ModelVersion
     from mlops_assets.storage import FileStat
     from mlops_assets.store import Store
+    from mlops_assets.text.json_values import JsonObject
 
 Result = dg.MaterializeResult[Any]
+# checks of a record: floors and ceilings, and comparisons with other versions
+GATES = "gates"
+COMPARED = "better_than_production"
 
 
 def identity(row: ModelVersion) -> dict[str, str]:
@@ -201,10 +205,7 @@ def record_result(
     files: Sequence[FileStat],
     outcomes: Sequence[GateOutcome],
 ) -> Result:
-    """Return the result of a record, with the check of the gates."""
-    from mlops_assets.models.promotion import gates_description
-
-    passed = all(outcome.passed for outcome in outcomes)
+    """Return the result of a record, with the checks of the gates."""
     card = store.registry.files_at(f"{model_folder(row.model, row.version)}/model-card.md")
     run = store.registry.files_at(run_document_key(row.run_id))
     links: dict[str, RawMetadataValue] = {
@@ -222,5 +223,34 @@ def record_result(
             **_compared(store, specification, row),
             **links,
         },
-        check_results=check_results([Check("gates", passed, gates_description(outcomes))]),
+        check_results=check_results(_gate_checks(row, outcomes)),
     )
+
+
+def _gate_checks(row: ModelVersion, outcomes: Sequence[GateOutcome]) -> list[Check]:
+    """Return the check of floors and ceilings, and that of comparisons with other versions.
+
+    What cannot be told is a warning, which stops promotion nevertheless.
+    """
+    from mlops_assets.models.gates.outcomes import gates_description, verdict_of
+
+    own = [outcome for outcome in outcomes if outcome.compares is None]
+    checks = [Check(GATES, all(outcome.passed for outcome in own), gates_description(own))]
+    compared = [outcome for outcome in outcomes if outcome.compares is not None]
+    if not compared:
+        return checks
+    verdict = verdict_of(compared)
+    values: JsonObject = {"model_version": row.version, "verdict": verdict}
+    evidence = next((outcome.evidence for outcome in compared if outcome.evidence), None)
+    if evidence is not None:
+        values |= {
+            "compared_with": evidence.other,
+            "test_data": evidence.data,
+            "units": evidence.units,
+            "unit": evidence.unit,
+            "left_out": evidence.left_out,
+        }
+    values["gates"] = [outcome.document() for outcome in compared]
+    described = gates_description(compared)
+    blocking = verdict == "failed"
+    return [*checks, Check(COMPARED, verdict == "passed", described, blocking, values)]

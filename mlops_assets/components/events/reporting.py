@@ -32,8 +32,8 @@ from mlops_assets.components.project.launch import prepare_home
 from mlops_assets.errors import MlopsError, ParityError, StorageError
 from mlops_assets.models.evaluation.tally import Evaluation
 from mlops_assets.models.export.parity import ParityReport
+from mlops_assets.models.gates.outcomes import GateOutcome
 from mlops_assets.models.lifecycle import Outcome, do_stage
-from mlops_assets.models.promotion import GateOutcome
 from mlops_assets.models.specification import ModelSpecification
 from mlops_assets.registry import ModelVersion
 from mlops_assets.storage import FileStat

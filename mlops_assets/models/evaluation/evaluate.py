@@ -15,6 +15,7 @@ from mlops_assets.datasets.versions.documents import json_bytes
 from mlops_assets.errors import EvaluationError, SpecificationError
 from mlops_assets.models.evaluation.bootstrap import CONFIDENCE, REPLICATES
 from mlops_assets.models.evaluation.calibration import Scores
+from mlops_assets.models.evaluation.latency import measure_latency
 from mlops_assets.models.evaluation.slices import independent_units, place_of, place_text, slices
 from mlops_assets.models.evaluation.tally import NOTHING, ClassTally, Evaluation, measure_numbers
 from mlops_assets.models.onnx.graph import kind_of_scores
@@ -26,6 +27,7 @@ from mlops_assets.progress import step
 from mlops_assets.registry import ModelVersion
 from mlops_assets.registry.files.publication import publication
 from mlops_assets.registry.files.verified_read import published_path
+from mlops_assets.registry.model_documents import Latency, samples_at_once
 from mlops_assets.store import Store
 from mlops_assets.text.json_values import Json, JsonObject
 
@@ -69,6 +71,7 @@ def evaluate_version(
     card = model_card(store, specification, row, data.committed, evaluation, list(drawn))
     contents: dict[str, bytes | Path] = {
         f"{folder}/metrics.json": json_bytes(document),
+        f"{folder}/latency.json": json_bytes(_latency(store, row, data).model_dump(mode="json")),
         **{f"{folder}/figures/{name}.png": png for name, png in drawn.items()},
         f"{folder}/model-card.md": card.encode(),
         f"{folder}/model-card.html": card_page(card, drawn).encode(),
@@ -106,6 +109,13 @@ def measure_version(store: Store, row: ModelVersion, data: TrainingData) -> Eval
             f"{row.model}@{row.version} cannot be measured on the test split of"
             f" {data.reference}: {error}"
         ) from error
+
+
+def _latency(store: Store, row: ModelVersion, data: TrainingData) -> Latency:
+    """Time the published ONNX file on samples of the test split."""
+    key = f"{model_folder(row.model, row.version)}/model.onnx"
+    X, _ = next(data.batches("test", samples_at_once(data.sample_shape)))
+    return measure_latency(OnnxModel(published_path(store.workspace, store.registry, key)), X)
 
 
 def _figures(evaluation: Evaluation, class_names: list[str], title: str) -> dict[str, bytes]:
@@ -155,7 +165,8 @@ def measure(model: OnnxModel, data: TrainingData, scores: Scores | None = None) 
         for X, y in data.batches("test", max(1, BATCH_BYTES // (4 * widest))):
             outputs = model.predict(X)
             predicted = decide(outputs)
-            _require_usable(outputs, predicted, y, classes, data, start)
+            positions = np.arange(start, start + len(X))
+            require_usable(outputs, predicted, y, classes, data, positions)
             if data.task == "regression":
                 truths.append(y.astype(np.float64))
                 values.append(predicted.astype(np.float64))
@@ -170,17 +181,25 @@ def measure(model: OnnxModel, data: TrainingData, scores: Scores | None = None) 
     return measure_numbers(np.concatenate(truths), np.concatenate(values), units, parts)
 
 
-def _require_usable(
+def require_usable(
     outputs: Outputs,
     predicted: NDArray[np.number],
     truth: NDArray[np.int64 | np.float64],
     classes: int,
     data: TrainingData,
-    start: int,
+    positions: NDArray[np.int64],
 ) -> None:
     """Check that outputs are predictions wherever the truth is known.
 
     Elsewhere, as on nodata, they do not count.
+
+    Args:
+        outputs: of the model.
+        predicted: the decisions they stand for.
+        truth: the labels.
+        classes: number of the model's classes.
+        data: what the samples are of.
+        positions: of each sample in the test split.
 
     Raises:
         EvaluationError: they are not; the message names the first of them.
@@ -208,7 +227,7 @@ def _require_usable(
     if not wrong.any():
         return
     first = tuple(np.argwhere(wrong)[0].tolist())
-    place = place_of(data.committed, "test", start + first[0])
+    place = place_of(data.committed, "test", int(positions[first[0]]))
     if len(first) > 1:
         place["row"] += first[1]
         place["column"] += first[2]

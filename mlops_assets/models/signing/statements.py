@@ -16,7 +16,7 @@ from pydantic import BaseModel, Field, ValidationError
 import mlops_assets
 from mlops_assets.errors import SignatureRefused
 from mlops_assets.models.run_documents import run_columns
-from mlops_assets.paths import SIGNATURES, model_folder, run_document_key, run_points_key
+from mlops_assets.paths import GATES, SIGNATURES, model_folder, run_document_key, run_points_key
 from mlops_assets.registry import ModelVersion, Run
 from mlops_assets.storage import FileStat
 from mlops_assets.text.json_values import Json, JsonObject
@@ -34,17 +34,19 @@ Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 def signed_files(row: ModelVersion, files: Sequence[FileStat]) -> dict[str, str]:
     """Return name → sha256 of the files of a model version that its signature is over.
 
-    They are those below its folder, but for the signatures themselves.
+    They are those below its folder, but for the signatures themselves, and for what came of gates,
+    which is compared again when production has moved.
 
     Args:
         row: the model version.
         files: all that are published with it.
     """
     folder = f"{model_folder(row.model, row.version)}/"
+    unsigned = (f"{folder}{SIGNATURES}/", f"{folder}{GATES}/")
     names = {
         file.path.removeprefix(folder): file.sha256
         for file in files
-        if file.path.startswith(folder) and not file.path.startswith(f"{folder}{SIGNATURES}/")
+        if file.path.startswith(folder) and not file.path.startswith(unsigned)
     }
     # as paths are sorted, and not as texts: model-signing does so
     return {name: names[name] for name in sorted(names, key=PurePosixPath)}
@@ -69,7 +71,7 @@ def files_statement(row: ModelVersion, files: Mapping[str, str]) -> JsonObject:
                 "method": "files",
                 "hash_type": "sha256",
                 "allow_symlinks": False,
-                "ignore_paths": [SIGNATURES],
+                "ignore_paths": [GATES, SIGNATURES],
             },
             "resources": resources,
         },

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mlops_assets.errors import TrainerError
-from mlops_assets.models.promotion import check_gates, gates_description
+from mlops_assets.models.gates.check import check_gates
+from mlops_assets.models.gates.outcomes import gates_description
 from mlops_assets.names import Reference
 from mlops_assets.registry import ModelVersion
 from mlops_assets.store import Store
@@ -90,7 +91,7 @@ def result_of(store: Store, plan: Plan) -> SweepResult:
         trials=ranked + [trial for trial in trials if trial not in ranked],
         row=row,
         candidate=store.registry.aliases(plan.model).get(CANDIDATE) == row.version,
-        gates=gates_description(check_gates(store.registry, row, plan.specification.gates)),
+        gates=gates_description(check_gates(store, row, plan.specification.gates, run=False)),
         importances=plan.search().importances(trials, objective),
     )
 

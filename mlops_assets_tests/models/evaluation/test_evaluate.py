@@ -25,8 +25,10 @@ from mlops_assets.models.evaluation import evaluate as measuring
 from mlops_assets.models.evaluation.evaluate import evaluate_version, measure
 from mlops_assets.models.evaluation.tally import evaluate
 from mlops_assets.models.export.export import export
+from mlops_assets.models.gates.check import check_gates
+from mlops_assets.models.gates.outcomes import gates_description
 from mlops_assets.models.onnx.session import OnnxModel, decide
-from mlops_assets.models.promotion import check_gates, gates_description, promote
+from mlops_assets.models.promotion import promote
 from mlops_assets.models.signature import raw_data
 from mlops_assets.models.specification import Gate, ModelSpecification
 from mlops_assets.names import Reference
@@ -164,7 +166,7 @@ def test_kappa_of_one_class_is_not_measured_and_passes_no_gate(
     row = lifecycle(store, model_specification())
     assert row.metrics["accuracy"] > 0.9 and "kappa" not in row.metrics
     gates = [Gate(metric="kappa", min=0.1), Gate(metric="kappa", not_worse_than="production")]
-    outcomes = check_gates(store.registry, row, gates)
+    outcomes = check_gates(store, row, gates)
     assert [outcome.passed for outcome in outcomes] == [False, False]
     assert gates_description(outcomes).count("FAILED, not measured") == 2
 

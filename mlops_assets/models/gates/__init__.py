@@ -1,0 +1,1 @@
+"""Gates: rules that a model version must pass to be promoted, and what came of them."""
