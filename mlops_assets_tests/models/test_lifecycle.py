@@ -99,6 +99,7 @@ def test_each_stage_publishes_its_files(store: Store, land_table: Callable[..., 
     evaluation, figure = evaluate_version(store, specification, row)
     evaluated = {
         f"{folder}/metrics.json",
+        f"{folder}/latency.json",
         f"{folder}/figures/confusion_matrix.png",
         f"{folder}/figures/reliability.png",
         f"{folder}/model-card.md",
