@@ -6,6 +6,7 @@ import asyncio
 import base64
 import gzip
 import json
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -177,6 +178,17 @@ def test_a_search_that_is_not_valid_is_refused(
     assert answer.status_code == 400, answer.text
     assert set(answer.json()) == {"code", "description"}
     assert len(answer.json()["description"]) > 10
+
+
+def test_patches_at_once_are_all_kept(client: httpx.Client, sent: Any) -> None:
+    own = sent.headers["location"]
+
+    def patch(number: int) -> int:
+        return client.patch(own, json={"properties": {f"x{number}": number}}).status_code
+
+    with ThreadPoolExecutor(8) as pool:
+        assert set(pool.map(patch, range(24))) == {200}
+    assert client.get(own).json()["properties"].items() >= {f"x{n}": n for n in range(24)}.items()
 
 
 def test_a_parameter_that_is_not_known_is_refused(client: httpx.Client, sent: Any) -> None:
