@@ -41,6 +41,11 @@ from mlops_assets_tests.stac import extension_schemas
 ROLES = [{"claim": "roles", "values": {"science": "scientist"}}]
 
 
+def accepting(_uri: str) -> Draft7Validator | None:
+    """Return a validator of an extension that finds nothing."""
+    return Draft7Validator({})
+
+
 @pytest.fixture(scope="module")
 def issuing() -> Iterator[OidcServer]:
     with oidc_server() as found:
@@ -58,12 +63,7 @@ def running(
     store = Store(Workspace(root.as_uri()), registry)
     declared = {"issuer": issuing.url, "audience": AUDIENCE, "roles": ROLES}
     identity = Identity.model_validate(declared)
-    schemas = extension_schemas.uris()
-    server = EoepcaServer(
-        Issuer(identity),
-        {"Authorization": f"Bearer {TOKEN}"},
-        lambda uri: extension_schemas.validator(uri) if uri in schemas else None,
-    )
+    server = EoepcaServer(Issuer(identity), {"Authorization": f"Bearer {TOKEN}"}, accepting)
     with hub(store, identity=identity) as api, served(server.app()) as url:
         yield server, url, f"{api}/stac"
     registry.close()
@@ -74,7 +74,7 @@ def server(
     running: tuple[EoepcaServer, str, str], issuing: OidcServer, monkeypatch: pytest.MonkeyPatch
 ) -> EoepcaServer:
     found, *_ = running
-    found.__init__(found.issuer, found.stac_headers, found.validators)  # type: ignore[misc]
+    found.__init__(found.issuer, found.stac_headers, accepting)  # type: ignore[misc]
     issuing.__init__(issuing.url)  # type: ignore[misc]
     monkeypatch.setenv("EO_SECRET", CLIENT_SECRET)
     return found
@@ -255,8 +255,8 @@ def test_an_extension_that_is_refused_is_reported_in_the_words_of_the_service(
     message: str,
     is_temporary: bool,
 ) -> None:
-    if uri == MLM:
-        extension_schemas.validator(MLM)
+    mlm = extension_schemas.validator(MLM)
+    server.validators = {MLM: mlm}.get
     server.looks = looks
     item = external_item(stac_extensions=[uri], properties={"mlm:tasks": ["classification"]})
     with pytest.raises(CatalogueError, match=f"^catalogue eo: .*{message}") as caught:
@@ -335,9 +335,8 @@ def test_the_records_of_a_workspace_are_registered_and_equal(
 ) -> None:
     addresses = Addresses(catalogue.api, "https://files.example.org/workspace")
     schemas = extension_schemas.uris()
-    accepting = Draft7Validator({})
     server.validators = lambda uri: (
-        extension_schemas.validator(uri) if uri in schemas else accepting
+        extension_schemas.validator(uri) if uri in schemas else accepting(uri)
     )
     reader = local("tester")
     (row,) = recorded.registry.model_versions("cover")
