@@ -142,7 +142,9 @@ class Gate(Strict):
             )
         if self.min is None and self.max is None and self.not_worse_than is None:
             raise ValueError(f"the gate on {self.metric!r} needs 'min', 'max' or 'not_worse_than'")
-        if self.metric in COST_METRICS and (self.max is None or self.min or self.not_worse_than):
+        if self.metric in COST_METRICS and (
+            self.max is None or self.min is not None or self.not_worse_than
+        ):
             raise ValueError(f"the gate on {self.metric!r} takes 'max' only")
         return self
 
