@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -154,6 +155,7 @@ def show_version(reference: Ref, as_json: Json = False) -> None:
         "seed": run.seed,
         "visibility_reason": row.visibility_reason,
         "deprecated": (row.model, row.version) in store.registry.deprecated_versions(row.model),
+        "gates": None if document is None else asdict(document),
         "promotions": promotions,
         "decisions": made,
         "files": [{"path": f.path, "sha256": f.sha256, "size": f.size} for f in files],
