@@ -90,9 +90,8 @@ class DataVersions(RegistrySession):
                     f"land files and run 'mlops dataset commit {name}'"
                 )
             if what is not None:
-                found = version_of(
-                    session, query, DataVersion.version, what, lambda: self.tags(name)
-                )
+                tagged = select(Tag.version).where(Tag.dataset == name, Tag.tag == what)
+                found = version_of(session, query, DataVersion.version, what, tagged)
         if found is None:
             versions = [row.version for row in self.data_versions(name)]
             raise NotFound(f"{reference} is not known; {name} has {', '.join(versions)}")

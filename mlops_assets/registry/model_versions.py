@@ -197,9 +197,8 @@ class ModelVersions(RegistrySession):
             if found is None:
                 raise NotFound(f"model {name!r} has no version; run 'mlops train {name}'")
             if what is not None:
-                found = version_of(
-                    session, query, ModelVersion.version, what, lambda: self.aliases(name)
-                )
+                aliased = select(Alias.version).where(Alias.model == name, Alias.alias == what)
+                found = version_of(session, query, ModelVersion.version, what, aliased)
         if found is None:
             raise NotFound(f"{reference} is not known; see 'mlops model list {name}'")
         return found

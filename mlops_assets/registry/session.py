@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from copy import copy
 from datetime import UTC, datetime
@@ -395,7 +395,7 @@ def version_of(
     versions: Select[T],
     column: InstrumentedAttribute[str],
     name: str,
-    labels: Callable[[], Mapping[str, str]],
+    labelled: Select[str],
 ) -> T | None:
     """Return the row of a version by its name, else by a label; None if there is none.
 
@@ -406,12 +406,12 @@ def version_of(
         versions: of one dataset or model.
         column: their names.
         name: of a version, or a label.
-        labels: returns label → version.
+        labelled: name of the version that has it as a label.
     """
     found = session.scalar(versions.where(column == name))
     if found is not None:
         return found
-    return session.scalar(versions.where(column == labels().get(name)))
+    return session.scalar(versions.where(column == labelled.scalar_subquery()))
 
 
 def existing(row: T | None, subject: str) -> T:

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import ExitStack
 from datetime import timedelta
 from pathlib import Path
 
@@ -153,6 +154,19 @@ def test_a_version_is_found_by_its_own_name_whatever_was_tagged_before(registry:
             text("INSERT INTO tags (dataset, tag, version) VALUES ('fields', 'v2', 'v1')")
         )
     assert registry.data_version(Reference("fields", "v2")).version == "v2"
+
+
+def test_a_label_is_resolved_by_one_connection_of_few(
+    registry: Registry, publish: Callable[..., ModelVersion]
+) -> None:
+    registry.publish_data_version(data_version(), [])
+    registry.tag("fields", "v1", "harvest")
+    registry.promote(publish("v1-0c9f2a3b"), [])
+    with ExitStack() as others:
+        for _ in range(14):  # of the 15 that a pool has; others would wait for each other
+            others.enter_context(registry.reading()).connection()
+        assert registry.data_version(Reference("fields", "harvest")).version == "v1"
+        assert registry.model_version(Reference("crops", "production")).version == "v1-0c9f2a3b"
 
 
 def test_a_version_that_does_not_exist_cannot_be_tagged(registry: Registry) -> None:
