@@ -17,6 +17,8 @@ from dagster._core.definitions.asset_checks.asset_check_evaluation import (
     AssetCheckEvaluationTargetMaterializationData,
 )
 from dagster._core.definitions.data_version import DATA_VERSION_TAG
+from dagster._core.events import DagsterEvent, DagsterEventType
+from dagster._core.instance.utils import RUNLESS_JOB_NAME
 from sqlalchemy.exc import SQLAlchemyError
 
 from mlops_assets.components.events.model_results import (
@@ -194,19 +196,28 @@ def _report_checks(
     results: Sequence[dg.AssetCheckResult],
     target: AssetCheckEvaluationTargetMaterializationData | None = None,
 ) -> None:
+    """Report checks of a model version.
+
+    Of evaluations without a run, Dagster 1.13 keeps one for each check and partition, and fails at
+    the next one. So these are of the run of the version, which Dagster does not need to have.
+    """
     for result in results:
-        instance.report_runless_asset_event(
-            dg.AssetCheckEvaluation(
-                asset_key=dg.AssetKey([row.model, step]),
-                check_name=str(result.check_name),
-                passed=result.passed,
-                metadata=result.metadata,
-                severity=result.severity,
-                description=result.description,
-                target_materialization_data=target,
-                partition=row.data_version,
-            )
+        evaluation = dg.AssetCheckEvaluation(
+            asset_key=dg.AssetKey([row.model, step]),
+            check_name=str(result.check_name),
+            passed=result.passed,
+            metadata=result.metadata,
+            severity=result.severity,
+            description=result.description,
+            target_materialization_data=target,
+            partition=row.data_version,
         )
+        event = DagsterEvent(
+            event_type_value=DagsterEventType.ASSET_CHECK_EVALUATION.value,
+            job_name=RUNLESS_JOB_NAME,
+            event_specific_data=evaluation,
+        )
+        instance.report_dagster_event(event, run_id=row.run_id)
 
 
 def _newest(
