@@ -58,6 +58,7 @@ def state(store: Store) -> tuple[dict[str, str], int]:
         ({"metric": "accuracy", "min": 0}, {"kappa": 1}, False),
         ({"metric": "accuracy", "not_worse_than": "production"}, {"kappa": 1}, False),
         ({"metric": "accuracy", "min": 0}, {"accuracy": float("nan")}, False),
+        ({"metric": "rmse", "not_worse_than": "production"}, {"rmse": float("nan")}, False),
     ],
     ids=[
         "at min",
@@ -69,6 +70,7 @@ def state(store: Store) -> tuple[dict[str, str], int]:
         "not measured",
         "nothing to hold",
         "NaN",
+        "NaN and nothing to compare with",
     ],
 )
 def test_a_gate_passes_by_its_rule(

@@ -107,6 +107,8 @@ class _CheckedVersion:
     def outcomes(self, gate: Gate) -> Iterator[GateOutcome]:
         """Yield the outcome of each rule of a gate."""
         value, reason = self._measured(gate)
+        if value is not None and math.isnan(value):
+            value, reason = None, "it is not a number"
         if gate.min is not None:
             passed = value is not None and value >= gate.min
             yield GateOutcome(f"{gate.subject} ≥ {gate.min:g}", passed, value, gate.min, reason)
