@@ -50,7 +50,6 @@ def test_a_version_goes_into_production_with_the_decision_of_another_person(
     monkeypatch.setenv("MLOPS_ROLES", "approver")
     assert mlops("model", "reject", version, "--reason", "too few trees").code == 0
     approved = mlops("model", "approve", version, "--reason", "enough trees")
-    print("ERR", approved.err)
     assert approved.code == 0, approved.err
     assert f"samples_forest@production is {version}" in approved.out
 
@@ -66,6 +65,8 @@ def test_a_version_goes_into_production_with_the_decision_of_another_person(
         "record": files[f"{trained.json['version']}.json"],
     }
     assert [(p["by"], p["reason"]) for p in shown["promotions"]] == [("ben", "enough trees")]
+    lines = mlops("model", "show", "samples_forest@production").out
+    assert "production by ben: enough trees" in lines
     assert [passed for passed, _ in evaluations(committed / "workspace" / "dagster", "v1")] == [
         False,
         False,

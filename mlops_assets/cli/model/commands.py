@@ -167,7 +167,10 @@ def show_version(reference: Ref, as_json: Json = False) -> None:
         lines = more | {
             "files": [file.path for file in files],
             "gates": [str(outcome) for outcome in document.gates] if document else None,
-            "promotions": [f"{p['alias']} by {p['by']}" for p in promotions],
+            "promotions": [
+                f"{p['alias']} by {p['by']}" + (f": {p['reason']}" if p["reason"] else "")
+                for p in promotions
+            ],
             "decisions": [f"{d['decision']} by {d['by']}: {d['reason']}" for d in made],
         }
         show_one(described | lines, as_json)

@@ -15,6 +15,7 @@ from importlib.resources import files
 from pathlib import Path
 
 import dagster as dg
+from dagster._utils.warnings import disable_dagster_warnings
 
 from mlops_assets.components.naming import COMMAND, DECLARATION, LEFT_OUT, add_data_versions
 from mlops_assets.components.project.failures import FAILED_CHECK, failure_messages, step_errors
@@ -205,7 +206,11 @@ def open_project(settings: Settings, module: str | None = None) -> Iterator[Proj
     definitions = load_definitions(module)
     prepare_home(settings.dagster_home)
     logging.getLogger("dagster").setLevel(logging.WARNING)
-    with dg.DagsterInstance.from_config(str(settings.dagster_home)) as instance:
+    with (
+        # of Dagster's own code, such as that of checks that are beta, which users cannot follow
+        disable_dagster_warnings(),
+        dg.DagsterInstance.from_config(str(settings.dagster_home)) as instance,
+    ):
         yield Project(module, definitions, settings, instance)
 
 
