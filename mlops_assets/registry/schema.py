@@ -522,7 +522,7 @@ RECORD_INDEXES = {
         " USING gist (box(point(minx, miny), point(maxx, maxy)))",
         *(
             f'CREATE INDEX "ix_stac_items_{name}" ON stac_items'
-            f" (jsonb_extract_path(properties, '{name}'))"
+            f" (nullif(jsonb_extract_path(properties, '{name}'), 'null'::jsonb))"
             for name in SEARCHED_PROPERTIES
         ),
     ),

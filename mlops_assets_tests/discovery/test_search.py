@@ -45,6 +45,8 @@ def item(number: int) -> dict[str, Any]:
     }
     if number % 4:
         properties["eo:cloud_cover"] = number % 7 if number % 5 else f"about {number}"
+    elif number % 8:
+        properties |= {"eo:cloud_cover": None, "mlops:metrics": {"accuracy": None}}
     geometry: dict[str, Any] | None = shapely.geometry.mapping(shapely.box(west, 0, west + 4, 4))
     changes: dict[str, Any] = {"properties": properties, "geometry": geometry}
     if number == 3:
@@ -114,7 +116,7 @@ FILTERS: dict[str, Any] = {
     "A_EQUALS(mlm:tasks, ('classification', 'regression'))": kept(
         lambda n, p: p["mlm:tasks"] == TASKS[1]
     ),
-    "mlops:metrics.accuracy > 0.9": kept(lambda n, p: n / 40 > 0.9),
+    "mlops:metrics.accuracy > 0.9": kept(lambda n, p: (p["mlops:metrics"]["accuracy"] or 0) > 0.9),
     "eo:cloud_cover > 3": kept(lambda n, p: isinstance(p.get("eo:cloud_cover"), int) and n % 7 > 3),
     "eo:cloud_cover IS NULL": kept(lambda n, p: n % 4 == 0),
     "created < TIMESTAMP('2024-01-31T23:00:05Z')": [0, 1, 2, 3, 4],
@@ -202,6 +204,7 @@ def test_words_are_whole_and_in_any_case(registry: Registry) -> None:
         ["-properties.eo:cloud_cover"],
         ["+eo:cloud_cover", "-id"],
         ["-mlops:metrics.accuracy"],
+        ["mlops:metrics.accuracy"],
         ["collection", "-properties.created"],
         ["nothing"],
     ],

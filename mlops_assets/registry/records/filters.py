@@ -23,6 +23,7 @@ from sqlalchemy import (
     false,
     func,
     literal,
+    literal_column,
     not_,
     null,
     or_,
@@ -61,6 +62,8 @@ _PREFIX = "properties."
 _TIME = r"^\d{4}-\d\d-\d\d([Tt ]\d\d:\d\d(:\d\d(\.\d+)?)?([Zz]|[-+]\d\d(:?\d\d)?)?)?$"
 _ARRAYS = ("a_contains", "a_overlaps", "a_containedby", "a_equals")
 _KEPT = 256  # filters
+# of PostgreSQL, where it is a value; written out, as in `RECORD_INDEXES`
+_JSON_NULL: ColumnElement[Any] = literal_column("'null'::jsonb", JSONB)
 _TIMES = ("t_intersects", "t_disjoint", "t_before", "t_after", "t_during", "t_equals")
 
 
@@ -105,7 +108,7 @@ class ItemField:
             value = func.jsonb_extract_path(
                 ITEMS.properties, *map(_written, self._paths[0]), type_=JSONB
             )
-            return func.nullif(value, cast("null", JSONB)) if len(self.keys) > 1 else value
+            return func.nullif(value, _JSON_NULL, type_=JSONB)
         return func.json_extract(ITEMS.properties, _written(json_path(self._paths[0])))
 
     def array(self, dialect: str) -> tuple[ColumnElement[Any], ColumnElement[Any]]:

@@ -25,7 +25,13 @@ from mlops_assets.registry.log.replay import differences, entries_of, replay
 from mlops_assets.registry.migrations import upgrade
 from mlops_assets.registry.records.registrations import Key, State, withdraw
 from mlops_assets.registry.runs import RunFacts
-from mlops_assets.registry.schema import RECORD_INDEXES, SCHEMA_REVISION, Base, SchemaRevision
+from mlops_assets.registry.schema import (
+    RECORD_INDEXES,
+    SCHEMA_REVISION,
+    SEARCHED_PROPERTIES,
+    Base,
+    SchemaRevision,
+)
 from mlops_assets_tests.registry.rows import data_version
 
 # Schema version 1 as the release before wrote it; TIME, DOCUMENT and SERIAL are each database's
@@ -525,10 +531,12 @@ def test_a_registry_without_registrations_gets_their_tables(empty_url: str) -> N
     before = Registry(empty_url)
     before.publish_data_version(data_version(), [])
     with before._engine.begin() as connection:
+        indexes = _definitions(connection)
         later = ("decisions", "webhooks", "webhook_messages")
         for table in ("registrations", "registration_attempts", *later):
             connection.exec_driver_sql(f"DROP TABLE {table}")
         connection.exec_driver_sql("ALTER TABLE promotions DROP COLUMN reason")
+        _make_indexes_of_0008(connection)
         connection.exec_driver_sql("UPDATE registry_version SET version_num = '0008'")
     before.close()
     opened = Registry(empty_url)
@@ -536,5 +544,31 @@ def test_a_registry_without_registrations_gets_their_tables(empty_url: str) -> N
     with opened.reading() as session:
         expected = replay(entries_of(session.connection()))
         assert list(differences(session.connection(), expected)) == expected.problems == []
+        assert _definitions(session.connection()) == indexes
     assert [row.version for row in opened.data_versions()] == ["v1"]
     opened.close()
+
+
+def _make_indexes_of_0008(connection: Connection) -> None:
+    connection.exec_driver_sql("DROP INDEX ix_model_versions_created")
+    connection.exec_driver_sql("DROP INDEX ix_stac_items_visibility")
+    connection.exec_driver_sql(
+        "CREATE INDEX ix_stac_items_visibility ON stac_items (collection, visibility)"
+    )
+    if connection.dialect.name == "postgresql":
+        for name in SEARCHED_PROPERTIES:
+            connection.exec_driver_sql(f'DROP INDEX "ix_stac_items_{name}"')
+            connection.exec_driver_sql(
+                f'CREATE INDEX "ix_stac_items_{name}" ON stac_items'
+                f" (jsonb_extract_path(properties, '{name}'))"
+            )
+
+
+def _definitions(connection: Connection) -> set[tuple[str, str]]:
+    """The indexes of a database by their names, as statements."""
+    catalogue = {
+        "sqlite": "name, sql FROM sqlite_master WHERE type = 'index' AND sql IS NOT NULL",
+        "postgresql": "indexname, indexdef FROM pg_indexes WHERE schemaname = 'public'",
+    }
+    rows = connection.execute(text(f"SELECT {catalogue[connection.dialect.name]}"))
+    return {(name, definition) for name, definition in rows}
