@@ -40,6 +40,10 @@ class NotFound(MlopsError):
     """A dataset, version, run or model that the registry does not have."""
 
 
+class Hidden(NotFound):
+    """Something behind what a principal sees that the principal may not see."""
+
+
 class StorageError(MlopsError):
     """The workspace could not be read or written."""
 

@@ -80,6 +80,7 @@ def report(found: Verification, as_json: bool) -> None:
         "head": log.sha256,
         "adopted": log.adopted,
         "problems": found.problems,
+        "hidden": found.hidden,
     }
     if as_json:
         show_one(document, as_json=True)
@@ -94,6 +95,8 @@ def report(found: Verification, as_json: bool) -> None:
         console.print(
             f"{found.subject}: {found.files} files, {found.size} bytes, all as they were published"
         )
+        for hidden in found.hidden:
+            console.print(f"{hidden} is hidden from you, and was not verified")
         since = ""
         if log.adopted is not None:
             since = f"; rows older than {log.adopted} are as they were found then"

@@ -11,7 +11,7 @@ from mlops_assets.datasets.sources import landing_url
 from mlops_assets.datasets.specification.dataset import SPLITS
 from mlops_assets.datasets.versions.committed_dataset import CommittedDataset
 from mlops_assets.datasets.versions.version_document import Processing
-from mlops_assets.errors import NotFound
+from mlops_assets.errors import Hidden, NotFound
 from mlops_assets.names import Reference
 from mlops_assets.paths import model_folder
 from mlops_assets.registry import DataVersion, ModelVersion
@@ -122,24 +122,28 @@ class ModelLineage:
         reference: `model@version`.
         aliases: its other names.
         visibility: who may see it.
+        trained_on: reference of the data version it was trained on.
         task: classification, semantic segmentation or regression.
         framework: of its native artefact.
         metrics: of the test split, measured with the ONNX model.
         evaluation: `model.onnx` and `metrics.json` → sha256, as far as they are published.
-        run: that has trained it.
+        run: that has trained it; None if the principal may not see it.
         data: the data version it was trained on, then what that was made from.
-        unknown: references of data versions that the registry does not have for the principal.
+        hidden: references of data versions that the principal may not see.
+        unknown: references of data versions that the registry does not have.
     """
 
     reference: str
     aliases: list[str]
     visibility: str
+    trained_on: str
     task: str
     framework: str
     metrics: dict[str, object]
     evaluation: dict[str, str]
-    run: RunLineage
+    run: RunLineage | None
     data: list[DataLineage]
+    hidden: list[str]
     unknown: list[str]
 
 
@@ -162,17 +166,20 @@ def model_lineage(store: Store, reference: Reference, metric: str | None = None)
     if metric is not None and metric not in row.metrics:
         known = ", ".join(row.metrics) or "none"
         raise NotFound(f"{name} has no metric {metric!r}; it has {known}")
-    data, unknown = _ancestry(store, Reference(row.dataset, row.data_version))
+    trained_on = Reference(row.dataset, row.data_version)
+    data, hidden, unknown = _ancestry(store, trained_on)
     return ModelLineage(
         reference=name,
         aliases=registry.all_aliases().get((row.model, row.version), []),
         visibility=row.visibility,
+        trained_on=str(trained_on),
         task=row.task,
         framework=row.framework,
         metrics={key: value for key, value in row.metrics.items() if metric in (None, key)},
         evaluation=_evaluation(store, row),
-        run=_run(store, row.run_id),
+        run=_run(store, row),
         data=data,
+        hidden=hidden,
         unknown=unknown,
     )
 
@@ -183,8 +190,11 @@ def _evaluation(store: Store, row: ModelVersion) -> dict[str, str]:
     return {file.path.rpartition("/")[2]: file.sha256 for file in files}
 
 
-def _run(store: Store, run_id: str) -> RunLineage:
-    run = store.registry.run(run_id)
+def _run(store: Store, row: ModelVersion) -> RunLineage | None:
+    try:
+        run = store.registry.run_of(row)
+    except Hidden:
+        return None
     return RunLineage(
         run_id=run.run_id,
         trainer=run.trainer,
@@ -199,9 +209,12 @@ def _run(store: Store, run_id: str) -> RunLineage:
     )
 
 
-def _ancestry(store: Store, trained_on: Reference) -> tuple[list[DataLineage], list[str]]:
-    """Return a data version with all that it was made from, each once, and unknown references."""
+def _ancestry(
+    store: Store, trained_on: Reference
+) -> tuple[list[DataLineage], list[str], list[str]]:
+    """Return a data version with all it was made from, each once; hidden and unknown references."""
     found: list[DataLineage] = []
+    hidden: list[str] = []
     unknown: list[str] = []
     waiting = [trained_on]
     # the list grows: breadth first
@@ -209,12 +222,13 @@ def _ancestry(store: Store, trained_on: Reference) -> tuple[list[DataLineage], l
         try:
             row = store.registry.data_version(reference)
         except NotFound:
-            unknown.append(str(reference))
+            left_out = hidden if store.registry.hides(reference) else unknown
+            left_out.append(str(reference))
             continue
         lineage = data_lineage(store, row)
         found.append(lineage)
         waiting += [given for given in map(Reference.parse, lineage.inputs) if given not in waiting]
-    return found, unknown
+    return found, hidden, unknown
 
 
 def data_lineage(store: Store, row: DataVersion) -> DataLineage:

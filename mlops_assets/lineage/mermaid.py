@@ -31,16 +31,21 @@ def _lines(lineage: ModelLineage) -> Iterator[str]:
         yield "metrics --> evaluation --> model"
     aliases = [f"alias {alias}" for alias in lineage.aliases]
     yield _node("model", lineage.reference, *aliases, lineage.framework, lineage.visibility)
-    by = f"by {run.created_by or 'unknown'}"
-    yield _node("run", f"run {run.run_id[:8]}", by, f"{run.started:%Y-%m-%d %H:%M:%S} UTC")
     yield "model --> run"
-    yield from _inputs_of(run)
+    if run is None:
+        yield _node("run", "run", "made from data that you may not see")
+    else:
+        by = f"by {run.created_by or 'unknown'}"
+        yield _node("run", f"run {run.run_id[:8]}", by, f"{run.started:%Y-%m-%d %H:%M:%S} UTC")
+        yield from _inputs_of(run)
     names = {data.reference: f"data{number}" for number, data in enumerate(lineage.data)}
+    names |= {reference: f"hidden{i}" for i, reference in enumerate(lineage.hidden)}
     names |= {reference: f"unknown{i}" for i, reference in enumerate(lineage.unknown)}
-    trained_on = lineage.data[0].reference if lineage.data else lineage.unknown[0]
-    yield f"run --> {names[trained_on]}"
+    yield f"run --> {names[lineage.trained_on]}"
+    for reference in lineage.hidden:
+        yield _node(names[reference], reference, "you may not see it")
     for reference in lineage.unknown:
-        yield _node(names[reference], reference, "not in the registry, or not visible")
+        yield _node(names[reference], reference, "not in the registry")
     for data in lineage.data:
         yield from _data(data, names)
 

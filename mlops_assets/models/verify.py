@@ -17,14 +17,14 @@ import pandas as pd
 from sqlalchemy import inspect, select
 from sqlalchemy.orm import Session
 
-from mlops_assets.datasets.recall.ancestry import ancestors, input_problems
+from mlops_assets.datasets.recall.ancestry import ancestors, hidden_inputs, input_problems
 from mlops_assets.datasets.recall.objects import StoredFile, stored_files
 from mlops_assets.datasets.recall.verify import cache_damages, damaged_files, row_problems
 from mlops_assets.datasets.versions.committed_dataset import CommittedDataset
 from mlops_assets.datasets.versions.digest import digest_of_documents
 from mlops_assets.datasets.versions.manifest import read_manifest
 from mlops_assets.datasets.versions.version_document import VersionDocument
-from mlops_assets.errors import IntegrityError, NotFound, StorageError
+from mlops_assets.errors import Hidden, IntegrityError, NotFound, StorageError
 from mlops_assets.models.agreement import (
     alias_problems,
     model_version_problems,
@@ -70,6 +70,7 @@ class Verification:
         files: number of files that were read.
         size: their size in bytes.
         problems: one line for each.
+        hidden: what the principal may not see behind the model version, and was not read.
         log: rows and problems of the registry's log; empty if it was not replayed.
     """
 
@@ -77,6 +78,7 @@ class Verification:
     files: int = 0
     size: int = 0
     problems: list[str] = field(default_factory=list)
+    hidden: list[str] = field(default_factory=list)
     log: Replayed = field(default_factory=Replayed)
 
     @property
@@ -105,7 +107,8 @@ def verify_reference(store: Store, reference: Reference) -> Verification:
 def verify_model(store: Store, row: ModelVersion) -> Verification:
     """Verify one model version with its run, records, predictions and registry.
 
-    With its data version, all that it was made from is verified.
+    With its data version, all that it was made from is verified, as far as the principal may see
+    it.
     """
     subject = f"{row.model}@{row.version}"
     found = _verified_log(store, subject)
@@ -114,18 +117,18 @@ def verify_model(store: Store, row: ModelVersion) -> Verification:
         name = f"what {version.dataset}@{version.version} was made from"
         of_version = partial(ancestors, store.workspace, store.registry, version)
         data += attempt(found.problems, name, of_version)
+    found.hidden += _hidden(store, row, data)
+    trained_on = (row.dataset, row.data_version)
+    versions = [(version.dataset, version.version) for version in data]
+    if trained_on not in versions and str(Reference(*trained_on)) not in found.hidden:
+        # its row cannot be read, but its files can
+        versions.append(trained_on)
     owners = [
         model_owner(row.model, row.version),
         record_owner(row.model, row.version),
         prediction_owner(row.model, row.version),
         run_owner(row.run_id),
-        data_owner(row.dataset, row.data_version),
-        record_owner(row.dataset, row.data_version),
-        *(
-            owner(version.dataset, version.version)
-            for version in data[1:]
-            for owner in (data_owner, record_owner)
-        ),
+        *(owner(*version) for version in versions for owner in (data_owner, record_owner)),
         CATALOG_OWNER,
     ]
     runs = _readable(store, found, Run, run_id=row.run_id)
@@ -137,6 +140,22 @@ def verify_model(store: Store, row: ModelVersion) -> Verification:
     _verify_packed(store, found, packed)
     _verify_rows(store, found, data, runs, [row])
     return found
+
+
+def _hidden(store: Store, row: ModelVersion, data: Sequence[DataVersion]) -> list[str]:
+    """Return what the principal may not see of a model version's run and data."""
+    hidden: list[str] = []
+    trained_on = Reference(row.dataset, row.data_version)
+    try:
+        store.registry.run_of(row)
+    except Hidden:
+        hidden.append(f"run {row.run_id}")
+    # it is compared with the model version later
+    except (NotFound, StorageError, *UNREADABLE):
+        pass
+    if store.registry.hides(trained_on):
+        hidden.append(str(trained_on))
+    return [*hidden, *hidden_inputs(store.workspace, store.registry, data)]
 
 
 def verify_files_of_model(store: Store, row: ModelVersion) -> Verification:

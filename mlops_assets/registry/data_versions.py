@@ -97,6 +97,21 @@ class DataVersions(RegistrySession):
             raise NotFound(f"{reference} is not known; {name} has {', '.join(versions)}")
         return found
 
+    def hides(self, reference: Reference) -> bool:
+        """Return whether a data version is there that the principal may not see.
+
+        Args:
+            reference: to it, by its version.
+        """
+        query = select(DataVersion.version).filter_by(
+            dataset=reference.name, version=reference.what
+        )
+        with self.reading() as session:
+            if session.scalar(query) is not None:
+                return False
+        with self.unrestricted().reading() as session:
+            return session.scalar(query) is not None
+
     def data_version_with(self, dataset: str, digest: str) -> DataVersion | None:
         """Return the data version with a digest.
 

@@ -9,12 +9,12 @@ from datetime import datetime
 from sqlalchemy import Connection, delete, func, select
 from sqlalchemy.orm import Session
 
-from mlops_assets.errors import Conflict, NotFound
+from mlops_assets.errors import Conflict, Hidden, NotFound
 from mlops_assets.names import check_key
 from mlops_assets.paths import Owner, model_owner, run_document_key, run_owner, run_points_key
 from mlops_assets.principals import Role
 from mlops_assets.registry.log.chain import note_points
-from mlops_assets.registry.schema import Checkpoint, File, Point, Run
+from mlops_assets.registry.schema import Checkpoint, File, ModelVersion, Point, Run
 from mlops_assets.registry.session import RegistrySession, existing, now, record_files
 from mlops_assets.storage import FileStat
 
@@ -372,6 +372,25 @@ class Runs(RegistrySession):
                 " run list'"
             )
         return found[0]
+
+    def run_of(self, row: ModelVersion) -> Run:
+        """Return the run of a model version.
+
+        Args:
+            row: the model version, which the principal sees.
+
+        Raises:
+            Hidden: the principal may not see the run.
+            NotFound: the registry does not have it.
+        """
+        found = self.runs(run_id=row.run_id)
+        if found:
+            return found[0]
+        self.unrestricted().run(row.run_id)
+        raise Hidden(
+            f"the run of {row.model}@{row.version} is on {row.dataset}@{row.data_version}, which"
+            f" {self.principal.name} may not see; ask who has committed that, or an operator"
+        )
 
 
 def owner_of_documents(run: Run) -> Owner:

@@ -139,7 +139,7 @@ def reproduce(
         TrainerError: training fails.
         ParityError: the model cannot be exported.
     """
-    run = store.registry.run(row.run_id)
+    run = store.registry.run_of(row)
     changes = changes_since(store, specification, row, run)
     forbidding = [change for change in changes if change.forbids]
     if forbidding and not allow_changes:

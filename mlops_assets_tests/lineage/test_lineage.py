@@ -16,9 +16,11 @@ from mlops_assets.lineage.chain import model_lineage
 from mlops_assets.lineage.files import checksum_of, file_lineage
 from mlops_assets.lineage.made_from import made_from
 from mlops_assets.lineage.mermaid import mermaid
+from mlops_assets.models.approval.standing import trained_by
 from mlops_assets.names import Reference
 from mlops_assets.paths import object_key, prediction_owner, predictions_folder
 from mlops_assets.principals import Principal, Role, Visibility
+from mlops_assets.registry import Run
 from mlops_assets.storage import FileStat
 from mlops_assets.store import Store
 from mlops_assets_tests.cli.conftest import Mlops, mlops
@@ -52,6 +54,7 @@ def test_a_chain_goes_from_metrics_to_the_checksum_of_every_file(
     run = store.registry.run(row.run_id)
     assert (found.reference, found.aliases) == (f"crops@{row.version}", ["production"])
     assert found.metrics == row.metrics
+    assert found.run is not None
     assert (found.run.run_id, found.run.parameters, found.run.code_version) == (
         run.run_id,
         run.parameters,
@@ -82,6 +85,7 @@ def test_a_chain_goes_from_metrics_to_the_checksum_of_every_file(
 
 def test_a_flowchart_joins_all_of_the_chain_and_no_name_breaks_it(store: Store) -> None:
     found = model_lineage(store, CROPS)
+    assert found.run is not None
     hostile = replace(found.run, created_by='ann"] --> x[<b>`#&;\n')
     drawn = mermaid(replace(found, run=hostile))
     first, *lines = drawn.splitlines()
@@ -110,10 +114,47 @@ def test_a_chain_states_what_is_not_visible_and_refuses_an_unknown_metric(store:
     found = model_lineage(bob, CROPS, "accuracy")
     assert list(found.metrics) == ["accuracy"]
     assert [data.reference for data in found.data] == ["thinner@v1", "fields@v1"]
-    assert found.unknown == ["thinned@v1"]
-    assert "thinned@v1<br/>not in the registry, or not visible" in mermaid(found)
+    assert (found.hidden, found.unknown) == (["thinned@v1"], [])
+    assert "thinned@v1<br/>you may not see it" in mermaid(found)
     with pytest.raises(NotFound, match=r"crops@v1-\w+ has no metric 'iou'; it has .*accuracy"):
         model_lineage(store, CROPS, "iou")
+
+
+def test_a_model_is_shown_traced_and_verified_without_its_hidden_data(
+    store: Store, mlops: Mlops, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    row = store.registry.model_version(CROPS)
+    for name in ("fields", "thinner"):
+        data = store.registry.data_version(Reference(name))
+        store.registry.set_visibility(data, Visibility.PRIVATE)
+    monkeypatch.setenv("MLOPS_USER", "bob")
+    monkeypatch.setenv("MLOPS_ROLES", "viewer")
+    shown = mlops("model", "show", "crops", "--json").json
+    assert (shown["run_id"], "parameters" in shown) == (row.run_id, False)
+    hidden = f"the run of crops@{row.version} is on thinner@v1, which bob may not see"
+    assert shown["hidden"].startswith(hidden)
+    assert hidden in mlops("model", "show", "crops").out.replace("\n", " ")
+
+    chain = mlops("model", "lineage", "crops", "--json").json
+    assert (chain["run"], chain["data"]) == (None, [])
+    assert (chain["hidden"], chain["unknown"]) == (["thinner@v1"], [])
+    assert "made from data that you may not see" in mlops("model", "lineage", "crops").out
+
+    verified = mlops("model", "verify", "crops", "--json")
+    assert verified.code == 0, verified.err
+    assert verified.json["hidden"] == [f"run {row.run_id}", "thinner@v1"]
+    assert "thinner@v1 is hidden from you" in mlops("model", "verify", "crops").out
+    assert mlops("verify").code == 0
+    # it was made from private fields
+    read = mlops("dataset", "verify", "thinned@v1", "--json")
+    assert (read.code, read.json["hidden"]) == (0, ["fields@v1"]), read.err
+
+    # who approves needs to know that it is not their own work
+    bob = store.acting(Principal("bob", frozenset({Role.APPROVER})))
+    assert trained_by(bob.registry, row) == store.registry.run(row.run_id).created_by
+    with store.registry.transaction("harm") as session:
+        session.delete(session.get(Run, row.run_id))
+    assert "no run begins with" in mlops("model", "verify", "crops").err
 
 
 def test_a_file_is_followed_to_all_that_it_is_in(store: Store, published: Path) -> None:

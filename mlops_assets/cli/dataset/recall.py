@@ -101,6 +101,8 @@ def verify(reference: Version, as_json: Json = False) -> None:
             f"{found.reference}: {found.documents} document(s) and {found.files:,} file(s),"
             f" {found.size:,} bytes read"
         )
+        for hidden in found.hidden:
+            console.print(f"{hidden} is hidden from you, and was not verified")
         show(damages, False, ["path", "fault", "detail"], "everything is as published")
     if not found.passed:
         errors.print(

@@ -24,7 +24,7 @@ from mlops_assets.cli.terminal.output import (
     show_one,
 )
 from mlops_assets.cli.verify import report
-from mlops_assets.errors import IntegrityError, StorageError
+from mlops_assets.errors import Hidden, IntegrityError, StorageError
 from mlops_assets.names import Reference
 from mlops_assets.paths import model_owner, record_owner
 from mlops_assets.settings import Settings
@@ -112,7 +112,18 @@ def show_version(reference: Ref, as_json: Json = False) -> None:
 
     store = open_store()
     row = store.registry.model_version(Reference.parse(reference))
-    run = store.registry.run(row.run_id)
+    made: dict[str, object]
+    try:
+        run = store.registry.run_of(row)
+    except Hidden as error:
+        made = {"hidden": str(error)}
+    else:
+        made = {
+            "code_version": run.code_version,
+            "trainer": run.trainer,
+            "parameters": run.parameters,
+            "seed": run.seed,
+        }
     promotions: list[dict[str, object]] = [
         {
             "alias": p.alias,
@@ -125,7 +136,7 @@ def show_version(reference: Ref, as_json: Json = False) -> None:
         for p in store.registry.promotions(row.model)
         if p.version == row.version
     ]
-    made: list[dict[str, object]] = [
+    decided: list[dict[str, object]] = [
         {
             "decision": d.decision,
             "decided": d.decided,
@@ -149,15 +160,12 @@ def show_version(reference: Ref, as_json: Json = False) -> None:
         "architecture": signature.architecture,
         "input": {"view": signature.view, "shape": signature.shape},
         "data_digest": row.data_digest,
-        "code_version": run.code_version,
-        "trainer": run.trainer,
-        "parameters": run.parameters,
-        "seed": run.seed,
+        **made,
         "visibility_reason": row.visibility_reason,
         "deprecated": (row.model, row.version) in store.registry.deprecated_versions(row.model),
         "gates": None if document is None else asdict(document),
         "promotions": promotions,
-        "decisions": made,
+        "decisions": decided,
         "files": [{"path": f.path, "sha256": f.sha256, "size": f.size} for f in files],
     }
     described = describe(row, store.registry.all_aliases().get((row.model, row.version), []))
@@ -171,7 +179,7 @@ def show_version(reference: Ref, as_json: Json = False) -> None:
                 f"{p['alias']} by {p['by']}" + (f": {p['reason']}" if p["reason"] else "")
                 for p in promotions
             ],
-            "decisions": [f"{d['decision']} by {d['by']}: {d['reason']}" for d in made],
+            "decisions": [f"{d['decision']} by {d['by']}: {d['reason']}" for d in decided],
         }
         show_one(described | lines, as_json)
 

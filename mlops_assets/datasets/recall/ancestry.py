@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import suppress
 
 from mlops_assets.datasets.versions.version_document import Processing, VersionDocument
 from mlops_assets.errors import IntegrityError, StorageError
+from mlops_assets.names import Reference
 from mlops_assets.paths import version_folder
 from mlops_assets.registry import DataVersion, Registry
 from mlops_assets.registry.files.verified_read import read_published
@@ -99,6 +100,27 @@ def input_versions(registry: Registry, processing: Processing | None) -> list[Da
     ]
 
 
+def hidden_inputs(
+    workspace: Workspace, registry: Registry, rows: Iterable[DataVersion]
+) -> list[str]:
+    """Return references of inputs of data versions that the principal may not see, each once.
+
+    What a damaged document states is left out.
+
+    Args:
+        workspace: has the documents.
+        registry: has the versions.
+        rows: the data versions.
+    """
+    stated: dict[str, None] = {}
+    for row in rows:
+        with suppress(IntegrityError, StorageError):
+            processing = processing_of(workspace, registry, row)
+            given = processing.inputs if processing is not None else []
+            stated |= dict.fromkeys(entry.reference for entry in given)
+    return [reference for reference in stated if registry.hides(Reference.parse(reference))]
+
+
 def derived(workspace: Workspace, registry: Registry, row: DataVersion) -> list[DataVersion]:
     """Return the data versions that were made from one, oldest first.
 
@@ -131,7 +153,9 @@ def input_problems(registry: Registry, subject: str, processing: Processing) -> 
         processing: how it was made.
     """
     for given in processing.inputs:
-        rows = {row.version: row for row in registry.data_versions(given.dataset)}
+        # a decision, also about inputs that the principal may not see
+        versions = registry.unrestricted().data_versions(given.dataset)
+        rows = {row.version: row for row in versions}
         row = rows.get(given.version)
         if row is None:
             yield (

@@ -8,12 +8,12 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import pandas as pd
 
-from mlops_assets.datasets.recall.ancestry import ancestors, input_problems
+from mlops_assets.datasets.recall.ancestry import ancestors, hidden_inputs, input_problems
 from mlops_assets.datasets.recall.objects import StoredBytes, StoredFile, grouped, stored_files
 from mlops_assets.datasets.recall.parallel import in_groups
 from mlops_assets.datasets.specification.dataset import SPLITS
@@ -61,13 +61,17 @@ class Damage:
 
 @dataclass
 class DataVerification:
-    """The files read again, and what is wrong. `size` is in bytes, of what could be read."""
+    """The files read again, and what is wrong. `size` is in bytes, of what could be read.
+
+    `hidden` has the inputs that the principal may not see, which were not read.
+    """
 
     reference: str
     documents: int
     files: int
     size: int
     damages: list[Damage]
+    hidden: list[str] = field(default_factory=list)
 
     @property
     def passed(self) -> bool:
@@ -104,6 +108,7 @@ def verify(workspace: Workspace, registry: Registry, reference: Reference) -> Da
         problems, f"what {name} was made from", lambda: ancestors(workspace, registry, row)
     )
     damages += [Damage(name, "registry", problem) for problem in problems]
+    read.hidden = hidden_inputs(workspace, registry, [row, *inputs])
     for version in inputs:
         of_input = _read_version(workspace, registry, version)
         read.documents += of_input.documents

@@ -41,7 +41,8 @@ def newest_decision(registry: Registry, row: ModelVersion) -> Decision | None:
 
 def trained_by(registry: Registry, row: ModelVersion) -> str | None:
     """Return who has started the run of a model version; None if that is unknown."""
-    return registry.run(row.run_id).created_by
+    # for a decision, also where the approver may not see the run
+    return registry.unrestricted().run(row.run_id).created_by
 
 
 def approval_check(registry: Registry, row: ModelVersion, approval: Approval) -> Check:

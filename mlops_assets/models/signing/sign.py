@@ -48,7 +48,7 @@ def sign_version(store: Store, row: ModelVersion, key: SigningKey) -> list[FileS
     if store.registry.files_at(*keys):
         return []
     _require_unchanged(store, subject, published)
-    run = store.registry.run(row.run_id)
+    run = store.registry.run_of(row)
     statements = (
         files_statement(row, files),
         provenance_statement(row, run, files, published),
