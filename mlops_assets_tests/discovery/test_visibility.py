@@ -155,12 +155,12 @@ def test_everyone_sees_their_circles_at_every_endpoint(
         .status_code
         == 404
     )
-    # nor that its id is taken, where the dataset has other versions
-    answers = {
-        callers["bob"].post("collections", json=external_collection(name)).text.replace(name, "")
-        for name in (FIELDS_1, "fields-v9")
-    }
-    assert len(answers) == 1
+    # nor which versions a dataset has, also where all of them are hidden
+    set_visibility(store, registry.data_version(Reference("scenes", "v1")), Visibility.PRIVATE)
+    for names in ((FIELDS_1, "fields-v9"), (SCENES, "scenes-v2")):
+        sent = [(n, callers["bob"].post("collections", json=external_collection(n))) for n in names]
+        assert {answer.status_code for _, answer in sent} == {409}
+        assert len({answer.text.replace(name, "") for name, answer in sent}) == 1
     by_run = {"filter": f"\"mlops:run_id\" = '{first.run_id}'", "filter-lang": "cql2-text"}
     assert get(callers["bob"], "search", **by_run)["features"] == []
     assert len(get(callers["tester"], "search", **by_run)["features"]) == 1

@@ -24,7 +24,6 @@ from mlops_assets.registry.records.rows import (
 )
 from mlops_assets.registry.schema import DataVersion, ExternalRecord, StacCollection
 from mlops_assets.registry.session import RegistrySession, now
-from mlops_assets.registry.visibility import visible_to
 from mlops_assets.text.json_values import JsonObject
 
 _VERSION = re.compile(r"(.+)-v\d+")
@@ -49,7 +48,7 @@ def send_collection(registry: RegistrySession, document: JsonObject, replace: bo
         if replace:
             _require_external(session, registry.principal, name)
         else:
-            _require_unreserved(session, registry.principal, name)
+            _require_unreserved(session, name)
             _require_absent(session, registry.principal, name)
         _keep(session, registry, name, {OF_THE_COLLECTION: document})
         write_records(session, [RecordRow(document)])
@@ -161,12 +160,14 @@ def withdraw_collection(registry: RegistrySession, collection: str) -> None:
         remove_collection(session, collection)
 
 
-def _require_unreserved(session: Session, principal: Principal, name: str) -> None:
-    """Check that no later version of a dataset would have this id."""
+def _require_unreserved(session: Session, name: str) -> None:
+    """Check that no version of a dataset would have this id, whoever sees the dataset.
+
+    Which of its versions there are is not told.
+    """
     if (version := _VERSION.fullmatch(name)) is None:
         return
-    seen = visible_to(principal, DataVersion.visibility, DataVersion.created_by)
-    own = select(DataVersion.version).where(DataVersion.dataset == version[1], seen).limit(1)
+    own = select(DataVersion.version).where(DataVersion.dataset == version[1]).limit(1)
     if session.scalar(own) is not None:
         raise Conflict(
             f"Collection {name!r} would have the id of a version of the dataset {version[1]};"
