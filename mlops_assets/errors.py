@@ -104,6 +104,10 @@ class ExportError(MlopsError):
     """A model could not be written natively, read back, or exported to ONNX."""
 
 
+class ImportRefused(MlopsError):
+    """A model that cannot be imported as it is; all that is missing is listed, nothing written."""
+
+
 class ParityError(MlopsError):
     """The outputs of the ONNX model differ from those of the trained model."""
 

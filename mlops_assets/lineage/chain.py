@@ -100,6 +100,8 @@ class RunLineage:
             changes.
         environment: sha256 of the object that lists the installed packages.
         hardware: it ran on.
+        imported: of a model that was imported, `source` (path or URL), `sha256` of its ONNX file,
+            `record`, `parity` and what was `assumed`; empty of others.
     """
 
     run_id: str
@@ -112,6 +114,7 @@ class RunLineage:
     code: dict[str, str]
     environment: str | None
     hardware: JsonObject
+    imported: dict[str, str]
 
 
 @dataclass(frozen=True)
@@ -206,6 +209,7 @@ def _run(store: Store, row: ModelVersion) -> RunLineage | None:
         code=run.code,
         environment=run.environment,
         hardware=run.hardware,
+        imported=run.imported,
     )
 
 

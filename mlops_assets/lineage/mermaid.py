@@ -41,7 +41,8 @@ def _lines(lineage: ModelLineage) -> Iterator[str]:
     names = {data.reference: f"data{number}" for number, data in enumerate(lineage.data)}
     names |= {reference: f"hidden{i}" for i, reference in enumerate(lineage.hidden)}
     names |= {reference: f"unknown{i}" for i, reference in enumerate(lineage.unknown)}
-    yield f"run --> {names[lineage.trained_on]}"
+    arrow = "-- evaluated on -->" if run is not None and run.imported else "-->"
+    yield f"run {arrow} {names[lineage.trained_on]}"
     for reference in lineage.hidden:
         yield _node(names[reference], reference, "you may not see it")
     for reference in lineage.unknown:
@@ -51,7 +52,11 @@ def _lines(lineage: ModelLineage) -> Iterator[str]:
 
 
 def _inputs_of(run: RunLineage) -> Iterator[str]:
-    """Yield code, parameters and environment of a run."""
+    """Yield code, parameters and environment of a run, or where its model was imported from."""
+    if run.imported:
+        checksum = f"sha256 {run.imported['sha256'][:12]}"
+        yield _node("origin", f"imported from {run.imported['source']}", checksum)
+        yield "run --> origin"
     changed = [f"uncommitted changes {run.code['diff'][:12]}"] if "diff" in run.code else []
     yield _node("code", f"code {run.code_version}", run.trainer, *changed)
     yield "run --> code"

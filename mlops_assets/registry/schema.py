@@ -29,6 +29,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 SCHEMA_REVISION = "0011"  # the newest in `versions/`; a number of four digits
 LAST_META_VERSION = "3"  # of `meta` from then on, so that older releases refuse the registry
+IMPORTED = "import"  # source of the run of a model that was imported as ONNX
 Document = JSON().with_variant(JSONB(), "postgresql")
 
 
@@ -114,7 +115,7 @@ class Run(Base):
 
     Attributes:
         source: `platform` for runs of this project's trainers, `external` for reported ones,
-            `mlflow` for imports.
+            `mlflow` for those of an MLflow server, `import` for models imported as ONNX.
         seconds: how long it took, by a clock that does not jump.
         phases: name → seconds of its parts.
         usage: resources used: `peak_memory_bytes`, `cpu_seconds`, `peak_gpu_memory_bytes`,
@@ -155,6 +156,18 @@ class Run(Base):
     code: Mapped[dict[str, str]] = mapped_column(default=dict, server_default="{}")
     environment: Mapped[str | None] = mapped_column(String(64))
     attempts: Mapped[int] = mapped_column(default=1, server_default="1")
+
+    @property
+    def imported(self) -> dict[str, str]:
+        """Return where an imported model is from: `source`, `sha256`, `record`, …; else nothing."""
+        if self.source != IMPORTED:
+            return {}
+        prefix = f"{IMPORTED}."
+        return {
+            name.removeprefix(prefix): value
+            for name, value in self.tags.items()
+            if name.startswith(prefix)
+        }
 
 
 class Point(Base):

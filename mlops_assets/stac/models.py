@@ -153,6 +153,8 @@ def link_model(writer: CatalogWriter, facts: ModelFacts, anew: bool = False) -> 
 def link_model_inputs(writer: CatalogWriter, row: ModelVersion, data: DataVersion) -> None:
     """Link the record of a model version to that of its data version, once for each split.
 
+    An imported model was only evaluated on it: its record is linked to the test split.
+
     Args:
         writer: has the record.
         row: the model version.
@@ -161,6 +163,7 @@ def link_model_inputs(writer: CatalogWriter, row: ModelVersion, data: DataVersio
     key = record_key(row)
     links: list[dict[str, object]] = []
     withheld: list[str] = []
+    imported = bool(writer.registry.run(row.run_id).imported)
     reference = f"{data.dataset}@{data.version}"
     if is_private(data) and not is_private(row):
         withheld.append(reference)
@@ -174,7 +177,7 @@ def link_model_inputs(writer: CatalogWriter, row: ModelVersion, data: DataVersio
                 **{"ml-aoi:split": STAC_SPLITS[split], "mlops:samples": count},
             )
             for split, count in data.counts.items()
-            if count
+            if count and (split == "test" or not imported)
         ]
     writer.link_inputs(key, record_owner(row.model, row.version), links, withheld)
 
@@ -280,6 +283,7 @@ def _item(facts: ModelFacts, key: str) -> dict[str, object]:
         "mlops:data_digest": row.data_digest,
         "mlops:data_license": committed.specification.license,
         "mlops:data_tags": facts.tags or None,
+        "mlops:import": run.imported or None,
     }
     collection = model_collection_key(row.model, is_private(row))
     dois = (declared.doi, committed.specification.doi)

@@ -12,6 +12,7 @@ import typer
 
 from mlops_assets.cli import lineage, visibility
 from mlops_assets.cli.model import decisions
+from mlops_assets.cli.model.import_model import import_model
 from mlops_assets.cli.model.reproduce import reproduce_version
 from mlops_assets.cli.terminal import completion
 from mlops_assets.cli.terminal.output import (
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="Models and their versions.", no_args_is_help=True)
 app.command("reproduce")(reproduce_version)
+app.command("import")(import_model)
 app.command("lineage")(lineage.model_lineage)
 app.command("visibility")(visibility.model_visibility)
 app.command("approve")(decisions.approve)

@@ -134,7 +134,10 @@ def trained_result(store: Store, specification: ModelSpecification, row: ModelVe
 def onnx_result(
     store: Store, specification: ModelSpecification, row: ModelVersion, report: ParityReport
 ) -> Result:
-    """Return the result of an export that passed the parity check."""
+    """Return the result of an export that passed the parity check.
+
+    Of an imported model, whose parity is not claimed, the check is a failed warning.
+    """
     (file,) = store.registry.files_at(f"{model_folder(row.model, row.version)}/model.onnx")
     return dg.MaterializeResult(
         data_version=dg.DataVersion(file.sha256),
@@ -146,7 +149,15 @@ def onnx_result(
             **file_metadata(store.workspace, [file]),
         },
         check_results=check_results(
-            [Check("parity", True, report.description, values=report.document())]
+            [
+                Check(
+                    "parity",
+                    report.passed and report.claimed,
+                    report.description,
+                    blocking=report.claimed,
+                    values=report.document(),
+                )
+            ]
         ),
     )
 

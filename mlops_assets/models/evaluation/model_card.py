@@ -82,6 +82,7 @@ def model_card(
         figures=figures,
         environment_facts=table(["", ""], _environment(store, row, run).items()),
         reproducible=run.source == "platform",
+        imported=run.imported,
         commit=run.code.get("commit"),
         changed=bool(run.code.get("diff")),
     )
@@ -100,7 +101,18 @@ def _facts(
         "scaling": f"{', '.join(methods)}; done by the ONNX model itself" if methods else "none",
         **licence,
         "run": f"`{run.run_id}`, seed {run.seed}",
-        "code": f"{code(run.trainer)} at {code(run.code_version)}",
+        **_origin(run),
+    }
+
+
+def _origin(run: Run) -> dict[str, str]:
+    """Return the code that has trained the model, or where it was imported from."""
+    if not run.imported:
+        return {"code": f"{code(run.trainer)} at {code(run.code_version)}"}
+    return {
+        "imported from": f"{code(run.imported['source'])}, sha256 {code(run.imported['sha256'])}",
+        "record": code(run.imported["record"]),
+        "assumed": plain(run.imported.get("assumed", "nothing")),
     }
 
 

@@ -47,6 +47,22 @@ def read_sent(
         ExportError: it is not ONNX, refers to other files or operators, or has other inputs or
             outputs.
     """
+    model = read_self_contained(path)
+    _require_input(model, sample_shape)
+    _require_outputs(model, task, classes)
+    require_valid(model)
+    return model
+
+
+def read_self_contained(path: Path) -> onnx.ModelProto:
+    """Return an ONNX model of anybody, which needs no other file and no other operators.
+
+    Args:
+        path: the file.
+
+    Raises:
+        ExportError: it is not ONNX, or refers to other files or operators.
+    """
     import onnx
 
     content = path.read_bytes()
@@ -59,9 +75,6 @@ def read_sent(
             f"{path.name} is not an ONNX file: {error}; write it with onnx.save"
         ) from error
     _require_self_contained(model)
-    _require_input(model, sample_shape)
-    _require_outputs(model, task, classes)
-    require_valid(model)
     return model
 
 

@@ -31,7 +31,11 @@ _EXPORTED_SCORES: dict[str, Scores] = {
     "flax": "logits",
 }
 # operations that only give scores another shape or type
-_KEEPS_SCORES = {"Identity", "Cast", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Transpose"}
+_KEEPS_SCORES = {
+    *("Identity", "Cast", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Transpose"),
+    # in the order of other classes
+    "Gather",
+}
 OPSET = 15  # of a graph in which a converter put only operators of ai.onnx.ml
 
 
