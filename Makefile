@@ -25,7 +25,7 @@ OL_STAC := 1.1.0
 .DEFAULT_GOAL := help
 # else each of the many processes would compile our modules anew
 unexport PYTHONDONTWRITEBYTECODE
-.PHONY: help install azurite pytdml mlflow stac-validator stac-browser oidc-provider pgstac model-signing demo up test test-all test-changed test-random faults mutations lint bench clean
+.PHONY: help install azurite pytdml mlflow stac-validator stac-browser oidc-provider pgstac dvc model-signing demo up test test-all test-changed test-random faults mutations lint bench clean
 
 help: ## show this help
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -73,6 +73,9 @@ oidc-provider: .venv-peers/oidc-provider/$(OIDC_PROVIDER) ## an issuer of tokens
 
 pgstac: .venv/with-all ## stac-fastapi-pgstac, in an environment of its own; its tests are skipped without it (needs PostGIS, too)
 	@$(BIN)/python -c "from benchmarks.peer_environments import install_peer; install_peer('pgstac')"
+
+dvc: .venv/with-all ## DVC, in an environment of its own; its tests are skipped without it
+	@$(BIN)/python -c "from benchmarks.peer_environments import install_peer; install_peer('dvc')"
 
 model-signing: .venv/model-signing/$(MODEL_SIGNING) ## the verifier of OpenSSF Model Signing, in an environment of its own; its test is skipped without it
 

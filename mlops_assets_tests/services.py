@@ -96,6 +96,16 @@ def require_stac_validator() -> Path:
     )
 
 
+def require_dvc() -> Path:
+    """Return the folder of programs of an environment with DVC, or skip the test.
+
+    Fail it where services are required.
+    """
+    root = Path(__file__).resolve().parents[1]
+    installed = root / ".venv-peers" / "dvc" / "installed.txt"
+    return _required(installed, "needs DVC; run: make dvc").parent / "bin"
+
+
 def require_stac_browser() -> Path:
     """Return the folder of STAC Browser's pages, or skip the test.
 

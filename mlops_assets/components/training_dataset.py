@@ -3,7 +3,7 @@
 It has the source, landing, training data and record of one dataset, with checks and sensors.
 """
 
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import dagster as dg
 from pydantic import BaseModel, Field
@@ -45,9 +45,26 @@ from mlops_assets.datasets.specification.dataset import DatasetSpecification
 from mlops_assets.names import Reference
 from resources import StoreResource
 
+if TYPE_CHECKING:
+    from mlops_assets.datasets.commit.commit import Made
+
 # Data version, in Dagster's sense, of whatever is committed: a version stays as it is when another
 # lands, so that `training_data` of an older one is not out of date.
 COMMITTED = dg.DataVersion("committed")
+
+
+class DvcCommit(dg.Config):
+    """The launch config of an import from DVC; see `mlops import dvc`."""
+
+    repository: str = Field(description="URL or folder of the Git repository.")
+    commit: str = Field(description="Branch, tag or hash of the commit.")
+    path: str | None = Field(
+        default=None,
+        description="Folder or file in it that is the landing; all that DVC tracks by default.",
+    )
+    remote: str | None = Field(
+        default=None, description="DVC remote by name or URL; the repository's default if not set."
+    )
 
 
 class LandingConfig(dg.Config):
@@ -57,6 +74,15 @@ class LandingConfig(dg.Config):
         default=False,
         description="Read and store every file again, also those known by path, size and time.",
     )
+    dvc: DvcCommit | None = Field(
+        default=None, description="Commit the data of a DVC repository instead of the landing."
+    )
+
+
+def _landing_of(commit: DvcCommit) -> "Made":
+    from mlops_assets.integrations.dvc.landing import landing_of_revision
+
+    return landing_of_revision(commit.repository, commit.commit, commit.path, commit.remote)
 
 
 class TrainingDatasetAttributes(Labels, DatasetSpecification):
@@ -156,9 +182,17 @@ class TrainingDataset(dg.Component):
         ) -> dg.MaterializeResult:  # type: ignore[type-arg]
             from mlops_assets.datasets.commit.commit import commit
 
+            made = None if config.dvc is None else _landing_of(config.dvc)
             opened = store.open()
             tag_run(context, opened.user, {DATASET: specification.name})
-            committed = commit(opened.workspace, opened.registry, specification, config.rehash)
+            committed = commit(
+                opened.workspace, opened.registry, specification, config.rehash, made
+            )
+            if made is not None and made.origin is not None:
+                found = commit_metadata(context, opened, committed, "the commit has")
+                return dg.MaterializeResult(
+                    data_version=COMMITTED, metadata={**found, "origin": made.origin.reference}
+                )
             landed = committed.landed
             state = LandingState.of(landed.landing.url, landed.files, landed.scenes)
             context.log_event(observation(specification.name, state))

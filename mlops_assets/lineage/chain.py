@@ -10,7 +10,7 @@ import pandas as pd
 from mlops_assets.datasets.sources import landing_url
 from mlops_assets.datasets.specification.dataset import SPLITS
 from mlops_assets.datasets.versions.committed_dataset import CommittedDataset
-from mlops_assets.datasets.versions.version_document import Processing
+from mlops_assets.datasets.versions.version_document import VersionDocument
 from mlops_assets.errors import Hidden, NotFound
 from mlops_assets.names import Reference
 from mlops_assets.paths import model_folder
@@ -60,7 +60,8 @@ class DataLineage:
         visibility: who may see it.
         created: when it was committed.
         created_by: who has committed it.
-        landing: URL where its files have landed; None if it was made from other data.
+        landing: URL where its files have landed, or the commit they were imported from; None if it
+            was made from other data.
         function: that has made it from other data.
         code: version of that function's code.
         parameters: of that function.
@@ -257,7 +258,7 @@ def data_lineage(store: Store, row: DataVersion) -> DataLineage:
         visibility=row.visibility,
         created=row.created,
         created_by=row.created_by,
-        landing=landing_of(store, row, made),
+        landing=landing_of(store, row, committed.document),
         function=None if made is None else made.function,
         code=None if made is None else made.code_version,
         parameters={} if made is None else made.parameters,
@@ -273,10 +274,12 @@ def data_lineage(store: Store, row: DataVersion) -> DataLineage:
     )
 
 
-def landing_of(store: Store, row: DataVersion, processing: Processing | None) -> str | None:
-    """Return the URL where the files of a data version have landed; None if it was made."""
-    if processing is not None:
+def landing_of(store: Store, row: DataVersion, document: VersionDocument) -> str | None:
+    """Return where the files of a data version have landed or come from; None if it was made."""
+    if document.processing is not None:
         return None
+    if document.origin is not None:
+        return document.origin.reference
     return landing_url(store.workspace, str(row.specification["source"]["url"]))
 
 

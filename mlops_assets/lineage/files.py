@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from sqlalchemy import select
 
-from mlops_assets.datasets.recall.ancestry import processing_of
+from mlops_assets.datasets.recall.ancestry import document_of
 from mlops_assets.datasets.versions.manifest import files_with
 from mlops_assets.errors import NotFound
 from mlops_assets.lineage.chain import DataFile, files_of, landing_of
@@ -213,10 +213,10 @@ def _use(store: Store, row: DataVersion, sha256: str) -> tuple[DataVersion, Data
     content = read_published(store.workspace, store.registry, f"{folder}/samples.parquet")
     samples = pq.ParquetFile(pa.BufferReader(content)).read(columns=["path", "split"])
     own = pc.is_in(samples["path"], pa.array(manifest["path"]))
-    processing = processing_of(store.workspace, store.registry, row)
+    document = document_of(store.workspace, store.registry, row)
     use = DataUse(
         reference=f"{row.dataset}@{row.version}",
-        landing=landing_of(store, row, processing),
+        landing=landing_of(store, row, document),
         files=files_of(manifest, samples.filter(own).to_pandas()),
     )
     return row, use

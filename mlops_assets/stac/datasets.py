@@ -243,9 +243,10 @@ def _quality(
 
 
 def _processing(committed: CommittedDataset) -> dict[str, object]:
-    """Return how the data version was made from others; nothing where its files have landed."""
-    processing = committed.document.processing
-    return {} if processing is None else {"mlops:processing": processing.model_dump(mode="json")}
+    """Return what the data version was made or imported from; nothing where its files landed."""
+    document = committed.document
+    found = {"mlops:processing": document.processing, "mlops:origin": document.origin}
+    return {key: value.model_dump(mode="json") for key, value in found.items() if value}
 
 
 def _assets(

@@ -321,7 +321,7 @@ def contents(store: Store, found: Summary) -> dict[str, Any]:
     row = found.row
     specification: dict[str, Any] = found.document.specification
     recorded = description(store.workspace, store.registry, row) or specification
-    made = found.document.processing
+    made, imported = found.document.processing, found.document.origin
     origin: dict[str, Any] = (
         {"landing": landing_url(store.workspace, specification["source"]["url"])}
         if made is None
@@ -332,6 +332,8 @@ def contents(store: Store, found: Summary) -> dict[str, Any]:
             "parameters": made.parameters,
         }
     )
+    if imported is not None:
+        origin = {"imported_from": imported.reference, "message": imported.message}
     return {
         "title": recorded["title"],
         "license": recorded["license"],

@@ -15,13 +15,13 @@ from mlops_assets.extras import needs
 from mlops_assets.names import Reference, check_name
 from mlops_assets.settings import Settings
 
-app = typer.Typer(help="Import runs and models from other platforms.", no_args_is_help=True)
+app = typer.Typer(help="Import data, runs and models from other platforms.", no_args_is_help=True)
 
 
 # without a callback, typer makes a group of one command that command
 @app.callback()
 def _group() -> None:
-    """Import runs and models from other platforms."""
+    """Import data, runs and models from other platforms."""
 
 
 @app.command("mlflow")

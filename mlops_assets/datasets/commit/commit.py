@@ -46,7 +46,7 @@ from mlops_assets.datasets.versions.manifest import (
     write_manifest,
 )
 from mlops_assets.datasets.versions.summarise import summarise
-from mlops_assets.datasets.versions.version_document import Processing, VersionDocument
+from mlops_assets.datasets.versions.version_document import Origin, Processing, VersionDocument
 from mlops_assets.errors import (
     DataProblems,
     EmptyLanding,
@@ -86,17 +86,19 @@ class Commit:
 
 @dataclass(frozen=True)
 class Made:
-    """Files that were made from other data versions, instead of those in the landing.
+    """Files that were made from other data versions, or imported, instead of those that landed.
 
     Attributes:
         landing: contains the files.
-        processing: how they were made.
+        processing: how they were made; None if they were imported.
         notes: for people, in addition to those of the commit.
+        origin: what they were imported from; None if they were made.
     """
 
     landing: Landing
-    processing: Processing
+    processing: Processing | None = None
     notes: Sequence[str] = ()
+    origin: Origin | None = None
 
 
 def commit(
@@ -175,7 +177,11 @@ def commit(
         document = VersionDocument.draft(contents, specification)
         if made is not None:
             notes = [*made.notes, *notes]
-            described = {"processing": made.processing, "notes": [*made.notes, *document.notes]}
+            described = {
+                "processing": made.processing,
+                "origin": made.origin,
+                "notes": [*made.notes, *document.notes],
+            }
             document = document.model_copy(update=described)
         pa.default_memory_pool().release_unused()
         digest = digest_of_documents(manifest, samples, document)

@@ -21,9 +21,18 @@ def processing_of(workspace: Workspace, registry: Registry, row: DataVersion) ->
         IntegrityError: its document is not as it was published.
         StorageError: it cannot be read.
     """
+    return document_of(workspace, registry, row).processing
+
+
+def document_of(workspace: Workspace, registry: Registry, row: DataVersion) -> VersionDocument:
+    """Return the document of a data version.
+
+    Raises:
+        IntegrityError: it is not as it was published.
+        StorageError: it cannot be read.
+    """
     key = f"{version_folder(row.dataset, row.version)}/version.json"
-    content = read_published(workspace, registry, key)
-    return VersionDocument.model_validate_json(content).processing
+    return VersionDocument.model_validate_json(read_published(workspace, registry, key))
 
 
 def processed(

@@ -100,6 +100,29 @@ class Processing(_Stored):
         return self.model_dump(mode="json", exclude={"code"})
 
 
+class Origin(_Stored):
+    """The commit that the files of a data version were imported from; no part of its identity.
+
+    Attributes:
+        repository: URL of the Git repository.
+        commit: hash of the commit.
+        path: that was imported; None for the whole repository.
+        authored: when the commit was written, ISO 8601.
+        message: of the commit.
+    """
+
+    repository: str
+    commit: str
+    path: str | None
+    authored: str
+    message: str
+
+    @property
+    def reference(self) -> str:
+        """Repository, commit and path, for people."""
+        return f"{self.repository}@{self.commit}" + (f" {self.path}" if self.path else "")
+
+
 class VersionDocument(_Stored):
     """The content of `version.json`. Fields with a default are missing in earlier releases.
 
@@ -118,6 +141,7 @@ class VersionDocument(_Stored):
         described: platform and bands by STAC Items.
         summary: place, time and class counts.
         processing: how it was made from other data versions; None where its files have landed.
+        origin: what its files were imported from; None where they have landed or were made.
     """
 
     dataset: str
@@ -134,6 +158,7 @@ class VersionDocument(_Stored):
     described: list[DescribedScenes] = []
     summary: VersionSummary | None = None
     processing: Processing | None = Field(default=None, exclude_if=lambda found: found is None)
+    origin: Origin | None = Field(default=None, exclude_if=lambda found: found is None)
 
     @classmethod
     def draft(cls, contents: Contents, specification: DatasetSpecification) -> Self:
