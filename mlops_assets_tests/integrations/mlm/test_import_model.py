@@ -127,7 +127,7 @@ def test_a_foreign_item_becomes_a_model_version_without_a_claim_of_parity(
     derived = [link for link in record["links"] if link["rel"] == "derived_from"]
     assert [link["ml-aoi:split"] for link in derived] == ["test"]
     chain = model_lineage(store, Reference("water", found.version))
-    assert chain.run.imported["sha256"] == run["tags"]["import.sha256"]
+    assert chain.run is not None and chain.run.imported["sha256"] == run["tags"]["import.sha256"]
     assert "imported from" in mermaid(chain)
     assert verify_model(store, row).problems == []
     assert importing(item) == ImportedModel(
