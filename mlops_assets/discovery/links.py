@@ -83,7 +83,7 @@ class Addresses:
         document = record.document
         others = [
             {**given, "href": self._href(record.key, str(given["href"]))}
-            for given in _objects(document.get("links"))
+            for given in objects(document.get("links"))
             if given.get("rel") not in STRUCTURAL and isinstance(given.get("href"), str)
         ]
         found: JsonObject = {**document, "links": [*links, *others]}
@@ -125,12 +125,13 @@ def link(rel: str, href: str, media: str | None = None, **extra: Json) -> JsonOb
 def without_structural_links(document: JsonObject) -> JsonObject:
     """Return a record without the links that a catalogue makes itself."""
     kept: list[Json] = [
-        each for each in _objects(document.get("links")) if each.get("rel") not in STRUCTURAL
+        each for each in objects(document.get("links")) if each.get("rel") not in STRUCTURAL
     ]
     return {**document, "links": kept}
 
 
-def _objects(values: Json | None) -> list[JsonObject]:
+def objects(values: Json | None) -> list[JsonObject]:
+    """Return the objects of a list; nothing of anything else."""
     return (
         [value for value in values if isinstance(value, dict)] if isinstance(values, list) else []
     )

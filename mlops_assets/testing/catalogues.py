@@ -78,7 +78,12 @@ class CatalogueContract:
     """The guarantees of a catalogue that registration relies on.
 
     Subclass it, and override the fixtures `catalogue` and `unreachable`.
+
+    Attributes:
+        found: Items that are found at once, more than one request of the catalogue returns.
     """
+
+    found = 120
 
     @pytest.fixture
     def catalogue(self) -> Catalogue:
@@ -130,6 +135,23 @@ class CatalogueContract:
         items = [contract_item(collection, f"item-{number}") for number in range(12)]
         catalogue.put(items)
         assert [found for item in items for found in _difference(catalogue, item)] == []
+
+    def test_many_items_are_found_at_once_as_one_by_one(
+        self, catalogue: Catalogue, collection: str
+    ) -> None:
+        names = [*ODD_IDS, *(f"item-{number}" for number in range(self.found))]
+        items = [contract_item(collection, name, title=f"record {name}") for name in names]
+        catalogue.put(items)
+        catalogue.put([contract_collection("contract-2")])
+        catalogue.put([contract_item("contract-2", "elsewhere")])
+        found = catalogue.find(collection, [*names, "never-sent", "elsewhere"])
+        catalogue.delete("contract-2")
+        assert found.keys() == {*names}
+        different = [differences(item, found[str(item["id"])]) for item in items]
+        assert not any(different), [each for each in different if each]
+        assert found["item-3"] == catalogue.get(collection, "item-3")
+        assert catalogue.find(collection, []) == {}
+        assert catalogue.find("no-contract", ["item-3"]) == {}
 
     def test_what_a_catalogue_does_not_have_is_none(
         self, catalogue: Catalogue, collection: str
@@ -195,6 +217,7 @@ class CatalogueContract:
             calls: list[Callable[[], object]] = [
                 lambda: catalogue.put([contract_collection("contract")]),
                 lambda: catalogue.get("contract", "one"),
+                lambda: catalogue.find("contract", ["one", "two"]),
                 lambda: catalogue.delete("contract", "one"),
             ]
             for call in calls:

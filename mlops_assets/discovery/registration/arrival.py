@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 
+from mlops_assets.datasets.io.ahead import batches
 from mlops_assets.discovery.registration.catalogue import Catalogue, CatalogueError
 from mlops_assets.discovery.registration.comparison import differences
+from mlops_assets.discovery.registration.exchange import json_bytes
 from mlops_assets.discovery.registration.outgoing import withdrawn
 from mlops_assets.registry.records.registrations import Arrived, State
 from mlops_assets.registry.schema import Registration
@@ -21,6 +23,12 @@ from mlops_assets.text.json_values import JsonObject
 from mlops_assets.text.listing import named
 
 AT_ONCE = 4  # requests that read
+# of Items that are in memory at once
+MAX_ITEMS = 1_000
+MAX_BYTES = 8 << 20
+
+# each time from the first one
+Items = Callable[[], Iterable[JsonObject]]
 
 
 @dataclass(frozen=True)
@@ -42,7 +50,7 @@ class Destination:
 
 
 def register(
-    to: Destination, collection: JsonObject, items: Sequence[JsonObject], before: Registration
+    to: Destination, collection: JsonObject, items: Items, before: Registration
 ) -> Arrived:
     """Bring Collection and Items to a catalogue, the Collection first; what is there stays.
 
@@ -51,46 +59,53 @@ def register(
     Args:
         to: the catalogue, and the record there.
         collection: as it is to be there.
-        items: as they are to be there.
+        items: returns them as they are to be there.
         before: what arrived last.
 
     Raises:
         CatalogueError: not all has arrived, or it is not as it was sent.
     """
+    arrived = Arrived(State.REGISTERED, to.url, _sha256([collection]), _sha256(items()))
     found = to.catalogue.get(to.collection)
     is_changed = bool(_differences(collection, found))
     if is_changed:
         _put(to, [collection])
-    arrived = Arrived(State.REGISTERED, to.url, _sha256([collection]), _sha256(items))
     known = before.items_sha256 if before.url == to.url else None
     if found is None or known not in (None, arrived.items_sha256):
-        _put(to, items)
+        for batch in _batches(items()):
+            _put(to, batch)
     elif known is None or not is_changed:
-        found_items = zip(items, _found(to, items), strict=True)
-        _put(to, [item for item, there in found_items if _differences(item, there)])
+        for batch in _batches(items()):
+            there = _find(to, batch)
+            _put(to, [item for item in batch if _differences(item, there.get(_id(item)))])
     return arrived
 
 
-def deprecate(to: Destination, items: Sequence[str]) -> Arrived:
+def deprecate(to: Destination, items: Items) -> Arrived:
     """Mark what a catalogue has of a record as deprecated; the content stays what it was.
 
     Args:
         to: the catalogue, and the record there.
-        items: ids of the Items of the record.
+        items: returns the Items of the record.
 
     Raises:
         CatalogueError: it is not known to be marked.
     """
-    ids = [*items] if to.item else [None, *items]
-    found = [document for document in _get_all(to, ids) if document is not None]
-    if not found:
-        return Arrived(State.DELETED, to.url)
-    marked = [withdrawn(document) for document in found]
-    changed = [new for new, old in zip(marked, found, strict=True) if differences(new, old)]
-    collections = [document for document in changed if document["type"] == "Collection"]
-    _put(to, collections)
-    _put(to, [document for document in changed if document not in collections])
-    return Arrived(State.DEPRECATED, to.url, items_sha256=_sha256(marked))
+    state = State.DELETED
+    if to.item is None:
+        collection = to.catalogue.get(to.collection)
+        if collection is None:
+            return Arrived(state, to.url)
+        _mark(to, [collection])
+        state = State.DEPRECATED
+    for batch in _batches(items()):
+        there = _find(to, batch)
+        missing = [_id(item) for item in batch if _id(item) not in there]
+        found = [*there.values(), *(each for each in _get_all(to, missing) if each is not None)]
+        _mark(to, found)
+        if found:
+            state = State.DEPRECATED
+    return Arrived(state, to.url)
 
 
 def delete(to: Destination, is_last: bool) -> Arrived:
@@ -114,13 +129,23 @@ def delete(to: Destination, is_last: bool) -> Arrived:
     return Arrived(State.DELETED, to.url)
 
 
+def _mark(to: Destination, found: Sequence[JsonObject]) -> None:
+    """Put documents that a catalogue has as deprecated, unless they are."""
+    marked = [withdrawn(document, to.catalogue.api) for document in found]
+    _put(to, [new for new, old in zip(marked, found, strict=True) if differences(new, old)])
+
+
 def _put(to: Destination, documents: Sequence[JsonObject]) -> None:
-    """Send documents, and compare what the catalogue has with them."""
+    """Send a Collection or Items, and compare what the catalogue has with them."""
     if not documents:
         return
     to.catalogue.put(documents)
-    for document, found in zip(documents, _found(to, documents), strict=True):
-        if different := _differences(document, found):
+    found = _find(to, documents)
+    doubtful = [each for each in documents if _differences(each, found.get(_id(each)))]
+    # one by one, as those that have just been sent are
+    read = _get_all(to, [_id(each) for each in doubtful])
+    for document, there in zip(doubtful, read, strict=True):
+        if different := _differences(document, there):
             raise CatalogueError(
                 f"{to.catalogue.name} has taken {document['id']} and returns it otherwise:"
                 f" {named(different)}; correct it there, then run"
@@ -129,10 +154,14 @@ def _put(to: Destination, documents: Sequence[JsonObject]) -> None:
             )
 
 
-def _found(to: Destination, documents: Sequence[JsonObject]) -> list[JsonObject | None]:
-    """Return what a catalogue has in the places of documents."""
-    ids = [str(each["id"]) if each["type"] == "Feature" else None for each in documents]
-    return _get_all(to, ids)
+def _find(to: Destination, documents: Sequence[JsonObject]) -> dict[str | None, JsonObject]:
+    """Return what a catalogue finds in the places of a Collection or Items."""
+    ids = [name for name in map(_id, documents) if name is not None]
+    if len(ids) > 1:
+        return dict(to.catalogue.find(to.collection, ids).items())
+    own = _id(documents[0])
+    found = to.catalogue.get(to.collection, own)
+    return {} if found is None else {own: found}
 
 
 def _get_all(to: Destination, ids: Sequence[str | None]) -> list[JsonObject | None]:
@@ -141,10 +170,22 @@ def _get_all(to: Destination, ids: Sequence[str | None]) -> list[JsonObject | No
         return list(threads.map(partial(to.catalogue.get, to.collection), ids))
 
 
+def _id(document: JsonObject) -> str | None:
+    """Return the id of an Item; None for a Collection."""
+    return str(document["id"]) if document["type"] == "Feature" else None
+
+
+def _batches(items: Iterable[JsonObject]) -> Iterator[list[JsonObject]]:
+    return batches(items, lambda item: len(json_bytes(item)), MAX_ITEMS, MAX_BYTES)
+
+
 def _differences(document: JsonObject, found: JsonObject | None) -> list[str]:
     return ["it is missing"] if found is None else differences(document, found)
 
 
-def _sha256(documents: Sequence[JsonObject]) -> str:
-    text = json.dumps(documents, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()
+def _sha256(documents: Iterable[JsonObject]) -> str:
+    digest = hashlib.sha256()
+    for document in documents:
+        text = json.dumps(document, sort_keys=True, separators=(",", ":"))
+        digest.update(f"{text}\n".encode())
+    return digest.hexdigest()

@@ -54,6 +54,20 @@ class Catalogue(Protocol):
             CatalogueError: it does not say.
         """
 
+    def find(self, collection: str, items: Sequence[str]) -> dict[str, JsonObject]:
+        """Return those of many Items that a search finds, by their ids, in few requests.
+
+        An Item that was written a moment ago can be missing, or be what it was before: ask `get`
+        where that matters.
+
+        Args:
+            collection: id of their Collection.
+            items: their ids.
+
+        Raises:
+            CatalogueError: it does not say.
+        """
+
     def delete(self, collection: str, item: str | None = None) -> None:
         """Delete an Item, or a Collection with its Items; nothing if the catalogue has none.
 

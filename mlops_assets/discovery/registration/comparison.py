@@ -20,7 +20,7 @@ MAX_VALUE = 80  # characters of a value in a message
 _DEGREES = 1e-9
 _RFC3339 = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)", re.IGNORECASE)
 # that only whoever registers records adds: one too many is left of an earlier state
-_BETWEEN_RECORDS = frozenset(
+BETWEEN_RECORDS = frozenset(
     {"derived_from", "predecessor-version", "successor-version", "latest-version"}
 )
 # what a catalogue states of itself
@@ -107,7 +107,7 @@ def _links(sent: Json, found: Json) -> Iterator[str]:
         else:
             yield from _values(f"links[{relation}]", {**link, "href": href}, {**same, "href": href})
     for relation, href in present.keys() - wanted.keys():
-        if relation in _BETWEEN_RECORDS:
+        if relation in BETWEEN_RECORDS:
             yield f"links: the link {relation} to {href} was not sent"
 
 

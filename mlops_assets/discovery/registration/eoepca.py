@@ -16,6 +16,7 @@ from urllib.parse import quote, urlsplit
 
 from tenacity import RetryError, Retrying, retry_if_result, stop_after_delay, wait_exponential
 
+from mlops_assets.discovery.links import objects
 from mlops_assets.discovery.registration.catalogue import CatalogueError
 from mlops_assets.discovery.registration.comparison import differences
 from mlops_assets.discovery.registration.exchange import (
@@ -32,6 +33,7 @@ from mlops_assets.text.listing import named
 JOB_SECONDS = 300.0  # that a job may take
 MAX_WAIT_SECONDS = 10.0  # between two looks at a job
 _PAGE = 100  # Items
+_FOUND = 20  # Items of a request whose URL has their ids, of up to 255 bytes
 _RUNNING = ("accepted", "running")
 # validation lists a JSON path for each value; all else may be of a target that is down
 _INVALID = re.compile(r"\$(\.|\[|:)")
@@ -125,10 +127,30 @@ class ResourceRegistration:
             return document
         with self._server.asking() as asking:
             record = self._record(asking, self._records, collection, item)
-        if document is None or record is None:
-            found = document or record
-            return None if found is None else _unequal(found)
-        return _unequal(document) if _differences(document, record) else document
+        return _alike(document, record)
+
+    def find(self, collection: str, items: Sequence[str]) -> dict[str, JsonObject]:
+        """Return those of many Items that a search finds, by their ids.
+
+        Unless both targets have the same, what is returned equals nothing that is sent.
+
+        Args:
+            collection: id of their Collection.
+            items: their ids.
+
+        Raises:
+            CatalogueError: one of the targets does not say.
+        """
+        documents = self._stac.find(collection, items)
+        if self._records is None:
+            return documents
+        records: dict[str, JsonObject] = {}
+        with self._server.asking() as asking:
+            for first in range(0, len(items), _FOUND):
+                part = items[first : first + _FOUND]
+                records |= self._find_records(asking, self._records, collection, part)
+        found = {name: _alike(documents.get(name), records.get(name)) for name in items}
+        return {name: item for name, item in found.items() if item is not None}
 
     def delete(self, collection: str, item: str | None = None) -> None:
         """Delete an Item, or a Collection with its Items; nothing if the catalogue has none.
@@ -196,12 +218,7 @@ class ResourceRegistration:
         url = f"{target.collection(collection)}/items?limit={_PAGE}"
         while True:
             page = as_object(asking.ask("GET", url, expected=_MISSING))
-            features = page.get("features")
-            found = [
-                str(feature["id"])
-                for feature in (features if isinstance(features, list) else [])
-                if isinstance(feature, dict)
-            ]
+            found = [str(feature["id"]) for feature in objects(page.get("features"))]
             if not found:
                 return
             if not done.isdisjoint(found):
@@ -228,6 +245,30 @@ class ResourceRegistration:
                 f" the declared URL {target.url}",
                 temporary=True,
             )
+        return found
+
+    def _find_records(
+        self, asking: Asking, target: Target, collection: str, items: Sequence[str]
+    ) -> dict[str, JsonObject]:
+        """Return what an OGC API - Records has of several Items, one by one if not by their ids."""
+        ids = ",".join(quote(item, safe="") for item in items)
+        url = f"{target.collection(collection)}/items?limit={len(items)}&ids={ids}"
+        try:
+            page = as_object(asking.ask("GET", url, expected=_MISSING))
+        except CatalogueError as error:
+            if error.temporary:
+                raise
+            page = {}
+        found = {str(feature.get("id")): feature for feature in objects(page.get("features"))}
+        found = {name: found[name] for name in items if name in found}
+        left = [name for name in items if name not in found]
+        with ThreadPoolExecutor(CONNECTIONS) as threads:
+            read = list(
+                threads.map(partial(self._record, asking, target, collection), left),
+            )
+        for name, record in zip(left, read, strict=True):
+            if record is not None:
+                found[name] = record
         return found
 
     def _execute(self, asking: Asking, process: str, inputs: JsonObject) -> JsonObject:
@@ -281,6 +322,18 @@ class ResourceRegistration:
 def _refused(message: str) -> CatalogueError:
     """Return the error for a process that has failed, of whatever reason."""
     return CatalogueError(message, temporary=_INVALID.search(message) is None)
+
+
+def _alike(document: JsonObject | None, record: JsonObject | None) -> JsonObject | None:
+    """Return the document of the STAC API, if the OGC API - Records has it, too.
+
+    Otherwise what one of them has, as one that differs from all that are sent; None if neither has
+    anything.
+    """
+    if document is None or record is None:
+        found = document or record
+        return None if found is None else _unequal(found)
+    return _unequal(document) if _differences(document, record) else document
 
 
 def _unequal(document: JsonObject) -> JsonObject:

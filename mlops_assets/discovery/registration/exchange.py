@@ -36,6 +36,10 @@ _LASTING = frozenset({501, 505})
 _MESSAGES = ("description", "detail", "message", "error_description", "error", "title")
 
 
+class AnswerTooLarge(CatalogueError):
+    """An answer is larger than `MAX_ANSWER`."""
+
+
 @dataclass(frozen=True)
 class Answer:
     """The answer of a server.
@@ -210,7 +214,7 @@ async def _read(response: httpx.Response, asked: str) -> bytes:
     async for part in response.aiter_bytes():
         received += part
         if len(received) > MAX_ANSWER:
-            raise CatalogueError(
+            raise AnswerTooLarge(
                 f"{asked}: the answer is larger than {MAX_ANSWER:,} bytes", temporary=True
             )
     return bytes(received)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from mlops_assets.discovery.links import Addresses, without_structural_links
+from mlops_assets.discovery.links import Addresses, objects, without_structural_links
+from mlops_assets.discovery.registration.comparison import BETWEEN_RECORDS
 from mlops_assets.registry.records.lookup import FoundRecord
 from mlops_assets.stac.catalog import VERSION
 from mlops_assets.text.json_values import JsonObject
@@ -22,15 +23,22 @@ def outgoing(record: FoundRecord, addresses: Addresses) -> JsonObject:
     return addresses.linked(record, ())
 
 
-def withdrawn(document: JsonObject) -> JsonObject:
+def withdrawn(document: JsonObject, api: str) -> JsonObject:
     """Return a Collection or Item as withdrawn: `deprecated`, as the version extension has it.
 
     Args:
-        document: as it was sent, or as another catalogue returns it.
+        document: as another catalogue returns it, with links that it makes itself, which are left
+            out: all to its API but those between records.
+        api: URL of its STAC API, with a slash at its end.
     """
     extensions = document.get("stac_extensions")
     listed = extensions if isinstance(extensions, list) else []
     kept = without_structural_links(document)
+    kept["links"] = [
+        link
+        for link in objects(kept["links"])
+        if link.get("rel") in BETWEEN_RECORDS or not str(link.get("href")).startswith(api)
+    ]
     kept["stac_extensions"] = listed if VERSION in listed else [*listed, VERSION]
     if document.get("type") == "Feature":
         properties = document.get("properties")

@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 
 from mlops_assets.discovery.registration.arrival import Destination, delete, deprecate, register
 from mlops_assets.discovery.registration.catalogue import CatalogueError
@@ -24,7 +25,7 @@ from mlops_assets.errors import IntegrityError, NotFound, SettingsError
 from mlops_assets.progress import step
 from mlops_assets.registry import DataVersion, ModelVersion
 from mlops_assets.registry.records import registrations as rows
-from mlops_assets.registry.records.lookup import FoundRecord, find_published
+from mlops_assets.registry.records.lookup import find_published, find_published_items
 from mlops_assets.registry.records.registrations import Arrived, Key, RecordedVersion, State
 from mlops_assets.registry.schema import Registration, RegistrationAttempt
 from mlops_assets.registry.session import now
@@ -334,31 +335,33 @@ class Registrar:
         if state == State.DELETED:
             key = Key(target.name, recorded.name, recorded.version)
             return delete(to, rows.is_last(self.store.registry, key))
-        own, *items = self._documents(target, collection, item)
+        own = self._document(target, collection, None)
+        items = partial(self._items, target, collection, item)
         if state == State.DEPRECATED:
-            return deprecate(to, [str(document["id"]) for document in items])
+            return deprecate(to, items)
         return register(to, own, items, before)
 
-    def _documents(self, target: Target, collection: str, item: str | None) -> list[JsonObject]:
-        """Return a Collection and Items as a catalogue is to have them."""
+    def _document(self, target: Target, collection: str, item: str | None) -> JsonObject:
+        """Return a Collection or Item as a catalogue is to have it."""
         store = self.store
         found = find_published(store.registry, collection, item, target.reader)
-        if not _is_whole(found, item):
+        if found is None:
             # of a workspace whose records no hub has served yet
             add_published(store.workspace, store.registry)
             found = find_published(store.registry, collection, item, target.reader)
-        if not _is_whole(found, item):
+        if found is None:
             raise IntegrityError(
                 f"the record {item or collection} is published and cannot be read: run 'mlops"
                 " verify', then record that version again"
             )
-        return [outgoing(record, target.addresses) for record in found]
+        return outgoing(found, target.addresses)
 
-
-def _is_whole(found: Sequence[FoundRecord], item: str | None) -> bool:
-    """Return whether a Collection was found, and the one Item that is to be."""
-    kinds = [record.document["type"] for record in found]
-    return kinds[:1] == ["Collection"] and (item is None or kinds[1:] == ["Feature"])
+    def _items(self, target: Target, collection: str, item: str | None) -> Iterator[JsonObject]:
+        """Return the Items of a data version, or that of a model version, one after the other."""
+        if item is not None:
+            return iter([self._document(target, collection, item)])
+        found = find_published_items(self.store.registry, collection, target.reader)
+        return (outgoing(record, target.addresses) for record in found)
 
 
 def _no_record(subject: str) -> NotFound:

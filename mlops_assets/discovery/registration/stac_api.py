@@ -9,9 +9,11 @@ from http import HTTPStatus
 from urllib.parse import quote
 
 from mlops_assets.datasets.io.ahead import batches
+from mlops_assets.discovery.links import objects
 from mlops_assets.discovery.registration.catalogue import CatalogueError
 from mlops_assets.discovery.registration.exchange import (
     CONNECTIONS,
+    AnswerTooLarge,
     Asking,
     Server,
     as_object,
@@ -22,6 +24,7 @@ from mlops_assets.text.json_values import JsonObject
 # of Items sent at once; with one more, this is below what nginx takes by default, 1 MiB
 BULK_BYTES = 500_000
 BULK_ITEMS = 1_000
+FOUND_ITEMS = 100  # of a search by ids; more are refused, or left to a next page, by some APIs
 _EXISTING = (HTTPStatus.BAD_REQUEST, HTTPStatus.CONFLICT)
 
 
@@ -43,6 +46,7 @@ class StacApi:
         self.name = server.name
         self.api = f"{url.rstrip('/')}/"
         self._server = server
+        self._bulk: bool | None = None
 
     def put(self, documents: Sequence[JsonObject]) -> None:
         """Create or replace a Collection, or Items of one Collection that the catalogue has.
@@ -70,6 +74,25 @@ class StacApi:
         """
         with self._server.asking() as asking:
             return self._get(asking, collection, item)
+
+    def find(self, collection: str, items: Sequence[str]) -> dict[str, JsonObject]:
+        """Return those of many Items that a search finds, by their ids.
+
+        They are read one by one where the API has no search by ids.
+
+        Args:
+            collection: id of their Collection.
+            items: their ids.
+
+        Raises:
+            CatalogueError: it does not say.
+        """
+        found: dict[str, JsonObject] = {}
+        with self._server.asking() as asking:
+            for first in range(0, len(items), FOUND_ITEMS):
+                ids = items[first : first + FOUND_ITEMS]
+                found |= self._find(asking, collection, ids)
+        return found
 
     def delete(self, collection: str, item: str | None = None) -> None:
         """Delete an Item, or a Collection with its Items; nothing if the catalogue has none.
@@ -99,6 +122,34 @@ class StacApi:
             return None
         return found
 
+    def _find(self, asking: Asking, collection: str, items: Sequence[str]) -> dict[str, JsonObject]:
+        """Return what is found of the Items of a page."""
+        body: JsonObject = {"collections": [collection], "ids": [*items], "limit": len(items)}
+        try:
+            page = as_object(asking.ask("POST", f"{self.api}search", body))
+        except AnswerTooLarge:
+            page = {}
+        except CatalogueError as error:
+            if error.temporary:
+                raise
+            page = {}
+        features = page.get("features")
+        found = {
+            str(feature.get("id")): feature
+            for feature in objects(features)
+            if feature.get("collection") == collection
+        }
+        # some search by fewer conditions, or return fewer Items at once, than they are asked for
+        if not isinstance(features, list) or not found.keys() <= {*items} or _has_next(page):
+            found = {name: found[name] for name in items if name in found}
+            left = [name for name in items if name not in found]
+            with ThreadPoolExecutor(CONNECTIONS) as threads:
+                read = threads.map(partial(self._get, asking, collection), left)
+                found |= {
+                    name: item for name, item in zip(left, read, strict=True) if item is not None
+                }
+        return found
+
     def _put_each(self, asking: Asking, documents: Sequence[JsonObject], connections: int) -> None:
         with ThreadPoolExecutor(connections) as threads:
             for _ in threads.map(partial(self._put_one, asking), documents):
@@ -118,7 +169,12 @@ class StacApi:
         asking.ask("PUT", self._url(*where), document)
 
     def _takes_bulk(self, asking: Asking, collection: str) -> bool:
-        """Return whether several Items can be sent at once, which no API announces."""
+        """Return whether several Items can be sent at once, which no API announces.
+
+        It is asked once.
+        """
+        if self._bulk is not None:
+            return self._bulk
         empty: JsonObject = {"items": {}, "method": "upsert"}
         # some implementations may fail without an Item
         failed = (HTTPStatus.INTERNAL_SERVER_ERROR,)
@@ -127,8 +183,10 @@ class StacApi:
         except CatalogueError as error:
             if error.temporary:
                 raise
-            return False
-        return as_object(answer).get("received") == 0
+            self._bulk = False
+        else:
+            self._bulk = as_object(answer).get("received") == 0
+        return self._bulk
 
     def _put_bulk(self, asking: Asking, items: Sequence[JsonObject]) -> None:
         url = f"{self._url(str(items[0]['collection']))}/bulk_items"
@@ -169,6 +227,10 @@ def _with_remedy(refusal: CatalogueError, document: JsonObject) -> CatalogueErro
         " dataset",
         temporary=False,
     )
+
+
+def _has_next(page: JsonObject) -> bool:
+    return any(link.get("rel") == "next" for link in objects(page.get("links")))
 
 
 def _size(document: JsonObject) -> int:

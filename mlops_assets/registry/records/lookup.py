@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
@@ -24,6 +24,7 @@ from mlops_assets.text.json_values import Json, JsonObject
 
 _DESCRIBED = 500  # Items, whose properties stand for those of their Collection
 _KEPT = 256  # principals
+_PAGE = 200  # Items that are read at once
 _ABSOLUTE = re.compile(r"[a-z][a-z0-9+.-]*:", re.IGNORECASE)
 
 
@@ -200,32 +201,66 @@ def find_collection(registry: RegistrySession, name: str, principal: Principal) 
 
 def find_published(
     registry: RegistrySession, collection: str, item: str | None, reader: Principal
-) -> list[FoundRecord]:
-    """Return a published Collection and Items of it, as they are for a reader who sees them.
+) -> FoundRecord | None:
+    """Return a published Collection or Item, as it is for a reader who sees it.
 
     Args:
-        registry: has them.
+        registry: has it.
         collection: id of the Collection.
-        item: id of the one Item that is returned; all by default.
+        item: id of the Item; None for the Collection itself.
         reader: sees no links to records that are hidden from them.
 
     Returns:
-        The Collection, then the Items by their ids; those that were sent by callers of the API are
-        left out.
+        The record; None if there is none, or if a caller of the API has sent it.
     """
     own = select(StacCollection).where(
         StacCollection.id == collection, StacCollection.key.is_not(None)
     )
-    items = select(StacItem).where(StacItem.collection == collection, StacItem.key.is_not(None))
-    if item is not None:
-        items = items.where(StacItem.id == item)
     with registry.reading() as session:
-        found = [FoundRecord(row.document, row.key) for row in session.scalars(own)]
-        found += [
-            FoundRecord({**row.document, "properties": row.properties}, row.key)
-            for row in session.scalars(items.order_by(StacItem.id))
-        ]
-        return without_hidden(session, reader, found)
+        if item is not None:
+            found = _published_items(session, collection, reader, StacItem.id == item)
+        else:
+            rows = session.scalars(own)
+            found = [FoundRecord(row.document, row.key) for row in rows]
+            found = without_hidden(session, reader, found)
+    return found[0] if found else None
+
+
+def find_published_items(
+    registry: RegistrySession, collection: str, reader: Principal
+) -> Iterator[FoundRecord]:
+    """Yield the published Items of a Collection by their ids, some at a time.
+
+    Args:
+        registry: has them.
+        collection: id of the Collection.
+        reader: sees them, and no links to records that are hidden from them.
+    """
+    after = ""
+    while True:
+        with registry.reading() as session:
+            page = _published_items(session, collection, reader, StacItem.id > after)
+        yield from page
+        if len(page) < _PAGE:
+            return
+        after = str(page[-1].document["id"])
+
+
+def _published_items(
+    session: Session, collection: str, reader: Principal, condition: ColumnElement[bool]
+) -> list[FoundRecord]:
+    """Return the first published Items of a Collection that meet a condition, by their ids."""
+    query = (
+        select(StacItem)
+        .where(StacItem.collection == collection, StacItem.key.is_not(None), condition)
+        .order_by(StacItem.id)
+        .limit(_PAGE)
+    )
+    found = [
+        FoundRecord({**row.document, "properties": row.properties}, row.key)
+        for row in session.scalars(query)
+    ]
+    return without_hidden(session, reader, found)
 
 
 def list_collections(

@@ -240,7 +240,9 @@ class EoepcaServer:
         if held is None:
             return _exception(404, "Collection not found")
         limit = int(request.query_params.get("limit", "10"))
-        found = [document for name, document in held.items() if name][:limit]
+        ids = request.query_params.get("ids")
+        wanted = held.keys() if ids is None else ids.split(",")
+        found = [document for name, document in held.items() if name and name in wanted][:limit]
         return JSONResponse({"type": "FeatureCollection", "features": found})
 
 

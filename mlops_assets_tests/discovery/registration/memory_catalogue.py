@@ -51,6 +51,14 @@ class MemoryCatalogue:
         self._note("get", item or collection)
         return copy.deepcopy(self.records.get((collection, item)))
 
+    def find(self, collection: str, items: Sequence[str]) -> dict[str, JsonObject]:
+        self._note("find", collection)
+        return {
+            name: copy.deepcopy(self.records[collection, name])
+            for name in items
+            if (collection, name) in self.records
+        }
+
     def delete(self, collection: str, item: str | None = None) -> None:
         self._note("delete", item or collection)
         for key in list(self.records):

@@ -9,9 +9,10 @@ from email.utils import format_datetime
 
 import pytest
 
+from mlops_assets.discovery.registration import stac_api
 from mlops_assets.discovery.registration.catalogue import CatalogueError
-from mlops_assets.discovery.registration.exchange import MAX_AFTER, MAX_MESSAGE
-from mlops_assets.text.json_values import JsonObject
+from mlops_assets.discovery.registration.exchange import MAX_AFTER, MAX_ANSWER, MAX_MESSAGE
+from mlops_assets.text.json_values import Json, JsonObject
 from mlops_assets_tests.discovery.external import external_collection, external_item
 from mlops_assets_tests.discovery.registration.opened import Token, opened
 from mlops_assets_tests.discovery.registration.scripted_server import (
@@ -213,6 +214,56 @@ def test_an_item_that_is_refused_among_others_is_named() -> None:
         catalogue = opened(server.url)
         with pytest.raises(CatalogueError, match=r"ID \(n1\) is invalid"):
             catalogue.put(items)
+
+
+ABSENT = reply(404, {"code": "NotFound", "description": "no such thing"})
+
+
+def features(*names: str, **members: Json) -> Reply:
+    """The answer to a search."""
+    found = [{**ITEM, "id": name} for name in names]
+    return reply(200, {"type": "FeatureCollection", "features": found, **members})
+
+
+@pytest.mark.parametrize(
+    ("answer", "read"),
+    [
+        (features("one", "three"), []),
+        (ABSENT, ["one", "two"]),
+        (reply(405, b"<html>"), ["one", "two"]),
+        (reply(400, {"description": "limit is too large"}), ["one", "two"]),
+        (reply(200, {"features": "none"}), ["one", "two"]),
+        (reply(200, b'{"features": [' + b" " * MAX_ANSWER), ["one", "two"]),
+        # ids are not searched by
+        (features("one", "unasked"), ["two"]),
+        (features("one", links=[{"rel": "next", "href": "https://other.example"}]), ["two"]),
+    ],
+    ids=["found", "missing", "not allowed", "refused", "odd", "large", "without ids", "next page"],
+)
+def test_items_are_read_one_by_one_where_a_search_by_ids_is_not_offered(
+    answer: Reply, read: list[str]
+) -> None:
+    names = ["one", "three"] if not read else ["one", "two"]
+    single = [reply(200, {**ITEM, "id": name}) for name in read] or [ABSENT]
+    with scripted_server(answer, *single) as server:
+        catalogue = opened(server.url)
+        # one after the other, as the server replies in the order of the script
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(stac_api, "CONNECTIONS", 1)
+            found = catalogue.find("sent", names)
+        first, *others = server.requests
+    assert first == "POST /search"
+    assert others == [f"GET /collections/sent/items/{name}" for name in read]
+    assert found.keys() == {*names}
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_a_search_that_is_put_off_asks_for_nothing_one_by_one(status: int) -> None:
+    with scripted_server(reply(status, Retry_After="120")) as server:
+        with pytest.raises(CatalogueError) as raised:
+            opened(server.url).find("sent", ["one", "two"])
+        assert server.requests == ["POST /search"]
+    assert (raised.value.temporary, raised.value.after) == (True, 120.0)
 
 
 def test_an_outage_ends_the_sending_of_many_items() -> None:

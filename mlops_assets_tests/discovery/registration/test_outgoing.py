@@ -54,16 +54,26 @@ def test_a_record_leads_to_the_other_catalogue_and_to_our_files() -> None:
 
 
 def test_what_is_withdrawn_is_deprecated_and_says_so_by_the_extension_once() -> None:
-    item = external_item(links=[{"rel": "self", "href": "https://other.example/one"}])
-    gone = withdrawn(withdrawn(item))
+    api = "https://other.example/stac/"
+    kept = [
+        {"rel": "derived_from", "href": f"{api}collections/fields-v2"},
+        {"rel": "license", "href": "https://other.example/license"},
+    ]
+    own = [
+        {"rel": "self", "href": "https://other.example/one"},
+        {"rel": "http://www.opengis.net/def/rel/ogc/1.0/queryables", "href": f"{api}queryables"},
+        {"rel": "preview", "href": f"{api}collections/fields-v2/items/one/map"},
+    ]
+    item = external_item(links=[*own, *kept])
+    gone = withdrawn(withdrawn(item, api), api)
     assert gone == {
         **item,
         "stac_extensions": [VERSION],
-        "links": [],
+        "links": kept,
         "properties": {"datetime": "2024-05-06T10:20:30Z", "deprecated": True},
     }
     collection = external_collection()
-    assert withdrawn(collection) == {
+    assert withdrawn(collection, api) == {
         **collection,
         "stac_extensions": [VERSION],
         "deprecated": True,

@@ -9,13 +9,15 @@ import pytest
 from sqlalchemy import select
 
 from mlops_assets.discovery.links import Addresses
+from mlops_assets.discovery.registration.arrival import Destination, deprecate, register
 from mlops_assets.discovery.registration.catalogue import Catalogue, CatalogueError
 from mlops_assets.discovery.registration.comparison import differences
-from mlops_assets.discovery.registration.outgoing import outgoing
+from mlops_assets.discovery.registration.outgoing import outgoing, withdrawn
 from mlops_assets.principals import local
 from mlops_assets.registry import Registry
 from mlops_assets.registry.records.lookup import FoundRecord
-from mlops_assets.registry.schema import StacCollection, StacItem
+from mlops_assets.registry.records.registrations import State
+from mlops_assets.registry.schema import Registration, StacCollection, StacItem
 from mlops_assets.storage import Workspace
 from mlops_assets.store import Store
 from mlops_assets.testing.catalogues import CatalogueContract, contract_collection, contract_item
@@ -85,6 +87,34 @@ def test_what_a_workspace_has_published_is_equal_in_pgstac(recorded: Store, pgst
     for name in found:
         if "/" not in name:
             other.delete(name)
+
+
+def test_items_are_read_back_by_the_hundred(our_api: str) -> None:
+    collection = contract_collection("hundreds")
+    items = [contract_item("hundreds", f"item-{number}") for number in range(250)]
+    before = Registration(url="https://other.example")
+    with FaultyProxy(our_api.removesuffix("/stac")) as proxy:
+
+        def asked() -> list[str]:
+            """Return the requests since this was called last, but for those that send an Item."""
+            found = [each for each in proxy.requests if not each.startswith("POST /stac/coll")]
+            proxy.requests.clear()
+            return found
+
+        catalogue = opened(f"{proxy.url}/stac", Token(TOKEN))
+        to = Destination(catalogue, "https://other.example", "hundreds", None)
+        search, own = "POST /stac/search", "GET /stac/collections/hundreds"
+        arrived = register(to, collection, lambda: iter(items), before)
+        assert arrived.state == State.REGISTERED
+        assert asked() == [own, own, search, search, search]
+        # not known to be there, as after a process was killed
+        register(to, collection, lambda: iter(items), before)
+        assert asked() == [own, search, search, search]
+        assert deprecate(to, lambda: iter(items)).state == State.DEPRECATED
+        assert asked().count(search) == 6  # before and after
+        last = catalogue.get("hundreds", "item-249")
+        assert differences(withdrawn(items[-1], catalogue.api), last or {}) == []
+    opened(our_api, Token(TOKEN)).delete("hundreds")
 
 
 def json_object(row: StacCollection | StacItem) -> JsonObject:
