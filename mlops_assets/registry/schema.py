@@ -496,7 +496,7 @@ class RegistrationAttempt(Base):
         failures: attempts in a row that did not succeed, with one that is in progress; 0 if the
             registration is up to date.
         error: of the newest one; None while it is in progress, or if its process was killed.
-        tried: when it began.
+        tried: when it began, or has failed.
         retry: when it is repeated; None if only after a change.
     """
 

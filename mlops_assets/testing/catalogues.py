@@ -163,10 +163,12 @@ class CatalogueContract:
     def test_what_was_deleted_is_gone_and_deleted_again(
         self, catalogue: Catalogue, collection: str
     ) -> None:
+        assert catalogue.is_empty(collection)
         catalogue.put([contract_item(collection, name) for name in ("one", "two")])
         for _ in range(2):
             catalogue.delete(collection, "one")
             assert catalogue.get(collection, "one") is None
+        assert not catalogue.is_empty(collection)
         assert _difference(catalogue, contract_item(collection, "two")) == []
         for _ in range(2):
             catalogue.delete(collection)

@@ -108,18 +108,17 @@ def deprecate(to: Destination, items: Items) -> Arrived:
     return Arrived(state, to.url)
 
 
-def delete(to: Destination, is_last: bool) -> Arrived:
-    """Delete a record from a catalogue.
+def delete(to: Destination) -> Arrived:
+    """Delete a record from a catalogue; with its last Item, the Collection of a model, too.
 
     Args:
         to: the catalogue, and the record there.
-        is_last: whether the Collection of a model goes, too.
 
     Raises:
         CatalogueError: it is not known to be deleted.
     """
     to.catalogue.delete(to.collection, to.item)
-    if to.item is not None and is_last:
+    if to.item is not None and to.catalogue.is_empty(to.collection):
         to.catalogue.delete(to.collection)
     if to.catalogue.get(to.collection, to.item) is not None:
         raise CatalogueError(

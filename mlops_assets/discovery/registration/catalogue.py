@@ -68,6 +68,13 @@ class Catalogue(Protocol):
             CatalogueError: it does not say.
         """
 
+    def is_empty(self, collection: str) -> bool:
+        """Return whether a Collection has no Items, those of others included.
+
+        Raises:
+            CatalogueError: it does not say.
+        """
+
     def delete(self, collection: str, item: str | None = None) -> None:
         """Delete an Item, or a Collection with its Items; nothing if the catalogue has none.
 

@@ -152,6 +152,14 @@ class ResourceRegistration:
         found = {name: _alike(documents.get(name), records.get(name)) for name in items}
         return {name: item for name, item in found.items() if item is not None}
 
+    def is_empty(self, collection: str) -> bool:
+        """Return whether a Collection of the STAC API has no Items, those of others included.
+
+        Raises:
+            CatalogueError: it does not say.
+        """
+        return self._stac.is_empty(collection)
+
     def delete(self, collection: str, item: str | None = None) -> None:
         """Delete an Item, or a Collection with its Items; nothing if the catalogue has none.
 

@@ -116,7 +116,8 @@ def due(
 ) -> list[Due]:
     """Return what is to be registered with a catalogue now, what was not tried for longest first.
 
-    While the catalogue fails, that is one version, until one succeeds.
+    While the catalogue fails, that is one version, until one succeeds; none as long as it asks to
+    wait.
 
     Args:
         target: the catalogue.
@@ -129,7 +130,12 @@ def due(
     found = sorted(
         _due(target, versions, rows, attempts, moment), key=lambda each: each.tried or never
     )
-    return found[:1] if moment is not None and _is_failing(target, attempts) else found
+    newest = _newest(target, attempts)
+    if moment is None or newest is None or newest.error is None or newest.retry is None:
+        return found
+    if newest.retry > moment and newest.retry - newest.tried > _longest(newest.failures):
+        return []
+    return found[:1]
 
 
 def _due(
@@ -157,15 +163,16 @@ def _is_over(retry: datetime | None, moment: datetime | None) -> bool:
     return moment is None or (retry is not None and retry <= moment)
 
 
-def _is_failing(target: Target, attempts: Mapping[Key, RegistrationAttempt]) -> bool:
-    """Return whether the newest attempt that has ended has failed, and may not do so later."""
+def _newest(
+    target: Target, attempts: Mapping[Key, RegistrationAttempt]
+) -> RegistrationAttempt | None:
+    """Return the newest attempt that has ended; None if there is none."""
     ended = [
         attempt
         for key, attempt in attempts.items()
         if key.catalogue == target.name and (attempt.error is not None or not attempt.failures)
     ]
-    newest = max(ended, key=lambda attempt: attempt.tried, default=None)
-    return newest is not None and newest.error is not None and newest.retry is not None
+    return max(ended, key=lambda attempt: attempt.tried, default=None)
 
 
 def delay(failures: int, after: float | None = None) -> timedelta:
@@ -175,6 +182,10 @@ def delay(failures: int, after: float | None = None) -> timedelta:
         failures: attempts in a row that have failed.
         after: seconds that the catalogue asks to wait.
     """
-    longest = min(FIRST_RETRY * (1 << min(failures - 1, 20)), LAST_RETRY)
     asked = min(timedelta(seconds=max(after or 0, 0)), MAX_AFTER)
-    return max(longest * random.uniform(0.5, 1), asked)
+    return max(_longest(failures) * random.uniform(0.5, 1), asked)
+
+
+def _longest(failures: int) -> timedelta:
+    """Return the longest wait, unless a catalogue asks for a longer one."""
+    return min(FIRST_RETRY * (1 << min(failures - 1, 20)), LAST_RETRY)

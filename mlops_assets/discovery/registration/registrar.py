@@ -49,6 +49,7 @@ class Outcome:
         url: of the record there.
         error: why it is not as it is to be there; None if it is.
         retry: when that is attempted again; None if only after a change.
+        after: seconds that the catalogue asks to wait; None if it names none.
     """
 
     reference: str
@@ -57,6 +58,7 @@ class Outcome:
     url: str
     error: str | None = None
     retry: datetime | None = None
+    after: float | None = None
 
     @property
     def is_there(self) -> bool:
@@ -136,11 +138,12 @@ class Registrar:
 
     def has_retry(self) -> bool:
         """Return whether an attempt is to be repeated now."""
-        retry = rows.next_retry(self.store.registry)
+        names = [target.name for target in self.targets]
+        retry = rows.next_retry(self.store.registry, names)
         return retry is not None and retry <= self.clock()
 
     def register_due(self, retry: bool = False) -> Iterator[Outcome]:
-        """Register what is due; a catalogue that fails several times in a row is left for later.
+        """Register what is due; leave a catalogue that asks to wait or fails for later.
 
         Args:
             retry: whatever has failed, also what was refused or is to be tried again later.
@@ -158,6 +161,8 @@ class Registrar:
                     continue
                 outcome = self._register(self.target(name), each.version.name, each.version.version)
                 failures[name] = failures[name] + 1 if outcome.retry is not None else 0
+                if outcome.after:
+                    failures[name] = MAX_FAILURES
                 yield outcome
 
     def listing(self) -> list[Listed]:
@@ -305,11 +310,11 @@ class Registrar:
                 outcome = replace(outcome, error=str(error))
             except CatalogueError as error:
                 retry = self.clock() + delay(failures, error.after) if error.temporary else None
-                outcome = replace(outcome, error=str(error), retry=retry)
+                outcome = replace(outcome, error=str(error), retry=retry, after=error.after)
             else:
                 rows.succeed(registry, key, arrived)
                 return replace(outcome, state=arrived.state)
-            rows.fail(registry, key, str(outcome.error), outcome.retry)
+            rows.fail(registry, key, str(outcome.error), self.clock(), outcome.retry)
             return outcome
 
     def _attempt(self, key: Key, basis: str, failures: int) -> RegistrationAttempt:
@@ -333,8 +338,7 @@ class Registrar:
         collection, item = identity(recorded)
         to = Destination(target.catalogue, target.url(recorded), collection, item)
         if state == State.DELETED:
-            key = Key(target.name, recorded.name, recorded.version)
-            return delete(to, rows.is_last(self.store.registry, key))
+            return delete(to)
         own = self._document(target, collection, None)
         items = partial(self._items, target, collection, item)
         if state == State.DEPRECATED:

@@ -94,6 +94,17 @@ class StacApi:
                 found |= self._find(asking, collection, ids)
         return found
 
+    def is_empty(self, collection: str) -> bool:
+        """Return whether a Collection has no Items, those of others included.
+
+        Raises:
+            CatalogueError: it does not say.
+        """
+        url = f"{self._url(collection, '')}?limit=1"
+        with self._server.asking() as asking:
+            answer = asking.ask("GET", url, expected=(HTTPStatus.NOT_FOUND,))
+        return answer.refusal is not None or as_object(answer).get("features") == []
+
     def delete(self, collection: str, item: str | None = None) -> None:
         """Delete an Item, or a Collection with its Items; nothing if the catalogue has none.
 
@@ -224,7 +235,7 @@ def _with_remedy(refusal: CatalogueError, document: JsonObject) -> CatalogueErro
         return refusal
     return CatalogueError(
         f"{refusal}; the Item has no geometry, which some catalogues need: declare extent of its"
-        " dataset",
+        " dataset, then record this version again",
         temporary=False,
     )
 

@@ -7,7 +7,7 @@ What is registered when, and the requests to catalogues, are the business of
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -193,21 +193,16 @@ def registration(
         )
 
 
-def is_last(registry: RegistrySession, key: Key) -> bool:
-    """Return whether a catalogue has no other version of a dataset or model."""
-    query = select(Registration.version).where(
-        Registration.catalogue == key.catalogue,
-        Registration.name == key.name,
-        Registration.version != key.version,
-        Registration.state != State.DELETED,
+def next_retry(registry: RegistrySession, catalogues: Collection[str]) -> datetime | None:
+    """Return when the next attempt is to be repeated; None if none is.
+
+    Args:
+        registry: has the attempts.
+        catalogues: names of those that are declared.
+    """
+    query = select(func.min(RegistrationAttempt.retry)).where(
+        RegistrationAttempt.failures > 0, RegistrationAttempt.catalogue.in_(catalogues)
     )
-    with registry.reading() as session:
-        return session.scalar(query.limit(1)) is None
-
-
-def next_retry(registry: RegistrySession) -> datetime | None:
-    """Return when the next attempt is to be repeated; None if none is."""
-    query = select(func.min(RegistrationAttempt.retry)).where(RegistrationAttempt.failures > 0)
     with registry.reading() as session:
         return session.scalar(query)
 
@@ -253,18 +248,21 @@ def succeed(registry: RegistrySession, key: Key, arrived: Arrived) -> None:
         attempt.failures, attempt.error, attempt.retry = 0, None, None
 
 
-def fail(registry: RegistrySession, key: Key, error: str, retry: datetime | None) -> None:
+def fail(
+    registry: RegistrySession, key: Key, error: str, moment: datetime, retry: datetime | None
+) -> None:
     """Record why an attempt has failed.
 
     Args:
         registry: receives it.
         key: version and catalogue.
         error: why.
+        moment: when.
         retry: when it is repeated; None if only after a change.
     """
     with registry.transaction("note failed registration", Role.SCIENTIST) as session:
         attempt = session.get_one(RegistrationAttempt, key.values)
-        attempt.error, attempt.retry = error, retry
+        attempt.error, attempt.tried, attempt.retry = error, moment, retry
 
 
 def withdraw(

@@ -59,6 +59,9 @@ class MemoryCatalogue:
             if (collection, name) in self.records
         }
 
+    def is_empty(self, collection: str) -> bool:
+        return not any(item for name, item in self.records if name == collection)
+
     def delete(self, collection: str, item: str | None = None) -> None:
         self._note("delete", item or collection)
         for key in list(self.records):

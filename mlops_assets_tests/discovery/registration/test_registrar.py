@@ -209,8 +209,17 @@ def test_a_catalogue_is_given_the_time_that_it_asks_for(
     registrar: Registrar, catalogue: MemoryCatalogue, clock: Clock
 ) -> None:
     catalogue.error = CatalogueError("eo_api answers 429", temporary=True, after=3600)
-    (outcome,) = registrar.register("scenes", "v1")
+    (outcome,) = registrar.register_due()
     assert outcome.retry == clock.time + timedelta(hours=1)
+    # of all versions
+    clock.time += timedelta(minutes=59)
+    assert registrar.due() == []
+    assert registrar.due(retry=True) != []
+    clock.time += timedelta(minutes=1)
+    catalogue.error = None
+    assert len(registrar.due()) == 1
+    register_all(registrar)
+    assert len(registrar.due()) > 1
 
 
 def test_a_refusal_waits_for_a_change_and_holds_up_nothing_else(
@@ -282,6 +291,26 @@ def test_what_was_never_visible_enough_is_asked_for_nowhere(
     assert outcome.state is None
     assert catalogue.requests == []
     assert registrations(store.registry) == {}
+
+
+def test_a_collection_goes_only_with_its_last_item_whoever_has_sent_it(
+    registrar: Registrar, catalogue: MemoryCatalogue, store: Store
+) -> None:
+    register_all(registrar)
+    row = store.registry.model_version(Reference("cover"))
+    catalogue.records["cover", "of-others"] = {"id": "of-others"}
+    assert registrar.withdraw(row, "eo_api", State.DELETED).state == State.DELETED
+    assert {item for name, item in catalogue.records if name == "cover"} == {None, "of-others"}
+
+
+def test_a_catalogue_that_is_no_longer_declared_holds_no_retry(
+    registrar: Registrar, catalogue: MemoryCatalogue, clock: Clock
+) -> None:
+    catalogue.error = UNREACHABLE
+    registrar.register("scenes", "v1")
+    clock.time += timedelta(hours=1)
+    assert registrar.has_retry()
+    assert not replace(registrar, targets=[]).has_retry()
 
 
 def test_a_withdrawn_version_stays_withdrawn_until_it_is_registered_again(
