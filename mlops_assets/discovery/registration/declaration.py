@@ -30,6 +30,17 @@ def _server_url(url: str) -> str:
     return url.rstrip("/")
 
 
+def _files_url(url: str) -> str:
+    """Return the URL of files, which is in each record that others read."""
+    parts = urlsplit(url)
+    if not parts.scheme or parts.username is not None or parts.query or parts.fragment:
+        raise ValueError(
+            "write a URL without credentials, query or fragment, such as"
+            " https://files.example.org/workspace: it is in each record that is published"
+        )
+    return url
+
+
 def _catalogue_name(name: str) -> str:
     with refusing(NameRefused):
         return check_name(name, "catalogue name")
@@ -120,7 +131,7 @@ class DeclaredCatalogues(Strict):
     """
 
     catalogues: list[DeclaredCatalogue] = Field(default=[])
-    files: Text | None = None
+    files: Annotated[str, AfterValidator(_files_url)] | None = None
 
     @model_validator(mode="after")
     def _unique(self) -> DeclaredCatalogues:
