@@ -181,7 +181,9 @@ class Asking:
                 if self._server.authorise
                 else "no credentials were sent: declare access for this catalogue"
             )
-            return CatalogueError(f"{message}; {remedy}", temporary=False)
+            # credentials that have expired are replaced without a change of what is declared
+            expired = status == HTTPStatus.UNAUTHORIZED and self._server.authorise is not None
+            return CatalogueError(f"{message}; {remedy}", temporary=expired)
         if status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
             return CatalogueError(
                 f"{message}; {len(content or b''):,} bytes were sent: make the record smaller, or"
