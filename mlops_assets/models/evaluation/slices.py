@@ -78,7 +78,7 @@ def independent_units(committed: CommittedDataset, split: SplitName) -> Grouping
         if len(groups) and groups.notna().all():
             codes, values = pd.factorize(groups, sort=True)
             return Grouping(
-                f"groups ({_group_column(committed)})", [str(value) for value in values], codes
+                f"groups ({group_column(committed)})", [str(value) for value in values], codes
             )
     blocks = _blocks(committed, samples)
     return blocks or Grouping("samples", [], np.arange(len(samples)))
@@ -152,7 +152,7 @@ def _columns(committed: CommittedDataset, samples: pd.DataFrame) -> Iterator[tup
     groups = declared_groups(
         committed.samples, committed.manifest, committed.specification.split.method
     ).loc[samples.index]
-    yield _group_column(committed), groups.dropna().astype(str).reindex(samples.index)
+    yield group_column(committed), groups.dropna().astype(str).reindex(samples.index)
     files = committed.manifest.drop_duplicates("path").set_index("path")
     kind = committed.document.input.kind
     if kind == "row":
@@ -168,7 +168,8 @@ def _columns(committed: CommittedDataset, samples: pd.DataFrame) -> Iterator[tup
     yield "year", times.dt.year.map(lambda year: str(int(year)), na_action="ignore")
 
 
-def _group_column(committed: CommittedDataset) -> str:
+def group_column(committed: CommittedDataset) -> str:
+    """Return the name of the column or property that groups the samples; `group` if it has none."""
     source = committed.specification.source
     declared = {"table": source.table, "stac": source.stac}.get(source.layout)
     return (declared.group if declared else None) or "group"

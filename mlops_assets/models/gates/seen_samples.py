@@ -18,8 +18,11 @@ from mlops_assets.datasets.splits.spatial_blocks import blocks_of
 from mlops_assets.datasets.versions.committed_dataset import CommittedDataset, SplitName
 from mlops_assets.datasets.versions.contents import Contents
 from mlops_assets.errors import SpecificationError
+from mlops_assets.models.evaluation.slices import group_column
 
 SEEN: Sequence[SplitName] = ("train", "validation")
+# columns of the manifest that identify a file, which may be renamed or replaced
+FILE_COLUMNS = ("path", "sha256")
 Keys = NDArray[np.uint64]
 
 
@@ -40,7 +43,12 @@ def seen_samples(test: CommittedDataset, trained_on: CommittedDataset) -> NDArra
     samples, own = trained_on.samples, test.split("test")
     known = samples[samples["split"].isin(SEEN)]
     if method == "spatial_block":
-        return np.isin(_blocks(test, test, own), _blocks(test, trained_on, known))
+        return np.logical_or(
+            *(
+                np.isin(_blocks(test, test, own, column), _blocks(test, trained_on, known, column))
+                for column in FILE_COLUMNS
+            )
+        )
     if method == "group":
         return np.isin(_groups(test, test, own), _groups(test, trained_on, known))
     if {test.document.input.kind, trained_on.document.input.kind} == {"row"}:
@@ -48,20 +56,27 @@ def seen_samples(test: CommittedDataset, trained_on: CommittedDataset) -> NDArra
     return np.logical_or(
         *(
             np.isin(_places(test, own, column), _places(trained_on, known, column))
-            for column in ("path", "sha256")
+            for column in FILE_COLUMNS
         )
     )
 
 
-def _blocks(test: CommittedDataset, committed: CommittedDataset, samples: pd.DataFrame) -> Keys:
-    """Return the block of each sample of a data version, on the grid of the split of `test`."""
+def _blocks(
+    test: CommittedDataset, committed: CommittedDataset, samples: pd.DataFrame, column: str
+) -> Keys:
+    """Return the block of each sample of a data version, on the grid of the split of `test`.
+
+    Blocks are counted on the ground, or in a file, which a column of the manifest identifies.
+    """
     document = committed.document
     contents = Contents(
         samples, committed.manifest, committed.classes, document.features, document.input
     )
     blocks = blocks_of(samples, contents, test.specification.split)
     frame = pd.DataFrame(blocks.index, columns=["row", "column"])
-    return _keys(frame.assign(scope=blocks.scope.astype(str)))
+    scope = pd.Series(blocks.scope, dtype=object)
+    file = scope.map(_files(committed, column))
+    return _keys(frame.assign(scope=file.fillna(scope).astype(str)))
 
 
 def _groups(test: CommittedDataset, committed: CommittedDataset, samples: pd.DataFrame) -> Keys:
@@ -69,14 +84,24 @@ def _groups(test: CommittedDataset, committed: CommittedDataset, samples: pd.Dat
         raise SpecificationError(
             f"samples of {committed.reference} have no group, by which {test.reference} is split"
         )
+    by, own = group_column(test), group_column(committed)
+    if by != own:
+        raise SpecificationError(
+            f"{test.reference} is split by {by!r}, and the groups of {committed.reference} are of"
+            f" {own!r}"
+        )
     return _keys(samples[["group"]].astype(str))
 
 
 def _places(committed: CommittedDataset, samples: pd.DataFrame, column: str) -> Keys:
     """Return the place of each sample in its file, which a column of the manifest identifies."""
-    files = committed.manifest.drop_duplicates("path").set_index("path", drop=False)[column]
     places = samples[["row", "column"]].astype(np.int64)
-    return _keys(places.assign(file=samples["path"].map(files).astype(str)))
+    return _keys(places.assign(file=samples["path"].map(_files(committed, column)).astype(str)))
+
+
+def _files(committed: CommittedDataset, column: str) -> pd.Series:
+    """Return a column of the manifest, by the path of the file."""
+    return committed.manifest.drop_duplicates("path").set_index("path", drop=False)[column]
 
 
 def _seen_rows(test: CommittedDataset, trained_on: CommittedDataset) -> NDArray[np.bool_]:

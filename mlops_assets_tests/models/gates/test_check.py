@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mlops_assets.datasets.commit.commit import Commit
+from mlops_assets.datasets.commit.commit import Commit, commit
 from mlops_assets.datasets.specification.dataset import DatasetSpecification
-from mlops_assets.datasets.versions.committed_dataset import CommittedDataset
+from mlops_assets.datasets.versions.committed_dataset import CommittedDataset, SplitName
 from mlops_assets.errors import GateFailure
 from mlops_assets.models.approval.decisions import deprecate
 from mlops_assets.models.gates import comparison
@@ -40,8 +40,8 @@ def farms(rows: int = 1200, count: int = 80) -> pd.DataFrame:
     return crops_table(rows).assign(farm=np.arange(rows) % count)
 
 
-def by_farm(seed: int = 0) -> DatasetSpecification:
-    table = {"label": "crop", "group": "farm"}
+def by_farm(seed: int = 0, column: str = "farm") -> DatasetSpecification:
+    table = {"label": "crop", "group": column}
     split = {"method": "group", "fractions": {"train": 0.5, "test": 0.5}, "seed": seed}
     return table_specification(
         source={"url": "landing/fields", "layout": "table", "table": table}, split=split
@@ -140,6 +140,44 @@ def test_nothing_left_cannot_tell(store: Store, land_table: Land) -> None:
     assert found.evidence is not None
     assert (found.evidence.units, found.evidence.left_out) == (0, 600)
     assert found.verdict == "cannot tell" and found.evidence.needed == 20
+
+
+def test_groups_of_another_column_cannot_be_compared(store: Store, land_table: Land) -> None:
+    """No region has the name of a farm, but each has rows of farms that were trained on."""
+    regions = np.random.default_rng(0).integers(0, 80, 1200)
+    frame = farms().assign(region=[f"region {number}" for number in regions])
+    land_table(frame, by_farm())
+    promote(store, trained(store), [])
+    land_table(frame, by_farm(column="region"))
+    found = compared(store, trained(store, "v2"))
+    assert found.verdict == "cannot tell"
+    assert "fields@v2 is split by 'region', and the groups of fields@v1 are of 'farm'" in str(found)
+
+
+def test_blocks_of_a_scene_that_was_renamed_are_left_out(store: Store, land_scenes: Land) -> None:
+    specification = model_specification(dataset="scenes")
+    land_scenes(scenes_specification(), size=96)
+    promote(store, lifecycle(store, specification, recorded=True), [])
+    for kind in ("images", "labels"):
+        landed = store.workspace.root / "landing" / "scenes" / kind / "a.tif"
+        landed.rename(landed.with_name("b.tif"))
+    commit(store.workspace, store.registry, scenes_specification())
+    found = compared(store, lifecycle(store, specification, "v2", recorded=True, depth=4))
+    assert found.evidence is not None
+    first, second = (blocks_of_scene(store, version) for version in ("v1", "v2"))
+    seen = second["test"] & (first["train"] | first["validation"])
+    assert found.evidence.left_out == len(seen) > 0
+    assert found.evidence.units == len(second["test"] - seen)
+
+
+def blocks_of_scene(store: Store, version: str) -> dict[str, set[tuple[int, int]]]:
+    """The blocks of 8 px that have samples of each split."""
+    committed = CommittedDataset.open(store.workspace, store.registry, Reference("scenes", version))
+    parts: tuple[SplitName, ...] = ("train", "validation", "test")
+    return {
+        part: set(zip(rows["row"] // 8, rows["column"] // 8, strict=True))
+        for part, rows in ((part, committed.split(part)) for part in parts)
+    }
 
 
 def farms_of(store: Store, version: str, split: Any) -> list[str]:
