@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, ValidationInfo, field_validator, model_validator
+from pydantic import Field, FiniteFloat, ValidationInfo, field_validator, model_validator
 
 from mlops_assets.choices import Task
 from mlops_assets.datasets.loading.scaling import DeclaredScaling, methods_of
@@ -108,8 +108,8 @@ class Gate(Strict):
             " group column, or of scene, file, season or year."
         ),
     )
-    min: float | None = Field(default=None, description="The metric must be at least this.")
-    max: float | None = Field(default=None, description="The metric must be at most this.")
+    min: FiniteFloat | None = Field(default=None, description="The metric must be at least this.")
+    max: FiniteFloat | None = Field(default=None, description="The metric must be at most this.")
     not_worse_than: Literal["production", "previous", "candidate"] | None = Field(
         default=None,
         description=(
@@ -117,7 +117,7 @@ class Gate(Strict):
             " the newest data version, beyond chance."
         ),
     )
-    tolerance: float = Field(
+    tolerance: FiniteFloat = Field(
         default=0.0,
         ge=0,
         description=(

@@ -25,6 +25,11 @@ from mlops_assets_tests.training.example_trainers import model_specification
         ({"metric": "f1.wheat", "slice": {"a": "b"}, "min": 0}, "a slice has no f1.wheat"),
         ({"metric": "accuracy", "slice": {"a": "b", "c": "d"}, "min": 0}, "at most 1 item"),
         ({"metric": "accuracy", "slice": {}, "min": 0}, "at least 1 item"),
+        ({"metric": "accuracy", "min": float("nan")}, "min\n.* finite number"),
+        (
+            {"metric": "rmse", "not_worse_than": "production", "tolerance": float("inf")},
+            "tolerance\n.* finite number",
+        ),
         ({"metric": "accuracy", "tolerance": 0.1}, "needs 'min', 'max' or 'not_worse_than'"),
     ],
 )
