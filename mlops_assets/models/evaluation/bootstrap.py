@@ -28,6 +28,7 @@ MAX_UNITS = 10_000
 MAX_PAIRED_UNITS = 200
 # nominal probability of each tail of a paired comparison, measured to be 4 to 5.5 % with 40 units
 PAIRED_TAIL = 0.04
+ROUNDING = 1e-6  # a standard error of less than this share of another is rounding
 AT_ONCE = 4_000_000  # numbers of a block of replicates; bounds memory
 
 Interval = tuple[float, float]
@@ -155,8 +156,8 @@ def paired_differences(
         rest = measure((drawn[:, None] - sums).reshape(-1, *sums.shape[1:]))
         for name, value in values.items():
             own = _jackknife(rest[name].reshape(count, units), times)
-            # all units that differ may be missing from what was drawn
-            own = np.where(own > 0, own, errors[name])
+            # all units that differ may be missing from what was drawn; what is left is rounding
+            own = np.where(own > ROUNDING * errors[name], own, errors[name])
             with np.errstate(invalid="ignore", divide="ignore"):
                 deviation = np.abs(found[name] - value) / own
             # a class that was not drawn says nothing of it, as far off as can be

@@ -87,6 +87,20 @@ def test_a_class_counts_the_units_that_have_it() -> None:
     assert decide(found["accuracy"], 0) == ("passed", None)
 
 
+def test_a_class_that_one_model_does_not_know_leaves_bounds() -> None:
+    """Of draws without the one wrong unit, what is left of the jackknife is rounding."""
+    rng = np.random.default_rng(1)
+    truth, unit = rng.integers(0, 3, 690), rng.integers(0, 41, 690)
+    first = truth.copy()
+    wrong = int(np.flatnonzero(truth < 2)[0])
+    first[wrong] = 1 - truth[wrong]
+    tally = PairedClasses(NAMES, [NAMES, ["wheat", "maize", "barley"]], [None, None])
+    for model, predicted in enumerate((first, truth)):
+        tally.count(model, truth, predicted, None, unit)
+    found = tally.metrics(41)["macro_f1"]
+    assert found.difference > 0.3 and decide(found, 0) == ("passed", None)
+
+
 def test_as_many_more_units_as_stated_decide() -> None:
     found = simulated(np.random.default_rng(4), 40, 0.0)["accuracy"]
     verdict, needed = decide(found, 0.01)
