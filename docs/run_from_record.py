@@ -30,6 +30,7 @@ class Model:
         self.output = properties["mlm:output"][0]
         self.dimensions = self.input["input"]["dim_order"]
         self.batch = properties.get("mlm:batch_size_suggestion", 1)
+        self.field = properties.get("mlops:receptive_field")
         self.steps = self.input.get("pre_processing_function") or []
         (weights,) = (own for own in assets.values() if "mlm:model" in own.get("roles", []))
         with urlopen(urljoin(url, weights["href"])) as response:
@@ -74,13 +75,13 @@ class Model:
             wanted = self.input["bands"]
             known = all(name in names for name in wanted)
             bands = [names.index(own) + 1 if known else k for k, own in enumerate(wanted, 1)]
-            pixels, valid = raster.read(bands), (raster.read_masks(bands) > 0).any(axis=0)
+            pixels, valid = raster.read(bands), (raster.read_masks(bands) > 0).all(axis=0)
             if any(step["format"] == "gdal_translate" for step in self.steps):  # -unscale
                 factors = np.array([(raster.scales[k - 1], raster.offsets[k - 1]) for k in bands])
                 pixels = pixels * factors[:, :1, None] + factors[:, 1:, None]
             profile = raster.profile
         pixels = pixels.astype(np.float32)
-        valid &= np.isfinite(pixels).any(axis=0)
+        valid &= np.isfinite(pixels).all(axis=0)
         if "scene-classification" in self.output["tasks"]:
             return self.predict(self._fitted(pixels)[None]), profile
         found = self._windows(pixels) if self._is_map() else self._patches(pixels)
@@ -124,18 +125,30 @@ class Model:
         return np.stack(rows)
 
     def _windows(self, scene: np.ndarray) -> np.ndarray:
-        """Return the result of each pixel, window by window."""
+        """Return the result of each pixel, from windows whose margins are discarded."""
         height, width = self._sides()
         _, rows, columns = scene.shape
         found = np.zeros((rows, columns))
-        for top in range(0, rows, height):
-            for left in range(0, columns, width):
+        for top, first, last in self._places(rows, 0):
+            for left, start, end in self._places(columns, 1):
                 window = scene[:, top : top + height, left : left + width]
                 spare = [(0, height - window.shape[1]), (0, width - window.shape[2])]
                 result = self.predict(self._pad(window, spare)[None])[0]
-                part = result[: window.shape[1], : window.shape[2]]
-                found[top : top + height, left : left + width] = part
+                found[first:last, start:end] = result[
+                    first - top : last - top, start - left : end - left
+                ]
         return found
+
+    def _places(self, length: int, axis: int) -> list[tuple[int, int, int]]:
+        """Return where windows start along an axis, and which pixels are kept of each."""
+        side = self._sides()[axis]
+        # the platform blends windows of networks that look farther, which is not done here
+        radius = side if self.field is None else self.field[axis] // 2
+        margin = radius if side - 2 * radius >= side / 4 else 0
+        end = max(length - side, 0)
+        starts = [*range(0, end, side - 2 * margin), end]
+        edges = [0, *(start + margin for start in starts[1:]), length]
+        return list(zip(starts, edges[:-1], edges[1:], strict=True))
 
 
 def main(item: str, source: str, target: str) -> None:

@@ -38,6 +38,7 @@ from mlops_assets.cli import (
 from mlops_assets.cli.dataset import commands as datasets
 from mlops_assets.cli.dataset import import_dvc
 from mlops_assets.cli.model import commands as models
+from mlops_assets.cli.model import predict
 from mlops_assets.cli.run import commands as runs
 from mlops_assets.cli.run import import_runs, mlflow, sweep, train
 from mlops_assets.cli.terminal.interruption import again, interruptible
@@ -98,7 +99,7 @@ app.add_typer(webhooks.app, name="webhooks")
 app.command("train")(train.train)
 runs.app.command("resume")(train.resume)
 app.command("sweep")(sweep.sweep)
-app.command("predict")(train.predict)
+app.command("predict")(predict.predict)
 app.command("verify")(verify.verify)
 app.command("lineage")(lineage.lineage)
 app.command("status")(status.status)

@@ -209,7 +209,7 @@ def _verify(store: Store, model: str) -> None:
 
 
 def _predict(store: Store, scene: Path) -> None:
-    from mlops_assets.serving.scenes import predict_scene
+    from mlops_assets.prediction.predict import predict_scene
 
     row = store.registry.model_version(Reference("indian_pines_cnn", "production"))
     found = predict_scene(store, row, scene, "indian_pines")

@@ -1,4 +1,4 @@
-"""Using a model version: prediction over whole scenes.
+"""Serving a model version over HTTP.
 
 Nothing here trains, and nothing here knows Dagster.
 """

@@ -28,9 +28,9 @@ from mlops_assets.models.export.export import export
 from mlops_assets.models.promotion import promote
 from mlops_assets.models.specification import ModelSpecification
 from mlops_assets.names import Reference
+from mlops_assets.prediction.predict import predict_scene
 from mlops_assets.principals import local
 from mlops_assets.registry import ModelVersion, Registry
-from mlops_assets.serving.scenes import predict_scene
 from mlops_assets.stac.datasets import write_dataset_record
 from mlops_assets.stac.mlm.facts import ModelDeclaration
 from mlops_assets.stac.models import write_model_record

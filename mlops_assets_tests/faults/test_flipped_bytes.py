@@ -19,9 +19,9 @@ from mlops_assets.errors import MlopsError
 from mlops_assets.models.verify import verify_all
 from mlops_assets.names import Reference
 from mlops_assets.paths import object_key
+from mlops_assets.prediction.predict import predict_scene
 from mlops_assets.principals import local
 from mlops_assets.registry import Registry
-from mlops_assets.serving.scenes import predict_scene
 from mlops_assets.storage import Workspace
 from mlops_assets.store import Store
 from mlops_assets_tests.conftest import write_scene

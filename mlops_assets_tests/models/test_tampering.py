@@ -28,6 +28,7 @@ from mlops_assets.identity.tokens import create_token
 from mlops_assets.models.promotion import promote
 from mlops_assets.models.verify import verify_all, verify_reference
 from mlops_assets.names import Reference
+from mlops_assets.prediction.predict import predict_scene
 from mlops_assets.principals import Role
 from mlops_assets.registry import Checkpoint
 from mlops_assets.registry.log.chain import AUDITED, canonical
@@ -37,7 +38,6 @@ from mlops_assets.registry.records.external import send_collection
 from mlops_assets.registry.records.registrations import Key, State, withdraw
 from mlops_assets.registry.schema import ModelVersion
 from mlops_assets.registry.session import now
-from mlops_assets.serving.scenes import predict_scene
 from mlops_assets.store import Store
 from mlops_assets_tests.conftest import scenes_specification, write_scene
 from mlops_assets_tests.discovery.external import external_collection

@@ -17,9 +17,9 @@ import pytest
 from mlops_assets.datasets.commit.commit import commit
 from mlops_assets.models.verify import Verification, verify_all, verify_model
 from mlops_assets.names import Reference
+from mlops_assets.prediction.predict import predict_scene
 from mlops_assets.principals import local
 from mlops_assets.registry import ModelVersion, Registry
-from mlops_assets.serving.scenes import predict_scene
 from mlops_assets.storage import Workspace
 from mlops_assets.store import Store
 from mlops_assets_tests.conftest import scenes_specification, write_scene

@@ -41,9 +41,9 @@ from mlops_assets.paths import (
     model_folder,
     model_item_key,
 )
+from mlops_assets.prediction.predict import predict_scene
 from mlops_assets.principals import local
 from mlops_assets.registry import ModelVersion, Registry
-from mlops_assets.serving.scenes import predict_scene
 from mlops_assets.stac.migration.migrate import migrate_records
 from mlops_assets.stac.mlm.version import DEFAULT
 from mlops_assets.stac.training_dml import TRAINING_DML

@@ -13,9 +13,9 @@ from mlops_assets.datasets.commit.commit import commit
 from mlops_assets.models.promotion import promote
 from mlops_assets.models.verify import verify_all
 from mlops_assets.names import Reference
+from mlops_assets.prediction.predict import predict_scene
 from mlops_assets.principals import local
 from mlops_assets.registry import Registry
-from mlops_assets.serving.scenes import predict_scene
 from mlops_assets.storage import Workspace
 from mlops_assets.store import Store
 from mlops_assets_tests.conftest import scenes_specification, write_scene

@@ -1,10 +1,9 @@
-"""`mlops train` and `mlops predict`."""
+"""`mlops train`."""
 
 from __future__ import annotations
 
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -14,7 +13,7 @@ from mlops_assets.cli.model.commands import describe
 from mlops_assets.cli.terminal import completion
 from mlops_assets.cli.terminal.interruption import again, interruptible
 from mlops_assets.cli.terminal.output import Json, Module, advise, console, open_store, show_one
-from mlops_assets.errors import Conflict, NotFound, SpecificationError
+from mlops_assets.errors import Conflict
 from mlops_assets.names import Reference
 from mlops_assets.settings import Settings, project_module
 
@@ -162,32 +161,6 @@ def _kept(
     return (
         f"the checkpoint of step {checkpoints[0].step} is kept; to continue: mlops run resume"
         f" {run.run_id[:8]}{'' if project.module == project_module() else f' -m {project.module}'}"
-    )
-
-
-def predict(
-    reference: Annotated[
-        str,
-        typer.Argument(
-            help="model@version or model@alias.", autocompletion=completion.model_references
-        ),
-    ],
-    scene: Annotated[Path, typer.Argument(help="Raster with the bands that the model expects.")],
-) -> None:
-    """Predict a whole scene, as a GeoTIFF and a picture in the workspace."""
-    from mlops_assets.serving.scenes import predict_scene, scene_name
-
-    if not scene.is_file():
-        raise NotFound(f"{scene} is not a file; name a raster")
-    store = open_store()
-    row = store.registry.model_version(Reference.parse(reference))
-    try:
-        with interruptible(lambda: f"nothing was published; run the same command again: {again()}"):
-            found = predict_scene(store, row, scene, scene_name(scene))
-    except ValueError as error:
-        raise SpecificationError(f"{scene}: {error}") from error
-    console.print(
-        f"{store.workspace.where(found.raster.path)}\n{store.workspace.where(found.picture.path)}"
     )
 
 

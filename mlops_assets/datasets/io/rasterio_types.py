@@ -73,6 +73,7 @@ class Raster(Protocol):
         colorinterp: meaning of each band as a colour (`rasterio.enums.ColorInterp`).
         scales: factor from each band's values to physical ones.
         offsets: summand from each band's scaled values to physical ones.
+        units: each band's unit, empty if it has none.
         files: what GDAL reads for this raster, its own file first.
         block_shapes: rows and columns of a tile or strip, for each band.
         mask_flag_enums: what masks each band (`rasterio.enums.MaskFlags`).
@@ -95,13 +96,14 @@ class Raster(Protocol):
     colorinterp: tuple[IntEnum, ...]
     scales: tuple[float, ...]
     offsets: tuple[float, ...]
+    units: tuple[str, ...]
     files: list[str]
     block_shapes: list[tuple[int, int]]
     mask_flag_enums: tuple[list[IntEnum], ...]
     profile: dict[str, object]
 
-    def tags(self, *, ns: str | None = None) -> dict[str, str]:
-        """Return the metadata of a namespace."""
+    def tags(self, bidx: int = 0, *, ns: str | None = None) -> dict[str, str]:
+        """Return the metadata of a namespace, of the file or of a band."""
 
     def read(
         self,
@@ -148,8 +150,11 @@ class WritableRaster(Raster, Protocol):
     def build_overviews(self, factors: Sequence[int]) -> None:
         """Add overviews that are smaller by some factors."""
 
-    def update_tags(self, **tags: str) -> None:
-        """Set metadata."""
+    def update_tags(self, bidx: int = 0, /, **tags: str) -> None:
+        """Set metadata of the file, or of a band."""
+
+    def set_band_description(self, bidx: int, value: str) -> None:
+        """Set a band's name."""
 
     def write_colormap(self, bidx: int, colormap: dict[int, tuple[int, ...]]) -> None:
         """Set the colours (red, green, blue, alpha; 0 … 255) of a band's values."""

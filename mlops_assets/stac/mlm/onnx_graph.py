@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mlops_assets.stac.mlm.receptive_field import receptive_field
+from mlops_assets.stac.mlm.receptive_field import Reach, reach, receptive_field
 
 if TYPE_CHECKING:
     import onnx
@@ -47,6 +47,7 @@ class OnnxGraph:
         scores: whether the output `scores` has `probabilities` or `logits`; None if unknown.
         receptive_field: height and width in pixels of what one output pixel depends on; None if
             unknown, or if the outputs are not maps.
+        reach: how far around a pixel the network looks; None where `receptive_field` is.
     """
 
     inputs: tuple[Tensor, ...]
@@ -54,6 +55,7 @@ class OnnxGraph:
     weight_bytes: int
     scores: str | None
     receptive_field: tuple[int, int] | None
+    reach: Reach | None
 
 
 def read_graph(path: Path) -> OnnxGraph:
@@ -74,6 +76,7 @@ def read_graph(path: Path) -> OnnxGraph:
         weight_bytes=_constant_bytes(graph),
         scores=metadata.get(_SCORES),
         receptive_field=receptive_field(graph),
+        reach=reach(graph),
     )
 
 

@@ -6,6 +6,7 @@ reads. Weights may be zero, so a pixel may depend on less.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeVar
@@ -33,6 +34,7 @@ _POOLS = frozenset({"AveragePool", "LpPool", "MaxPool"})
 _INTERPOLATED = {"linear": 1, "cubic": 2}
 # neighbouring output pixels, of which the one that sees most counts; more than networks shrink by
 _PIXELS = 256
+_PLACES = np.arange(_PIXELS)
 
 T = TypeVar("T")
 Indices = NDArray[np.int64]
@@ -72,6 +74,19 @@ class _Unknown(Exception):
     """The graph has an operation whose reach is not known."""
 
 
+@dataclass(frozen=True)
+class Reach:
+    """The pixels around a place that its output depends on, whatever the place.
+
+    Attributes:
+        radius: the largest distance, in rows or columns.
+        stride: the network treats places that are a multiple of this apart alike.
+    """
+
+    radius: int
+    stride: int
+
+
 def receptive_field(graph: onnx.GraphProto) -> tuple[int, int] | None:
     """Return the receptive field of the first output of a graph that is a map.
 
@@ -82,6 +97,29 @@ def receptive_field(graph: onnx.GraphProto) -> tuple[int, int] | None:
         Height and width in pixels; None if the input is something else, no output has pixels, or an
         operation mixes pixels in a way that is not known here, as a mean over the whole window.
     """
+    found = _traced(graph)
+    return None if found is None else (found[0][0].extent, found[0][1].extent)
+
+
+def reach(graph: onnx.GraphProto) -> Reach | None:
+    """Return how far around a pixel the first output of a graph that is a map looks.
+
+    Args:
+        graph: see `receptive_field`.
+
+    Returns:
+        None where `receptive_field` is None.
+    """
+    found = _traced(graph)
+    if found is None:
+        return None
+    sides, stride = found
+    radius = max(int(np.abs(end - _PLACES).max()) for own in sides for end in (own.first, own.last))
+    return Reach(radius, stride)
+
+
+def _traced(graph: onnx.GraphProto) -> tuple[_Sides, int] | None:
+    """Return what each pixel of the map needs of the input, and the stride of the network."""
     constants = {tensor.name: tensor for tensor in graph.initializer}
     inputs = [entry for entry in graph.input if entry.name not in constants]
     maps = [entry.name for entry in graph.output if _rank(entry) == 4]
@@ -95,8 +133,7 @@ def receptive_field(graph: onnx.GraphProto) -> tuple[int, int] | None:
                     constants[node.output[0]] = entry.t
         elif not computed.isdisjoint(node.input):
             computed |= set(node.output)
-    pixels = np.arange(_PIXELS)
-    needed: dict[str, _Sides] = {maps[0]: (_Side(2, pixels, pixels), _Side(3, pixels, pixels))}
+    needed: dict[str, _Sides] = {maps[0]: (_Side(2, _PLACES, _PLACES), _Side(3, _PLACES, _PLACES))}
     try:
         for node in reversed(graph.node):
             found = [needed[name] for name in node.output if name in needed]
@@ -106,10 +143,24 @@ def receptive_field(graph: onnx.GraphProto) -> tuple[int, int] | None:
             for name in computed.intersection(node.input):
                 known = needed.get(name, own)
                 needed[name] = (known[0].joined(own[0]), known[1].joined(own[1]))
-        rows, columns = needed[inputs[0].name]
+        sides = needed.pop(inputs[0].name)
+        inner = [_period(side) for pair in needed.values() for side in pair]
+        return sides, math.lcm(*inner, *map(_period, sides))
     except (_Unknown, KeyError):
         return None
-    return rows.extent, columns.extent
+
+
+def _period(side: _Side) -> int:
+    """Return after how many places of the output the pixels that are needed repeat.
+
+    Raises:
+        _Unknown: they do not within those that are looked at.
+    """
+    for period in range(1, _PIXELS // 2 + 1):
+        moves = [own[period:] - own[:-period] for own in (side.first, side.last)]
+        if all((move == move[0]).all() for move in moves):
+            return period
+    raise _Unknown
 
 
 def _rank(entry: onnx.ValueInfoProto) -> int:

@@ -32,10 +32,10 @@ from mlops_assets.models.signature import raw_data, scaling_of
 from mlops_assets.models.verify import verify_model
 from mlops_assets.names import Reference
 from mlops_assets.paths import Owner, model_folder, model_item_key
+from mlops_assets.prediction.predict import predict_scene
 from mlops_assets.principals import local
 from mlops_assets.registry import ModelVersion, Registry
 from mlops_assets.registry.files.verified_read import published_path
-from mlops_assets.serving.scenes import predict_scene
 from mlops_assets.stac.mlm.version import DEFAULT
 from mlops_assets.storage import Workspace
 from mlops_assets.store import Store

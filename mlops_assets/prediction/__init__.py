@@ -1,0 +1,1 @@
+"""Maps: model versions run over whole scenes, and the files that hold the result."""

@@ -1,0 +1,192 @@
+"""The GeoTIFFs of a map: written row by row, then as Cloud-Optimised GeoTIFFs.
+
+Class names are kept twice: as metadata inside the file, and as GDAL's category names and raster
+attribute table in the `.aux.xml` beside it, as GDAL cannot keep those two inside a GeoTIFF.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from xml.etree import ElementTree
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+from mlops_assets.datasets.io.rasterio_types import Raster, WritableRaster
+from mlops_assets.datasets.io.rasters import open_raster
+from mlops_assets.registry.model_documents import OutputClass, unused_value
+from mlops_assets.text.palette import class_colours
+
+AUXILIARY = ".aux.xml"
+# colour tables and category names are for values of a byte
+_TABLE_SIZE = 256
+# GDAL's numbers for the columns of a raster attribute table: type, usage
+_COLUMNS = (("Value", 0, 5), ("Class", 2, 2), ("Red", 0, 6), ("Green", 0, 7), ("Blue", 0, 8))
+
+
+@dataclass(frozen=True)
+class MapClass:
+    """A class in a map.
+
+    Attributes:
+        value: of its pixels.
+        name: for people.
+        colour: red, green and blue.
+    """
+
+    value: int
+    name: str
+    colour: tuple[int, int, int]
+
+
+def map_classes(classes: Sequence[OutputClass]) -> list[MapClass]:
+    """Return the classes of a model as a map has them.
+
+    Classes keep their values; those that are not whole numbers are numbered from 1.
+
+    Args:
+        classes: of the model, in the order of its scores.
+    """
+    whole = all(isinstance(entry.value, int) for entry in classes)
+    colours = [tuple(bytes.fromhex(text)) for text in class_colours(len(classes))]
+    return [
+        MapClass(int(entry.value) if whole else number, entry.name, (red, green, blue))
+        for number, (entry, (red, green, blue)) in enumerate(
+            zip(classes, colours, strict=True), start=1
+        )
+    ]
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One GeoTIFF of a map.
+
+    Attributes:
+        bands: description of each band.
+        dtype: of the pixels.
+        nodata: value of pixels without a prediction.
+        unit: of all bands, as in UCUM; empty if unknown.
+        classes: of its one band; empty where its values are numbers.
+    """
+
+    bands: Sequence[str]
+    dtype: DTypeLike
+    nodata: float
+    unit: str = ""
+    classes: Sequence[MapClass] = field(default=())
+
+
+def class_layer(classes: Sequence[MapClass]) -> Layer:
+    """Return the layer of class values, of the smallest type that holds them and nodata."""
+    values = [entry.value for entry in classes]
+    nodata = unused_value(values)
+    dtype = np.result_type(*(np.min_scalar_type(value) for value in (*values, nodata)))
+    return Layer(("class",), dtype, nodata, classes=classes)
+
+
+def number_layer(bands: Sequence[str], unit: str) -> Layer:
+    """Return a layer of numbers, NaN where there is none."""
+    return Layer(bands, np.float32, float("nan"), unit)
+
+
+@contextmanager
+def open_layer(
+    path: Path, scene: Raster, layer: Layer, tags: Mapping[str, str]
+) -> Iterator[WritableRaster]:
+    """Open a plain GeoTIFF on the grid of a scene, to be written row by row.
+
+    Args:
+        path: of the new file.
+        scene: gives size and georeference, none if it has none.
+        layer: the bands.
+        tags: metadata of the file.
+    """
+    # rasterio gives the identity where a file has no transform; writing it would make a
+    # georeference up
+    georeference: dict[str, object] = {}
+    if not scene.transform.is_identity:
+        georeference["transform"] = scene.transform
+    if scene.crs:
+        georeference["crs"] = scene.crs
+    profile = {
+        "driver": "GTiff",
+        "height": scene.height,
+        "width": scene.width,
+        "count": len(layer.bands),
+        "dtype": np.dtype(layer.dtype).name,
+        "nodata": layer.nodata,
+        "bigtiff": "if_safer",
+        **georeference,
+    }
+    with open_raster(path, "w", **profile) as raster:
+        yield raster
+        raster.update_tags(**tags)
+        for band, name in enumerate(layer.bands, start=1):
+            raster.set_band_description(band, name)
+        if layer.unit:
+            raster.units = (layer.unit,) * len(layer.bands)
+        if layer.classes:
+            names = {f"CLASS_{entry.value}": entry.name for entry in layer.classes}
+            raster.update_tags(1, **names)
+            if np.dtype(layer.dtype) == np.uint8:
+                raster.write_colormap(1, _colour_table(layer))
+
+
+def write_cog(plain: Path, path: Path, layer: Layer) -> list[Path]:
+    """Write a Cloud-Optimised GeoTIFF from a plain one.
+
+    Args:
+        plain: written under `open_layer`.
+        path: of the new file.
+        layer: the bands.
+
+    Returns:
+        The file, and its `.aux.xml` if it has classes.
+    """
+    from rasterio.shutil import copy
+
+    options = {"compress": "deflate", "bigtiff": "if_safer", "num_threads": "all_cpus"}
+    if layer.classes:
+        # an average of classes is another class
+        options["overview_resampling"] = "nearest"
+    else:
+        options |= {"overview_resampling": "average", "predictor": "yes"}
+    with open_raster(plain) as raster:
+        copy(raster, path, driver="COG", **options)
+    if not layer.classes:
+        return [path]
+    beside = path.with_name(path.name + AUXILIARY)
+    beside.write_bytes(_auxiliary(layer))
+    return [path, beside]
+
+
+def _colour_table(layer: Layer) -> dict[int, tuple[int, ...]]:
+    colours = {entry.value: (*entry.colour, 255) for entry in layer.classes}
+    return {**colours, int(layer.nodata): (0, 0, 0, 0)}
+
+
+def _auxiliary(layer: Layer) -> bytes:
+    """Return GDAL's category names and raster attribute table of a layer of classes."""
+    root = ElementTree.Element("PAMDataset")
+    band = ElementTree.SubElement(root, "PAMRasterBand", band="1")
+    by_value = {entry.value: entry for entry in layer.classes}
+    if min(by_value) >= 0 and max(by_value) < _TABLE_SIZE:
+        names = ElementTree.SubElement(band, "CategoryNames")
+        for value in range(max(by_value) + 1):
+            category = ElementTree.SubElement(names, "Category")
+            category.text = by_value[value].name if value in by_value else ""
+    table = ElementTree.SubElement(band, "GDALRasterAttributeTable", tableType="thematic")
+    for index, (name, kind, usage) in enumerate(_COLUMNS):
+        column = ElementTree.SubElement(table, "FieldDefn", index=str(index))
+        ElementTree.SubElement(column, "Name").text = name
+        ElementTree.SubElement(column, "Type").text = str(kind)
+        ElementTree.SubElement(column, "Usage").text = str(usage)
+    for index, value in enumerate(sorted(by_value)):
+        row = ElementTree.SubElement(table, "Row", index=str(index))
+        entry = by_value[value]
+        for cell in (entry.value, entry.name, *entry.colour):
+            ElementTree.SubElement(row, "F").text = str(cell)
+    return bytes(ElementTree.tostring(root, encoding="utf-8"))

@@ -1,0 +1,221 @@
+"""A model run over a scene, strip by strip: scores, labels or values of each pixel.
+
+Memory grows with the width of a scene, not with its pixels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mlops_assets.models.onnx.session import OnnxModel, Outputs
+from mlops_assets.prediction.scene import Rows, Scene
+from mlops_assets.prediction.windows import Overlap, Placed
+from mlops_assets.registry.model_documents import samples_at_once
+
+PIXELS_AT_ONCE = 4096  # patches of 200 bands and 5 x 5 pixels then take 80 MB
+_STRIP_ROWS = 256
+_STRIP_BYTES = 128 << 20  # of the scores of a strip
+
+
+@dataclass(frozen=True)
+class Strip:
+    """Finished rows of a map.
+
+    Attributes:
+        first: the first row.
+        known: pixels whose output counts, (rows, width); elsewhere it is 0.
+        outputs: `scores` (classes, rows, width), or `label` or `value` (rows, width).
+    """
+
+    first: int
+    known: NDArray[np.bool_]
+    outputs: Outputs
+
+
+def pixel_strips(
+    scene: Scene, model: OnnxModel, shape: Sequence[int], classes: int
+) -> Iterator[Strip]:
+    """Yield the outputs of a model that takes pixels, rows of a table, or patches.
+
+    Beyond the edges pixels are mirrored.
+
+    Args:
+        scene: to be read.
+        model: gives `scores`, `label` or `value` of each sample.
+        shape: of a sample: (bands,) or (bands, height, width).
+        classes: number of scores of a pixel.
+    """
+    size = shape[1] if len(shape) > 1 else 1
+    half = size // 2
+    most = max(1, _STRIP_BYTES // (4 * max(classes, 1) * scene.width))
+    height = min(_STRIP_ROWS, most)
+    tops = range(0, scene.height, height)
+    with scene.read_ahead((top - half, top + height + half) for top in tops) as strips:
+        for top, rows in zip(tops, strips, strict=True):
+            last = min(top + height, scene.height)
+            known = rows.part(top, last).known.copy()
+            around = _padded(rows, (top - half, last + half), half)
+            yield _of_pixels(scene, model, Rows(top, around, known), tuple(shape))
+
+
+def _padded(rows: Rows, wanted: tuple[int, int], half: int) -> NDArray[np.generic]:
+    """Return the values of rows, mirrored beyond the edges of the scene.
+
+    Args:
+        rows: those of `wanted` that the scene has.
+        wanted: first row and one past the last.
+        half: pixels added on the left and on the right.
+    """
+    above, below = rows.first - wanted[0], wanted[1] - rows.last
+    return np.pad(rows.values, ((0, 0), (above, below), (half, half)), mode="symmetric")
+
+
+def _of_pixels(scene: Scene, model: OnnxModel, rows: Rows, shape: tuple[int, ...]) -> Strip:
+    """Return the outputs of rows.
+
+    Args:
+        scene: that they belong to.
+        model: see `pixel_strips`.
+        rows: `values` have half a patch more than `known` on each side.
+        shape: of a sample.
+    """
+    size = shape[1] if len(shape) > 1 else 1
+    height = max(PIXELS_AT_ONCE // scene.width, 1)
+    found: Outputs = {}
+    for top in range(0, len(rows.known), height):
+        wanted = rows.known[top : top + height]
+        if not wanted.any():
+            continue
+        part = scene.as_trained(rows.values[:, top : top + len(wanted) + size - 1])
+        around = np.lib.stride_tricks.sliding_window_view(part, (size, size), axis=(1, 2))
+        X = np.ascontiguousarray(around.transpose(1, 2, 0, 3, 4)[wanted])
+        outputs = model.predict(X.reshape(-1, *shape))
+        for name, values in outputs.items():
+            flat = values.reshape(len(X), -1).T if name == "scores" else values.reshape(len(X))
+            if name not in found:
+                found[name] = np.zeros((*flat.shape[:-1], *rows.known.shape), dtype=flat.dtype)
+            found[name][..., top : top + height, :][..., wanted] = flat
+    return Strip(rows.first, rows.known, found)
+
+
+def window_strips(
+    scene: Scene, model: OnnxModel, shape: Sequence[int], overlap: Overlap
+) -> Iterator[Strip]:
+    """Yield the scores of a segmentation model; where windows have no data they are not computed.
+
+    Beyond the bottom and the right edge pixels are mirrored, as far as windows reach there.
+
+    Args:
+        scene: to be read.
+        model: gives `scores` of each pixel of a window.
+        shape: of a window: (bands, height, width).
+        overlap: of the windows.
+    """
+    rows_of_windows = overlap.place(scene.height)
+    blend = _Blend(scene, overlap)
+    ranges = [(placed.start, placed.start + overlap.size) for placed in rows_of_windows]
+    with scene.read_ahead(ranges) as strips:
+        for place, (placed, rows) in enumerate(zip(rows_of_windows, strips, strict=True)):
+            kept = rows if overlap.blended else rows.part(placed.first, placed.last)
+            columns = [
+                column
+                for column in overlap.place(scene.width)
+                if _kept_columns(kept.known, column, overlap).any()
+            ]
+            windows = _run(scene, model, rows, columns, shape)
+            if not overlap.blended:
+                yield _joined(kept, placed, windows)
+                continue
+            blend.add(placed, rows, windows)
+            below = rows_of_windows[place + 1 :]
+            yield from blend.finished(below[0].start if below else scene.height)
+
+
+def _kept_columns(known: NDArray[np.bool_], column: Placed, overlap: Overlap) -> NDArray[np.bool_]:
+    if overlap.blended:
+        return known[:, column.start : column.start + overlap.size]
+    return known[:, column.first : column.last]
+
+
+def _run(
+    scene: Scene, model: OnnxModel, rows: Rows, columns: Sequence[Placed], shape: Sequence[int]
+) -> Iterator[tuple[Placed, NDArray[np.float32]]]:
+    """Yield the scores of the windows in some columns, (classes, height, width), in batches."""
+    size = shape[1]
+    most = samples_at_once(shape)
+    for first in range(0, len(columns), most):
+        batch = columns[first : first + most]
+        X = np.empty((len(batch), *shape), dtype=np.float32)
+        for window, column in zip(X, batch, strict=True):
+            own = scene.as_trained(rows.values[:, :, column.start : column.start + size])
+            missing = ((0, 0), (0, size - own.shape[1]), (0, size - own.shape[2]))
+            window[:] = np.pad(own, missing, mode="symmetric") if own.shape != X.shape[1:] else own
+        yield from zip(batch, model.predict(X)["scores"], strict=True)
+
+
+def _joined(
+    kept: Rows, placed: Placed, windows: Iterator[tuple[Placed, NDArray[np.float32]]]
+) -> Strip:
+    """Return the rows that are kept of a row of windows."""
+    outputs: Outputs = {}
+    height, width = kept.known.shape
+    top = placed.first - placed.start
+    for column, scores in windows:
+        if not outputs:
+            outputs["scores"] = np.zeros((len(scores), height, width), dtype=np.float32)
+        left, right = column.first - column.start, column.last - column.start
+        outputs["scores"][:, :, column.first : column.last] = scores[
+            :, top : top + height, left:right
+        ]
+    return Strip(kept.first, kept.known.copy(), outputs)
+
+
+class _Blend:
+    """Sums of the weighted scores of windows that overlap, from top to bottom."""
+
+    def __init__(self, scene: Scene, overlap: Overlap) -> None:
+        self._scene = scene
+        self._overlap = overlap
+        self._top = 0
+        self._known = np.zeros((0, scene.width), dtype=bool)
+        self._sums: NDArray[np.float32] | None = None
+        self._weights = np.zeros((0, scene.width), dtype=np.float32)
+
+    def add(
+        self, placed: Placed, rows: Rows, windows: Iterator[tuple[Placed, NDArray[np.float32]]]
+    ) -> None:
+        """Add a row of windows."""
+        height, width = self._scene.height, self._scene.width
+        new = rows.last - self._top - len(self._known)
+        self._known = np.concatenate([self._known, rows.known[len(rows.known) - new :]])
+        self._weights = np.pad(self._weights, ((0, new), (0, 0)))
+        if self._sums is not None:
+            self._sums = np.pad(self._sums, ((0, 0), (0, new), (0, 0)))
+        top = placed.start - self._top
+        down = self._overlap.weights(placed, height)[: len(rows.known)]
+        for column, scores in windows:
+            if self._sums is None:
+                self._sums = np.zeros((len(scores), *self._weights.shape), dtype=np.float32)
+            right = min(column.start + self._overlap.size, width)
+            across = self._overlap.weights(column, width)[: right - column.start]
+            place = (slice(top, top + len(down)), slice(column.start, right))
+            weights = down[:, None] * across
+            self._weights[place] += weights
+            self._sums[(slice(None), *place)] += weights * scores[:, : len(down), : len(across)]
+
+    def finished(self, last: int) -> Iterator[Strip]:
+        """Yield the rows above `last`, to which no window is added any more."""
+        rows = last - self._top
+        outputs: Outputs = {}
+        if self._sums is not None:
+            # 0 where no window was computed
+            weights = np.maximum(self._weights[:rows], np.finfo(np.float32).tiny)
+            outputs["scores"] = self._sums[:, :rows] / weights
+            self._sums = self._sums[:, rows:]
+        yield Strip(self._top, self._known[:rows], outputs)
+        self._known, self._weights = self._known[rows:], self._weights[rows:]
+        self._top = last
