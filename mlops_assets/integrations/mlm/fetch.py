@@ -70,6 +70,9 @@ def fetch(place: str, target: Path, limit: int) -> None:
     if not is_url(place):
         with explained(place, "read", missing="check the path"):
             _require_size(place, Path(place).stat().st_size, limit)
+            # a device may never end
+            if not Path(place).is_file():
+                raise StorageError(f"{place} is not a file; name a file")
             shutil.copyfile(place, target)
         return
     parts = urlsplit(place)
@@ -83,8 +86,8 @@ def fetch(place: str, target: Path, limit: int) -> None:
             f"{redacted(place)} is not read, as it has a query; leave it out, or download the file"
             " and give its path"
         )
-    store, key = store_outside(place)
     with explained(place, "read"), target.open("wb") as stream:
+        store, key = store_outside(place)
         found = store.get(key)
         _require_size(place, found.meta["size"], limit)
         size = 0
