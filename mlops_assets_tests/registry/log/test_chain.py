@@ -183,7 +183,7 @@ def write_history(registry: Registry) -> None:
             retry=now(),
         )
         begin(registry, key, attempt, "https://eo")
-        fail(registry, key, "it is full", now())
+        fail(registry, key, "it is full", now(), now())
         arrived = Arrived(State.REGISTERED, "https://eo", "e" * 64, "f" * 64)
         succeed(registry, key, arrived)
         withdraw(registry, key, State.DELETED, "wrong labels", "https://eo")
