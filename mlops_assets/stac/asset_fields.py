@@ -44,7 +44,7 @@ def raster_fields(
     fields: dict[str, object] = {"data_type": DATA_TYPES.get(dtype, dtype)}
     if nodata is not None:
         fields["nodata"] = int(nodata) if nodata.is_integer() else nodata
-    resolution = _resolution(row["crs"], tuple(row["transform"])) if row["transform"] else None
+    resolution = pixel_size(row["crs"], tuple(row["transform"])) if row["transform"] else None
     if resolution:
         fields["raster:spatial_resolution"] = resolution
     if offset is None:
@@ -275,7 +275,7 @@ def _class(value: int, name: str, colour: str) -> dict[str, object]:
 
 
 @lru_cache(maxsize=256)
-def _resolution(crs: str, transform: tuple[float, ...]) -> float | None:
+def pixel_size(crs: str, transform: tuple[float, ...]) -> float | None:
     """Size of a pixel in metres; None in degrees, where it differs from place to place."""
     from rasterio.crs import CRS
 

@@ -20,6 +20,7 @@ from mlops_assets.models.export.parity import (
 from mlops_assets.models.frameworks import framework_named
 from mlops_assets.models.native import load_native, native_files
 from mlops_assets.models.onnx import graph
+from mlops_assets.models.onnx.deepness import deepness_metadata
 from mlops_assets.models.onnx.graph import with_scaling
 from mlops_assets.models.onnx.session import OnnxModel
 from mlops_assets.models.signature import raw_data, scaling_of
@@ -81,6 +82,7 @@ def export(store: Store, specification: ModelSpecification, row: ModelVersion) -
             proto = onnx.load(path)
             if scaling is not None:
                 proto = with_scaling(proto, scaling, data.sample_shape)
+            graph.lower_ir_version(proto)
             scaled = X if scaling is None else scaling.apply(X)
             outputs = framework.predict(model, scaled, row.task)
         facts = {
@@ -99,7 +101,8 @@ def export(store: Store, specification: ModelSpecification, row: ModelVersion) -
         }
         if scores := graph.kind_of_scores(proto, row.framework):
             facts["scores"] = scores
-        onnx.helper.set_model_props(proto, {f"mlops.{key}": value for key, value in facts.items()})
+        metadata = {f"mlops.{key}": value for key, value in facts.items()}
+        onnx.helper.set_model_props(proto, metadata | deepness_metadata(proto, data))
         path.write_bytes(proto.SerializeToString())
         compare = uploaded_onnx.compare_sent if external else compare_outputs
         report = compare(outputs, OnnxModel(path), X, row.task, specification.parity)

@@ -17,7 +17,7 @@ from safetensors.torch import load_model, save_model
 from mlops_assets.errors import ExportError
 from mlops_assets.models.frameworks import ModelDescription
 from mlops_assets.models.frameworks.architectures import THIS_PROCESS, Trust, trusted_class
-from mlops_assets.models.onnx.graph import conform
+from mlops_assets.models.onnx.graph import TARGET_OPSET, conform
 from mlops_assets.models.onnx.session import Outputs, at_once
 from mlops_assets.text.json_values import Json, JsonObject
 
@@ -135,6 +135,7 @@ class PyTorch:
                     path,
                     dynamo=True,
                     external_data=False,
+                    opset_version=TARGET_OPSET,
                     verbose=False,
                     input_names=["input"],
                     output_names=[output],

@@ -25,7 +25,7 @@ from mlops_assets.errors import ExportError
 from mlops_assets.models.frameworks import ModelDescription
 from mlops_assets.models.frameworks.architectures import THIS_PROCESS, Trust
 from mlops_assets.models.frameworks.archives import require_bounded
-from mlops_assets.models.onnx.graph import conform
+from mlops_assets.models.onnx.graph import TARGET_ML_OPSET, TARGET_OPSET, conform
 from mlops_assets.models.onnx.session import Outputs
 
 if TYPE_CHECKING:
@@ -193,6 +193,7 @@ class ScikitLearn:
                     estimator,
                     initial_types=[("rows", FloatTensorType([None, width]))],
                     options=_options(estimator),
+                    target_opset={"": TARGET_OPSET, "ai.onnx.ml": TARGET_ML_OPSET},
                 )
         # converters raise errors of any kind
         except Exception as error:

@@ -36,6 +36,9 @@ _KEEPS_SCORES = {
     # in the order of other classes
     "Gather",
 }
+# that exporters write at most, so that onnxruntime of 2023 runs the file, as openEO's back ends do
+TARGET_OPSET = 18
+TARGET_ML_OPSET = 3
 OPSET = 15  # of a graph in which a converter put only operators of ai.onnx.ml
 
 
@@ -133,6 +136,17 @@ def require_valid(model: onnx.ModelProto) -> None:
         raise ExportError(
             f"the exported graph is not valid ONNX: {str(error).splitlines()[0]}"
         ) from error
+
+
+def lower_ir_version(model: onnx.ModelProto) -> None:
+    """Declare the oldest version of the file format that the operators of a model allow, in place.
+
+    Exporters declare the newest that they know, and older runtimes then refuse the file.
+    """
+    from onnx import helper
+
+    needed = helper.find_min_ir_version_for(list(model.opset_import))
+    model.ir_version = min(model.ir_version, needed)
 
 
 def facts(model: onnx.ModelProto) -> JsonObject:
