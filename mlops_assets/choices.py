@@ -10,6 +10,7 @@ Task = Literal["classification", "semantic-segmentation", "regression"]
 Method = Literal["tpe", "random", "grid"]
 Direction = Literal["minimize", "maximize"]
 PrunerName = Literal["median", "hyperband", "none"]
+ModelFormat = Literal["dir", "mlflow", "triton", "kserve", "eotdl"]
 
 
 class SplitName(StrEnum):

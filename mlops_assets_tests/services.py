@@ -142,6 +142,17 @@ def require_pgstac() -> Path:
     return _required(installed, "needs stac-fastapi-pgstac; run: make pgstac").parent / "bin"
 
 
+def require_export_peer(name: str) -> Path:
+    """Return the programs of an environment with software that exports are for, or skip the test.
+
+    Fail it where services are required.
+    """
+    root = Path(__file__).resolve().parents[1]
+    return _required(
+        root / ".venv-peers" / f"export-{name}" / "bin", f"needs {name}; run: make export-peers"
+    )
+
+
 def _required(found: Path | None, message: str) -> Path:
     if found is None or not found.exists():
         if os.environ.get("REQUIRE_SERVICES") == "1":

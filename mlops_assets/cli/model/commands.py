@@ -12,6 +12,7 @@ import typer
 
 from mlops_assets.cli import lineage, visibility
 from mlops_assets.cli.model import decisions
+from mlops_assets.cli.model.export import export_version
 from mlops_assets.cli.model.import_model import import_model
 from mlops_assets.cli.model.reproduce import reproduce_version
 from mlops_assets.cli.terminal import completion
@@ -40,6 +41,7 @@ app.command("reproduce")(reproduce_version)
 app.command("import")(import_model)
 app.command("lineage")(lineage.model_lineage)
 app.command("visibility")(visibility.model_visibility)
+app.command("export")(export_version)
 app.command("approve")(decisions.approve)
 app.command("reject")(decisions.reject)
 app.command("deprecate")(decisions.deprecate)

@@ -57,7 +57,7 @@ def register_version(
     logged = client.create_logged_model(experiment, row.version.replace(".", "_"), mlflow_run, tags)
     with scratch_folder("mlflow") as scratch:
         folder = scratch / "model"
-        _write(
+        write_model_folder(
             published_path(store.workspace, store.registry, key),
             folder,
             Model(run_id=mlflow_run, model_id=logged.model_id),
@@ -125,8 +125,14 @@ def _ensure_registered_model(client: MlflowClient, model: str) -> None:
         client.create_registered_model(model)
 
 
-def _write(path: Path, folder: Path, described: Model) -> None:
-    """Write a folder in MLflow's model format that holds an ONNX file as it is."""
+def write_model_folder(path: Path, folder: Path, described: Model) -> None:
+    """Write a folder in MLflow's model format that holds an ONNX file as it is.
+
+    Args:
+        path: the ONNX file.
+        folder: a new or empty folder.
+        described: what MLflow is to know of the model beside its signature.
+    """
     proto = onnx.load(path)
     inputs = Schema([_spec(value) for value in proto.graph.input])
     outputs = Schema([_spec(value) for value in proto.graph.output])

@@ -18,6 +18,7 @@ from mlops_assets.errors import ExportError, ParityError
 from mlops_assets.models.export.parity import ParityReport, compare_outputs
 from mlops_assets.models.frameworks import ModelDescription
 from mlops_assets.models.onnx.graph import require_valid
+from mlops_assets.models.onnx.parts import DOMAINS, nodes, tensors
 from mlops_assets.models.onnx.session import OnnxModel, Outputs
 from mlops_assets.models.specification import Parity
 
@@ -28,7 +29,6 @@ FRAMEWORK = "onnx"  # of a model version whose native artefact is an ONNX file
 FILE = "model.onnx"
 OUTPUTS = ("scores", "label", "value")
 MAX_PARTS = 1_000_000
-DOMAINS = ("", "ai.onnx", "ai.onnx.ml")  # onnxruntime runs these without further libraries
 _REMEDY = "see 'ONNX files' in docs/external-runs.md"
 
 
@@ -81,7 +81,7 @@ def read_self_contained(path: Path) -> onnx.ModelProto:
 def describe_sent(model: onnx.ModelProto) -> ModelDescription:
     """Return the producer that an ONNX file names, and the count of numbers in its tensors."""
     producer = f"{model.producer_name} {model.producer_version}".strip()
-    numbers = sum(int(np.prod(list(tensor.dims))) for tensor in _tensors(model.graph))
+    numbers = sum(int(np.prod(list(tensor.dims))) for tensor in tensors(model.graph))
     return ModelDescription(f"ONNX by {producer}" if producer else "ONNX", numbers)
 
 
@@ -241,14 +241,14 @@ def _require_self_contained(model: onnx.ModelProto) -> None:
     from onnx import TensorProto
 
     foreign = sorted({entry.domain for entry in model.opset_import} - set(DOMAINS))
-    foreign += sorted({node.domain for node in _nodes(model.graph)} - {*DOMAINS, *foreign})
+    foreign += sorted({node.domain for node in nodes(model.graph)} - {*DOMAINS, *foreign})
     if foreign or len(model.functions):
         named = ", ".join(foreign) or "functions of its own"
         raise ExportError(
             f"the ONNX file uses {named}; use operators of {' and '.join(DOMAINS[1:])} only,"
             f" {_REMEDY}"
         )
-    for tensor in _tensors(model.graph):
+    for tensor in tensors(model.graph):
         if tensor.data_location == TensorProto.EXTERNAL or len(tensor.external_data):
             raise ExportError(
                 f"tensor {tensor.name!r} of the ONNX file lies in another file; save the model with"
@@ -308,33 +308,3 @@ def _require_outputs(model: onnx.ModelProto, task: str, classes: int) -> None:
 
 def _listed(values: Iterable[onnx.ValueInfoProto]) -> str:
     return ", ".join(repr(value.name) for value in values) or "none"
-
-
-def _graphs(graph: onnx.GraphProto) -> Iterator[onnx.GraphProto]:
-    """Yield a graph, and those within its nodes."""
-    yield graph
-    for node in graph.node:
-        for attribute in node.attribute:
-            for inner in [*([attribute.g] if attribute.HasField("g") else []), *attribute.graphs]:
-                yield from _graphs(inner)
-
-
-def _nodes(graph: onnx.GraphProto) -> Iterator[onnx.NodeProto]:
-    for part in _graphs(graph):
-        yield from part.node
-
-
-def _tensors(graph: onnx.GraphProto) -> Iterator[onnx.TensorProto]:
-    """Yield every tensor: initializers, dense or sparse, and attributes of nodes."""
-    for part in _graphs(graph):
-        yield from part.initializer
-        for sparse in part.sparse_initializer:
-            yield from (sparse.values, sparse.indices)
-        for node in part.node:
-            for attribute in node.attribute:
-                yield from [*([attribute.t] if attribute.HasField("t") else []), *attribute.tensors]
-                for sparse in [
-                    *([attribute.sparse_tensor] if attribute.HasField("sparse_tensor") else []),
-                    *attribute.sparse_tensors,
-                ]:
-                    yield from (sparse.values, sparse.indices)

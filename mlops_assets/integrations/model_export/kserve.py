@@ -1,0 +1,144 @@
+"""An InferenceService of KServe over a Triton repository in object storage.
+
+The repository is written beside it; nothing is uploaded, and no credentials are read or written.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from mlops_assets.errors import ExportError
+from mlops_assets.integrations.model_export import triton
+from mlops_assets.integrations.model_export.source import ExportSource
+from mlops_assets.text.secret_urls import redacted
+
+REPOSITORY = "repository"
+SCHEMES = ("s3", "gs", "https", "pvc", "hdfs", "abfs")
+_GROUP = "serving.kserve.io"
+# a label of DNS, as names of Kubernetes' objects are
+_NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
+
+
+@dataclass(frozen=True)
+class ObjectStorage:
+    """Where KServe reads the model, and what it needs for that.
+
+    Attributes:
+        url: of the folder that `repository/` is uploaded to.
+        endpoint: host and port of an S3 endpoint, as a URL; that of AWS if None.
+        ca: name of a ConfigMap with the certificate of the endpoint's authority.
+        secret: name of a Secret with credentials.
+        namespace: of the service; that of the command which applies it if None.
+    """
+
+    url: str
+    endpoint: str | None = None
+    ca: str | None = None
+    secret: str | None = None
+    namespace: str | None = None
+
+
+def write(source: ExportSource, folder: Path, storage: ObjectStorage | None) -> list[str]:
+    """Write the service's manifests and the repository; there are no warnings.
+
+    Raises:
+        ExportError: the URL is missing or of a kind that KServe does not read, or a name is not
+            one of Kubernetes.
+    """
+    import yaml
+
+    if storage is None:
+        raise ExportError("name where KServe will read the model: --url s3://BUCKET/FOLDER")
+    _require_usable(storage)
+    triton.write(source, folder / REPOSITORY)
+    documents = manifests(source, storage)
+    text = yaml.safe_dump_all(documents, sort_keys=False, allow_unicode=True)
+    (folder / "inferenceservice.yaml").write_text(text)
+    return []
+
+
+def manifests(source: ExportSource, storage: ObjectStorage) -> list[dict[str, object]]:
+    """Return the manifests: for a Secret its annotations and a ServiceAccount, then the service."""
+    name = service_name(source.row.model)
+    predictor: dict[str, object] = {
+        "model": {
+            "modelFormat": {"name": "onnx"},
+            "protocolVersion": "v2",
+            "storageUri": storage.url.rstrip("/"),
+        }
+    }
+    documents: list[dict[str, object]] = []
+    if storage.secret:
+        account = f"{name}-storage"
+        predictor["serviceAccountName"] = account
+        documents = [
+            _object("v1", "Secret", _metadata(storage, storage.secret, _s3(storage))),
+            _object("v1", "ServiceAccount", _metadata(storage, account))
+            | {"secrets": [{"name": storage.secret}]},
+        ]
+    described = _metadata(storage, name, source.provenance)
+    service = _object(f"{_GROUP}/v1beta1", "InferenceService", described)
+    return [*documents, service | {"spec": {"predictor": predictor}}]
+
+
+def service_name(model: str) -> str:
+    """Return the name of a model's service: a label of DNS."""
+    found = re.sub(r"[^a-z0-9-]+", "-", model.lower()).strip("-")[:55].strip("-")
+    # services have names of DNS, which begin with a letter
+    return found if found[:1].isalpha() else f"model-{found}".strip("-")
+
+
+def _require_usable(storage: ObjectStorage) -> None:
+    parts = urlsplit(storage.url)
+    if parts.scheme not in SCHEMES or not parts.netloc or redacted(storage.url) != storage.url:
+        raise ExportError(
+            f"{redacted(storage.url)} is not a URL that KServe reads a model from: name one of"
+            f" {', '.join(f'{scheme}://' for scheme in SCHEMES)}, without credentials"
+        )
+    endpoint = urlsplit(storage.endpoint or "https://s3.amazonaws.com")
+    if endpoint.scheme not in ("http", "https") or not endpoint.hostname or "@" in endpoint.netloc:
+        raise ExportError(
+            f"{redacted(storage.endpoint or '')} is not the URL of an endpoint, such as"
+            " https://minio.example.org:9000"
+        )
+    if not storage.secret and (storage.endpoint or storage.ca):
+        raise ExportError(
+            "KServe reads endpoint and authority from the annotations of a Secret; name it:"
+            " --secret NAME"
+        )
+    names = {"--secret": storage.secret, "--ca": storage.ca, "--namespace": storage.namespace}
+    for option, name in names.items():
+        if name and not _NAME.fullmatch(name):
+            raise ExportError(
+                f"{option} {name} is not a name of Kubernetes: lower-case letters, digits and '-'"
+            )
+
+
+def _s3(storage: ObjectStorage) -> dict[str, str]:
+    """Return the annotations of a Secret by which KServe finds its S3 endpoint."""
+    found = {}
+    if storage.endpoint:
+        parts = urlsplit(storage.endpoint)
+        found[f"{_GROUP}/s3-endpoint"] = parts.netloc
+        found[f"{_GROUP}/s3-usehttps"] = "1" if parts.scheme == "https" else "0"
+    if storage.ca:
+        found[f"{_GROUP}/s3-cabundle-configmap"] = storage.ca
+    return found
+
+
+def _metadata(
+    storage: ObjectStorage, name: str, annotations: dict[str, str] | None = None
+) -> dict[str, object]:
+    found: dict[str, object] = {"name": name}
+    if storage.namespace:
+        found["namespace"] = storage.namespace
+    if annotations:
+        found["annotations"] = dict(annotations)
+    return found
+
+
+def _object(version: str, kind: str, metadata: dict[str, object]) -> dict[str, object]:
+    return {"apiVersion": version, "kind": kind, "metadata": metadata}
