@@ -14,6 +14,8 @@ from mlops_assets.components.approval import approval
 from mlops_assets.components.events.model_results import (
     COMPARED,
     GATES,
+    PARITY,
+    PORTABLE,
     Result,
     identity,
     trained_result,
@@ -271,14 +273,20 @@ class TrainedModel(dg.Component):
             kind="onnx",
             description="The model as ONNX, proved equal to the trained one on real samples.",
         )
-        check = dg.AssetCheckSpec(
-            "parity",
-            asset=[self.specification.name, stage.name],
-            blocking=True,
-            description="The ONNX model gives what the trained model gives.",
-            partitions_def=data_versions(self.specification.dataset),
-        )
-        return self._stage(stage, "trained_model", check)
+        checks = [
+            dg.AssetCheckSpec(
+                name,
+                asset=[self.specification.name, stage.name],
+                blocking=blocking,
+                description=description,
+                partitions_def=data_versions(self.specification.dataset),
+            )
+            for name, blocking, description in (
+                (PARITY, True, "The ONNX model gives what the trained model gives."),
+                (PORTABLE, False, "Other software can run the ONNX file as it is."),
+            )
+        ]
+        return self._stage(stage, "trained_model", *checks)
 
     def _evaluation(self) -> dg.AssetsDefinition:
         stage = _StageAsset(

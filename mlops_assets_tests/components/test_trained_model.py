@@ -86,7 +86,7 @@ def test_lifecycle_materialises_every_asset_with_checks_and_figures_for_people(
     }
     assert checks == {
         *(("training_data", name, True) for name in CHECKS),
-        ("onnx_model", "parity", True),
+        *(("onnx_model", name, True) for name in ("parity", "portable")),
         ("record", "gates", True),
     }
     (row,) = store.registry.model_versions("crop_forest")

@@ -37,6 +37,9 @@ if TYPE_CHECKING:
     from mlops_assets.text.json_values import JsonObject
 
 Result = dg.MaterializeResult[Any]
+# checks of an ONNX file: the same outputs, and what other software lacks to run it
+PARITY = "parity"
+PORTABLE = "portable"
 # checks of a record: floors and ceilings, and comparisons with other versions
 GATES = "gates"
 COMPARED = "better_than_production"
@@ -151,20 +154,36 @@ def onnx_result(
         check_results=check_results(
             [
                 Check(
-                    "parity",
+                    PARITY,
                     report.passed and report.claimed,
                     report.description,
                     blocking=report.claimed,
                     values=report.document(),
                 )
+                _portable(store, row, file.path),
             ]
         ),
     )
 
 
+def _portable(store: Store, row: ModelVersion, key: str) -> Check:
+    """Return the check of what other software lacks to run an ONNX file, which never blocks."""
+    from mlops_assets.models.onnx.takers import checklist, described
+    from mlops_assets.registry.files.verified_read import published_path
+    from mlops_assets.registry.model_documents import Signature
+
+    path = published_path(store.workspace, store.registry, key)
+    takers = checklist(path, Signature.of(row))
+    passed = not any(own.missing for own in takers if own.applies)
+    values: JsonObject = {
+        own.name: "; ".join(own.missing) or "runs" for own in takers if own.applies
+    }
+    return Check(PORTABLE, passed, described(takers), False, values)
+
+
 def parity_failure(error: ParityError) -> list[dg.AssetCheckResult]:
     """Return the check of an export that failed parity."""
-    return check_results([Check("parity", False, str(error))])
+    return check_results([Check(PARITY, False, str(error))])
 
 
 def evaluation_result(
