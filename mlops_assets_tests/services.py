@@ -153,6 +153,17 @@ def require_export_peer(name: str) -> Path:
     )
 
 
+def require_eotdl() -> Path:
+    """Return the programs of an environment with EOTDL's client, or skip the test, also in CI.
+
+    The client needs a newer Python than this project does.
+    """
+    programs = Path(__file__).resolve().parents[1] / ".venv-peers" / "export-eotdl" / "bin"
+    if not programs.exists():
+        pytest.skip("needs EOTDL's client; with Python 3.12, run: make export-eotdl")
+    return programs
+
+
 def _required(found: Path | None, message: str) -> Path:
     if found is None or not found.exists():
         if os.environ.get("REQUIRE_SERVICES") == "1":

@@ -19,7 +19,7 @@ from mlops_assets.registry import ModelVersion
 from mlops_assets.store import Store
 from mlops_assets_tests.conftest import crops_table
 from mlops_assets_tests.servers.processes import HOST, serving
-from mlops_assets_tests.services import require_export_peer
+from mlops_assets_tests.services import require_eotdl, require_export_peer
 
 pytestmark = pytest.mark.services
 
@@ -66,9 +66,9 @@ print(json.dumps([metadata.name, metadata.authors, row["mlm:framework"], row["ml
 """
 
 
-def run(peer: str, code: str, argument: Path) -> Any:
+def run(programs: Path, code: str, argument: Path) -> Any:
     """What a program in the environment of a peer has printed last, as JSON."""
-    python = require_export_peer(peer) / "python"
+    python = programs / "python"
     # the folder of the environments has names of packages
     done = subprocess.run(
         [str(python), "-c", code, str(argument)], capture_output=True, text=True, cwd="/"
@@ -110,7 +110,7 @@ def test_triton_reads_its_configuration(
 ) -> None:
     for row in (crops, cover):
         export_version(store, row, "triton", tmp_path / row.model)
-    rows = run("triton", TRITON, tmp_path / "crops" / "crops" / "config.pbtxt")
+    rows = run(require_export_peer("triton"), TRITON, tmp_path / "crops" / "crops" / "config.pbtxt")
     assert (rows["name"], rows["backend"], rows["max_batch_size"]) == ("crops", "onnxruntime", 1024)
     assert rows["input"] == [{"name": "input", "data_type": "TYPE_FP32", "dims": ["7"]}]
     assert rows["output"] == [
@@ -121,7 +121,9 @@ def test_triton_reads_its_configuration(
     assert version == crops.version
     labels = (tmp_path / "crops" / "crops" / "labels.txt").read_text().split()
     assert labels == [entry["name"] for entry in crops.signature["classes"]]
-    windows = run("triton", TRITON, tmp_path / "cover" / "cover" / "config.pbtxt")
+    windows = run(
+        require_export_peer("triton"), TRITON, tmp_path / "cover" / "cover" / "config.pbtxt"
+    )
     assert windows["input"][0]["dims"] == ["4", "8", "8"]
     assert windows["output"] == [
         {"name": "scores", "data_type": "TYPE_FP32", "dims": ["2", "8", "8"]}
@@ -133,7 +135,9 @@ def test_kserve_takes_the_service(store: Store, crops: ModelVersion, tmp_path: P
         "s3://models/crops/", "https://minio.example.org:9000", "minio-ca", "minio", "fields"
     )
     export_version(store, crops, "kserve", tmp_path / "out", storage)
-    assert run("kserve", KSERVE, tmp_path / "out" / "inferenceservice.yaml") == [
+    assert run(
+        require_export_peer("kserve"), KSERVE, tmp_path / "out" / "inferenceservice.yaml"
+    ) == [
         ["Secret", "ServiceAccount", "InferenceService"],
         "V1beta1ModelSpec",
         "v2",
@@ -149,4 +153,4 @@ def test_the_client_of_eotdl_reads_the_folder(
     export_version(store, crops, "eotdl", tmp_path / "out")
     name = f"crops-{crops.version}"
     expected = [name, ["Field Institute"], "ONNX", "crops", ["model"]]
-    assert run("eotdl", EOTDL, tmp_path / "out") == expected
+    assert run(require_eotdl(), EOTDL, tmp_path / "out") == expected
