@@ -55,7 +55,7 @@ def conform(
         sample_shape: shape of one sample; the input becomes `input`, float32 of (batch,
             *sample_shape).
         outputs: name of the converter → `scores`, `label` or `value`; other outputs are dropped.
-            `label` and `value` become (batch,).
+            `label` and `value` become (batch,), labels of pixels stay (batch, height, width).
         flat: the converter's model takes rows, to which samples are flattened.
 
     Raises:
@@ -104,8 +104,8 @@ def _named_output(
     from onnx import helper, numpy_helper
 
     kind = output.type.tensor_type
-    if name == "scores":
-        graph.node.append(helper.make_node("Identity", [output.name], [name], name="give_scores"))
+    if name == "scores" or len(kind.shape.dim) > 2:
+        graph.node.append(helper.make_node("Identity", [output.name], [name], name=f"give_{name}"))
         sizes = [dim.dim_value or dim.dim_param or None for dim in kind.shape.dim[1:]]
         return helper.make_tensor_value_info(name, kind.elem_type, ["batch", *sizes])
     graph.initializer.append(

@@ -11,16 +11,20 @@ from typing import Any
 
 import dagster as dg
 import numpy as np
+import onnx
 import onnxruntime
 import pytest
+from onnx import TensorProto, helper, numpy_helper
 
 from mlops_assets.components.events.reporting import DagsterReporter
 from mlops_assets.datasets.commit.commit import Commit
-from mlops_assets.errors import ImportRefused
+from mlops_assets.errors import GateFailure, ImportRefused, StorageError
 from mlops_assets.external import external_run
+from mlops_assets.integrations.mlm import import_model as import_model_module
 from mlops_assets.integrations.mlm.import_model import ImportedModel, ModelImport, import_model
 from mlops_assets.lineage.chain import model_lineage
 from mlops_assets.lineage.mermaid import mermaid
+from mlops_assets.models.promotion import promote
 from mlops_assets.models.specification import ModelSpecification
 from mlops_assets.models.verify import verify_model
 from mlops_assets.names import Reference
@@ -28,6 +32,7 @@ from mlops_assets.paths import model_folder, model_item_key, run_document_key
 from mlops_assets.registry.files.verified_read import published_path
 from mlops_assets.storage import sha256_of
 from mlops_assets.store import Store
+from mlops_assets_tests.conftest import crops_table, scenes_specification, table_specification
 from mlops_assets_tests.integrations.external.test_external_run import send_onnx
 from mlops_assets_tests.integrations.mlm.foreign_models import (
     foreign_properties,
@@ -267,3 +272,192 @@ def test_a_record_that_differs_from_file_or_data_is_refused(
     (tmp_path / "record.json").write_text(json.dumps(properties))
     found = refused(importing, store, tmp_path / "model.onnx", tmp_path / "record.json")
     assert re.search(message, found), found
+
+
+def graph_of(
+    nodes: list[onnx.NodeProto],
+    source: onnx.ValueInfoProto,
+    target: onnx.ValueInfoProto,
+    **constants: Any,
+) -> onnx.ModelProto:
+    values = [numpy_helper.from_array(np.asarray(value), n) for n, value in constants.items()]
+    graph = helper.make_graph(nodes, "foreign", [source], [target], values)
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+
+
+def test_labels_by_value_of_windows_of_integers_are_in_the_order_of_the_data(
+    store: Store,
+    tmp_path: Path,
+    land_scenes: Callable[..., Commit],
+    importing: Import,
+) -> None:
+    layout = {"layout": "scenes", "scenes": {"size": 8, "read": "windows"}}
+    split = {"method": "random", "fractions": {"train": 0.6, "test": 0.4}}
+    source = {"url": "landing/scenes", **layout}
+    land_scenes(scenes_specification(source=source, split=split))
+    nodes = [
+        helper.make_node("Gather", ["tile", "last"], ["band"], axis=3),
+        helper.make_node("Cast", ["band"], ["number"], to=TensorProto.FLOAT),
+        helper.make_node("Less", ["number", "limit"], ["is_water"]),
+        helper.make_node("Where", ["is_water", "water", "land"], ["map"]),
+    ]
+    model = graph_of(
+        nodes,
+        helper.make_tensor_value_info("tile", TensorProto.UINT16, ["n", None, None, 4]),
+        helper.make_tensor_value_info("map", TensorProto.UINT8, ["n", None, None]),
+        last=np.int64(3),
+        limit=np.float32(175),
+        water=np.uint8(20),
+        land=np.uint8(10),
+    )
+    onnx.save(model, tmp_path / "model.onnx")
+    properties = foreign_properties()
+    properties["mlm:tasks"] = ["semantic-segmentation"]
+    described = properties["mlm:input"][0]
+    described["input"] |= {"shape": [-1, -1, -1, 4], "data_type": "uint16"}
+    del described["value_scaling"]
+    output = properties["mlm:output"][0]
+    output["result"] = {
+        "shape": [-1, -1, -1],
+        "dim_order": ["batch", "height", "width"],
+        "data_type": "uint8",
+    }
+    output["classification:classes"] = [
+        {"value": 10, "name": "land"},
+        {"value": 20, "name": "water"},
+    ]
+    (tmp_path / "record.json").write_text(json.dumps(properties))
+    found = importing(tmp_path / "model.onnx", tmp_path / "record.json")
+    assert found.outcome is not None and found.outcome.metrics["accuracy"] > 0.99
+    assert any("no checksum is stated" in assumed for assumed in found.assumed)
+
+
+def test_a_record_of_mlm_1_3_scales_a_regression_by_its_statistics(
+    store: Store, tmp_path: Path, land_table: Callable[..., Commit], importing: Import
+) -> None:
+    frame = crops_table().drop(columns=["farm", "crop"])
+    table = {"layout": "table", "table": {"label": "ndvi_06"}}
+    land_table(frame, table_specification(source={"url": "landing/fields", **table}))
+    nodes = [
+        helper.make_node("Gather", ["months", "chosen"], ["half"], axis=1),
+        helper.make_node("Mul", ["half", "two"], ["estimate"]),
+    ]
+    model = graph_of(
+        nodes,
+        helper.make_tensor_value_info("months", TensorProto.FLOAT, ["n", 5]),
+        helper.make_tensor_value_info("estimate", TensorProto.FLOAT, ["n", 1]),
+        chosen=np.array([4]),
+        two=np.float32(2),
+    )
+    onnx.save(model, tmp_path / "model.onnx")
+    properties = foreign_properties()
+    properties["mlm:tasks"] = ["regression"]
+    properties["mlm:input"] = [
+        {
+            "name": "months",
+            "bands": [f"ndvi_0{month}" for month in range(1, 6)],
+            "input": {"shape": [-1, 5], "dim_order": ["batch", "bands"], "data_type": "float32"},
+            "norm_by_channel": False,
+            "norm_type": "min-max",
+            "statistics": [{"minimum": 0, "maximum": 2}],
+        }
+    ]
+    properties["mlm:output"] = [
+        {
+            "name": "estimate",
+            "tasks": ["regression"],
+            "result": {"shape": [-1, 1], "dim_order": ["batch", "value"], "data_type": "float32"},
+        }
+    ]
+    uri = "https://crim-ca.github.io/mlm-extension/v1.3.0/schema.json"
+    document = {"type": "Feature", "stac_extensions": [uri], "properties": properties}
+    (tmp_path / "record.json").write_text(json.dumps(document))
+    found = importing(tmp_path / "model.onnx", tmp_path / "record.json", data="fields@v1")
+    assert found.outcome is not None and found.outcome.metrics["rmse"] < 0.1
+
+
+def external_data(model: onnx.ModelProto) -> None:
+    tensor = model.graph.initializer[1]
+    tensor.ClearField("raw_data")
+    tensor.data_location = TensorProto.EXTERNAL
+    tensor.external_data.add(key="location", value="../../../../etc/passwd")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (external_data, "tensor 'weights' of the ONNX file lies in another file"),
+        (lambda m: setattr(m.graph.node[2], "domain", "com.example"), "uses com.example"),
+        (lambda m: setattr(m.opset_import[0], "version", 999), "opset 999 is newer than"),
+        (
+            lambda m: setattr(m.graph.input[0].type.tensor_type.shape.dim[0], "dim_value", 8),
+            "takes batches of 8 only",
+        ),
+        (lambda m: setattr(m.graph.node[2], "op_type", "Divine"), "no operator Divine"),
+        # each sample of a batch changes the others
+        (
+            lambda m: m.graph.node[3].attribute[0].CopyFrom(helper.make_attribute("axis", 0)),
+            "for batches of 1 than for",
+        ),
+    ],
+)
+def test_an_onnx_file_that_cannot_be_evaluated_is_refused(
+    store: Store,
+    tmp_path: Path,
+    scenes: None,
+    importing: Import,
+    change: Callable[[onnx.ModelProto], None],
+    message: str,
+) -> None:
+    land_or_water(tmp_path / "model.onnx")
+    model = onnx.load(tmp_path / "model.onnx")
+    change(model)
+    (tmp_path / "model.onnx").write_bytes(model.SerializeToString())
+    record = write_record(tmp_path / "record.json")
+    assert message in refused(importing, store, tmp_path / "model.onnx", record)
+
+
+def test_an_import_that_failed_while_it_was_written_is_done_by_another(
+    store: Store,
+    tmp_path: Path,
+    scenes: None,
+    importing: Import,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    item = write_item(tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr(import_model_module, "publish_version", full_disk)
+        with pytest.raises(StorageError, match="no space"):
+            importing(item)
+    (run,) = store.registry.runs()
+    assert run.status == "failed" and not store.registry.model_versions("water")
+    found = importing(item)
+    assert found.new and found.outcome is not None and found.outcome.metrics
+    (run,) = store.registry.runs()
+    assert run.status == "succeeded"
+
+
+def full_disk(*_: object) -> None:
+    raise StorageError("no space left on the disk")
+
+
+def test_gates_of_the_project_apply_to_an_import(
+    store: Store, tmp_path: Path, scenes: None, importing: Import
+) -> None:
+    item = write_item(tmp_path)
+    declared = ModelSpecification.model_validate(
+        {
+            "name": "water",
+            "dataset": "scenes",
+            "task": "classification",
+            "trainer": "mlops_assets.training.trainers.sklearn:train",
+            "gates": [{"metric": "accuracy", "min": 1.1}],
+        }
+    )
+    found = importing(item, declared=declared)
+    assert found.outcome is not None and not found.outcome.gates_passed
+    row = store.registry.model_version(Reference("water", found.version))
+    with pytest.raises(GateFailure):
+        promote(store, row, declared.gates)
+    promote(store, row, [])
+    assert store.registry.model_version(Reference("water", "production")).version == found.version
