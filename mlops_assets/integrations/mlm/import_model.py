@@ -329,9 +329,10 @@ def _tags(request: ModelImport, found: Fetched, assumed: list[str]) -> dict[str,
 
 
 def _run(request: ModelImport, data: DataVersion, checked: _Checked, found: Fetched) -> Run:
-    """Return the row of the import; its id is that of model, ONNX file, record and data."""
+    """Return the row of the import; its id is that of model, ONNX file, record and samples."""
     made_of = [request.model, data.dataset, data.version, data.digest]
     made_of += [found.sha256, sha256_of(checked.document)]
+    made_of += [checked.data.task, checked.data.view, *checked.data.features]
     seed = checked.record.hyperparameters.get("seed")
     hyperparameters = {k: v for k, v in checked.record.hyperparameters.items() if k != "seed"}
     return Run(

@@ -66,7 +66,7 @@ def model_card(
         description=specification.description,
         declared=specification.card,
         facts=table(["", ""], _facts(specification, row, signature, run).items()),
-        data_facts=table(["", ""], _data_facts(committed, summary).items()),
+        data_facts=table(["", ""], _data_facts(committed, summary, run).items()),
         counted="Labelled pixels" if signature.view == "window" else "Samples",
         class_counts=_class_counts(summary),
         features=_features(signature, committed),
@@ -116,11 +116,11 @@ def _origin(run: Run) -> dict[str, str]:
     }
 
 
-def _data_facts(committed: CommittedDataset, summary: VersionSummary) -> dict[str, str]:
+def _data_facts(committed: CommittedDataset, summary: VersionSummary, run: Run) -> dict[str, str]:
     dataset = committed.specification
     doi = f", https://doi.org/{plain(dataset.doi)}" if dataset.doi else ""
     facts = {
-        "trained on": (
+        "evaluated on" if run.imported else "trained on": (
             f"{committed.reference} ({plain(dataset.title or dataset.name)}), digest"
             f" `{committed.row.digest}`"
         ),

@@ -35,6 +35,7 @@ from mlops_assets.store import Store
 from mlops_assets_tests.conftest import crops_table, scenes_specification, table_specification
 from mlops_assets_tests.integrations.external.test_external_run import send_onnx
 from mlops_assets_tests.integrations.mlm.foreign_models import (
+    MEANS,
     foreign_properties,
     land_or_water,
     write_item,
@@ -125,7 +126,8 @@ def test_a_foreign_item_becomes_a_model_version_without_a_claim_of_parity(
         == (tmp_path / "weights.onnx").read_bytes()
     )
     card = store.workspace.get(f"{folder}/model-card.md").decode()
-    assert "arity is not claimed" in card and run["tags"]["import.sha256"] in card
+    assert "arity is not claimed" in card and "| trained on |" not in card
+    assert run["tags"]["import.sha256"] in card
     record = json.loads(store.workspace.get(model_item_key("water", found.version)))
     assert record["properties"]["mlops:import"]["parity"] == "not claimed"
     assert record["properties"]["mlops:import"]["sha256"] == run["tags"]["import.sha256"]
@@ -154,17 +156,28 @@ def test_a_foreign_item_becomes_a_model_version_without_a_claim_of_parity(
 def test_the_adapted_file_gives_what_the_original_gives(
     store: Store, tmp_path: Path, scenes: None, importing: Import
 ) -> None:
-    found = importing(write_item(tmp_path))
-    key = f"{model_folder('water', found.version)}/model.onnx"
-    ours = onnxruntime.InferenceSession(published_path(store.workspace, store.registry, key))
+    item = write_item(tmp_path)
     theirs = onnxruntime.InferenceSession(tmp_path / "weights.onnx")
     X = np.random.default_rng(0).uniform(100, 250, (9, 4, 3, 3)).astype(np.float32)
-    # bands 1 to 4 to 4 to 1, scaled, as NHWC; land and water to water and land
-    means = np.array([175, 170, 165, 160], dtype=np.float32)
-    given = (X[:, ::-1].transpose(0, 2, 3, 1) - means) / 50
-    expected = theirs.run(None, {"patch": given})[0][:, ::-1]
-    # the names of bands in that order are those of the record
-    assert np.allclose(ours.run(["scores"], {"input": X[:, ::-1]})[0], expected, atol=1e-5)
+    # scaled, as NHWC; land and water to water and land
+    means = np.array(MEANS, dtype=np.float32)
+    expected = theirs.run(None, {"patch": (X.transpose(0, 2, 3, 1) - means) / 50})[0][:, ::-1]
+    # undeclared it takes bands in the order of its record, declared in that of the data
+    for declared, given in ((None, X), (declaration(), X[:, ::-1])):
+        found = importing(item, declared=declared)
+        key = f"{model_folder('water', found.version)}/model.onnx"
+        ours = onnxruntime.InferenceSession(published_path(store.workspace, store.registry, key))
+        assert np.allclose(ours.run(["scores"], {"input": given})[0], expected, atol=1e-5)
+
+
+def declaration(**changes: object) -> ModelSpecification:
+    attributes: dict[str, object] = {
+        "name": "water",
+        "dataset": "scenes",
+        "task": "classification",
+        "trainer": "mlops_assets.training.trainers.sklearn:train",
+    }
+    return ModelSpecification.model_validate(attributes | changes)
 
 
 def test_our_own_published_item_is_imported_from_a_moved_folder(
@@ -445,15 +458,7 @@ def test_gates_of_the_project_apply_to_an_import(
     store: Store, tmp_path: Path, scenes: None, importing: Import
 ) -> None:
     item = write_item(tmp_path)
-    declared = ModelSpecification.model_validate(
-        {
-            "name": "water",
-            "dataset": "scenes",
-            "task": "classification",
-            "trainer": "mlops_assets.training.trainers.sklearn:train",
-            "gates": [{"metric": "accuracy", "min": 1.1}],
-        }
-    )
+    declared = declaration(gates=[{"metric": "accuracy", "min": 1.1}])
     found = importing(item, declared=declared)
     assert found.outcome is not None and not found.outcome.gates_passed
     row = store.registry.model_version(Reference("water", found.version))
