@@ -47,6 +47,7 @@ from resources import StoreResource
 
 if TYPE_CHECKING:
     from mlops_assets.datasets.commit.commit import Made
+    from mlops_assets.store import Store
 
 # Data version, in Dagster's sense, of whatever is committed: a version stays as it is when another
 # lands, so that `training_data` of an older one is not out of date.
@@ -74,6 +75,10 @@ class LandingConfig(dg.Config):
         default=False,
         description="Read and store every file again, also those known by path, size and time.",
     )
+    use: str | None = Field(
+        default=None,
+        description="URL of a data version's record in another workspace, to use it from there.",
+    )
     dvc: DvcCommit | None = Field(
         default=None, description="Commit the data of a DVC repository instead of the landing."
     )
@@ -83,6 +88,16 @@ def _landing_of(commit: DvcCommit) -> "Made":
     from mlops_assets.integrations.dvc.landing import landing_of_revision
 
     return landing_of_revision(commit.repository, commit.commit, commit.path, commit.remote)
+
+
+def _use(
+    context: dg.AssetExecutionContext, opened: "Store", dataset: str, record: str
+) -> dg.MaterializeResult:  # type: ignore[type-arg]
+    from mlops_assets.datasets.commit.use import use
+
+    used = use(opened.workspace, opened.registry, dataset, record)
+    found = commit_metadata(context, opened, used, "the other workspace has")
+    return dg.MaterializeResult(data_version=COMMITTED, metadata={**found, "origin": record})
 
 
 class TrainingDatasetAttributes(Labels, DatasetSpecification):
@@ -182,9 +197,11 @@ class TrainingDataset(dg.Component):
         ) -> dg.MaterializeResult:  # type: ignore[type-arg]
             from mlops_assets.datasets.commit.commit import commit
 
-            made = None if config.dvc is None else _landing_of(config.dvc)
             opened = store.open()
             tag_run(context, opened.user, {DATASET: specification.name})
+            if config.use is not None:
+                return _use(context, opened, specification.name, config.use)
+            made = None if config.dvc is None else _landing_of(config.dvc)
             committed = commit(
                 opened.workspace, opened.registry, specification, config.rehash, made
             )

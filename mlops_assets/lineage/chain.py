@@ -60,8 +60,8 @@ class DataLineage:
         visibility: who may see it.
         created: when it was committed.
         created_by: who has committed it.
-        landing: URL where its files have landed, or the commit they were imported from; None if it
-            was made from other data.
+        landing: URL where its files have landed, the commit they were imported from, or the record
+            in another workspace that has them; None if it was made from other data.
         function: that has made it from other data.
         code: version of that function's code.
         parameters: of that function.
@@ -278,6 +278,8 @@ def landing_of(store: Store, row: DataVersion, document: VersionDocument) -> str
     """Return where the files of a data version have landed or come from; None if it was made."""
     if document.processing is not None:
         return None
+    if document.shared is not None:
+        return document.shared.record
     if document.origin is not None:
         return document.origin.reference
     return landing_url(store.workspace, str(row.specification["source"]["url"]))

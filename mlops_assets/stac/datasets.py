@@ -245,7 +245,11 @@ def _quality(
 def _processing(committed: CommittedDataset) -> dict[str, object]:
     """Return what the data version was made or imported from; nothing where its files landed."""
     document = committed.document
-    found = {"mlops:processing": document.processing, "mlops:origin": document.origin}
+    found = {
+        "mlops:processing": document.processing,
+        "mlops:origin": document.origin,
+        "mlops:shared": document.shared,
+    }
     return {key: value.model_dump(mode="json") for key, value in found.items() if value}
 
 

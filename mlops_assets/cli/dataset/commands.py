@@ -96,7 +96,7 @@ def commit(
             project.require(dg.AssetKey([name, "landing"]))
             if input_version is not None:
                 raise typer.BadParameter(f"--input: {name} is not made from another dataset")
-            metadata = _commit_landing(project, name, rehash)
+            metadata = _land(project, name, {"rehash": rehash})
         version = str(metadata["data_version"].value)
         if tag is not None:
             tag_data_version(open_store(), name, version, tag)
@@ -107,15 +107,48 @@ def commit(
                 console.print(line)
 
 
-def _commit_landing(project: Project, name: str, rehash: bool) -> Mapping[str, Any]:
-    """Commit a landing; return the metadata of its materialisation."""
+@app.command()
+def use(
+    record: Annotated[
+        str, typer.Argument(help="URL of the version's Collection in the other workspace.")
+    ],
+    dataset: Annotated[
+        str,
+        typer.Option(
+            help="Declared dataset that it becomes a version of.",
+            autocompletion=completion.datasets,
+        ),
+    ],
+    module: Module = None,
+) -> None:
+    """Use a data version of another workspace without a copy of its files.
+
+    It becomes a version here, with the same digest: its documents are copied and checked, the bytes
+    stay there and are checked whenever they are read. The other workspace is only read.
+    """
+    import dagster as dg
+
+    from mlops_assets.components.project.launch import open_project
+
+    with open_project(Settings.from_environment(), module) as project:
+        project.dataset(dataset)
+        project.require(dg.AssetKey([dataset, "landing"]))
+        metadata = _land(project, dataset, {"use": record})
+        _print_committed(dataset, metadata)
+        version = str(metadata["data_version"].value)
+        for line in assess.assess_version(project, dataset, version).lines():
+            console.print(line)
+
+
+def _land(project: Project, name: str, config: Mapping[str, object]) -> Mapping[str, Any]:
+    """Run the landing of a dataset; return the metadata of its materialisation."""
     node = f"{name}__landing"
     kept = (
         "the files stored so far are kept, no version was published; to continue, run the same"
         " command again:"
     )
     with interruptible(lambda: f"{kept} {again()}"):
-        result = project.launch(f"{name}_landing", ops={node: {"config": {"rehash": rehash}}})
+        result = project.launch(f"{name}_landing", ops={node: {"config": dict(config)}})
     return result.asset_materializations_for_node(node)[0].metadata
 
 
@@ -334,6 +367,8 @@ def contents(store: Store, found: Summary) -> dict[str, Any]:
     )
     if imported is not None:
         origin = {"imported_from": imported.reference, "message": imported.message}
+    if found.document.shared is not None:
+        origin = {"used_from": found.document.shared.record}
     return {
         "title": recorded["title"],
         "license": recorded["license"],

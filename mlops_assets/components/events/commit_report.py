@@ -12,11 +12,12 @@ if TYPE_CHECKING:
     from dagster._core.definitions.metadata import RawMetadataValue
 
     from mlops_assets.datasets.commit.commit import Commit
+    from mlops_assets.datasets.commit.use import Use
     from mlops_assets.store import Store
 
 
 def commit_metadata(
-    context: dg.AssetExecutionContext, store: Store, committed: Commit, unchanged: str
+    context: dg.AssetExecutionContext, store: Store, committed: Commit | Use, unchanged: str
 ) -> dict[str, RawMetadataValue]:
     """Make a committed version a partition and tag its run; return the metadata of the event.
 

@@ -191,7 +191,7 @@ def commit(
         document = document.model_copy(
             update={"digest": digest, "created_by": registry.principal.name}
         )
-        version = _publish(workspace, registry, document, samples, manifest, contents.pixels)
+        version = publish(workspace, registry, document, samples, manifest, contents.pixels)
         return Commit(version, created=True, notes=notes, landed=source)
 
 
@@ -405,7 +405,7 @@ def _require_settled(landing: Landing, files: Iterable[LandedFile]) -> None:
         )
 
 
-def _publish(
+def publish(
     workspace: Workspace,
     registry: Registry,
     draft: VersionDocument,
@@ -413,6 +413,21 @@ def _publish(
     manifest: pd.DataFrame,
     pixels: NDArray[np.int32] | None,
 ) -> DataVersion:
+    """Write the documents of a data version and publish it; its bytes are in place.
+
+    Use it under the lock of the dataset.
+
+    Args:
+        workspace: where the documents go.
+        registry: where the version is published.
+        draft: the document, without version and time; the summary is made if it has none.
+        samples: of the version.
+        manifest: of the version.
+        pixels: number of labelled pixels by window and class, if samples are windows.
+
+    Raises:
+        StorageError: a document cannot be written.
+    """
     number = registry.next_number(draft.dataset)
     version = f"v{number}"
     created = now()
@@ -436,7 +451,7 @@ def _publish(
             update={
                 "version": version,
                 "created": created.isoformat(),
-                "summary": summarise(draft, rows, taken, pixels),
+                "summary": draft.summary or summarise(draft, rows, taken, pixels),
             }
         )
         files = [

@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import re
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from functools import lru_cache
+from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
@@ -20,15 +23,19 @@ import pandas as pd
 from mlops_assets.datasets.io.ahead import batches, in_order
 from mlops_assets.datasets.sources.stac.landing import fetch_reference
 from mlops_assets.errors import IntegrityError, StorageError, StorageUnreachable
-from mlops_assets.paths import object_key, pack_key
+from mlops_assets.paths import PACKS, object_key, pack_key
 from mlops_assets.storage import Workspace
-from mlops_assets.storage.scratch import scratch_folder
+from mlops_assets.storage.scratch import scratch_folder, write_scratch
 from mlops_assets.storage.stores import explained, local_folder, open_object_store
 from mlops_assets.storage.workspace import AT_ONCE
 
 REQUESTS = 16  # under way at once to a server, as in committing
 THREADS = 4  # on files of this machine, where more only get into each other's way
 _CHUNK = 1 << 20
+# of an object in a pack of another workspace
+_ENTRY = re.compile(
+    rf"(?P<workspace>.+)/{PACKS}/(?P<start>[0-9a-f]{{2}})/(?P<rest>[0-9a-f]{{62}})\.zip/[0-9a-f]{{64}}"
+)
 # what one thread does before it hands in, and holds in memory: few calls, and a fair share
 _GROUP_FILES = 256
 _GROUP_BYTES = 8 << 20
@@ -47,7 +54,7 @@ class StoredFile(NamedTuple):
         size: in bytes.
         href: URL that it is kept by reference at, if so.
         pack: sha256 (hex) of the pack that has its bytes; None for a single object.
-        offset: of its first byte in the pack; 0 for a single object.
+        offset: of its first byte in the pack, be it of another workspace; 0 for a single object.
     """
 
     path: str
@@ -280,7 +287,7 @@ class StoredBytes:
             if local is not None:
                 yield from _local_chunks(local)
             elif file.href:
-                yield from self._referenced_chunks(file.path, file.href)
+                yield from self._referenced_chunks(file, file.href)
             else:
                 yield from self._key_chunks(object_key(file.sha256))
 
@@ -300,11 +307,11 @@ class StoredBytes:
         for chunk in [found.bytes()] if small else found.stream(min_chunk_size=_CHUNK):
             yield bytes(chunk)
 
-    def _referenced_chunks(self, path: str, href: str) -> Iterator[bytes]:
+    def _referenced_chunks(self, file: StoredFile, href: str) -> Iterator[bytes]:
         """Fetch a file kept by reference again, as its bytes may differ from the cache by now."""
         with scratch_folder("fetching", self._workspace.cache) as folder:
             local = folder / "asset"
-            fetch_reference(path, href, local)
+            fetch_referenced(file, href, local, self._workspace.cache)
             yield from _local_chunks(str(local))
 
     def checked(self, file: StoredFile) -> Iterator[bytes]:
@@ -328,6 +335,43 @@ class StoredBytes:
             f"{file.path}: {self.where(file)} is not as it was published; restore it from a backup,"
             " or land its file again and commit with --rehash"
         )
+
+
+def fetch_referenced(file: StoredFile, href: str, target: Path, cache: Path) -> None:
+    """Copy the bytes of a file that is kept by reference, be it in a pack of another workspace.
+
+    Args:
+        file: of a data version.
+        href: its URL; of an entry in a pack, that of the pack and the name of the entry.
+        target: the local path.
+        cache: folder for packs from stores that return no parts of files.
+
+    Raises:
+        StorageError: they are missing or cannot be read.
+    """
+    entry = _ENTRY.fullmatch(href)
+    if not file.offset or entry is None:
+        fetch_reference(file.path, href, target)
+        return
+    other = _other_workspace(entry["workspace"], cache)
+    content = other.get_pack_range(entry["start"] + entry["rest"], file.offset, file.size)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    write_scratch(target, [bytes(content)])
+
+
+def _other_workspace(url: str, cache: Path) -> Workspace:
+    if urlsplit(url).scheme == "file" and not local_folder(url).is_dir():
+        # opening it would make it
+        raise StorageError(
+            f"the other workspace {url} is not there; ask where it is now, and use its data"
+            " version from there"
+        ) from FileNotFoundError(url)
+    return _opened(url, cache)
+
+
+@lru_cache(maxsize=8)
+def _opened(url: str, cache: Path) -> Workspace:
+    return Workspace(url, cache)
 
 
 def _local_chunks(path: str) -> Iterator[bytes]:

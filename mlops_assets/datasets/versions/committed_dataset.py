@@ -23,9 +23,14 @@ from numpy.typing import NDArray
 from mlops_assets.datasets.io.named_files import is_self_contained, link_to, together
 from mlops_assets.datasets.io.npy import open_npy
 from mlops_assets.datasets.io.rasters import Reading
-from mlops_assets.datasets.recall.objects import StoredBytes, StoredFile, grouped, stored_files
+from mlops_assets.datasets.recall.objects import (
+    StoredBytes,
+    StoredFile,
+    fetch_referenced,
+    grouped,
+    stored_files,
+)
 from mlops_assets.datasets.sources.base import below
-from mlops_assets.datasets.sources.stac.landing import fetch_reference
 from mlops_assets.datasets.specification.dataset import DatasetSpecification
 from mlops_assets.datasets.versions.contents import ClassName
 from mlops_assets.datasets.versions.documents import published_documents
@@ -197,9 +202,7 @@ class CommittedDataset:
             return self.workspace.local_object(sha256, file.size, Place(file.pack, file.offset))
         key = object_key(sha256)
         local = (
-            self.workspace.local_path(key, sha256)
-            if href is None
-            else self._referenced(path, sha256, href)
+            self.workspace.local_path(key, sha256) if href is None else self._referenced(file, href)
         )
         if key not in self._verified:
             if sha256_of(local) != sha256:
@@ -293,10 +296,11 @@ class CommittedDataset:
     def _together(self) -> Mapping[str, list[str]]:
         return together(self.manifest)
 
-    def _referenced(self, path: str, sha256: str, href: str) -> Path:
-        kept = self.workspace.cache / "references" / sha256[:2] / f"{sha256[2:]}{Path(path).suffix}"
+    def _referenced(self, file: StoredFile, href: str) -> Path:
+        name = f"{file.sha256[2:]}{Path(file.path).suffix}"
+        kept = self.workspace.cache / "references" / file.sha256[:2] / name
         if not kept.is_file():
-            fetch_reference(path, href, kept)
+            fetch_referenced(file, href, kept, self.workspace.cache)
         return kept
 
     @cached_property

@@ -123,6 +123,22 @@ class Origin(_Stored):
         return f"{self.repository}@{self.commit}" + (f" {self.path}" if self.path else "")
 
 
+class SharedVersion(_Stored):
+    """The data version of another workspace whose bytes a data version uses; not in its identity.
+
+    Attributes:
+        workspace: URL of the other workspace.
+        record: URL of the version's Collection there.
+        dataset: name of the dataset there.
+        version: its version there.
+    """
+
+    workspace: str
+    record: str
+    dataset: str
+    version: str
+
+
 class VersionDocument(_Stored):
     """The content of `version.json`. Fields with a default are missing in earlier releases.
 
@@ -142,6 +158,7 @@ class VersionDocument(_Stored):
         summary: place, time and class counts.
         processing: how it was made from other data versions; None where its files have landed.
         origin: what its files were imported from; None where they have landed or were made.
+        shared: the data version of another workspace that has the bytes; None of its own.
     """
 
     dataset: str
@@ -159,6 +176,7 @@ class VersionDocument(_Stored):
     summary: VersionSummary | None = None
     processing: Processing | None = Field(default=None, exclude_if=lambda found: found is None)
     origin: Origin | None = Field(default=None, exclude_if=lambda found: found is None)
+    shared: SharedVersion | None = Field(default=None, exclude_if=lambda found: found is None)
 
     @classmethod
     def draft(cls, contents: Contents, specification: DatasetSpecification) -> Self:
