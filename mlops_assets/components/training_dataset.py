@@ -42,6 +42,7 @@ from mlops_assets.components.sensors.new_version import assessment_sensor
 from mlops_assets.components.sensors.notifications import queue_resources
 from mlops_assets.datasets.quality import CHECKS
 from mlops_assets.datasets.specification.dataset import DatasetSpecification
+from mlops_assets.errors import SpecificationError
 from mlops_assets.names import Reference
 from resources import StoreResource
 
@@ -199,6 +200,8 @@ class TrainingDataset(dg.Component):
 
             opened = store.open()
             tag_run(context, opened.user, {DATASET: specification.name})
+            if config.use is not None and config.dvc is not None:
+                raise SpecificationError("use and dvc: a landing has one of them; remove the other")
             if config.use is not None:
                 return _use(context, opened, specification.name, config.use)
             made = None if config.dvc is None else _landing_of(config.dvc)

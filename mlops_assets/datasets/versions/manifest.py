@@ -284,7 +284,7 @@ def packed_objects(content: bytes) -> dict[str, Place]:
 
 
 def packed_files(content: bytes) -> pa.Table:
-    """Return the columns `PACKED_FILES` of the files that are in packs.
+    """Return the columns `PACKED_FILES` of the files that are in packs of this workspace.
 
     Args:
         content: of the manifest file.
@@ -298,7 +298,8 @@ def packed_files(content: bytes) -> pa.Table:
     asset = pc.struct_field(table["assets"], "data")
     path, checksum, size, href = (pc.struct_field(asset, name) for name in fields)
     sha256 = _sha256(checksum)
-    return pa.table([path, sha256, size, _packs(href), table[_OFFSET]], schema=PACKED_FILES)
+    found = pa.table([path, sha256, size, _packs(href), table[_OFFSET]], schema=PACKED_FILES)
+    return found.filter(pc.is_valid(found["pack"]))  # others are in packs of other workspaces
 
 
 def file_times(table: pa.Table) -> pa.ChunkedArray | pa.Array:

@@ -22,6 +22,7 @@ from mlops_assets.names import Reference
 from mlops_assets.paths import PACKS, dataset_collection_key, object_key
 from mlops_assets.principals import local
 from mlops_assets.registry import Registry
+from mlops_assets.reindex.reindex import reindex
 from mlops_assets.stac.datasets import write_dataset_record
 from mlops_assets.storage import Workspace
 from mlops_assets.store import Store
@@ -134,6 +135,18 @@ def test_bytes_that_change_or_vanish_there_are_reported_here(store: Store, other
     assert faults(store) == {"missing"}
     with pytest.raises(StorageError, match=rf"{other.workspace.url} is not there"):
         opened(store, "shared").local_path("00.csv")
+
+
+def test_a_registry_rebuilt_from_the_workspace_still_has_the_version(
+    store: Store, other: Store, tmp_path: Path
+) -> None:
+    used = use(store.workspace, store.registry, "shared", f"{other.workspace.url}/{RECORD}")
+    url = f"sqlite:///{tmp_path / 'rebuilt.db'}"
+    operator = local("operator")
+    reindex(store.workspace, url, operator)
+    rebuilt = Store(store.workspace, Registry(url).acting(operator))
+    assert opened(rebuilt, "shared").row.digest == used.version.digest
+    assert faults(rebuilt) == set()
 
 
 def test_a_later_commit_of_the_dataset_stores_its_own_bytes(store: Store, other: Store) -> None:
