@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -121,6 +122,9 @@ def create_app(
     app.include_router(router, prefix=API, responses=any_problem())
     add_published(store.workspace, store.registry)
     stac = create_stac_app(store, settings.base_url, settings.files_url)
-    app.router.routes += [Mount(PREFIX, stac), Route(PREFIX, stac)]
+    below = Mount(PREFIX, stac)
+    # ids of any characters are answered there; "." alone matches no newline
+    below.path_regex = re.compile(below.path_regex.pattern, re.DOTALL)
+    app.router.routes += [below, Route(PREFIX, stac)]
     app.openapi()  # evaluates annotations of routes and models, which no request should
     return app

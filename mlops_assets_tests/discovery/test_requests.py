@@ -129,6 +129,15 @@ def test_who_has_no_token_reads_what_is_published_and_changes_nothing(api: str) 
             assert answer.headers["access-control-allow-origin"] == "*"
 
 
+@pytest.mark.parametrize("name", ["a%0Ab", "%0A", "fields-v1%0A", "a%0D%0Ab", "a%00b"])
+def test_an_id_with_control_characters_is_not_found(name: str, client: httpx.Client) -> None:
+    for path in (f"collections/{name}", f"collections/fields-v1/items/{name}"):
+        answer = client.get(path, headers={"Origin": "https://browser.example"})
+        assert (answer.status_code, answer.json()["code"]) == (404, "NotFound"), path
+        assert answer.json().keys() == {"code", "description"}
+        assert answer.headers["access-control-allow-origin"] == "*"
+
+
 @pytest.mark.parametrize(
     "parameters",
     [
