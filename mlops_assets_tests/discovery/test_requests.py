@@ -18,6 +18,7 @@ from pystac_client import Client
 from mlops_assets.discovery.errors import report_error
 from mlops_assets.errors import StorageError
 from mlops_assets.paths import dataset_collection_key
+from mlops_assets.registry.records import lookup
 from mlops_assets.store import Store
 from mlops_assets_tests.discovery.external import SQUARE, external_collection, external_item
 from mlops_assets_tests.hub.serving import TOKEN, hub
@@ -339,6 +340,47 @@ def test_pages_are_followed_by_get_and_by_post(api: str, recorded: Store) -> Non
         ids = [each.id for each in found.items()]
         assert len(ids) == len(set(ids)) == found.matched()
         assert len(ids) > 3
+
+
+def test_a_page_ends_where_it_would_be_too_large(
+    client: httpx.Client, sent: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lookup, "MAX_PAGE", 50_000)
+    monkeypatch.setattr(lookup, "_AT_ONCE", 2)
+    items = [external_item(f"large{n}", title="x" * 20_000) for n in range(8)]
+    several = {"type": "FeatureCollection", "features": items}
+    assert client.post("collections/sent/items", json=several).status_code == 201
+    for path in (
+        "collections/sent/items?limit=100",
+        "search?collections=sent&bbox=-180,-90,180,90&limit=7",
+    ):
+        pages = []
+        following: str | None = path
+        while following:
+            page = client.get(following).json()
+            pages.append([item["id"] for item in page["features"]])
+            links = [link["href"] for link in page["links"] if link["rel"] == "next"]
+            following = links[0] if links else None
+        assert [len(page) for page in pages] == [4, 3, 2]
+        assert len({name for page in pages for name in page}) == 9
+    monkeypatch.setattr(lookup, "MAX_PAGE", 10)
+    assert len(client.get("search?collections=sent&limit=100").json()["features"]) == 1
+
+
+def test_a_page_of_collections_ends_where_it_would_be_too_large(
+    client: httpx.Client, sent: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known = {each["id"] for each in client.get("collections").json()["collections"]}
+    monkeypatch.setattr(lookup, "MAX_PAGE", 10)
+    found = []
+    following: str | None = "collections"
+    while following:
+        page = client.get(following).json()
+        (only,) = page["collections"]
+        found.append(only["id"])
+        links = [link["href"] for link in page["links"] if link["rel"] == "next"]
+        following = links[0] if links else None
+    assert (len(found), set(found)) == (len(known), known)
 
 
 def test_links_begin_with_the_public_url(recorded: Store) -> None:

@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from typing import Any
 
 from pydantic_core import from_json
 from sqlalchemy import ColumnElement, Text, cast, func, or_, select, type_coerce, union_all
@@ -24,7 +25,9 @@ from mlops_assets.text.json_values import Json, JsonObject
 
 _DESCRIBED = 500  # Items, whose properties stand for those of their Collection
 _KEPT = 256  # principals
-_PAGE = 200  # Items that are read at once
+# bytes of the records of a page, which ends with the one that exceeds it
+MAX_PAGE = 32 << 20
+_AT_ONCE = 100  # records that are read before their size is known
 _ABSOLUTE = re.compile(r"[a-z][a-z0-9+.-]*:", re.IGNORECASE)
 
 
@@ -77,32 +80,51 @@ def sees(
     return or_(seen, own_items.exists())
 
 
-def read_items(session: Session, items: Sequence[int], principal: Principal) -> list[FoundRecord]:
-    """Return Items by the numbers of their rows, in this order.
+def read_items(
+    session: Session, items: Sequence[int], principal: Principal
+) -> tuple[list[FoundRecord], int]:
+    """Return Items by the numbers of their rows, in this order, as far as they fit into a page.
 
     Args:
         session: of the transaction.
         items: their numbers.
         principal: does not see links to records that are hidden from them.
+
+    Returns:
+        The Items, and how many of the numbers have been read; at least one.
     """
+    records: list[FoundRecord] = []
+    read = size = 0
+    while read < len(items) and size < MAX_PAGE:
+        some = items[read : read + _AT_ONCE]
+        found = _texts_of(session, some)
+        for item in some:
+            read += 1
+            # PostgreSQL sees what others have removed since
+            if item not in found:
+                continue
+            key, properties, document = found[item]
+            records.append(
+                FoundRecord({**from_json(document), "properties": from_json(properties)}, key)
+            )
+            size += len(properties) + len(document)
+            if size >= MAX_PAGE:
+                break
+    return without_hidden(session, principal, records), read
+
+
+def _texts_of(session: Session, items: Sequence[int]) -> dict[int, tuple[str | None, str, str]]:
+    """Return number → key, properties and document of Items."""
     columns = StacItem.__table__.c
-    # as text, which is parsed faster here than by the drivers; SQLite has nothing else
-    as_text = cast if session.connection().dialect.name == "postgresql" else type_coerce
     rows = session.connection().execute(
         select(
             columns.item,
             columns.key,
-            as_text(columns.properties, Text),
-            as_text(columns.document, Text),
+            _as_text(session, columns.properties),
+            _as_text(session, columns.document),
         ).where(columns.item.in_(items))
     )
-    found = {
-        item: FoundRecord({**from_json(document), "properties": from_json(properties)}, key)
-        for item, key, properties, document in rows
-    }
-    # PostgreSQL sees what others have removed since
-    records = [found[item] for item in items if item in found]
-    return without_hidden(session, principal, records)
+    return {item: (key, properties, document) for item, key, properties, document in rows}
 
 
 def without_hidden(
@@ -177,8 +199,9 @@ def find_item(
     )
     with registry.reading() as session:
         items = session.connection().scalars(query).all()
-        for found in read_items(session, items, principal):
-            return found
+        found, _ = read_items(session, items, principal)
+    if found:
+        return found[0]
     raise NotFound(f"Item {name!r} is not in Collection {collection!r}")
 
 
@@ -241,7 +264,7 @@ def find_published_items(
         with registry.reading() as session:
             page = _published_items(session, collection, reader, StacItem.id > after)
         yield from page
-        if len(page) < _PAGE:
+        if len(page) < _AT_ONCE:
             return
         after = str(page[-1].document["id"])
 
@@ -254,7 +277,7 @@ def _published_items(
         select(StacItem)
         .where(StacItem.collection == collection, StacItem.key.is_not(None), condition)
         .order_by(StacItem.id)
-        .limit(_PAGE)
+        .limit(_AT_ONCE)
     )
     found = [
         FoundRecord({**row.document, "properties": row.properties}, row.key)
@@ -266,17 +289,51 @@ def _published_items(
 def list_collections(
     registry: RegistrySession, principal: Principal, limit: int, after: str | None = None
 ) -> Page:
-    """Return a page of the Collections, by their ids."""
+    """Return a page of the Collections, by their ids, as far as they fit into it."""
     seen = sees(principal, StacCollection)
-    query = select(StacCollection).where(seen).order_by(StacCollection.id).limit(limit + 1)
+    found: list[FoundRecord] = []
+    size = 0
+    more = False
     with registry.reading() as session:
-        rows = session.scalars(
-            query if after is None else query.where(StacCollection.id > _bound(after))
-        ).all()
         matched = session.scalar(select(func.count()).select_from(StacCollection).where(seen))
-        found = [FoundRecord(row.document, row.key) for row in rows[:limit]]
+        # one more than the page has shows whether there is a next one
+        rows = _collections(session, principal, min(limit + 1, _AT_ONCE), after)
+        for key, text in rows:
+            if len(found) == limit or size >= MAX_PAGE:
+                more = True
+                break
+            found.append(FoundRecord(from_json(text), key))
+            size += len(text)
         found = without_hidden(session, principal, found)
-    return Page(found, [rows[limit - 1].id] if len(rows) > limit else None, matched)
+    return Page(found, [str(found[-1].document["id"])] if more else None, matched)
+
+
+def _collections(
+    session: Session, principal: Principal, at_once: int, after: str | None
+) -> Iterator[tuple[str | None, str]]:
+    """Yield key and document of the Collections after an id, by their ids."""
+    columns = StacCollection.__table__.c
+    query = (
+        select(columns.id, columns.key, _as_text(session, columns.document))
+        .where(sees(principal, StacCollection))
+        .order_by(columns.id)
+        .limit(at_once)
+    )
+    last = None if after is None else _bound(after)
+    while (
+        rows := session.connection()
+        .execute(query if last is None else query.where(columns.id > last))
+        .all()
+    ):
+        yield from ((key, text) for _, key, text in rows)
+        last = rows[-1].id
+
+
+def _as_text(session: Session, column: ColumnElement[Any]) -> ColumnElement[str]:
+    """Return JSON as text, which is parsed faster here than by drivers; SQLite has nothing else."""
+    if session.connection().dialect.name == "postgresql":
+        return cast(column, Text)
+    return type_coerce(column, Text)
 
 
 def property_names(

@@ -197,9 +197,10 @@ class _Search:
         if query.after is None:
             matched = len(rows) if self.few is not None or not more else self._count()
         rows = rows[: query.limit]
-        after = self._values(rows[-1]) if more else None
         items = [row.item for row in rows]
-        return Page(read_items(self.session, items, self.principal), after, matched)
+        records, read = read_items(self.session, items, self.principal)
+        after = self._values(rows[read - 1]) if more or read < len(rows) else None
+        return Page(records, after, matched)
 
     def _conditions(self, by_collection: bool) -> Conditions:
         """Return the conditions.
