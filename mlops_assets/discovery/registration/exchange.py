@@ -5,6 +5,7 @@ Which requests a kind of catalogue takes is not known here.
 
 from __future__ import annotations
 
+import base64
 import functools
 import json
 import ssl
@@ -23,6 +24,7 @@ from mlops_assets import __version__
 from mlops_assets.discovery.registration.catalogue import CatalogueError
 from mlops_assets.text.json_values import Json, JsonObject
 from mlops_assets.text.printable import printable
+from mlops_assets.text.secret_urls import HIDDEN
 from mlops_assets.text.strict_json import parse_json
 
 CONNECTIONS = 4  # to one server, at once
@@ -145,6 +147,8 @@ class Asking:
                 temporary=True,
             ) from error
         status = response.status_code
+        if not response.is_success:
+            received = _without_credentials(received, response.request)
         try:
             document = parse_json(received) if received.strip() else None
         except ValueError as error:
@@ -152,7 +156,7 @@ class Asking:
             if response.is_success or status == HTTPStatus.NOT_FOUND:
                 raise CatalogueError(
                     f"{asked}: the answer with status {status} is not JSON, perhaps that of a proxy"
-                    f" or a login page: {_text(received)}",
+                    f" or a login page: {_text(_without_credentials(received, response.request))}",
                     temporary=True,
                 ) from error
             document = None
@@ -168,9 +172,11 @@ class Asking:
         status = response.status_code
         message = f"{asked}: {status} {response.reason_phrase}".rstrip()
         if response.has_redirect_location:
+            location = response.headers["Location"].encode()
+            other = _text(_without_credentials(location, response.request))
             return CatalogueError(
-                f"{message} to {_excerpt(response.headers['Location'])}: declare the URL that"
-                " answers itself, as credentials are not sent to another one",
+                f"{message} to {other}: declare the URL that answers itself, as credentials are not"
+                " sent to another one",
                 temporary=False,
             )
         if said:
@@ -232,6 +238,17 @@ def message_of(document: Json) -> str:
 
 def _text(received: bytes) -> str:
     return _excerpt(received[: 4 * MAX_MESSAGE].decode(errors="replace"))
+
+
+def _without_credentials(content: bytes, request: httpx.Request) -> bytes:
+    """Return what a server says without the token or password that it was sent."""
+    kind, _, value = request.headers.get("Authorization", "").partition(" ")
+    secrets = [value.encode()]
+    if kind == "Basic":
+        secrets.append(base64.b64decode(value).partition(b":")[2])
+    for secret in filter(None, secrets):
+        content = content.replace(secret, HIDDEN.encode())
+    return content
 
 
 def _excerpt(text: str) -> str:

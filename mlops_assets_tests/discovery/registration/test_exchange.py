@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
+from functools import partial
 
+import httpx
 import pytest
 
 from mlops_assets.discovery.registration import stac_api
@@ -56,6 +58,26 @@ def test_refused_credentials_are_named_and_not_shown(status: int) -> None:
     none = refused(reply(status))
     assert not none.temporary
     assert "no credentials were sent" in str(none)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        reply(401, {"detail": "the token a-secret-token is not valid"}),
+        reply(400, b"<html>a-secret-token"),
+        reply(404, b"<html>a-secret-token"),
+        reply(200, b"<html>a-secret-token"),
+        reply(302, Location="https://id.example.org/?token=a-secret-token"),
+    ],
+)
+@pytest.mark.parametrize("scheme", [Token, partial(httpx.BasicAuth, "ann")])
+def test_credentials_that_a_server_repeats_are_in_no_message(
+    answer: Reply, scheme: Callable[[str], httpx.Auth]
+) -> None:
+    with scripted_server(answer) as server, pytest.raises(CatalogueError) as raised:
+        opened(server.url, scheme("a-secret-token")).put([ITEM])
+    assert "***" in str(raised.value)
+    assert "a-secret-token" not in str(raised.value)
 
 
 @pytest.mark.parametrize(
