@@ -27,7 +27,7 @@ from mlops_assets.registry import Registry, WebhookMessage
 from mlops_assets.registry.promotion.outbox import DECLARED_NO_MORE, Attempt
 from mlops_assets.registry.store import now
 
-BATCH = 100  # messages of one delivery
+BATCH = 100  # messages to one webhook in one delivery
 PARALLEL = 8  # webhooks that are served at once
 # of one attempt: to connect, to wait for the answer, and in all, as headers may come byte by byte
 TIMEOUT = (5.0, 10.0)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from pydantic_core import to_json
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from mlops_assets.errors import Conflict
@@ -148,13 +148,20 @@ class Outbox(RegistrySession):
         """Return messages whose next attempt is due, oldest first.
 
         Args:
-            limit: at most so many.
+            limit: at most so many of each webhook, so that one that fails holds up no other.
         """
+        order = (WebhookMessage.created, WebhookMessage.id)
+        turn = func.row_number().over(partition_by=WebhookMessage.webhook, order_by=order)
+        due = (
+            select(WebhookMessage.id, turn.label("turn"))
+            .where(WebhookMessage.state == "pending", WebhookMessage.due <= now())
+            .subquery()
+        )
         query = (
             select(WebhookMessage)
-            .where(WebhookMessage.state == "pending", WebhookMessage.due <= now())
-            .order_by(WebhookMessage.created, WebhookMessage.id)
-            .limit(limit)
+            .join(due, WebhookMessage.id == due.c.id)
+            .where(due.c.turn <= limit)
+            .order_by(*order)
         )
         self.principal.require(Role.OPERATOR, "read messages to webhooks")
         with self.reading() as session:

@@ -200,6 +200,24 @@ def test_a_receiver_that_hangs_holds_up_no_other(
     assert done == [("slow", "pending"), ("team", "delivered"), ("team", "delivered")]
 
 
+def test_many_messages_that_fail_hold_up_no_other_webhook(
+    store: Store, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(delivery, "BATCH", 2)
+    with receiving() as failing:
+        failing.answer = 500
+        first = declared(failing.url, "failing").webhooks
+        deliver(store.registry, DeclaredWebhooks(webhooks=first))
+        for version in ("v1-a", "v1-b", "v1-c"):
+            registered(store, version)
+        both = DeclaredWebhooks(webhooks=[*first, *declared(receiver.url).webhooks])
+        deliver(store.registry, both)
+        let_be_due(store)
+        registered(store, "v1-d")
+        done = [(sent.webhook, attempt.state) for sent, attempt in deliver(store.registry, both)]
+    assert done == [("failing", "pending"), ("team", "delivered")]
+
+
 def test_while_secrets_change_messages_are_signed_with_both(
     store: Store, receiver: Receiver, webhooks: DeclaredWebhooks, tmp_path: Path
 ) -> None:
