@@ -47,4 +47,6 @@ def read_settings_file(model: type[T], variable: str, path: Path) -> T:
         )
         raise SettingsError(f"{variable}={path}: {listed}") from error
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise SettingsError(f"{variable}={path} cannot be read: {error}") from error
+        # of several lines, where it is not YAML
+        reason = " ".join(str(error).split())
+        raise SettingsError(f"{variable}={path} cannot be read: {reason}") from error

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -119,6 +120,11 @@ class Trust:
         self.required = declared.required
         self._revoked = {own.fingerprint: own.reason for own in declared.revoked}
         self._signers = [(own, _read_signer(path.parent / own.file)) for own in declared.signers]
+        for signer, trusted in self._signers:
+            # sha256sum of a file whose text is another one of the same key, such as with CRLF
+            of_file = hashlib.sha256((path.parent / signer.file).read_bytes()).hexdigest()
+            if isinstance(trusted, ec.EllipticCurvePublicKey) and of_file in self._revoked:
+                self._revoked.setdefault(key_fingerprint(trusted), self._revoked[of_file])
 
     @classmethod
     def configured(cls) -> Trust | None:

@@ -250,6 +250,19 @@ def test_a_key_is_replaced_and_then_revoked(
     assert [store.workspace.stat(own.path) for own in first] == first
 
 
+def test_a_key_is_revoked_by_the_sha256_of_its_file_however_that_is_written(
+    store: Store, row: ModelVersion, tmp_path: Path, trusted: Trusted
+) -> None:
+    sign_version(store, row, make_key(tmp_path, "old"))
+    pem = (tmp_path / "old.pub").read_bytes()
+    (tmp_path / "old.pub").write_bytes(pem.replace(b"\n", b"\r\n"))
+    trusted("old.pub")
+    require_signature(store, row)
+    lost = {"fingerprint": sha256_of(tmp_path / "old.pub"), "reason": "laptop stolen"}
+    trusted("old.pub", revoked=[lost])
+    assert "laptop stolen" in refused(store, row)
+
+
 @pytest.mark.parametrize(
     ("days", "message"),
     [({"until": -1}, "was trusted until"), ({"since": 1}, "is trusted from")],
@@ -415,6 +428,7 @@ def test_a_key_with_a_password_and_a_certificate_signs(
             "signers: [{name: a, file: a.pub}]\nrevoked: [{fingerprint: ab, reason: x}]",
             "revoked.0.fingerprint",
         ),
+        ("signers: [", r"trust.yaml cannot be read: [^\n]+\Z"),
     ],
 )
 def test_a_declaration_of_trust_that_cannot_be_used_is_named(
