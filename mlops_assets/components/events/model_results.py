@@ -265,7 +265,12 @@ def _gate_checks(row: ModelVersion, outcomes: Sequence[GateOutcome]) -> list[Che
     from mlops_assets.models.gates.outcomes import gates_description, verdict_of
 
     own = [outcome for outcome in outcomes if outcome.compares is None]
-    checks = [Check(GATES, all(outcome.passed for outcome in own), gates_description(own))]
+    measured: JsonObject = {
+        "model_version": row.version,
+        "gates": [outcome.document() for outcome in own],
+    }
+    passed = all(outcome.passed for outcome in own)
+    checks = [Check(GATES, passed, gates_description(own), values=measured)]
     compared = [outcome for outcome in outcomes if outcome.compares is not None]
     if not compared:
         return checks

@@ -23,6 +23,9 @@ def test_checks_of_each_version_of_a_partition_are_reported(store: Store, tmp_pa
             reporter.recorded(row, files, [GateOutcome("accuracy ≥ 0.8", passed, 0.9, 0.8)])
     history = instance.event_log_storage.get_asset_check_execution_history(key, limit=10)
     assert [(own.status.value, own.partition) for own in history] == [("SUCCEEDED", "v1")] * 2
+    assert [
+        own.evaluation.metadata["model_version"].value for own in history if own.evaluation
+    ] == ["v1-b", "v1-a"]
     assert [own.run_id for own in history] == [second.run_id, first.run_id]
     newest = instance.fetch_materializations(key.asset_key, limit=1).records[0].storage_id
     latest = history[0].evaluation
