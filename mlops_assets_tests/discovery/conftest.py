@@ -50,5 +50,7 @@ def api(recorded: Store) -> Iterator[str]:
 @pytest.fixture
 def client(api: str) -> Iterator[httpx.Client]:
     """A caller with a token."""
-    with httpx.Client(base_url=f"{api}/", headers={"Authorization": f"Bearer {TOKEN}"}) as found:
+    headers = {"Authorization": f"Bearer {TOKEN}"}
+    # a machine under load may take longer than the 5 s of httpx
+    with httpx.Client(base_url=f"{api}/", headers=headers, timeout=60) as found:
         yield found
