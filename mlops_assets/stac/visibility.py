@@ -23,6 +23,7 @@ from mlops_assets.registry.store import version_key
 from mlops_assets.stac.catalog import (
     VERSION_RELATIONS,
     CatalogWriter,
+    Version,
     is_private,
     link,
     record_key,
@@ -31,8 +32,6 @@ from mlops_assets.stac.datasets import catalog_description, link_data_inputs
 from mlops_assets.stac.models import collection_description, link_model_inputs, summaries
 from mlops_assets.stac.version_links import recorded, relate
 from mlops_assets.store import Store
-
-Version = DataVersion | ModelVersion
 
 
 def set_visibility(

@@ -55,7 +55,6 @@ COLUMNS: dict[str, tuple[str, Kind]] = {
     "collection": ("collection", "text"),
     "datetime": ("moment", "time"),
 }
-GEOMETRY = "geometry"
 MAX_PLACES = 20  # geometries of a filter
 _PREFIX = "properties."
 # RFC 3339, as far as PostgreSQL reads it as one

@@ -244,14 +244,15 @@ class _Search:
 
         SQLite takes it wherever there is one, also to read a whole Collection and to sort it then.
         """
-        if self.dialect != "sqlite" or self.query.ids is not None:
+        names = self.query.collections
+        if self.dialect != "sqlite" or names is None or self.query.ids is not None:
             return False
-        return self.few is not None or self._has_many()
+        return self.few is not None or self._has_many(names)
 
-    def _has_many(self) -> bool:
-        """Return whether the Collections have more than a few Items."""
+    def _has_many(self, collections: Sequence[str]) -> bool:
+        """Return whether Collections have more than a few Items."""
         own = Conditions()
-        own.in_collections(self.query.collections or [], by_index=True)
+        own.in_collections(collections, by_index=True)
         some: Select[Any] = select(literal_column("1")).select_from(StacItem.__table__)
         some = some.where(*own.parts)
         counted = select(func.count()).select_from(some.limit(_FEW + 1).subquery())

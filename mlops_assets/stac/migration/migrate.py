@@ -20,15 +20,21 @@ from mlops_assets.paths import (
 )
 from mlops_assets.principals import Role
 from mlops_assets.progress import step
-from mlops_assets.registry import DataVersion, ModelVersion
-from mlops_assets.stac.catalog import CatalogWriter, has_record, is_private, read_record, record_key
+from mlops_assets.registry import DataVersion
+from mlops_assets.stac.catalog import (
+    CatalogWriter,
+    Version,
+    has_record,
+    is_private,
+    read_record,
+    record_key,
+)
 from mlops_assets.stac.datasets import add_dataset_record, link_dataset
 from mlops_assets.stac.migration.recorded import declared_in, described_by_record
 from mlops_assets.stac.mlm.facts import ModelDeclaration, ModelFacts
 from mlops_assets.stac.models import add_model_record, link_model
 from mlops_assets.store import Store
 
-Version = DataVersion | ModelVersion
 _DESCRIPTION = (
     *("title", "description", "license", "providers", "keywords", "extent", "mlops:extent"),
     "mlops:datetime_is",
