@@ -1,6 +1,7 @@
 """The STAC record of a model version: an Item with the MLM extension.
 
-What it is made from is read in `mlm.facts`, its `mlm:` fields are made in `mlm.properties`.
+What it is made from is read in `mlm.facts`, its `mlm:` fields are made in `mlm.properties`, its
+assets in `mlm.assets`.
 """
 
 from __future__ import annotations
@@ -12,14 +13,12 @@ from typing import Any, cast
 
 import pystac
 
-from mlops_assets.datasets.io.media_types import SIGSTORE, media_type
 from mlops_assets.paths import (
     CATALOG_OWNER,
     SIGNATURES,
     catalog_root_of,
     model_collection_key,
     model_owner,
-    object_key,
     record_owner,
 )
 from mlops_assets.progress import step
@@ -34,7 +33,6 @@ from mlops_assets.stac.catalog import (
     VERSION,
     CatalogWriter,
     add_thumbnail,
-    asset,
     cite_as,
     is_private,
     link,
@@ -50,23 +48,12 @@ from mlops_assets.stac.extents import (
     known_bbox,
     times,
 )
+from mlops_assets.stac.mlm.assets import asset_name, code_assets, model_asset
 from mlops_assets.stac.mlm.facts import ModelDeclaration, ModelFacts
 from mlops_assets.stac.mlm.properties import FRAMEWORKS, mlm_properties, model_input
 from mlops_assets.stac.mlm.version import schema_uri
 from mlops_assets.stac.version_links import link_versions, link_versions_anew
 from mlops_assets.storage import FileStat, Workspace
-
-_TITLES = {
-    "model.onnx": "ONNX model",
-    "model-card.md": "Model card",
-    "model-card.html": "Model card as a page, with its figures",
-    "metrics.json": "Metrics on the test split, with intervals and per class",
-    "parity.json": "Comparison of the ONNX model with the trained model",
-    "parameters.json": "Parameters of the trainer",
-    "environment.json": "Python and packages of the training run",
-    "run.json": "The training run",
-    "points.parquet": "Metrics logged during training",
-}
 
 
 def write_model_record(
@@ -110,7 +97,7 @@ def record_signatures(workspace: Workspace, registry: Registry, row: ModelVersio
         writer = CatalogWriter(workspace, registry)
         item = cast(dict[str, dict[str, object]], writer.read(key))
         signatures = {
-            _asset_name(file.path): _asset(key, file)
+            asset_name(file.path): model_asset(key, file)
             for file in registry.files(model_owner(row.model, row.version))
             if PurePosixPath(file.path).parent.name == SIGNATURES
         }
@@ -258,8 +245,8 @@ def summaries(
 def _item(facts: ModelFacts, key: str) -> dict[str, object]:
     row, run, committed, declared = facts.row, facts.run, facts.committed, facts.declared
     bbox = known_bbox(committed)
-    assets = {_asset_name(file.path): _asset(key, file) for file in facts.files}
-    assets |= _code_assets(facts, key)
+    assets = {asset_name(file.path): model_asset(key, file) for file in facts.files}
+    assets |= code_assets(facts, key)
     add_thumbnail(assets, ["confusion_matrix_png"])
     properties: dict[str, object] = {
         **times(committed, row.created),
@@ -387,58 +374,3 @@ def _scientific(facts: ModelFacts) -> dict[str, object]:
 def _band_fields(properties: dict[str, object]) -> set[str]:
     described = properties.get("bands")
     return {name for band in described for name in band} if isinstance(described, list) else set()
-
-
-def _code_assets(facts: ModelFacts, key: str) -> dict[str, dict[str, object]]:
-    """Return the module of the trainer and the container, where the run has recorded them."""
-    run = facts.run
-    found: dict[str, dict[str, object]] = {}
-    if sha256 := run.code.get("source"):
-        file = FileStat(object_key(sha256), sha256, int(run.code["source_size"]))
-        fields = {
-            "mlops:repository": run.code.get("repository"),
-            "mlops:commit": run.code.get("commit"),
-            "mlops:code_version": run.code_version,
-        }
-        found["source_code"] = asset(
-            key,
-            file,
-            "text/x-python",
-            ["code", "mlm:source_code"],
-            title=f"Module of the trainer {run.trainer}",
-            **{"mlm:entrypoint": run.trainer, **fields},
-        )
-    if image := run.code.get("container"):
-        found["container"] = {
-            "href": image,
-            "type": "application/vnd.oci.image.index.v1+json",
-            "roles": ["mlm:training-runtime", "mlm:container"],
-            "title": "Container that the training ran in",
-        }
-    return found
-
-
-def _asset_name(path: str) -> str:
-    file = PurePosixPath(path)
-    if file.name == "model.onnx":  # an external model's native artefact is called so, too
-        return "native_model_onnx" if file.parent.name == "native" else "model"
-    if file.parent.name == SIGNATURES:
-        name, kind = file.name.removesuffix(".sigstore.json"), "signature"
-        if name.endswith(".provenance"):
-            name, kind = name.removesuffix(".provenance"), "provenance"
-        return f"{kind}_{name}"
-    return file.name.replace(".", "_")
-
-
-def _asset(key: str, file: FileStat) -> dict[str, object]:
-    path = PurePosixPath(file.path)
-    media = media_type(file.path)
-    title = _TITLES.get(path.name, path.name)
-    if path.name == "model.onnx" and path.parent.name != "native":
-        return asset(key, file, media, ["mlm:model"], title=title, **{"mlm:artifact_type": "onnx"})
-    if path.parent.name == SIGNATURES:
-        provenance = path.name.endswith(".provenance.sigstore.json")
-        title = "Signed statement of its provenance" if provenance else "Signature of its files"
-        return asset(key, file, SIGSTORE, ["metadata", "signature"], title=title)
-    roles = {"native": ["mlm:weights"], "figures": ["graphic"]}.get(path.parent.name, ["metadata"])
-    return asset(key, file, media, roles, title=title)
