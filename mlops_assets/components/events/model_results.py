@@ -159,7 +159,7 @@ def onnx_result(
                     report.description,
                     blocking=report.claimed,
                     values=report.document(),
-                )
+                ),
                 _portable(store, row, file.path),
             ]
         ),
