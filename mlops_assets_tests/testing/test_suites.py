@@ -140,6 +140,13 @@ class Kept:
     def get(self, collection, item=None):
         return self.records.get((collection, item))
 
+    def find(self, collection, items):
+        found = {item: self.get(collection, item) for item in items}
+        return {item: document for item, document in found.items() if document}
+
+    def is_empty(self, collection):
+        return not any(item for name, item in self.records if name == collection)
+
     def delete(self, collection, item=None):
         for key in list(self.records):
             if key == (collection, item) or (item is None and key[0] == collection):
@@ -157,7 +164,7 @@ class Away:
     def refuse(self, *_):
         raise CatalogueError(f"{self.url} is unreachable", temporary=True)
 
-    put = get = delete = refuse
+    put = get = find = is_empty = delete = refuse
 
 class Case(CatalogueContract):
     @pytest.fixture
