@@ -57,6 +57,7 @@ def promote(
             "alias 'previous' is kept for what was in production before; choose another alias"
         )
     require_recorded(row)
+    require_promotable(store.registry, row, approval, alias)
     # models run before the lock is held; what they gave is published
     check_gates(store, row, gates)
     # the versions that gates compare with keep their aliases meanwhile

@@ -21,10 +21,11 @@ from mlops_assets.errors import (
     MlopsError,
     PromotionRefused,
 )
+from mlops_assets.models import promotion
 from mlops_assets.models.approval.decisions import approve, deprecate, reject
 from mlops_assets.models.approval.standing import approval_check
 from mlops_assets.models.promotion import promote, rollback
-from mlops_assets.models.specification import Approval
+from mlops_assets.models.specification import Approval, Gate
 from mlops_assets.principals import Principal, Role
 from mlops_assets.registry import ModelVersion
 from mlops_assets.registry.schema import Run
@@ -69,6 +70,20 @@ def test_a_protected_alias_moves_only_to_an_approved_version(
     }
     assert promote(ann, row, [], approval=REQUIRED, reason="harvest").reason == "harvest"
     assert store.registry.aliases("crops") == {"candidate": "v1-a", "production": "v1-a"}
+
+
+def test_no_models_run_for_a_promotion_that_people_forbid(
+    store: Store, row: ModelVersion, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(promotion, "check_gates", None)
+    with pytest.raises(PromotionRefused, match="waits for approval"):
+        promote(
+            store,
+            row,
+            [Gate(metric="accuracy", not_worse_than="production")],
+            "production",
+            REQUIRED,
+        )
 
 
 def test_a_rejection_withdraws_an_approval_and_moves_nothing(
