@@ -120,11 +120,10 @@ class Scene:
         held = self._held
         held = held.part(first, held.last) if held is not None and held.last > first else None
         start = first if held is None else held.last
-        if last > start:
+        if held is None or last > start:
             whole = min(-(-last // self._block) * self._block, self.height)
             new = self._decoded(start, whole)
             held = new if held is None else held.below(new)
-        assert held is not None
         self._held = held
         return held.part(first, last)
 

@@ -26,6 +26,7 @@ AT_ONCE = 4  # requests that read
 # of Items that are in memory at once
 MAX_ITEMS = 1_000
 MAX_BYTES = 8 << 20
+DIGEST = "mlops:digest"  # of the data that a Collection describes
 
 # each time from the first one
 Items = Callable[[], Iterable[JsonObject]]
@@ -63,10 +64,12 @@ def register(
         before: what arrived last.
 
     Raises:
-        CatalogueError: not all has arrived, or it is not as it was sent.
+        CatalogueError: not all has arrived, or it is not as it was sent; or the Collection that is
+            there describes other data.
     """
     arrived = Arrived(State.REGISTERED, to.url, _sha256([collection]), _sha256(items()))
     found = to.catalogue.get(to.collection)
+    _require_own(to, collection, found)
     is_changed = bool(_differences(collection, found))
     if is_changed:
         _put(to, [collection])
@@ -81,11 +84,12 @@ def register(
     return arrived
 
 
-def deprecate(to: Destination, items: Items) -> Arrived:
+def deprecate(to: Destination, own: JsonObject, items: Items) -> Arrived:
     """Mark what a catalogue has of a record as deprecated; the content stays what it was.
 
     Args:
         to: the catalogue, and the record there.
+        own: the Collection of the record, as it would be sent.
         items: returns the Items of the record.
 
     Raises:
@@ -96,6 +100,7 @@ def deprecate(to: Destination, items: Items) -> Arrived:
         collection = to.catalogue.get(to.collection)
         if collection is None:
             return Arrived(state, to.url)
+        _require_own(to, own, collection)
         _mark(to, [collection])
         state = State.DEPRECATED
     for batch in _batches(items()):
@@ -126,6 +131,17 @@ def delete(to: Destination) -> Arrived:
             temporary=True,
         )
     return Arrived(State.DELETED, to.url)
+
+
+def _require_own(to: Destination, collection: JsonObject, found: JsonObject | None) -> None:
+    """Refuse to replace the Collection of a data version of another workspace, or of others."""
+    own = collection.get(DIGEST)
+    if own is not None and found is not None and found.get(DIGEST) != own:
+        raise CatalogueError(
+            f"{to.url} has a Collection of other data, with {DIGEST} {found.get(DIGEST)!r} and not"
+            f" {own!r}; it stays as it is. Delete it there, or name the dataset otherwise",
+            temporary=False,
+        )
 
 
 def _mark(to: Destination, found: Sequence[JsonObject]) -> None:

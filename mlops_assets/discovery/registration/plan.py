@@ -183,7 +183,7 @@ def delay(failures: int, after: float | None = None) -> timedelta:
         after: seconds that the catalogue asks to wait.
     """
     asked = min(timedelta(seconds=max(after or 0, 0)), MAX_AFTER)
-    return max(_longest(failures) * random.uniform(0.5, 1), asked)
+    return max(_longest(failures) * random.uniform(0.5, 1), asked)  # nosec B311
 
 
 def _longest(failures: int) -> timedelta:

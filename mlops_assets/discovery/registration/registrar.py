@@ -342,7 +342,7 @@ class Registrar:
         own = self._document(target, collection, None)
         items = partial(self._items, target, collection, item)
         if state == State.DEPRECATED:
-            return deprecate(to, items)
+            return deprecate(to, own, items)
         return register(to, own, items, before)
 
     def _document(self, target: Target, collection: str, item: str | None) -> JsonObject:

@@ -222,14 +222,20 @@ def _checked(
     if model is not None and record is not None and data is not None and not own:
         how, differing = compare(model, record, data)
         problems += differing
-    if problems or how is None or data is None or record is None or specification is None:
+    if (
+        problems
+        or model is None
+        or how is None
+        or data is None
+        or record is None
+        or specification is None
+    ):
         listed = "\n".join(f"  - {problem}" for problem in problems)
         raise ImportRefused(
             f"{redacted(request.source)} cannot be imported as {request.model} on {request.data}:"
             f" {len(problems)} problem(s); nothing was written. Correct the record and give it with"
             f" --record, or export the model again:\n{listed}"
         )
-    assert model is not None
     adapted = scratch / uploaded_onnx.FILE
     original = found.path.rename(scratch / ORIGINAL)
     description = uploaded_onnx.describe_sent(model)

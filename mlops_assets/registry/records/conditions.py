@@ -118,11 +118,12 @@ def items_in_extent(
     """
     values: list[float] = []
     conditions = [*_extent_conditions(places, interval, values)]
-    found = connection.exec_driver_sql(
-        "SELECT count(*), json_group_array(item) FROM (SELECT item FROM stac_items_extent"
-        f" WHERE {' AND '.join(conditions)} LIMIT {limit + 1:d})",
-        tuple(values),
+    # conditions are those below, whose values are parameters
+    statement = (
+        "SELECT count(*), json_group_array(item) FROM (SELECT item FROM stac_items_extent"  # nosec B608
+        f" WHERE {' AND '.join(conditions)} LIMIT {limit + 1:d})"
     )
+    found = connection.exec_driver_sql(statement, tuple(values))
     count, items = found.one()
     return None if count > limit else str(items)
 

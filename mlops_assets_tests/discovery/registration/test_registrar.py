@@ -28,6 +28,7 @@ from mlops_assets.settings import Settings
 from mlops_assets.stac.visibility import set_visibility
 from mlops_assets.storage import Workspace
 from mlops_assets.store import Store
+from mlops_assets.text.json_values import JsonObject
 from mlops_assets_tests.discovery.registration.memory_catalogue import (
     UNREACHABLE,
     MemoryCatalogue,
@@ -280,6 +281,18 @@ def test_what_is_no_longer_visible_enough_is_deprecated_as_it_was_and_comes_back
     assert narrower.due() == []
     assert register_all(registrar) == []
     assert catalogue.records["scenes-v1", "scenes-v1-a"] == before
+
+
+def test_a_collection_of_other_data_is_neither_replaced_nor_marked(
+    registrar: Registrar, catalogue: MemoryCatalogue, store: Store
+) -> None:
+    of_others: JsonObject = {"id": "scenes-v1", "type": "Collection", "mlops:digest": "0" * 64}
+    catalogue.put([of_others])
+    assert any("a Collection of other data" in error for error in register_all(registrar))
+    # the attempt is known, which is to leave nothing there that is hidden
+    set_visibility(store, store.registry.data_version(Reference("scenes")), Visibility.PRIVATE)
+    register_all(registrar)
+    assert catalogue.records["scenes-v1", None] == of_others
 
 
 def test_what_was_never_visible_enough_is_asked_for_nowhere(

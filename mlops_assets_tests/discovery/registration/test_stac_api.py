@@ -110,7 +110,7 @@ def test_items_are_read_back_by_the_hundred(our_api: str) -> None:
         # not known to be there, as after a process was killed
         register(to, collection, lambda: iter(items), before)
         assert asked() == [own, search, search, search]
-        assert deprecate(to, lambda: iter(items)).state == State.DEPRECATED
+        assert deprecate(to, collection, lambda: iter(items)).state == State.DEPRECATED
         assert asked().count(search) == 6  # before and after
         last = catalogue.get("hundreds", "item-249")
         assert differences(withdrawn(items[-1], catalogue.api), last or {}) == []
