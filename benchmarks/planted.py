@@ -113,7 +113,7 @@ PLANTED = [
         file="mlops_assets/datasets/io/rasters.py",
         before="first = max(top - half, 0)",
         after="first = top",
-        tests=["serving/test_scenes.py", "datasets/readers/scenes/test_scenes.py"],
+        tests=["prediction/test_predict.py", "datasets/readers/scenes/test_scenes.py"],
     ),
     Mutation(
         name="truncated-object",

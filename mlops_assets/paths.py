@@ -82,7 +82,8 @@ LAYOUT = (  # key and content, in the order of docs/workspace.md
     ("private/", "the same catalogue of private versions, which are not in the one above"),
     (
         "predictions/<model>/<version>/",
-        "Cloud-Optimised GeoTIFFs and pictures, <scene>-<digest of its place and bytes>",
+        "Cloud-Optimised GeoTIFFs, class names for GDAL and pictures,"
+        " <scene>-<digest of its place and bytes>",
     ),
     (
         "log/<number>.json",

@@ -102,7 +102,10 @@ CHANGES: dict[str, tuple[Role, Call]] = {
     "forget_staged": (Role.VIEWER, lambda r: r.forget_staged(["a"])),
 }
 READS: dict[str, Call] = {
+    "names": lambda r: r.names(),
+    "versions_beside": lambda r: r.versions_beside(data_version(), later=False, limit=1),
     "data_versions": lambda r: r.data_versions(),
+    "hides": lambda r: r.hides(Reference("fields", "v1")),
     "data_version": lambda r: r.data_version(Reference("fields")),
     "data_version_with": lambda r: r.data_version_with("fields", "0" * 64),
     "next_number": lambda r: r.next_number("fields"),
@@ -119,6 +122,7 @@ READS: dict[str, Call] = {
     "checkpoints": lambda r: r.checkpoints("run-1"),
     "runs": lambda r: r.runs(),
     "run": lambda r: r.run("run-1"),
+    "run_of": lambda r: r.run_of(model_version("m1", "run-of-m1")),
     "trained_versions": lambda r: r.trained_versions("crops"),
     "model_versions": lambda r: r.model_versions(),
     "model_version": lambda r: r.model_version(Reference("crops")),
@@ -147,6 +151,7 @@ NEITHER = {
     "acting",
     "close",
     "explained",
+    "limited",
     "lock",
     "mirror",
     "mirrored",

@@ -289,7 +289,10 @@ def _facts(
     """
     if not known.count:
         return file_rows([]).set_index("path")
-    newest = registry.data_version(Reference(specification.name))
+    try:
+        newest = registry.data_version(Reference(specification.name))
+    except NotFound:  # a first commit that was killed has stored them, or other datasets have
+        return file_rows([]).set_index("path")
     if _reading(newest.specification) != _reading(specification.committed()):
         return file_rows([]).set_index("path")
     key = f"{version_folder(newest.dataset, newest.version)}/manifest.parquet"

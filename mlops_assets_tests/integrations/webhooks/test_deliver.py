@@ -197,7 +197,7 @@ def test_a_receiver_that_hangs_holds_up_no_other(
         registered(store, "v1-a")
         registered(store, "v1-b")
         done = [(sent.webhook, attempt.state) for sent, attempt in deliver(store.registry, both)]
-    assert done == [("slow", "pending"), ("team", "delivered"), ("team", "delivered")]
+    assert sorted(done) == [("slow", "pending"), ("team", "delivered"), ("team", "delivered")]
 
 
 def test_many_messages_that_fail_hold_up_no_other_webhook(
