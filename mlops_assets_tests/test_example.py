@@ -69,6 +69,7 @@ def test_the_demo_reaches_its_accuracy_promotes_verifies_and_classifies_the_scen
     assert sorted(path.name for path in folder.iterdir()) == [
         "indian_pines.png",
         "indian_pines.tif",
+        "indian_pines.tif.aux.xml",
     ]
     versions = json.loads(run("mlops", "dataset", "list", "--json").stdout)
     assert [(v["version"], v["samples"]) for v in versions] == [("v1", 5143), ("v2", 10249)]
