@@ -1,6 +1,6 @@
 """The base of everything a user declares: immutable, and refusing unknown keys."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
@@ -28,6 +28,30 @@ def refusing(kind: type[Exception]) -> Iterator[None]:
         raise ValueError(str(error)) from error
 
 
+def require_unique(names: Sequence[str], kind: str) -> None:
+    """Refuse declarations of the same name, in a validator.
+
+    Args:
+        names: of all.
+        kind: of what is declared, in the plural.
+    """
+    if repeated := {name for name in names if names.count(name) > 1}:
+        raise ValueError(f"several {kind} are named {', '.join(sorted(repeated))}")
+
+
+def listed_problems(error: ValidationError, whole: str, limit: int = 1) -> str:
+    """Return the first problems of a document, each with its place.
+
+    Args:
+        error: has all of them.
+        whole: place of those that are of the whole document.
+        limit: problems at most.
+    """
+    return "; ".join(
+        f"{'.'.join(map(str, e['loc'])) or whole}: {e['msg']}" for e in error.errors()[:limit]
+    )
+
+
 def read_settings_file(model: type[T], variable: str, path: Path) -> T:
     """Read a YAML file that a setting names.
 
@@ -42,9 +66,7 @@ def read_settings_file(model: type[T], variable: str, path: Path) -> T:
     try:
         return model.model_validate(yaml.safe_load(path.read_text()))
     except ValidationError as error:
-        listed = "; ".join(
-            f"{'.'.join(map(str, e['loc'])) or 'the file'}: {e['msg']}" for e in error.errors()[:5]
-        )
+        listed = listed_problems(error, "the file", 5)
         raise SettingsError(f"{variable}={path}: {listed}") from error
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         # of several lines, where it is not YAML

@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 
+_PEERS = Path(__file__).resolve().parents[1] / ".venv-peers"
+
 # by `make azurite`
 _AZURITE = Path(sys.prefix, "azurite", "node_modules", "azurite", "dist", "src", "blob", "main.js")
 
@@ -89,9 +91,8 @@ def require_stac_validator() -> Path:
 
     Fail it where services are required.
     """
-    root = Path(__file__).resolve().parents[1]
     return _required(
-        root / ".venv-peers" / "stac-validator" / "bin" / "stac-api-validator",
+        _PEERS / "stac-validator" / "bin" / "stac-api-validator",
         "needs stac-api-validator; run: make stac-validator",
     )
 
@@ -101,8 +102,7 @@ def require_dvc() -> Path:
 
     Fail it where services are required.
     """
-    root = Path(__file__).resolve().parents[1]
-    installed = root / ".venv-peers" / "dvc" / "installed.txt"
+    installed = _PEERS / "dvc" / "installed.txt"
     return _required(installed, "needs DVC; run: make dvc").parent / "bin"
 
 
@@ -111,9 +111,8 @@ def require_stac_browser() -> Path:
 
     Fail it where services are required.
     """
-    root = Path(__file__).resolve().parents[1]
     return _required(
-        root / ".venv-peers" / "stac-browser" / "dist",
+        _PEERS / "stac-browser" / "dist",
         "needs STAC Browser; install node and npm, and run: make stac-browser",
     )
 
@@ -123,9 +122,8 @@ def require_oidc_provider() -> Path:
 
     Fail it where services are required.
     """
-    root = Path(__file__).resolve().parents[1]
     return _required(
-        root / ".venv-peers" / "oidc-provider" / "node_modules" / "oidc-provider",
+        _PEERS / "oidc-provider" / "node_modules" / "oidc-provider",
         "needs oidc-provider; install node and npm, and run: make oidc-provider",
     )
 
@@ -137,8 +135,7 @@ def require_pgstac() -> Path:
     """
     extension = Path("/usr/share/postgresql/15/extension/postgis.control")
     _required(extension, "needs PostGIS; install the Debian package postgresql-15-postgis-3")
-    root = Path(__file__).resolve().parents[1]
-    installed = root / ".venv-peers" / "pgstac" / "installed.txt"
+    installed = _PEERS / "pgstac" / "installed.txt"
     return _required(installed, "needs stac-fastapi-pgstac; run: make pgstac").parent / "bin"
 
 
@@ -147,10 +144,7 @@ def require_export_peer(name: str) -> Path:
 
     Fail it where services are required.
     """
-    root = Path(__file__).resolve().parents[1]
-    return _required(
-        root / ".venv-peers" / f"export-{name}" / "bin", f"needs {name}; run: make export-peers"
-    )
+    return _required(_PEERS / f"export-{name}" / "bin", f"needs {name}; run: make export-peers")
 
 
 def require_eotdl() -> Path:
@@ -158,7 +152,7 @@ def require_eotdl() -> Path:
 
     The client needs a newer Python than this project does.
     """
-    programs = Path(__file__).resolve().parents[1] / ".venv-peers" / "export-eotdl" / "bin"
+    programs = _PEERS / "export-eotdl" / "bin"
     if not programs.exists():
         pytest.skip("needs EOTDL's client; with Python 3.12, run: make export-eotdl")
     return programs

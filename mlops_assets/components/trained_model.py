@@ -273,20 +273,14 @@ class TrainedModel(dg.Component):
             kind="onnx",
             description="The model as ONNX, proved equal to the trained one on real samples.",
         )
-        checks = [
-            dg.AssetCheckSpec(
-                name,
-                asset=[self.specification.name, stage.name],
-                blocking=blocking,
-                description=description,
-                partitions_def=data_versions(self.specification.dataset),
-            )
-            for name, blocking, description in (
-                (PARITY, True, "The ONNX model gives what the trained model gives."),
-                (PORTABLE, False, "Other software can run the ONNX file as it is."),
-            )
-        ]
-        return self._stage(stage, "trained_model", *checks)
+        parity = "The ONNX model gives what the trained model gives."
+        portable = "Other software can run the ONNX file as it is."
+        return self._stage(
+            stage,
+            "trained_model",
+            self._check(stage, PARITY, parity),
+            self._check(stage, PORTABLE, portable, blocking=False),
+        )
 
     def _evaluation(self) -> dg.AssetsDefinition:
         stage = _StageAsset(
@@ -313,17 +307,19 @@ class TrainedModel(dg.Component):
                 "It is not worse than what is in production, beyond chance, on the newest test"
                 " data. A warning is that this cannot be told yet, which stops promotion, too."
             )
-        checks = [
-            dg.AssetCheckSpec(
-                name,
-                asset=[self.specification.name, stage.name],
-                blocking=True,
-                description=description,
-                partitions_def=data_versions(self.specification.dataset),
-            )
-            for name, description in described.items()
-        ]
+        checks = [self._check(stage, name, text) for name, text in described.items()]
         return self._stage(stage, "evaluation", *checks)
+
+    def _check(
+        self, stage: "_StageAsset", name: str, description: str, blocking: bool = True
+    ) -> dg.AssetCheckSpec:
+        return dg.AssetCheckSpec(
+            name,
+            asset=[self.specification.name, stage.name],
+            blocking=blocking,
+            description=description,
+            partitions_def=data_versions(self.specification.dataset),
+        )
 
     def _stage(
         self, stage: "_StageAsset", upstream: str, *checks: dg.AssetCheckSpec

@@ -34,7 +34,8 @@ THREADS = 4  # on files of this machine, where more only get into each other's w
 _CHUNK = 1 << 20
 # of an object in a pack of another workspace
 _ENTRY = re.compile(
-    rf"(?P<workspace>.+)/{PACKS}/(?P<start>[0-9a-f]{{2}})/(?P<rest>[0-9a-f]{{62}})\.zip/[0-9a-f]{{64}}"
+    rf"(?P<workspace>.+)/{PACKS}/(?P<start>[0-9a-f]{{2}})/(?P<rest>[0-9a-f]{{62}})"
+    r"\.zip/[0-9a-f]{64}"
 )
 # what one thread does before it hands in, and holds in memory: few calls, and a fair share
 _GROUP_FILES = 256

@@ -10,7 +10,7 @@ from mlops_assets.text.json_values import JsonObject
 
 
 class CatalogueError(MlopsError):
-    """A catalogue has refused a request, or not answered it as its protocol says.
+    """A catalogue has refused a request, or not answered it as its protocol demands.
 
     Attributes:
         temporary: whether it can succeed later without a change here.
@@ -18,7 +18,7 @@ class CatalogueError(MlopsError):
     """
 
     def __init__(self, message: str, *, temporary: bool, after: float | None = None) -> None:
-        """Make an error that says what was asked, where, and what the answer was."""
+        """Make an error that states what was asked, where, and what the answer was."""
         super().__init__(message)
         self.temporary = temporary
         self.after = after
@@ -51,7 +51,7 @@ class Catalogue(Protocol):
         """Return a Collection or one of its Items; None if the catalogue has none.
 
         Raises:
-            CatalogueError: it does not say.
+            CatalogueError: it has not answered as expected.
         """
 
     def find(self, collection: str, items: Sequence[str]) -> dict[str, JsonObject]:
@@ -65,14 +65,14 @@ class Catalogue(Protocol):
             items: their ids.
 
         Raises:
-            CatalogueError: it does not say.
+            CatalogueError: it has not answered as expected.
         """
 
     def is_empty(self, collection: str) -> bool:
         """Return whether a Collection has no Items, those of others included.
 
         Raises:
-            CatalogueError: it does not say.
+            CatalogueError: it has not answered as expected.
         """
 
     def delete(self, collection: str, item: str | None = None) -> None:

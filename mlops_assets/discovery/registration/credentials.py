@@ -33,7 +33,7 @@ from mlops_assets.text.secret_urls import HIDDEN
 TIMEOUT_SECONDS = 10.0  # of a request to an issuer as a whole
 MAX_DOCUMENT_BYTES = 1 << 20
 MARGIN_SECONDS = 30.0  # before its end at which a token is used no more; or a tenth of its life
-DEFAULT_LIFE_SECONDS = 60.0  # of a token whose issuer does not say
+DEFAULT_LIFE_SECONDS = 60.0  # of a token whose issuer does not state its life
 MAX_REASON = 300  # characters of what an issuer reports
 
 # what `Authorization` holds; given what was refused just now, something else if there is any
@@ -47,7 +47,7 @@ class CredentialsError(CatalogueError):
     """
 
     def __init__(self, message: str) -> None:
-        """Make an error that says what to correct."""
+        """Make an error that states what to correct."""
         super().__init__(message, temporary=True)
 
 

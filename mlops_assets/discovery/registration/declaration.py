@@ -16,7 +16,7 @@ from mlops_assets.identity.declaration import IssuerUrl
 from mlops_assets.names import check_name
 from mlops_assets.principals import Visibility
 from mlops_assets.secret import Secret
-from mlops_assets.strict import Strict, read_settings_file, refusing
+from mlops_assets.strict import Strict, read_settings_file, refusing, require_unique
 
 Text = Annotated[str, Field(min_length=1)]
 
@@ -135,9 +135,7 @@ class DeclaredCatalogues(Strict):
 
     @model_validator(mode="after")
     def _unique(self) -> DeclaredCatalogues:
-        names = [catalogue.name for catalogue in self.catalogues]
-        if repeated := {name for name in names if names.count(name) > 1}:
-            raise ValueError(f"several catalogues are named {', '.join(sorted(repeated))}")
+        require_unique([catalogue.name for catalogue in self.catalogues], "catalogues")
         return self
 
 

@@ -25,6 +25,7 @@ from mlops_assets.discovery.registration.exchange import (
     Server,
     as_object,
     message_of,
+    record_of,
 )
 from mlops_assets.discovery.registration.stac_api import StacApi
 from mlops_assets.text.json_values import JsonObject
@@ -120,7 +121,7 @@ class ResourceRegistration:
         Unless both have the same, what is returned equals nothing that is sent.
 
         Raises:
-            CatalogueError: one of them does not say.
+            CatalogueError: one of them has not answered as expected.
         """
         document = self._stac.get(collection, item)
         if self._records is None:
@@ -139,7 +140,7 @@ class ResourceRegistration:
             items: their ids.
 
         Raises:
-            CatalogueError: one of the targets does not say.
+            CatalogueError: one of the targets has not answered as expected.
         """
         documents = self._stac.find(collection, items)
         if self._records is None:
@@ -156,7 +157,7 @@ class ResourceRegistration:
         """Return whether a Collection of the STAC API has no Items, those of others included.
 
         Raises:
-            CatalogueError: it does not say.
+            CatalogueError: it has not answered as expected.
         """
         return self._stac.is_empty(collection)
 
@@ -244,16 +245,9 @@ class ResourceRegistration:
         """Return what a target has; None if it has none."""
         url = target.collection(collection) if item is None else target.item(collection, item)
         answer = asking.ask("GET", url, expected=_MISSING)
-        if answer.refusal is not None:
-            return None
-        found = as_object(answer)
-        if found.get("id") != (collection if item is None else item):
-            raise CatalogueError(
-                f"catalogue {self.name}: GET {url} returns something else than this record: check"
-                f" the declared URL {target.url}",
-                temporary=True,
-            )
-        return found
+        subject = f"catalogue {self.name}: GET {url}"
+        name = collection if item is None else item
+        return record_of(answer, subject, name, f"the declared URL {target.url}")
 
     def _find_records(
         self, asking: Asking, target: Target, collection: str, items: Sequence[str]

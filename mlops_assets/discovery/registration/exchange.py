@@ -29,7 +29,7 @@ from mlops_assets.text.strict_json import parse_json
 
 CONNECTIONS = 4  # to one server, at once
 MAX_ANSWER = 32 << 20  # bytes
-MAX_MESSAGE = 400  # characters of what a server says
+MAX_MESSAGE = 400  # characters of what a server reports
 TIMEOUT = 60.0  # seconds
 MAX_AFTER = 86_400.0  # seconds of a wait that a server may ask for
 # 424 is pgstac's answer for a Collection that it does not have yet
@@ -162,11 +162,11 @@ class Asking:
             document = None
         if response.is_success:
             return Answer(status, document, location=response.headers.get("Location"))
-        said = message_of(document) or _text(received)
-        return Answer(status, document, self._refusal(asked, response, said, content))
+        reported = message_of(document) or _text(received)
+        return Answer(status, document, self._refusal(asked, response, reported, content))
 
     def _refusal(
-        self, asked: str, response: httpx.Response, said: str, content: bytes | None
+        self, asked: str, response: httpx.Response, reported: str, content: bytes | None
     ) -> CatalogueError:
         """Return the error that an answer stands for."""
         status = response.status_code
@@ -179,8 +179,8 @@ class Asking:
                 " sent to another one",
                 temporary=False,
             )
-        if said:
-            message = f"{message}: {said}"
+        if reported:
+            message = f"{message}: {reported}"
         if status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
             remedy = (
                 f"check the {self._server.credentials}"
@@ -211,6 +211,28 @@ def as_object(answer: Answer) -> JsonObject:
     return answer.document if isinstance(answer.document, dict) else {}
 
 
+def record_of(answer: Answer, subject: str, name: str, remedy: str) -> JsonObject | None:
+    """Return the record of an answer; None if the server has none.
+
+    Args:
+        answer: to a request that expects 404.
+        subject: catalogue and request, for the message.
+        name: id of the record.
+        remedy: what to check if it is another one.
+
+    Raises:
+        CatalogueError: it is another one.
+    """
+    if answer.refusal is not None:
+        return None
+    found = as_object(answer)
+    if found.get("id") != name:
+        raise CatalogueError(
+            f"{subject} returns something else than this record: check {remedy}", temporary=True
+        )
+    return found
+
+
 @functools.cache
 def _certificates() -> ssl.SSLContext:
     """Return the certificates that are trusted, which take long to load."""
@@ -229,7 +251,7 @@ async def _read(response: httpx.Response, asked: str) -> bytes:
 
 
 def message_of(document: Json) -> str:
-    """Return what an error document says, in whichever member it does."""
+    """Return the message of an error document, in whichever member it is."""
     if not isinstance(document, dict):
         return ""
     found = next((document[name] for name in _MESSAGES if document.get(name)), None)
@@ -241,7 +263,7 @@ def _text(received: bytes) -> str:
 
 
 def _without_credentials(content: bytes, request: httpx.Request) -> bytes:
-    """Return what a server says without the token or password that it was sent."""
+    """Return what a server reports without the token or password that it was sent."""
     kind, _, value = request.headers.get("Authorization", "").partition(" ")
     secrets = [value.encode()]
     if kind == "Basic":

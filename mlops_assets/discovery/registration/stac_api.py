@@ -18,6 +18,7 @@ from mlops_assets.discovery.registration.exchange import (
     Server,
     as_object,
     json_bytes,
+    record_of,
 )
 from mlops_assets.text.json_values import JsonObject
 
@@ -70,7 +71,7 @@ class StacApi:
         """Return a Collection or one of its Items; None if the catalogue has none.
 
         Raises:
-            CatalogueError: it does not say.
+            CatalogueError: it has not answered as expected.
         """
         with self._server.asking() as asking:
             return self._get(asking, collection, item)
@@ -85,7 +86,7 @@ class StacApi:
             items: their ids.
 
         Raises:
-            CatalogueError: it does not say.
+            CatalogueError: it has not answered as expected.
         """
         found: dict[str, JsonObject] = {}
         with self._server.asking() as asking:
@@ -98,7 +99,7 @@ class StacApi:
         """Return whether a Collection has no Items, those of others included.
 
         Raises:
-            CatalogueError: it does not say.
+            CatalogueError: it has not answered as expected.
         """
         url = f"{self._url(collection, '')}?limit=1"
         with self._server.asking() as asking:
@@ -120,16 +121,10 @@ class StacApi:
     def _get(self, asking: Asking, collection: str, item: str | None) -> JsonObject | None:
         url = self._url(collection, item)
         answer = asking.ask("GET", url, expected=(HTTPStatus.NOT_FOUND,))
-        if answer.refusal is not None:
-            return None
-        found = as_object(answer)
-        if found.get("id") != (collection if item is None else item):
-            raise CatalogueError(
-                f"catalogue {self.name}: GET {url} returns something else than this record: check"
-                f" that {self.api} is a STAC API",
-                temporary=True,
-            )
-        if item is not None and found.get("collection") != collection:
+        subject = f"catalogue {self.name}: GET {url}"
+        name = collection if item is None else item
+        found = record_of(answer, subject, name, f"that {self.api} is a STAC API")
+        if found is not None and item is not None and found.get("collection") != collection:
             return None
         return found
 

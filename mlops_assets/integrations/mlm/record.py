@@ -244,7 +244,7 @@ class ModelRecord:
         input: None if the record's extension does not state it.
         outputs: as above, empty.
         hyperparameters: of its training, as JSON values.
-        apply_scale: whether it takes physical values; None if it does not say.
+        apply_scale: whether it takes physical values; None if it does not state that.
         description: for people; None if there is none.
         license: SPDX identifier or `other`.
         assumed: what the record does not state, and is assumed.

@@ -15,7 +15,7 @@ from mlops_assets.errors import NameRefused
 from mlops_assets.names import check_name
 from mlops_assets.registry.promotion.outbox import EVENTS
 from mlops_assets.secret import Secret
-from mlops_assets.strict import Strict, read_settings_file, refusing
+from mlops_assets.strict import Strict, read_settings_file, refusing, require_unique
 
 
 def check_receiver_url(url: str) -> str:
@@ -72,9 +72,7 @@ class DeclaredWebhooks(Strict):
 
     @model_validator(mode="after")
     def _unique(self) -> DeclaredWebhooks:
-        names = [webhook.name for webhook in self.webhooks]
-        if repeated := {name for name in names if names.count(name) > 1}:
-            raise ValueError(f"several webhooks are named {', '.join(sorted(repeated))}")
+        require_unique([webhook.name for webhook in self.webhooks], "webhooks")
         return self
 
 

@@ -57,7 +57,7 @@ class GateOutcome:
         passed: whether the version passes.
         value: its metric; None if it was not measured.
         limit: the value that the metric is compared with; None if there is nothing to compare.
-        reason: what the number does not say, such as why it was not measured.
+        reason: what the number does not state, such as why it was not measured.
         compares: alias of the version that it is compared with; None of a floor or ceiling.
         undecided: whether the test samples do not suffice to decide; it does not pass then.
         evidence: of a comparison with another version.

@@ -20,6 +20,7 @@ from mlops_assets.datasets.io.media_types import SIGSTORE
 from mlops_assets.datasets.versions.documents import json_bytes
 from mlops_assets.errors import SignatureRefused
 from mlops_assets.models.signing.keys import HASHES, SigningKey, key_fingerprint
+from mlops_assets.strict import listed_problems
 from mlops_assets.text.json_values import Json, JsonObject
 
 PAYLOAD_TYPE = "application/vnd.in-toto+json"
@@ -79,11 +80,8 @@ class Bundle(_Part):
         try:
             return cls.model_validate_json(content)
         except ValidationError as error:
-            first = error.errors()[0]
-            place = ".".join(map(str, first["loc"])) or "the file"
-            raise SignatureRefused(
-                f"is not a Sigstore bundle of a statement: {place}: {first['msg']}"
-            ) from error
+            problem = listed_problems(error, "the file")
+            raise SignatureRefused(f"is not a Sigstore bundle of a statement: {problem}") from error
 
     @property
     def statement(self) -> bytes:

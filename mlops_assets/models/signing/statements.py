@@ -19,6 +19,7 @@ from mlops_assets.models.run_documents import run_columns
 from mlops_assets.paths import GATES, SIGNATURES, model_folder, run_document_key, run_points_key
 from mlops_assets.registry import ModelVersion, Run
 from mlops_assets.storage import FileStat
+from mlops_assets.strict import listed_problems
 from mlops_assets.text.json_values import Json, JsonObject
 
 STATEMENT = "https://in-toto.io/Statement/v1"
@@ -292,11 +293,8 @@ def _read(kind: type[S], statement: bytes, about: str) -> S:
     try:
         return kind.model_validate_json(statement)
     except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(map(str, first["loc"])) or "it"
-        raise SignatureRefused(
-            f"is not a statement about {about}: {place}: {first['msg']}"
-        ) from error
+        problem = listed_problems(error, "it")
+        raise SignatureRefused(f"is not a statement about {about}: {problem}") from error
 
 
 def _require_subject(read: _Statement, row: ModelVersion) -> None:

@@ -32,7 +32,7 @@ from mlops_assets.models.signing.keys import (
     require_signing_key,
 )
 from mlops_assets.settings import trust_file
-from mlops_assets.strict import Strict, read_settings_file
+from mlops_assets.strict import Strict, read_settings_file, require_unique
 
 SETTING = "MLOPS_TRUST"
 
@@ -96,9 +96,7 @@ class DeclaredTrust(Strict):
 
     @model_validator(mode="after")
     def _unique(self) -> Self:
-        names = [own.name for own in self.signers]
-        if repeated := {name for name in names if names.count(name) > 1}:
-            raise ValueError(f"several signers are named {', '.join(sorted(repeated))}")
+        require_unique([own.name for own in self.signers], "signers")
         return self
 
 

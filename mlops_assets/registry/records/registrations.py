@@ -220,10 +220,7 @@ def begin(
     """
     action = f"register {key.name}@{key.version} with {key.catalogue}"
     with registry.transaction(action, Role.SCIENTIST) as session:
-        row = session.get(Registration, key.values)
-        if row is None:
-            row = _registration(key, url)
-            session.add(row)
+        row = _registration(session, key, url)
         session.merge(attempt)
         return row
 
@@ -281,10 +278,7 @@ def withdraw(
     """
     action = f"withdraw {key.name}@{key.version} from {key.catalogue}"
     with registry.transaction(action, Role.SCIENTIST) as session:
-        row = session.get(Registration, key.values)
-        if row is None:
-            row = _registration(key, url)
-            session.add(row)
+        row = _registration(session, key, url)
         row.withdrawn, row.reason = state, reason
 
 
@@ -301,12 +295,17 @@ def readmit(registry: RegistrySession, key: Key) -> None:
         row.withdrawn, row.reason = None, None
 
 
-def _registration(key: Key, url: str) -> Registration:
-    return Registration(
-        catalogue=key.catalogue,
-        name=key.name,
-        version=key.version,
-        state=State.REGISTERING,
-        url=url,
-        since=now(),
-    )
+def _registration(session: Session, key: Key, url: str) -> Registration:
+    """Return the registration of a version, which is added if there is none."""
+    row = session.get(Registration, key.values)
+    if row is None:
+        row = Registration(
+            catalogue=key.catalogue,
+            name=key.name,
+            version=key.version,
+            state=State.REGISTERING,
+            url=url,
+            since=now(),
+        )
+        session.add(row)
+    return row
