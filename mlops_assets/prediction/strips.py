@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlops_assets.models.onnx.session import OnnxModel, Outputs
-from mlops_assets.prediction.scene import Rows, Scene
+from mlops_assets.prediction.scenes.scene import Rows, Scene
 from mlops_assets.prediction.windows import Overlap, Placed
 from mlops_assets.registry.model_documents import samples_at_once
 

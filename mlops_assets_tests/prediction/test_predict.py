@@ -31,11 +31,12 @@ from mlops_assets.models.onnx.session import OnnxModel, decide
 from mlops_assets.names import Reference
 from mlops_assets.paths import Owner, model_folder
 from mlops_assets.prediction import predict, strips
-from mlops_assets.prediction.copy_out import copy_out, require_writable
-from mlops_assets.prediction.geotiff import map_classes
-from mlops_assets.prediction.outputs import OUTPUTS
-from mlops_assets.prediction.picture import draw
-from mlops_assets.prediction.predict import Options, predict_scene, scene_name
+from mlops_assets.prediction.mapped import Options
+from mlops_assets.prediction.maps.copy_out import copy_out, require_writable
+from mlops_assets.prediction.maps.geotiff import map_classes
+from mlops_assets.prediction.maps.outputs import OUTPUTS
+from mlops_assets.prediction.maps.picture import draw
+from mlops_assets.prediction.predict import predict_scene, scene_name
 from mlops_assets.prediction.windows import Overlap
 from mlops_assets.principals import local
 from mlops_assets.registry import ModelVersion, Registry

@@ -13,10 +13,10 @@ from onnx import TensorProto, helper, numpy_helper
 
 from mlops_assets.datasets.io.rasters import band_roles, open_raster
 from mlops_assets.models.onnx.session import OnnxModel
-from mlops_assets.prediction import scene as scenes
-from mlops_assets.prediction.geotiff import MapClass
-from mlops_assets.prediction.picture import draw
-from mlops_assets.prediction.scene import Scene
+from mlops_assets.prediction.maps.geotiff import MapClass
+from mlops_assets.prediction.maps.picture import draw
+from mlops_assets.prediction.scenes import scene as scenes
+from mlops_assets.prediction.scenes.scene import Scene
 from mlops_assets.prediction.strips import window_strips
 from mlops_assets.prediction.windows import Overlap
 from mlops_assets.stac.mlm.receptive_field import reach

@@ -40,9 +40,10 @@ def predict(
     ] = False,
 ) -> None:
     """Predict a whole scene, as a GeoTIFF and a picture in the workspace."""
-    from mlops_assets.prediction.copy_out import copy_out, require_writable
-    from mlops_assets.prediction.outputs import parse_outputs
-    from mlops_assets.prediction.predict import Options, predict_scene, scene_name
+    from mlops_assets.prediction.mapped import Options
+    from mlops_assets.prediction.maps.copy_out import copy_out, require_writable
+    from mlops_assets.prediction.maps.outputs import parse_outputs
+    from mlops_assets.prediction.predict import predict_scene, scene_name
 
     if not scene.is_file():
         raise NotFound(f"{scene} is not a file; name a raster")

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from mlops_assets.errors import SpecificationError
 from mlops_assets.models.evaluation.calibration import Scores
-from mlops_assets.prediction.geotiff import MapClass
+from mlops_assets.prediction.maps.geotiff import MapClass
 
 Output: TypeAlias = Literal["class", "probabilities", "confidence", "margin", "entropy"]
 OUTPUTS: tuple[Output, ...] = get_args(Output)

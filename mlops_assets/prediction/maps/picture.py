@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlops_assets.datasets.io.rasters import open_raster
-from mlops_assets.prediction.geotiff import MapClass
+from mlops_assets.prediction.maps.geotiff import MapClass
 from mlops_assets.text.figures import drawn
 
 if TYPE_CHECKING:

@@ -1,0 +1,156 @@
+"""A model version and the map that it makes: bands that it takes, layers, windows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mlops_assets.datasets.versions.columns import label_name
+from mlops_assets.datasets.versions.committed_dataset import CommittedDataset
+from mlops_assets.errors import SpecificationError
+from mlops_assets.models.evaluation.calibration import Scores
+from mlops_assets.models.onnx.session import OnnxModel
+from mlops_assets.names import Reference
+from mlops_assets.prediction.maps.geotiff import (
+    Layer,
+    MapClass,
+    class_layer,
+    map_classes,
+    number_layer,
+)
+from mlops_assets.prediction.maps.outputs import Output, number_bands
+from mlops_assets.prediction.scenes.bands import Band, Wanted
+from mlops_assets.prediction.scenes.scene import Scene
+from mlops_assets.prediction.strips import Strip, pixel_strips, window_strips
+from mlops_assets.prediction.windows import Overlap
+from mlops_assets.registry import ModelVersion
+from mlops_assets.registry.model_documents import Signature
+from mlops_assets.store import Store
+
+if TYPE_CHECKING:
+    from mlops_assets.stac.mlm.onnx_graph import OnnxGraph
+
+SCORES = ".scores"  # in the name of the file with the outputs beside the classes
+
+
+@dataclass(frozen=True)
+class Options:
+    """Choices for a map.
+
+    Attributes:
+        outputs: of the map; classes or values always are.
+        by_position: take bands in file order where they cannot be identified.
+    """
+
+    outputs: tuple[Output, ...] = ("class",)
+    by_position: bool = False
+
+
+@dataclass(frozen=True)
+class MappedModel:
+    """A model version and the layers of its map.
+
+    Attributes:
+        row: of the registry.
+        signature: of the row.
+        onnx_file: local path.
+        graph: facts of the file.
+        classes: of the map; empty for numbers.
+        first: the layer of classes or values.
+        scores: kind of the model's scores; None if unknown.
+        options: of the map.
+    """
+
+    row: ModelVersion
+    signature: Signature
+    onnx_file: Path
+    graph: OnnxGraph
+    classes: Sequence[MapClass]
+    first: Layer
+    scores: Scores | None
+    options: Options
+
+    @classmethod
+    def of(cls, store: Store, row: ModelVersion, onnx_file: Path, options: Options) -> MappedModel:
+        """Return a model version for a map with some outputs.
+
+        Raises:
+            SpecificationError: it cannot give them.
+        """
+        from mlops_assets.stac.mlm.onnx_graph import read_graph
+
+        signature = Signature.of(row)
+        graph = read_graph(onnx_file)
+        classes = map_classes(signature.classes) if signature.classes else []
+        more = [output for output in options.outputs if output != "class"]
+        scores: Scores | None = None
+        if graph.scores in ("probabilities", "logits"):
+            scores = "probabilities" if graph.scores == "probabilities" else "logits"
+        if more and (scores is None or not classes):
+            reason = "predicts numbers" if not classes else "has no scores that are probabilities"
+            raise SpecificationError(
+                f"{row.model}@{row.version} {reason}, so a map has no {', '.join(more)}; leave out"
+                " --outputs"
+            )
+        first = class_layer(classes) if classes else _value_layer(store, row)
+        return cls(row, signature, onnx_file, graph, classes, first, scores, options)
+
+    @property
+    def layers(self) -> dict[str, Layer]:
+        """Suffix of the file name → layer."""
+        bands = number_bands(self.options.outputs, self.classes)
+        return {"": self.first} | ({SCORES: number_layer(bands, "1")} if bands else {})
+
+    @property
+    def overlap(self) -> Overlap | None:
+        """The overlap of its windows; None if it takes no windows."""
+        if self.signature.view != "window":
+            return None
+        return Overlap.of(self.signature.shape[1], self.graph.reach)
+
+    def strips(self, scene: Scene) -> Iterator[Strip]:
+        """Yield the outputs of the model over a scene."""
+        model = OnnxModel(self.onnx_file)
+        shape = self.signature.shape
+        if self.overlap is None:
+            return pixel_strips(scene, model, shape, len(self.classes))
+        return window_strips(scene, model, shape, self.overlap)
+
+
+def _value_layer(store: Store, row: ModelVersion) -> Layer:
+    """Return the layer of the numbers of a regression model, with their name and unit."""
+    committed = _committed(store, row)
+    label = label_name(committed.specification.source)
+    return number_layer((label,), committed.specification.units.get(label, ""))
+
+
+def _committed(store: Store, row: ModelVersion) -> CommittedDataset:
+    return CommittedDataset.open(
+        store.workspace, store.registry, Reference(row.dataset, row.data_version)
+    )
+
+
+def wanted_bands(store: Store, mapped: MappedModel) -> Wanted:
+    """Return the bands that a model takes, with what its data version states of them."""
+    row, signature = mapped.row, mapped.signature
+
+    def describe() -> list[Band]:
+        from mlops_assets.stac.asset_fields import shared_bands
+
+        known = {str(band["name"]): band for band in shared_bands(_committed(store, row))}
+        return [_described(name, known.get(name, {})) for name in signature.features]
+
+    return Wanted(
+        f"{row.model}@{row.version}", signature.features, signature.source_features, describe
+    )
+
+
+def _described(name: str, fields: dict[str, object]) -> Band:
+    common, wavelength = fields.get("eo:common_name"), fields.get("eo:center_wavelength")
+    return Band(
+        name,
+        common if isinstance(common, str) else None,
+        float(wavelength) if isinstance(wavelength, int | float) else None,
+    )

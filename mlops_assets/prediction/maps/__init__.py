@@ -1,0 +1,1 @@
+"""Files of a map: GeoTIFFs, their outputs, a picture."""
