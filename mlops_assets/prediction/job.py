@@ -1,0 +1,156 @@
+"""A map to be made, as it travels between the steps and the machines that make it.
+
+Nothing here reads scenes or runs models.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, date, datetime
+from functools import cache
+from typing import TYPE_CHECKING, Literal, TypeVar, cast
+
+from mlops_assets.errors import SpecificationError
+from mlops_assets.names import Reference
+from mlops_assets.prediction.mapped import Options
+from mlops_assets.prediction.scenes.found import FoundScene
+from mlops_assets.prediction.scenes.reading import Reading
+from mlops_assets.text.json_values import JsonObject
+
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
+
+_UNDATED = datetime.max.replace(tzinfo=UTC)  # after all others
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class MapJob:
+    """A map to be made.
+
+    Attributes:
+        name: of the map; a map of the same name is replaced.
+        model: name of the model.
+        version: of the model.
+        scenes: one, or those of a day, which become one mosaic; in any order.
+        options: outputs of the map.
+        reading: how scenes are read.
+        area: name of the area; None for a map of scenes alone.
+        day: of acquisition, UTC; None if unknown.
+        on_broken: whether a scene that cannot be read is skipped and reported, or fails the map.
+    """
+
+    name: str
+    model: str
+    version: str
+    scenes: tuple[FoundScene, ...]
+    options: Options = field(default_factory=Options)
+    reading: Reading = field(default_factory=Reading)
+    area: str | None = None
+    day: date | None = None
+    on_broken: Literal["skip", "fail"] = "skip"
+
+    def __post_init__(self) -> None:
+        """Order the scenes by time of acquisition, then by name.
+
+        Raises:
+            SpecificationError: there is none.
+        """
+        if not self.scenes:
+            raise SpecificationError(f"map {self.name} has no scene; name at least one")
+        object.__setattr__(self, "scenes", tuple(sorted(self.scenes, key=_order)))
+
+    @property
+    def reference(self) -> Reference:
+        """The model version."""
+        return Reference(self.model, self.version)
+
+    def key(self, model_sha256: str) -> str:
+        """Return the key under which unfinished work on this map is kept.
+
+        Args:
+            model_sha256: checksum of `model.onnx`.
+        """
+        # a scene that is skipped, or not, changes no part
+        text = json.dumps(replace(self, on_broken="skip").as_json(), sort_keys=True)
+        return hashlib.sha256(f"{model_sha256}\n{text}".encode()).hexdigest()
+
+    def as_json(self) -> JsonObject:
+        """Return the job as JSON."""
+        return as_json(self)
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, object]) -> MapJob:
+        """Return the job of a JSON document.
+
+        Raises:
+            SpecificationError: it is not one.
+        """
+        return from_json(cls, document)
+
+
+@dataclass(frozen=True)
+class Part:
+    """Rows of a scene of a job, which are predicted in one piece.
+
+    Attributes:
+        scene: index of the scene in the job.
+        digest: sha256 over the checksums of the scene's files.
+        first: the first row.
+        last: one past the last row.
+    """
+
+    scene: int
+    digest: str
+    first: int
+    last: int
+
+    def as_json(self) -> JsonObject:
+        """Return the part as JSON."""
+        return as_json(self)
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, object]) -> Part:
+        """Return the part of a JSON document.
+
+        Raises:
+            SpecificationError: it is not one.
+        """
+        return from_json(cls, document)
+
+
+@cache
+def _adapter(kind: type[T]) -> TypeAdapter[T]:
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(kind)
+
+
+def as_json(value: object) -> JsonObject:
+    """Return a dataclass as JSON."""
+    return cast("JsonObject", _adapter(type(value)).dump_python(value, mode="json"))
+
+
+def from_json(kind: type[T], document: object) -> T:
+    """Return a dataclass of a JSON document.
+
+    Raises:
+        SpecificationError: it is not one.
+    """
+    from pydantic import ValidationError
+
+    from mlops_assets.strict import listed_problems
+
+    try:
+        return _adapter(kind).validate_python(document)
+    except ValidationError as error:
+        raise SpecificationError(
+            f"not a {kind.__name__}: {listed_problems(error, 'document')}; plan the map again"
+        ) from error
+
+
+def _order(scene: FoundScene) -> tuple[datetime, str, str]:
+    return scene.acquired or _UNDATED, scene.name, scene.href
