@@ -48,6 +48,8 @@ class MlflowMirror(dg.ConfigurableResource):  # type: ignore[type-arg]
 
             mirrored = mirror_run(store, url, run_id)
             if mirrored.url:
+                if mirrored.detail:
+                    dg.get_dagster_logger().warning("mirrored %s", mirrored.detail)
                 return {"mlflow": dg.MetadataValue.url(mirrored.url)}
             return {"mlflow": f"{mirrored.outcome}: {mirrored.detail}"}
 

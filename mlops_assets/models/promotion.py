@@ -6,6 +6,7 @@ Gates decide whether a version may be promoted; both move `production`.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from mlops_assets.errors import GateFailure, IntegrityError, NameRefused, NotFound
 from mlops_assets.models.approval.standing import require_promotable
@@ -17,6 +18,9 @@ from mlops_assets.registry import ModelVersion, Promotion
 from mlops_assets.registry.promotion.outbox import ROLLED_BACK
 from mlops_assets.registry.schema import STAGES
 from mlops_assets.store import Store
+
+if TYPE_CHECKING:
+    from mlops_assets.models.gates.comparison import Comparison
 
 NO_APPROVAL = Approval()
 
@@ -58,8 +62,9 @@ def promote(
         )
     require_recorded(row)
     require_promotable(store.registry, row, approval, alias)
-    # models run before the lock is held; what they gave is published
-    check_gates(store, row, gates)
+    # models run before the lock is held, and not again under it
+    made: dict[str, Comparison] = {}
+    check_gates(store, row, gates, made=made)
     # the versions that gates compare with keep their aliases meanwhile
     with store.registry.lock(f"aliases of {row.model}"):
         require_promotable(store.registry, row, approval, alias)
@@ -72,7 +77,7 @@ def promote(
                 require_as_published(
                     store, store.registry.model_version(Reference(row.model, compared))
                 )
-        outcomes = check_gates(store, row, gates)
+        outcomes = check_gates(store, row, gates, made=made)
         if not all(outcome.passed for outcome in outcomes):
             raise GateFailure(
                 f"{row.model}@{row.version} stays out of {alias}: {gates_description(outcomes)}"

@@ -15,9 +15,15 @@ from mlops_assets.datasets.diff.diff import file_changes
 from mlops_assets.datasets.diff.match_samples import match_samples
 from mlops_assets.datasets.loading.training_data import TrainingData
 from mlops_assets.datasets.versions.committed_dataset import CommittedDataset
-from mlops_assets.errors import EvaluationError, ExportError, SpecificationError
+from mlops_assets.errors import (
+    EvaluationError,
+    ExportError,
+    SignatureRefused,
+    SpecificationError,
+)
 from mlops_assets.models.evaluation.evaluate import measure_version
 from mlops_assets.models.evaluation.tally import Evaluation
+from mlops_assets.models.signing.verify import require_signature
 from mlops_assets.names import Reference
 from mlops_assets.progress import each
 from mlops_assets.registry import ModelVersion, Run
@@ -161,8 +167,9 @@ def _measured(store: Store, run: Run, committed: CommittedDataset) -> Measured:
     if STAGES.index(row.stage) < STAGES.index("exported"):
         return Measured(None, f"it has no ONNX file, as {row.model}@{row.version} was not exported")
     try:
+        require_signature(store, row)
         return Measured(measure_version(store, row, _fitting_data(row, committed)))
-    except (EvaluationError, ExportError, SpecificationError) as error:
+    except (EvaluationError, ExportError, SignatureRefused, SpecificationError) as error:
         return Measured(None, str(error))
 
 

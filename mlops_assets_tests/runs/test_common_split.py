@@ -14,6 +14,7 @@ import pytest
 from mlops_assets.datasets.commit.commit import Commit
 from mlops_assets.datasets.versions.committed_dataset import CommittedDataset
 from mlops_assets.errors import EvaluationError, IntegrityError, NotFound
+from mlops_assets.models.signing.sign import sign_version
 from mlops_assets.names import Reference
 from mlops_assets.paths import object_key
 from mlops_assets.registry import ModelVersion, Run
@@ -24,6 +25,7 @@ from mlops_assets.store import Store
 from mlops_assets.training.train import train
 from mlops_assets_tests.cli.conftest import Mlops
 from mlops_assets_tests.conftest import crops_table, scenes_specification, table_specification
+from mlops_assets_tests.models.signing.keys import make_key, trust
 from mlops_assets_tests.training.example_trainers import (
     HERE,
     lifecycle,
@@ -54,6 +56,19 @@ def versions(store: Store, land_table: Land) -> list[ModelVersion]:
 
 def compared(store: Store, rows: list[ModelVersion], on: Reference | None = V2) -> Comparison:
     return compare_runs(store, [store.registry.run(row.run_id) for row in rows], on)
+
+
+def test_a_model_without_the_signature_that_is_required_is_not_measured(
+    store: Store, versions: list[ModelVersion], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = make_key(tmp_path, "release")
+    trust(monkeypatch, tmp_path, {"name": "release", "file": "release.pub"})
+    sign_version(store, versions[1], key)
+    comparison = compared(store, versions)
+    assert comparison.on is not None
+    unsigned, signed = comparison.on.measured
+    assert unsigned.evaluation is None and "has no signature" in unsigned.reason
+    assert signed.evaluation is not None
 
 
 def test_models_are_measured_on_one_split_and_what_they_were_trained_on_is_counted(

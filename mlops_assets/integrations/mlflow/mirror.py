@@ -15,7 +15,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
 from mlflow.entities import Run as MlflowRun
 
-from mlops_assets.errors import StorageError
+from mlops_assets.errors import SignatureRefused, StorageError
 from mlops_assets.integrations.mlflow import mapping
 from mlops_assets.integrations.mlflow.client import all_runs, explained, open_client
 from mlops_assets.integrations.mlflow.register import mirror_aliases, register_version
@@ -175,16 +175,29 @@ class _Mirror:
             return self._outcome(run, there, "unchanged")
         mirrored = there or self._create(run)
         self._describe(run, row, mirrored)
+        outcome: Literal["created", "updated"] = "updated" if there else "created"
         if row is not None and row.stage == "recorded":
-            register_version(self._store, self._client, row, self._experiment, mirrored.info.run_id)
+            try:
+                register_version(
+                    self._store, self._client, row, self._experiment, mirrored.info.run_id
+                )
+            except SignatureRefused as error:
+                # without the tag, so that the next time it is tried again
+                detail = f"without its model: {error}"
+                return self._outcome(run, mirrored, outcome, detail)
         # last: all of the rest is there
         self._client.set_tag(mirrored.info.run_id, mapping.MIRRORED, state)
-        return self._outcome(run, mirrored, "updated" if there else "created")
+        return self._outcome(run, mirrored, outcome)
 
     def _outcome(
-        self, run: Run, there: MlflowRun, outcome: Literal["created", "updated", "unchanged"]
+        self,
+        run: Run,
+        there: MlflowRun,
+        outcome: Literal["created", "updated", "unchanged"],
+        detail: str = "",
     ) -> Mirrored:
-        return Mirrored(run.run_id, run.model, outcome, f"{self._pages}/{there.info.run_id}")
+        url = f"{self._pages}/{there.info.run_id}"
+        return Mirrored(run.run_id, run.model, outcome, url, detail)
 
     def _create(self, run: Run) -> MlflowRun:
         made = self._client.create_run(

@@ -21,6 +21,7 @@ from mlflow.types import Schema, TensorSpec
 
 from mlops_assets.integrations.mlflow import mapping
 from mlops_assets.integrations.mlflow.client import is_missing
+from mlops_assets.models.signing.verify import require_signature
 from mlops_assets.paths import model_folder
 from mlops_assets.registry import ModelVersion
 from mlops_assets.registry.files.verified_read import published_path
@@ -35,13 +36,20 @@ def register_version(
 ) -> str:
     """Log a version's ONNX model and register it, unless it is there; return its number in MLflow.
 
+    MLflow's clients load it without this platform, so a signature is demanded here where one is
+    required.
+
     Args:
         store: has the model.
         client: of the server.
         row: a version that has its ONNX file.
         experiment: id of the experiment.
         mlflow_run: the run it is a product of.
+
+    Raises:
+        SignatureRefused: a signature is required, and none of it is accepted.
     """
+    require_signature(store, row)
     key = f"{model_folder(row.model, row.version)}/model.onnx"
     (file,) = store.registry.files_at(key)
     number = registered_number(client, row, file.sha256)

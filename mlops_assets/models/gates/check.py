@@ -47,7 +47,11 @@ MAX_NEEDED = 100_000  # test units; more are not worth naming
 
 
 def check_gates(
-    store: Store, row: ModelVersion, gates: Sequence[Gate], run: bool = True
+    store: Store,
+    row: ModelVersion,
+    gates: Sequence[Gate],
+    run: bool = True,
+    made: dict[str, Comparison] | None = None,
 ) -> list[GateOutcome]:
     """Check a model version against gates; a metric that was not measured passes none.
 
@@ -57,6 +61,8 @@ def check_gates(
         gates: the rules, as declared.
         run: whether to run models that have not been compared yet, and publish that; otherwise
             such a gate is undecided.
+        made: comparisons by their keys, for callers that check twice: one that is there is taken,
+            and each that is made is added, also where the principal may not publish it.
 
     Returns:
         An outcome for each rule.
@@ -64,7 +70,7 @@ def check_gates(
     Raises:
         IntegrityError: a document of the version is not as it was published.
     """
-    checked = _CheckedVersion(store, row, run)
+    checked = _CheckedVersion(store, row, run, {} if made is None else made)
     return [outcome for gate in gates for outcome in checked.outcomes(gate)]
 
 
@@ -98,10 +104,13 @@ def decide(found: MetricComparison, margin: float) -> tuple[Verdict, int | None]
 class _CheckedVersion:
     """A model version whose gates are checked; each document is read once."""
 
-    def __init__(self, store: Store, row: ModelVersion, run: bool) -> None:
+    def __init__(
+        self, store: Store, row: ModelVersion, run: bool, made: dict[str, Comparison]
+    ) -> None:
         self._store = store
         self._row = row
         self._run = run
+        self._made = made
         self._compared: dict[str, Comparison | str] = {}
 
     def outcomes(self, gate: Gate) -> Iterator[GateOutcome]:
@@ -210,11 +219,12 @@ class _CheckedVersion:
         other = registry.model_version(Reference(row.model, version))
         data = registry.data_version(Reference(row.dataset))
         key = comparison_key(row.model, row.version, version, data.version)
-        if registry.files_at(key):
+        known = self._made.get(key)
+        if known is None and registry.files_at(key):
             content = read_published(self._store.workspace, registry, key)
-            found = Comparison.model_validate_json(content)
-            if found.onnx == _onnx_files(self._store, row, other):
-                return found
+            known = Comparison.model_validate_json(content)
+        if known is not None and known.onnx == _onnx_files(self._store, row, other):
+            return known
         reference = Reference(data.dataset, data.version)
         if not self._run:
             return f"not compared with {version} on {reference} yet; promotion does"
@@ -231,6 +241,7 @@ class _CheckedVersion:
             StorageError,
         ) as error:
             return f"it cannot be compared with {version} on {reference}: {error}"
+        self._made[key] = found
         if Role.SCIENTIST in registry.principal.roles:
             with publication(self._store.workspace, registry) as publishing:
                 publishing.put(key, json_bytes(found.model_dump(mode="json")))

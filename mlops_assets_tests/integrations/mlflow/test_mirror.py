@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -23,11 +24,13 @@ from mlops_assets.errors import StorageError, TrainerError
 from mlops_assets.integrations.mlflow.mirror import mirror_run, sync, sync_aliases
 from mlops_assets.models.onnx.session import OnnxModel
 from mlops_assets.models.promotion import promote, rollback
+from mlops_assets.models.signing.sign import sign_version
 from mlops_assets.paths import model_folder
 from mlops_assets.registry import ModelVersion
 from mlops_assets.store import Store
 from mlops_assets.training.train import train
 from mlops_assets_tests.conftest import crops_table
+from mlops_assets_tests.models.signing.keys import make_key, trust
 from mlops_assets_tests.servers.faults import FaultyProxy
 from mlops_assets_tests.training.example_trainers import (
     HERE,
@@ -191,6 +194,25 @@ def test_a_run_is_brought_up_to_date_as_its_model_comes_along(
     (there,) = runs_there(client, model)
     assert there.data.metrics["test/accuracy"] == evaluation.metrics["accuracy"]
     assert len(client.search_model_versions(f"name='{model}'")) == 1
+
+
+def test_a_model_without_the_signature_that_is_required_stays_here(
+    store: Store,
+    mlflow_server: str,
+    client: MlflowClient,
+    recorded: ModelVersion,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    key = make_key(tmp_path, "release")
+    trust(monkeypatch, tmp_path, {"name": "release", "file": "release.pub"})
+    refused = mirror_run(store, mlflow_server, recorded.run_id)
+    assert refused.outcome == "created" and "without its model: " in refused.detail
+    assert "has no signature" in refused.detail
+    assert client.search_registered_models(f"name='{recorded.model}'") == []
+    sign_version(store, recorded, key)
+    assert mirror_run(store, mlflow_server, recorded.run_id).detail == ""
+    assert len(client.search_model_versions(f"name='{recorded.model}'")) == 1
 
 
 def test_aliases_follow_promotion_and_rollback(

@@ -24,6 +24,7 @@ from mlops_assets.models.signing.statements import signed_files
 from mlops_assets.models.specification import Gate
 from mlops_assets.names import Reference
 from mlops_assets.paths import model_owner
+from mlops_assets.principals import Principal, Role
 from mlops_assets.registry import ModelVersion
 from mlops_assets.store import Store
 from mlops_assets_tests.conftest import crops_table, scenes_specification, table_specification
@@ -97,6 +98,25 @@ def test_a_comparison_that_was_not_made_is_undecided_until_promotion(
     (pending,) = check_gates(store, row, [NOT_WORSE], run=False)
     assert pending.verdict == "cannot tell" and "yet; promotion does" in str(pending)
     assert promote(store, row, [NOT_WORSE]).version == row.version
+
+
+def test_models_run_once_for_a_promotion_by_who_may_not_publish(
+    store: Store, land_table: Land, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    land_table(farms(), by_farm())
+    promote(store, trained(store, depth=4), [])
+    row = trained(store, depth=5)
+    calls: list[ModelVersion] = []
+    compare = comparison.compare
+
+    def counted(store: Store, row: ModelVersion, *others: Any) -> comparison.Comparison:
+        calls.append(row)
+        return compare(store, row, *others)
+
+    monkeypatch.setattr(comparison, "compare", counted)
+    approver = store.acting(Principal("ann", frozenset({Role.APPROVER})))
+    assert promote(approver, row, [NOT_WORSE]).version == row.version
+    assert len(calls) == 1
 
 
 def test_few_units_cannot_tell_and_how_many_more_would(store: Store, land_table: Land) -> None:
