@@ -4,12 +4,15 @@ Only the lists are here; the modules that use a choice define its effect.
 """
 
 from enum import StrEnum
-from typing import Literal
+from typing import Literal, TypeAlias, get_args
 
 Task = Literal["classification", "semantic-segmentation", "regression"]
 Method = Literal["tpe", "random", "grid"]
 Direction = Literal["minimize", "maximize"]
 PrunerName = Literal["median", "hyperband", "none"]
+# of a map: its class or value, and what else the scores of a model give
+MapOutput: TypeAlias = Literal["class", "probabilities", "confidence", "margin", "entropy"]
+MAP_OUTPUTS: tuple[MapOutput, ...] = get_args(MapOutput)
 ModelFormat = Literal["dir", "mlflow", "triton", "kserve", "eotdl"]
 
 

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal, TypeAlias, get_args
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mlops_assets.choices import MAP_OUTPUTS, MapOutput
 from mlops_assets.errors import SpecificationError
 from mlops_assets.models.evaluation.calibration import Scores
 from mlops_assets.prediction.maps.geotiff import MapClass
 
-Output: TypeAlias = Literal["class", "probabilities", "confidence", "margin", "entropy"]
-OUTPUTS: tuple[Output, ...] = get_args(Output)
+Output: TypeAlias = MapOutput
+OUTPUTS = MAP_OUTPUTS
 
 
 def parse_outputs(text: str) -> tuple[Output, ...]:

@@ -1,0 +1,256 @@
+"""The declaration of an area by a user, as strict pydantic models.
+
+Only declarations and the rules that need no data; Dagster's docs have every description.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, date, datetime, timedelta
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field, field_validator, model_validator
+
+from mlops_assets.choices import MAP_OUTPUTS, MapOutput
+from mlops_assets.datasets.specification.source import SCHEMES
+from mlops_assets.errors import NameRefused
+from mlops_assets.models.specification import Compute
+from mlops_assets.names import check_label, check_name
+from mlops_assets.strict import Strict, refusing
+from mlops_assets.text.secret_urls import redacted
+
+# of an area that declares no start: the year in which Sentinel-2 was launched
+DEFAULT_START = date(2015, 1, 1)
+_SEARCHED = ("stac+http", "stac+https")
+
+
+class AreaSource(Strict):
+    """The place where the scenes of an area are found."""
+
+    url: str = Field(
+        description=(
+            "Folder or prefix of scenes, relative to the workspace or file://, s3://, az://, gs://;"
+            " a STAC Item, Collection or ItemCollection by https://; or a STAC API as"
+            " stac+https://…, which is searched."
+        )
+    )
+    collections: list[str] = Field(
+        default=[], description="Collections of a STAC API that are searched."
+    )
+    query: str | None = Field(
+        default=None,
+        description="Filter of a STAC API, as CQL2 text, e.g. 'eo:cloud_cover < 20'.",
+    )
+    datetime: str | None = Field(
+        default=None,
+        description="Only scenes of this interval, as START/END in RFC 3339, where '..' is open.",
+    )
+
+    @field_validator("url")
+    @classmethod
+    def _known_scheme(cls, url: str) -> str:
+        scheme, given, _ = url.partition("://")
+        if given and scheme not in SCHEMES:
+            raise ValueError(
+                f"{redacted(url)} has the scheme {scheme!r}; use one of"
+                f" {', '.join(f'{name}://' for name in SCHEMES)}, or a path in the workspace"
+            )
+        if not url.strip():
+            raise ValueError("names no place; write a folder of scenes, or stac+https://…")
+        return url
+
+    @field_validator("datetime")
+    @classmethod
+    def _interval(cls, interval: str | None) -> str | None:
+        if interval is not None:
+            interval_days(interval)
+        return interval
+
+    @property
+    def is_searched(self) -> bool:
+        """Whether it is a STAC API."""
+        return self.url.partition("://")[0] in _SEARCHED
+
+    @model_validator(mode="after")
+    def _search(self) -> AreaSource:
+        if self.is_searched and not self.collections:
+            raise ValueError("a STAC API needs 'collections', such as [sentinel-2-l2a]")
+        if not self.is_searched and (self.collections or self.query):
+            raise ValueError(
+                "'collections' and 'query' are of a STAC API; write its address as stac+https://…"
+            )
+        return self
+
+
+def interval_days(interval: str) -> tuple[date | None, date | None]:
+    """Return the first and the last day (UTC) of an interval `START/END`; None where it is open.
+
+    Raises:
+        ValueError: it is not one.
+    """
+    ends = interval.split("/")
+    try:
+        first, last = (None if end in ("", "..") else _instant(end) for end in ends)
+    except ValueError as error:
+        raise ValueError(
+            f"{interval!r} is not an interval; write START/END, such as 2024-01-01/2024-12-31"
+        ) from error
+    if first is None and last is None:
+        raise ValueError(f"{interval!r} is open on both sides; name a start or an end")
+    if first is not None and last is not None and last < first:
+        raise ValueError(f"{interval!r} ends before it starts")
+    return first, last
+
+
+def _instant(text: str) -> date:
+    """Return the day (UTC) of a date or a time, which is in UTC unless it has an offset."""
+    found = datetime.fromisoformat(text)
+    return (found if found.tzinfo else found.replace(tzinfo=UTC)).astimezone(UTC).date()
+
+
+def _ordered(bounds: Sequence[float]) -> Sequence[float]:
+    if not (bounds[0] < bounds[2] and bounds[1] < bounds[3]):
+        raise ValueError("bounds are [left, bottom, right, top]: left < right and bottom < top")
+    return bounds
+
+
+class AreaGrid(Strict):
+    """The grid of an area's maps; that of its scenes if it is not declared."""
+
+    crs: str = Field(description="Reference system, e.g. EPSG:32632.")
+    resolution: float = Field(gt=0, description="Side of a pixel, in the unit of 'crs'.")
+    bounds: Annotated[tuple[float, float, float, float], AfterValidator(_ordered)] | None = Field(
+        default=None,
+        description="Left, bottom, right and top, in the unit of 'crs'; the scenes' if not given.",
+    )
+
+
+class AreaMask(Strict):
+    """A band of codes that hides pixels, such as Sentinel-2's scene classification."""
+
+    asset: str = Field(min_length=1, description="Asset of the scene's Item, e.g. scl.")
+    invalid: list[int] = Field(
+        min_length=1, description="Codes that hide a pixel, e.g. [0, 1, 3, 8, 9, 10]."
+    )
+
+
+class ScenesSensor(Strict):
+    """Settings for watching the source of an area."""
+
+    interval_seconds: int = Field(
+        default=300, ge=30, le=86_400, description="Polling interval in seconds."
+    )
+    days: int = Field(
+        default=30,
+        ge=1,
+        le=3660,
+        description=(
+            "Days before today whose scenes are listed; older days are predicted by hand."
+        ),
+    )
+
+
+class AreaSpecification(Strict):
+    """An area as declared, whose scenes a model maps day by day."""
+
+    name: str = Field(description="Name of the area: a letter, then letters, digits and '_'.")
+    description: str = Field(default="", description="What is mapped and for whom.")
+    model: str = Field(description="Name of the model.")
+    alias: str = Field(
+        default="production",
+        description="The version that predicts, resolved when a run is launched.",
+    )
+    source: AreaSource = Field(description="Where its scenes are found.")
+    area: str | dict[str, object] | None = Field(
+        default=None,
+        description=(
+            "Outline of the maps, as GeoJSON or as the path of a GeoJSON file beside the"
+            " declaration; the whole scenes if not given."
+        ),
+    )
+    grid: AreaGrid | None = Field(
+        default=None, description="Grid of the maps; that of the scenes if not given."
+    )
+    mask: AreaMask | None = Field(
+        default=None, description="Codes of clouds, snow and the like, whose pixels have no class."
+    )
+    outputs: list[MapOutput] = Field(
+        default=["class"],
+        min_length=1,
+        description=(
+            "Outputs beside the class or value: probabilities, confidence, margin, entropy."
+        ),
+    )
+    bands_by_position: bool = Field(
+        default=False, description="Take bands in file order where they cannot be identified."
+    )
+    on_broken: Literal["skip", "fail"] = Field(
+        default="skip", description="Whether a scene that cannot be read is skipped or fails a day."
+    )
+    max_outside: float | None = Field(
+        default=None,
+        ge=0,
+        le=1,
+        description=(
+            "Share of a map's pixels outside the model's area of applicability, beyond which the"
+            " check of the record fails."
+        ),
+    )
+    start: date = Field(
+        default=DEFAULT_START,
+        description=(
+            "First day; that of 'source.datetime' if not given, else 2015-01-01. Scenes of earlier"
+            " days are not part of the area."
+        ),
+    )
+    compute: Compute = Field(
+        default=Compute(), description="What one step of prediction may use on Kubernetes."
+    )
+    auto_predict: bool = Field(
+        default=False, description="Predict days that have new or changed scenes."
+    )
+    sensor: ScenesSensor = Field(
+        default=ScenesSensor(), description="How the source is watched with 'auto_predict'."
+    )
+
+    @field_validator("name", "model")
+    @classmethod
+    def _name(cls, name: str) -> str:
+        with refusing(NameRefused):
+            return check_name(name)
+
+    @field_validator("alias")
+    @classmethod
+    def _alias(cls, alias: str) -> str:
+        with refusing(NameRefused):
+            return check_label(alias, "alias")
+
+    @field_validator("outputs")
+    @classmethod
+    def _each_once(cls, outputs: list[MapOutput]) -> list[MapOutput]:
+        # in one order, so that the same outputs are the same map
+        return [output for output in MAP_OUTPUTS if output in {"class", *outputs}]
+
+    @model_validator(mode="after")
+    def _search_needs_an_area(self) -> AreaSpecification:
+        if self.source.is_searched and self.area is None:
+            raise ValueError("a search of a STAC API needs 'area', which it is limited to")
+        return self
+
+    @property
+    def first_day(self) -> date:
+        """The first day that can be predicted."""
+        first = interval_days(self.source.datetime)[0] if self.source.datetime else None
+        if "start" in self.model_fields_set or first is None:
+            return self.start
+        return first
+
+    @property
+    def last_day(self) -> date | None:
+        """The last day that can be predicted; None if there is none."""
+        return interval_days(self.source.datetime)[1] if self.source.datetime else None
+
+    def watched_interval(self, today: date) -> tuple[date, date]:
+        """Return the first and the last day that the sensor lists scenes of."""
+        first = max(self.first_day, today - timedelta(days=self.sensor.days))
+        return first, min(today, self.last_day or today)
