@@ -14,6 +14,7 @@ CATALOG = "catalog"
 DATASETS = "datasets"
 LOG = "log"
 LOG_REPLACED = "log-replaced"
+MAPS = "maps"
 MODELS = "models"
 OBJECTS = "objects/sha256"
 PACKS = "objects/packs"
@@ -41,6 +42,9 @@ DATASET_COLLECTION = re.compile(
 )
 MODEL_COLLECTION = re.compile(rf"(?:{CATALOG}|{PRIVATE})/{MODELS}/([^/]+)/collection\.json")
 MODEL_ITEM = re.compile(rf"(?:{CATALOG}|{PRIVATE})/{MODELS}/([^/]+)/([^/]+)/\2\.json")
+MAP_COLLECTION = re.compile(rf"(?:{CATALOG}|{PRIVATE})/{MAPS}/([^/]+)/collection\.json")
+MAP_ITEM = re.compile(rf"(?:{CATALOG}|{PRIVATE})/{MAPS}/([^/]+)/([^/]+)/([^/]+)/([^/]+)\.json")
+MAP_DOCUMENT = re.compile(rf"{PREDICTIONS}/([^/]+)/([^/]+)/(.+)\.map\.json")
 SIGNATURE = re.compile(rf"{MODELS}/[^/]+/[^/]+/{SIGNATURES}/([^/.]+)\.sigstore\.json")
 _OWNERS = (  # pattern of a key → its owner, in the order in which they are tried
     (re.compile(rf"{DATASETS}/([^/]+)/([^/]+)/.*"), r"data:\1@\2"),
@@ -51,6 +55,10 @@ _OWNERS = (  # pattern of a key → its owner, in the order in which they are tr
     (
         re.compile(rf"(?:{CATALOG}|{PRIVATE})/(?:{DATASETS}|{MODELS})/([^/]+)/([^/]+)/.*"),
         r"record:\1@\2",
+    ),
+    (
+        re.compile(rf"(?:{CATALOG}|{PRIVATE})/{MAPS}/[^/]+/([^/]+)/([^/]+)/[^/]+"),
+        r"maps:\1@\2",
     ),
     (re.compile(rf"(?:{CATALOG}|{PRIVATE})/.*"), CATALOG_OWNER),
 )
@@ -79,11 +87,16 @@ LAYOUT = (  # key and content, in the order of docs/workspace.md
         "  models/<name>/<version>/",
         "the Item of a model version; its Collection is beside the versions",
     ),
+    (
+        "  maps/<area, or <model>-maps>/",
+        "collection.json, and <model>/<version>/, the Item of each map of a model version",
+    ),
     ("private/", "the same catalogue of private versions, which are not in the one above"),
     (
         "predictions/<model>/<version>/",
         "Cloud-Optimised GeoTIFFs, class names for GDAL and pictures,"
-        " <scene>-<digest of its place and bytes>",
+        " <scene>-<digest of its place and bytes> or <area>/<day>; <name>.map.json states their"
+        " origin",
     ),
     (
         "log/<number>.json",
@@ -106,7 +119,7 @@ LAYOUT = (  # key and content, in the order of docs/workspace.md
         "  external/<run id>/",
         "uploads of callers of the API, of a run that is not published yet",
     ),
-    ("registry.db", "data versions, runs, model versions, aliases, tokens, checksums"),
+    ("registry.db", "data versions, runs, model versions, aliases, maps, tokens, checksums"),
     ("locks/", "of processes that write; beside a SQLite registry"),
     ("dagster/", "Dagster's own history"),
 )
@@ -182,6 +195,23 @@ def predictions_folder(model: str, version: str) -> str:
     return f"{PREDICTIONS}/{model}/{version}"
 
 
+def map_key(model: str, version: str, name: str, end: str) -> str:
+    """Return the key of a file of a map.
+
+    Args:
+        model: that has made it.
+        version: of the model.
+        name: of the map.
+        end: of the file's name, such as `.tif`.
+    """
+    return f"{predictions_folder(model, version)}/{name}{end}"
+
+
+def map_document_key(model: str, version: str, name: str) -> str:
+    """Return the key of the document of a map."""
+    return map_key(model, version, name, ".map.json")
+
+
 def run_document_key(run_id: str) -> str:
     """Return the key of the record of a training run that has ended."""
     return f"{RUNS}/{run_id}/run.json"
@@ -242,6 +272,16 @@ def model_item_key(model: str, version: str, private: bool = False) -> str:
     return f"{catalog_folder(private)}/{MODELS}/{model}/{version}/{version}.json"
 
 
+def map_collection_key(collection: str, private: bool = False) -> str:
+    """Return the key of the STAC Collection of the maps of an area, or of a model."""
+    return f"{catalog_folder(private)}/{MAPS}/{collection}/collection.json"
+
+
+def map_items_folder(collection: str, model: str, version: str, private: bool = False) -> str:
+    """Return the folder of the STAC Items of the maps that a model version has made."""
+    return f"{catalog_folder(private)}/{MAPS}/{collection}/{model}/{version}"
+
+
 def log_entry_key(seq: int) -> str:
     """Return the key of a mirrored entry of the log, by its number."""
     return f"{LOG}/{seq:010}.json"
@@ -265,6 +305,11 @@ def record_owner(name: str, version: str) -> Owner:
 def prediction_owner(model: str, version: str) -> Owner:
     """Return the owner of the maps that a model version has made."""
     return Owner(f"prediction:{model}@{version}")
+
+
+def maps_owner(model: str, version: str) -> Owner:
+    """Return the owner of the records of the maps that a model version has made."""
+    return Owner(f"maps:{model}@{version}")
 
 
 def run_owner(run_id: str) -> Owner:

@@ -18,7 +18,13 @@ from mlops_assets.registry.promotion.outbox import Attempt
 from mlops_assets.registry.records.rows import PublishedRecords
 from mlops_assets.registry.store import now
 from mlops_assets.storage.packs import Place
-from mlops_assets_tests.registry.rows import data_version, model_version, new_run, webhook_message
+from mlops_assets_tests.registry.rows import (
+    data_version,
+    map_row,
+    model_version,
+    new_run,
+    webhook_message,
+)
 from mlops_assets_tests.registry.test_store import FILE
 
 
@@ -82,6 +88,10 @@ CHANGES: dict[str, tuple[Role, Call]] = {
         Role.APPROVER,
         lambda r: r.decide(model_version("m1", "run-of-m1"), "approved", "measured", {}),
     ),
+    "publish_map": (
+        Role.SCIENTIST,
+        lambda r: r.publish_map(map_row("m1"), PublishedRecords({}, [])),
+    ),
     "report_failed_gates": (
         Role.SCIENTIST,
         lambda r: r.report_failed_gates(model_version("m1", "run-of-m1"), "accuracy: FAILED"),
@@ -132,6 +142,8 @@ READS: dict[str, Call] = {
     "promotions": lambda r: r.promotions("crops"),
     "decisions": lambda r: r.decisions("crops"),
     "deprecated_versions": lambda r: r.deprecated_versions(),
+    "maps": lambda r: r.maps(),
+    "map_collections": lambda r: r.map_collections(),
     "staged": lambda r: r.staged(),
     "files": lambda r: r.files(),
     "files_at": lambda r: r.files_at("a"),

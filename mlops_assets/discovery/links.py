@@ -12,6 +12,8 @@ from urllib.parse import quote
 from mlops_assets.paths import (
     CATALOG_ROOT,
     DATASET_COLLECTION,
+    MAP_COLLECTION,
+    MAP_ITEM,
     MODEL_COLLECTION,
     MODEL_ITEM,
 )
@@ -107,6 +109,10 @@ class Addresses:
             return self.collection(match[1])
         if match := MODEL_ITEM.fullmatch(target):
             return self.item(match[1], f"{match[1]}-{match[2]}")
+        if match := MAP_COLLECTION.fullmatch(target):
+            return self.collection(match[1])
+        if match := MAP_ITEM.fullmatch(target):
+            return self.item(match[1], match[4])
         if target == CATALOG_ROOT:
             return self.api
         return self._file(key, href)

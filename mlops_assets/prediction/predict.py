@@ -14,22 +14,25 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from mlops_assets.datasets.io.rasters import open_raster
+from mlops_assets.datasets.io.rasters import acquired, open_raster
 from mlops_assets.errors import SpecificationError
 from mlops_assets.models.signing.verify import require_signature
-from mlops_assets.paths import model_folder, prediction_owner, predictions_folder
+from mlops_assets.paths import map_key, model_folder
 from mlops_assets.prediction.mapped import MappedModel, Options
 from mlops_assets.prediction.maps.geotiff import write_cog
+from mlops_assets.prediction.maps.made import MadeMap, MappedScene
 from mlops_assets.prediction.maps.picture import draw
+from mlops_assets.prediction.maps.publish import publish_map
+from mlops_assets.prediction.scenes.found import FoundScene, SourceFile
 from mlops_assets.prediction.writing import write_layers
 from mlops_assets.progress import step
 from mlops_assets.registry import ModelVersion
-from mlops_assets.registry.files.publication import publication
 from mlops_assets.registry.files.verified_read import published_path
 from mlops_assets.registry.model_documents import Signature
 from mlops_assets.storage import FileStat, Workspace, sha256_of
 from mlops_assets.storage.scratch import scratch_folder
 from mlops_assets.store import Store
+from mlops_assets.text.json_values import JsonObject
 
 
 @dataclass(frozen=True)
@@ -77,6 +80,27 @@ def scene_name(scene: Path) -> str:
     return f"{scene.stem}-{digest.hexdigest()[:8]}"
 
 
+def _mapped_scene(scene: Path) -> MappedScene:
+    """Return a scene of this machine, with the checksums of its files and sidecar files."""
+    with open_raster(scene) as raster:
+        paths = [file for file in map(Path, raster.files) if file.is_file()]
+        acquired_at = acquired(raster)
+    files = tuple(
+        SourceFile("", file.absolute().as_uri(), sha256_of(file), file.stat().st_size)
+        for file in paths
+    )
+    found = FoundScene(scene.stem, scene.absolute().as_uri(), acquired_at)
+    return MappedScene(found, files)
+
+
+def _settings(mapped: MappedModel) -> JsonObject:
+    return {
+        "outputs": list(mapped.options.outputs),
+        "by_position": mapped.options.by_position,
+        "windows": None if mapped.overlap is None else str(mapped.overlap),
+    }
+
+
 def predict_scene(
     store: Store, row: ModelVersion, scene: Path, name: str, options: Options | None = None
 ) -> Prediction:
@@ -108,7 +132,6 @@ def predict_scene(
     model_key = f"{model_folder(row.model, row.version)}/model.onnx"
     onnx_file = published_path(store.workspace, store.registry, model_key)
     mapped = MappedModel.of(store, row, onnx_file, options)
-    folder = predictions_folder(row.model, row.version)
     with scratch_folder("prediction") as scratch:
         found, present = write_layers(store, mapped, scene, scratch)
         with step("writing the map"):
@@ -121,12 +144,19 @@ def predict_scene(
             ]
         legend = [entry for entry in mapped.classes if entry.value in present]
         picture = draw(scratch / "map.tif", legend, f"{row.model}@{row.version}, {name}")
-        contents: dict[str, Path | bytes] = {
-            f"{folder}/{name}{file.name.removeprefix('map')}": file for file in files
-        }
-        with publication(store.workspace, store.registry) as publishing:
-            raster, *others = publishing.put_all(contents)
-            png = publishing.put(f"{folder}/{name}.png", picture)
-            store.registry.add_files(prediction_owner(row.model, row.version), publishing.files)
+        (scratch / "map.png").write_bytes(picture)
+        made = MadeMap(
+            name=name,
+            row=row,
+            files={file.name.removeprefix("map"): file for file in (*files, scratch / "map.png")},
+            layers={f"{suffix}.tif": layer for suffix, layer in mapped.layers.items()},
+            scenes=(_mapped_scene(scene),),
+            settings=_settings(mapped),
+        )
+        publish_map(store, made)
+    keys = [map_key(row.model, row.version, name, end) for end in made.files]
+    published = {file.path: file for file in store.registry.files_at(*keys)}
+    raster, *others = (published[key] for key in keys[:-1])
+    png = published[keys[-1]]
     notes = () if found.note is None else (found.note,)
     return Prediction(raster, png, tuple(others), notes, store.workspace)

@@ -27,7 +27,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-SCHEMA_REVISION = "0011"  # the newest in `versions/`; a number of four digits
+SCHEMA_REVISION = "0012"  # the newest in `versions/`; a number of four digits
 LAST_META_VERSION = "3"  # of `meta` from then on, so that older releases refuse the registry
 IMPORTED = "import"  # source of the run of a model that was imported as ONNX
 Document = JSON().with_variant(JSONB(), "postgresql")
@@ -223,6 +223,45 @@ class ModelVersion(Base):
     created: Mapped[datetime]
     visibility: Mapped[str] = mapped_column(default="workspace", server_default="workspace")
     visibility_reason: Mapped[str | None] = mapped_column(Text)
+
+
+class Map(Base):
+    """A map that a model version has made; one of the same name replaces it.
+
+    Attributes:
+        name: of its files in the folder of the model version's maps; of an area `<area>/<day>`.
+        data_version: that the model version was trained on, with `dataset`.
+        run_id: of the training run.
+        area: that it is of; None for a map of scenes alone.
+        day: of acquisition, `YYYY-MM-DD`, UTC; None if unknown.
+        input_digest: sha256 over its sources' checksums and all settings.
+        digest: sha256 over its published files' checksums.
+        outside: share of the predicted pixels outside of the area of applicability; None if that
+            is unknown.
+        collection: id of the STAC Collection that it is in.
+        item: id of its STAC Item.
+    """
+
+    __tablename__ = "maps"
+    __table_args__ = (
+        Index("ix_maps_created", "created", "name"),
+        Index("ix_maps_collection", "collection", "day"),
+    )
+    model: Mapped[str] = mapped_column(primary_key=True)
+    version: Mapped[str] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(String(512), primary_key=True)
+    dataset: Mapped[str]
+    data_version: Mapped[str]
+    run_id: Mapped[str] = mapped_column(String(36))
+    area: Mapped[str | None]
+    day: Mapped[str | None] = mapped_column(String(10))
+    input_digest: Mapped[str] = mapped_column(String(64))
+    digest: Mapped[str] = mapped_column(String(64))
+    outside: Mapped[float | None] = mapped_column(Float(53))
+    collection: Mapped[str]
+    item: Mapped[str]
+    created: Mapped[datetime]
+    created_by: Mapped[str]
 
 
 class Alias(Base):

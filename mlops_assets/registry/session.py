@@ -27,7 +27,11 @@ from mlops_assets.registry.engine import is_time_limit, open_engine, time_limit
 from mlops_assets.registry.log import chain
 from mlops_assets.registry.log.mirror import Mirror
 from mlops_assets.registry.migrations.upgrade import is_present, prepare
-from mlops_assets.registry.records.rows import PublishedRecords, write_records
+from mlops_assets.registry.records.rows import (
+    PublishedRecords,
+    remove_published,
+    write_records,
+)
 from mlops_assets.registry.schema import File, LogEntry, Staged
 from mlops_assets.registry.visibility import restrictions
 from mlops_assets.settings import local_user
@@ -381,6 +385,19 @@ def record_files(session: Session, owner: Owner, files: Sequence[FileStat]) -> N
         session.merge(File(path=file.path, owner=owner, sha256=file.sha256, size=file.size))
         if file.staged is not None:
             session.merge(Staged(path=file.path, content=file.staged))
+
+
+def drop_files(session: Session, paths: Iterable[str]) -> None:
+    """Record that files are published no more, within a transaction.
+
+    Whoever publishes next removes their bytes. Records among them are not found any more.
+    """
+    dropped = list(paths)
+    for path in dropped:
+        if (file := session.get(File, path)) is not None:
+            session.delete(file)
+            session.merge(Staged(path=path, content=path))
+    remove_published(session, dropped)
 
 
 def publish_records(session: Session, records: PublishedRecords) -> None:

@@ -18,10 +18,11 @@ from mlops_assets.registry.locks import Locks
 from mlops_assets.registry.model_versions import ModelVersions
 from mlops_assets.registry.promotion.decisions import Decisions
 from mlops_assets.registry.promotion.outbox import Outbox
-from mlops_assets.registry.records.rows import PublishedRecords, follow_visibility, remove_published
+from mlops_assets.registry.records.maps import Maps
+from mlops_assets.registry.records.rows import PublishedRecords, follow_visibility
 from mlops_assets.registry.runs import Runs
-from mlops_assets.registry.schema import DataVersion, File, ModelVersion, Staged
-from mlops_assets.registry.session import existing, now, publish_records
+from mlops_assets.registry.schema import DataVersion, ModelVersion
+from mlops_assets.registry.session import drop_files, existing, now, publish_records
 from mlops_assets.registry.tokens import Tokens
 from mlops_assets.registry.visibility import sees_all
 
@@ -34,12 +35,13 @@ class Registry(
     ModelVersions,
     Decisions,
     Outbox,
+    Maps,
     LandedFiles,
     PackedObjects,
     Tokens,
     Locks,
 ):
-    """The registry at one SQLAlchemy URL: versions, runs, files, tokens and locks.
+    """The registry at one SQLAlchemy URL: versions, runs, maps, files, tokens and locks.
 
     A change is one transaction with one entry in the log, published whole or not at all. Every
     method may raise Forbidden if the principal does not have the role it needs, and StorageError if
@@ -149,12 +151,7 @@ class Registry(
                 found = existing(session.get(ModelVersion, key), "@".join(key))
             if found.visibility != visibility:
                 found.visibility, found.visibility_reason = visibility, reason
-            dropped = list(dropped)
-            for path in dropped:
-                if (file := session.get(File, path)) is not None:
-                    session.delete(file)
-                    session.merge(Staged(path=path, content=path))
-            remove_published(session, dropped)
+            drop_files(session, dropped)
             session.flush()
             if records is not None:
                 publish_records(session, records)

@@ -16,6 +16,7 @@ from mlops_assets.registry.schema import (
     Alias,
     DataVersion,
     Decision,
+    Map,
     ModelVersion,
     Promotion,
     Run,
@@ -76,7 +77,7 @@ def restrictions(principal: Principal) -> Sequence[LoaderCriteriaOption]:
     sees_data = visible_to(principal, data.c.visibility, data.c.created_by)
     sees_model = visible_to(principal, model.c.visibility, creator(model.c.run_id))
 
-    def model_of(row: type[Alias | Decision | Promotion]) -> ColumnElement[bool]:
+    def model_of(row: type[Alias | Decision | Map | Promotion]) -> ColumnElement[bool]:
         return exists().where(
             model.c.model == row.model, model.c.version == row.version, sees_model
         )
@@ -94,6 +95,7 @@ def restrictions(principal: Principal) -> Sequence[LoaderCriteriaOption]:
         ),
         Alias: model_of(Alias),
         Decision: model_of(Decision),
+        Map: model_of(Map),
         Promotion: model_of(Promotion),
     }
     return tuple(

@@ -256,14 +256,15 @@ def described_classes(
     """
     known = list(classes)
     return [
-        _class(value if isinstance(value, int) else index, name, colour)
+        class_object(value if isinstance(value, int) else index, name, colour)
         for index, ((value, name), colour) in enumerate(
             zip(known, class_colours(len(known)), strict=True)
         )
     ]
 
 
-def _class(value: int, name: str, colour: str) -> dict[str, object]:
+def class_object(value: int, name: str, colour: str) -> dict[str, object]:
+    """Return STAC's Class Object of a class; its name there is an identifier."""
     identifier = "".join(c if (c.isascii() and c.isalnum()) or c in "_-" else "_" for c in name)
     return {
         "value": value,

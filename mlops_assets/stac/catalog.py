@@ -14,6 +14,7 @@ import posixpath
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict, cast
 
 from mlops_assets.datasets.io.media_types import media_type
@@ -21,10 +22,12 @@ from mlops_assets.datasets.versions.documents import json_bytes
 from mlops_assets.errors import IntegrityError
 from mlops_assets.paths import (
     CATALOG_OWNER,
+    MAP_COLLECTION,
     Owner,
     catalog_folder,
     dataset_catalog_key,
     dataset_collection_key,
+    map_collection_key,
     model_collection_key,
     model_item_key,
     object_href,
@@ -71,6 +74,7 @@ SCHEMAS = "https://stac-extensions.github.io"
     TABLE,
     RASTER,
     DATACUBE,
+    PROCESSING,
 ) = (
     f"{SCHEMAS}/{name}/schema.json"
     for name in (
@@ -85,6 +89,7 @@ SCHEMAS = "https://stac-extensions.github.io"
         "table/v1.2.0",
         "raster/v2.0.0",
         "datacube/v2.3.0",
+        "processing/v1.2.0",
     )
 )
 NULLABLE = ("geometry", "label:properties", "name")  # GeoJSON; label extension: of rasters
@@ -105,6 +110,7 @@ class CatalogWriter:
         self.registry = registry.unrestricted()
         self.dropped: set[str] = set()  # keys of documents that are published no more
         self._contents: dict[str, bytes] = {}
+        self._files: dict[str, bytes | Path] = {}
         self._owners: dict[str, Owner] = {}
 
     def write(self, key: str, document: Mapping[str, object], owner: Owner) -> FileStat:
@@ -117,6 +123,16 @@ class CatalogWriter:
         self._contents[key] = content
         self._owners[key] = owner
         return self.file(key)
+
+    def add_files(self, owner: Owner, files: Mapping[str, bytes | Path]) -> None:
+        """Add files of an owner that are published with the documents.
+
+        Args:
+            owner: of the files.
+            files: key → content.
+        """
+        self._files |= files
+        self._owners |= dict.fromkeys(files, owner)
 
     def drop(self, key: str) -> None:
         """Remove one document, if there is one."""
@@ -147,13 +163,13 @@ class CatalogWriter:
 
     @contextmanager
     def publishing(self, role: Role = Role.SCIENTIST) -> Iterator[PublishedRecords]:
-        """Put all documents; within, record what is yielded in one transaction.
+        """Put all documents and files; within, record what is yielded in one transaction.
 
         Args:
             role: required of the principal.
         """
         with publication(self.workspace, self.registry, role) as putting:
-            putting.put_all(self._contents)
+            putting.put_all(self._files | self._contents)
             files: dict[Owner, list[FileStat]] = {}
             for file in putting.files:
                 files.setdefault(self._owners[file.path], []).append(file)
@@ -207,7 +223,7 @@ class CatalogWriter:
         return found
 
     def write_root(self, private: bool = False) -> None:
-        """Write the root of the catalogue: one child a dataset, one a model.
+        """Write the root of the catalogue: one child a dataset, one a model, one an area of maps.
 
         Args:
             private: write that of private versions instead; it goes with the last of them.
@@ -218,6 +234,9 @@ class CatalogWriter:
         datasets, models = self.registry.names()
         children = [dataset_catalog_key(name, private) for name in datasets]
         children += [model_collection_key(name, private) for name in models]
+        added = (MAP_COLLECTION.fullmatch(key) for key in self._contents)
+        maps = {*self.registry.map_collections(), *(found[1] for found in added if found)}
+        children += [map_collection_key(name, private) for name in sorted(maps)]
         children = [child for child in children if self.has(child)]
         if private and not children:
             self.drop(key)

@@ -44,20 +44,34 @@ def plain_geometry(geometry: shapely.Geometry) -> dict[str, object]:
 
 def true_footprint(row: ManifestRow) -> dict[str, object] | None:
     """Return the outline of one raster from its corners, else its bounding box."""
+    bbox, transform, height, width = row["bbox"], row["transform"], row["height"], row["width"]
+    if transform is None or bbox is None or height is None or width is None:
+        return footprint(bbox)
+    return outline(str(row["crs"]), transform, (height, width), bbox)
+
+
+def outline(
+    crs: str, transform: Sequence[float], shape: tuple[int, int], bbox: Sequence[float]
+) -> dict[str, object] | None:
+    """Return the outline of a grid from its corners, else its bounding box.
+
+    Args:
+        crs: of the grid.
+        transform: from column and row to coordinates, six numbers.
+        shape: rows and columns.
+        bbox: of the grid in degrees, west > east across the antimeridian.
+    """
     from rasterio import Affine
     from rasterio.transform import xy
-    from rasterio.warp import transform
+    from rasterio.warp import transform as places
 
-    bbox = row["bbox"]
-    if row["transform"] is None or bbox is None or bbox[0] > bbox[2]:
+    if bbox[0] > bbox[2]:
         return footprint(bbox)
-    height, width = row["height"], row["width"]
-    corners = xy(
-        Affine(*row["transform"]), [0, height, height, 0], [0, 0, width, width], offset="ul"
-    )
-    x, y = transform(row["crs"], "EPSG:4326", *corners)
-    outline = shapely.Polygon(zip(x, y, strict=True))
-    return plain_geometry(shapely.orient_polygons(outline)) if outline.is_valid else footprint(bbox)
+    height, width = shape
+    corners = xy(Affine(*transform), [0, height, height, 0], [0, 0, width, width], offset="ul")
+    x, y = places(crs, "EPSG:4326", *corners)
+    found = shapely.Polygon(zip(x, y, strict=True))
+    return plain_geometry(shapely.orient_polygons(found)) if found.is_valid else footprint(bbox)
 
 
 def known_bbox(committed: CommittedDataset) -> list[float] | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
-from mlops_assets.registry import DataVersion, ModelVersion, Run, WebhookMessage
+from mlops_assets.registry import DataVersion, Map, ModelVersion, Run, WebhookMessage
 from mlops_assets.registry.session import now
 
 
@@ -62,6 +62,27 @@ def model_version(version: str, run_id: str, age: int = 0) -> ModelVersion:
         metrics={},
         created=now() - timedelta(days=age),
     )
+
+
+def map_row(version: str, name: str = "scene", **changes: Any) -> Map:
+    row: dict[str, Any] = {
+        "model": "crops",
+        "version": version,
+        "name": name,
+        "dataset": "fields",
+        "data_version": "v1",
+        "run_id": "run-1",
+        "area": None,
+        "day": "2026-05-01",
+        "input_digest": "1" * 64,
+        "digest": "2" * 64,
+        "outside": 0.25,
+        "collection": "crops-maps",
+        "item": f"crops-{version}-{name}",
+        "created": now(),
+        "created_by": "tester",
+    }
+    return Map(**row | changes)
 
 
 def webhook_message(message_id: str, state: str = "pending", body: str = "{}") -> WebhookMessage:

@@ -13,8 +13,9 @@ from mlops_assets.names import Reference
 from mlops_assets.principals import GUEST_ROLES, SHARED_NAME, Principal, Role, Visibility
 from mlops_assets.registry import DataVersion, ModelVersion, Registry, Run
 from mlops_assets.registry.log.replay import differences, entries_of, replay
+from mlops_assets.registry.records.rows import PublishedRecords
 from mlops_assets.registry.search.run_search import search_runs
-from mlops_assets_tests.registry.rows import data_version, model_version, new_run
+from mlops_assets_tests.registry.rows import data_version, map_row, model_version, new_run
 
 SCIENTIST = frozenset({Role.SCIENTIST})
 
@@ -44,6 +45,7 @@ def registry(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Registr
         ann.publish_model_version(row, [])
         ann.promote(row, [], "candidate")
         opened.decide(row, "deprecated", "old", {})
+        ann.publish_map(map_row(version), PublishedRecords({}, []))
     ann.set_visibility(ann.model_version(Reference("crops", "v1-00000000")), Visibility.PRIVATE)
     yield opened
     opened.close()
@@ -59,6 +61,7 @@ def seen(registry: Registry) -> dict[str, object]:
         "models": [row.version for row in registry.model_versions()],
         "moved": [row.version for row in registry.promotions("crops")],
         "decided": [row.version for row in registry.decisions("crops")],
+        "maps": sorted(row.version for row in registry.maps()),
         "deprecated": sorted(version for _, version in registry.deprecated_versions()),
     }
 
@@ -72,6 +75,7 @@ ALL = {
     "models": ["v1-00000000", "v3-00000000"],
     "moved": ["v1-00000000", "v3-00000000"],
     "decided": ["v1-00000000", "v3-00000000"],
+    "maps": ["v1-00000000", "v3-00000000"],
     "deprecated": ["v1-00000000", "v3-00000000"],
 }
 OF_OTHERS = {
@@ -83,6 +87,7 @@ OF_OTHERS = {
     "models": ["v3-00000000"],
     "moved": ["v3-00000000"],
     "decided": ["v3-00000000"],
+    "maps": ["v3-00000000"],
     "deprecated": ["v3-00000000"],
 }
 

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 GEOTIFF = "image/tiff; application=geotiff"
+COG = f"{GEOTIFF}; profile=cloud-optimized"
 PARQUET = "application/vnd.apache.parquet"
 SIGSTORE = "application/vnd.dev.sigstore.bundle.v0.3+json"
 UNKNOWN = "application/octet-stream"

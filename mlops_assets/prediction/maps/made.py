@@ -12,8 +12,6 @@ from mlops_assets.prediction.scenes.found import FoundScene, SourceFile
 from mlops_assets.registry import ModelVersion
 from mlops_assets.text.json_values import JsonObject
 
-FIRST = ".tif"  # end of the name of the file with classes or values, which every map has
-
 
 @dataclass(frozen=True)
 class MappedScene:

@@ -17,7 +17,7 @@ from sqlalchemy import delete, insert, select, update
 from sqlalchemy.orm import Session
 
 from mlops_assets.errors import Conflict, SpecificationError
-from mlops_assets.paths import Owner, catalog_folder, owner_of, record_owner
+from mlops_assets.paths import Owner, catalog_folder, maps_owner, owner_of, record_owner
 from mlops_assets.principals import Visibility
 from mlops_assets.registry.records.geometry import geometry_of, is_rectangle, sent_geometry
 from mlops_assets.registry.schema import (
@@ -148,7 +148,10 @@ def follow_visibility(session: Session, row: DataVersion | ModelVersion) -> None
         row: the version.
     """
     name = row.dataset if isinstance(row, DataVersion) else row.model
-    files = select(File.path).where(File.owner == record_owner(name, row.version))
+    owners = [record_owner(name, row.version)]
+    if isinstance(row, ModelVersion):
+        owners.append(maps_owner(name, row.version))
+    files = select(File.path).where(File.owner.in_(owners))
     for table in (StacItem, StacCollection):
         session.execute(
             update(table).where(table.key.in_(files)).values(visibility=row.visibility),
@@ -159,13 +162,13 @@ def follow_visibility(session: Session, row: DataVersion | ModelVersion) -> None
 def _access(session: Session, key: str | None) -> dict[str, str | None]:
     """Return who may see a record, as columns of its row.
 
-    The Collection of a model has many versions, and is visible with its Items.
+    The Collection of a model or of maps has Items of many versions, and is visible with them.
     """
     if key is None:
         return {"visibility": Visibility.WORKSPACE, "created_by": None}
     kind, _, reference = str(owner_of(key)).partition(":")
     name, _, version = reference.partition("@")
-    if kind == "record":
+    if kind in ("record", "maps"):
         data = session.get(DataVersion, (name, version))
         if data is not None:
             return {"visibility": data.visibility, "created_by": data.created_by}

@@ -43,6 +43,7 @@ from mlops_assets.registry.schema import Base, LogEntry, Point, RegistrationAtte
 from mlops_assets.registry.session import now
 from mlops_assets.storage import FileStat, Workspace
 from mlops_assets_tests.discovery.external import external_collection, external_item
+from mlops_assets_tests.registry.rows import map_row
 
 LOG_TABLE = Base.metadata.tables[LogEntry.__tablename__]
 POINT_TABLE = Base.metadata.tables[Point.__tablename__]
@@ -153,6 +154,12 @@ def write_history(registry: Registry) -> None:
         registry.advance(version, "evaluated", [], {"accuracy": 1.0, "worst": math.inf})
         registry.promote(version, [{"metric": "accuracy", "passed": True}])
         registry.decide(version, "deprecated", "a better one", {"model.onnx": "b" * 64})
+        for digest in ("a", "b"):  # made, and made again of other scenes
+            file = FileStat(f"predictions/crops/v1-{number}/scene.tif", digest * 64, 4)
+            registry.publish_map(
+                map_row(f"v1-{number}", digest=digest * 64),
+                PublishedRecords({Owner(f"prediction:crops@v1-{number}"): [file]}, []),
+            )
     registry.start_run(run("failed"))
     registry.start_run(run("failed", seed=1))
     registry.finish_run("failed", "failed", "out of luck\n" * 100, facts=RunFacts(seconds=1))
