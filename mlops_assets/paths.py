@@ -73,7 +73,7 @@ LAYOUT = (  # key and content, in the order of docs/workspace.md
     ("", "log.txt of the function that has made it, if it was made from other data"),
     (
         "models/<name>/<version>/",
-        "native/ model.onnx parity.json metrics.json latency.json parameters.json",
+        "native/ model.onnx features.onnx parity.json metrics.json latency.json parameters.json",
     ),
     ("", "environment.json model-card.md model-card.html figures/ signatures/ gates/"),
     ("runs/<run id>/", "run.json points.parquet, once the run has ended; log.txt checkpoints/"),

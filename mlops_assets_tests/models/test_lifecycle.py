@@ -95,6 +95,7 @@ def test_each_stage_publishes_its_files(store: Store, land_table: Callable[..., 
     assert store.registry.model_version(reference).stage == "exported"
     written = json.loads(store.workspace.get(f"{folder}/parity.json"))
     assert written.pop("onnx")["producer"].startswith("skl2onnx")
+    assert written.pop("features")["reason"].startswith("its last layer is TreeEnsemble")
     assert written == report.document()
     evaluation, figure = evaluate_version(store, specification, row)
     evaluated = {

@@ -1,15 +1,20 @@
 """A trained model as one ONNX file, published only if it gives what the trained model gives.
 
-Of an imported model there is only the ONNX file: it is published without that claim.
+Of an imported model there is only the ONNX file: it is published without that claim. A network has
+a second file beside it, `features.onnx`, which also gives the features of its samples.
 """
 
 from __future__ import annotations
 
 import time
 from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
 
 from mlops_assets.datasets.versions.documents import json_bytes
-from mlops_assets.errors import ParityError
+from mlops_assets.errors import ExportError, ParityError
 from mlops_assets.models.export import uploaded_onnx
 from mlops_assets.models.export.parity import (
     NO_SAMPLE,
@@ -21,6 +26,7 @@ from mlops_assets.models.frameworks import framework_named
 from mlops_assets.models.native import load_native, native_files
 from mlops_assets.models.onnx import graph
 from mlops_assets.models.onnx.deepness import deepness_metadata
+from mlops_assets.models.onnx.features import FEATURES_FILE, features_graph
 from mlops_assets.models.onnx.graph import with_scaling
 from mlops_assets.models.onnx.session import OnnxModel
 from mlops_assets.models.signature import raw_data, scaling_of
@@ -32,6 +38,7 @@ from mlops_assets.registry.files.publication import publication
 from mlops_assets.registry.files.verified_read import published_path
 from mlops_assets.storage.scratch import scratch_folder
 from mlops_assets.store import Store
+from mlops_assets.text.json_values import JsonObject
 
 
 def export(store: Store, specification: ModelSpecification, row: ModelVersion) -> ParityReport:
@@ -114,13 +121,27 @@ def export(store: Store, specification: ModelSpecification, row: ModelVersion) -
             raise ParityError(
                 report.description + "; loosen 'parity' only if you know why they differ"
             )
-        document = {**report.document(), "onnx": graph.facts(proto)}
+        features = scratch / FEATURES_FILE
+        document = {
+            **report.document(),
+            "onnx": graph.facts(proto),
+            "features": _write_features(path, features, X),
+        }
+        folder = model_folder(row.model, row.version)
         with publication(store.workspace, store.registry) as publishing:
-            publishing.put(f"{model_folder(row.model, row.version)}/model.onnx", path)
-            publishing.put(
-                f"{model_folder(row.model, row.version)}/parity.json", json_bytes(document)
-            )
+            publishing.put(f"{folder}/model.onnx", path)
+            if features.exists():
+                publishing.put(f"{folder}/{FEATURES_FILE}", features)
+            publishing.put(f"{folder}/parity.json", json_bytes(document))
             store.registry.advance(
                 row, "exported", publishing.files, seconds=time.monotonic() - started
             )
     return report
+
+
+def _write_features(model: Path, target: Path, X: NDArray[np.float32]) -> JsonObject:
+    """Write the ONNX file with the features of a model, and return facts, or why it has none."""
+    try:
+        return features_graph(model, target, X).document()
+    except ExportError as error:
+        return {"reason": str(error)}

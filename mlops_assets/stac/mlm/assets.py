@@ -15,6 +15,7 @@ from mlops_assets.storage import FileStat
 
 _TITLES = {
     "model.onnx": "ONNX model",
+    "features.onnx": "The ONNX model with the input of its last layer as a further output",
     "model-card.md": "Model card",
     "model-card.html": "Model card as a page, with its figures",
     "metrics.json": "Metrics on the test split, with intervals and per class",
