@@ -72,6 +72,10 @@ class MissingExtra(MlopsError):
     """A part of the package that is installed only when asked for is missing."""
 
 
+class NoScenes(MlopsError):
+    """A source has no scene of the area and the time that were asked for."""
+
+
 class EmptyLanding(MlopsError):
     """There is nothing to commit."""
 

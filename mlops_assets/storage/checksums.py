@@ -9,6 +9,15 @@ from pathlib import Path
 from mlops_assets.errors import StorageError
 
 _CHUNK = 8 << 20
+# code of a multihash → function, as hashlib calls it; https://github.com/multiformats/multicodec
+HASHES = {
+    b"\x11": "sha1",
+    b"\x12": "sha256",
+    b"\x13": "sha512",
+    b"\x14": "sha3_512",
+    b"\x16": "sha3_256",
+    b"\xd5\x01": "md5",
+}
 
 
 def sha256_of(source: Path | bytes) -> str:
@@ -26,6 +35,26 @@ def sha256_of(source: Path | bytes) -> str:
         raise StorageError(
             f"could not read {source}: {error.strerror}; check the file and try again"
         ) from error
+
+
+def multihash(checksum: str) -> tuple[str, str] | None:
+    """Return the function, as hashlib calls it, and the digest (hex) of a multihash.
+
+    Args:
+        checksum: multihash in hexadecimal digits, as STAC's `file:checksum`.
+
+    Returns:
+        None if it is not one of `HASHES`.
+    """
+    try:
+        content = bytes.fromhex(checksum)
+    except ValueError:
+        return None
+    code = next((code for code in HASHES if content.startswith(code)), b"")
+    digest = content[len(code) + 1 :]
+    if not code or not digest or content[len(code)] != len(digest):
+        return None
+    return HASHES[code], digest.hex()
 
 
 class HashedFile:

@@ -52,6 +52,9 @@ class Crs(Protocol):
     def to_string(self) -> str:
         """Return `EPSG:CODE` where there is one, else WKT."""
 
+    def to_wkt(self) -> str:
+        """Return WKT."""
+
 
 class Raster(Protocol):
     """An open raster (`rasterio.io.DatasetReader`); bands are counted from 1.

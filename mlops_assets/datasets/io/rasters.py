@@ -131,7 +131,9 @@ def _require_believable(local: Path, raster: Raster) -> None:
     declared = (
         raster.width * raster.height * sum(numpy_type(dtype).itemsize for dtype in raster.dtypes)
     )
-    stored = local.stat().st_size
+    # of a VRT, the files that it names have the pixels
+    files = map(Path, raster.files) if raster.driver == VRT else [local]
+    stored = sum(file.stat().st_size for file in files)
     if declared > MAX_RATIO * max(stored, 1024):
         raise ValueError(
             f"declares {raster.width} x {raster.height} pixels of {raster.count} band(s),"
@@ -292,7 +294,7 @@ def raster_facts(raster: Raster, roles: BandRoles | None = None) -> FileRow:
         "datetime": acquired(raster),
         "band_names": own_band_names(raster, roles),
         "bands": None if every else list(roles.measured),
-        "masked": True if _hides(raster, roles) else None,
+        "masked": True if hides_values(raster, roles) else None,
         **_scaled(raster, roles),
         "remarks": remarks_of(raster),
     }
@@ -398,7 +400,7 @@ def is_masked(raster: Raster, roles: BandRoles) -> bool:
     return roles.alpha is not None or bool(_mask_flags(raster, roles))
 
 
-def _hides(raster: Raster, roles: BandRoles) -> bool:
+def hides_values(raster: Raster, roles: BandRoles) -> bool:
     """Return whether alpha or a mask hides pixels whose values may be anything."""
     from rasterio.enums import MaskFlags
 

@@ -19,6 +19,7 @@ from mlops_assets.datasets.sources.external_assets import store_outside
 from mlops_assets.datasets.sources.stac.hrefs import resolve
 from mlops_assets.errors import ImportRefused, StorageError
 from mlops_assets.storage import sha256_of
+from mlops_assets.storage.checksums import HASHES, multihash
 from mlops_assets.storage.stores import BUCKETS, WEB, explained
 from mlops_assets.text.json_values import JsonObject
 from mlops_assets.text.secret_urls import redacted
@@ -27,8 +28,6 @@ from mlops_assets.text.strict_json import parse_json
 MAX_RECORD = 8 << 20  # bytes
 MAX_MODEL = 2 << 30  # bytes; an ONNX file is a message of protobuf, which is never larger
 _CHUNK = 1 << 20
-# of a multihash: code of the function → its name, https://github.com/multiformats/multicodec
-_HASHES = {0x11: "sha1", 0x12: "sha256", 0x13: "sha512", 0x14: "sha3_512", 0x16: "sha3_256"}
 
 
 @dataclass(frozen=True)
@@ -259,22 +258,19 @@ def _require_checksum(found: Fetched, asset: str, checksum: str) -> None:
     Raises:
         ImportRefused: it has another checksum, or one that cannot be computed.
     """
-    try:
-        content = bytes.fromhex(checksum)
-    except ValueError:
-        content = b""
-    name = _HASHES.get(content[0]) if len(content) > 2 and content[1] == len(content) - 2 else None
-    if name is None:
+    stated = multihash(checksum)
+    if stated is None:
         raise ImportRefused(
             f"file:checksum {checksum[:80]!r} of the asset {asset!r} cannot be checked; state"
-            f" the multihash of {', '.join(_HASHES.values())}, e.g. 1220 and the sha256"
+            f" the multihash of {', '.join(HASHES.values())}, e.g. 1220 and the sha256"
         )
+    name, digest = stated
     with found.path.open("rb") as stream:
-        digest = hashlib.file_digest(stream, name).digest()
-    if digest != content[2:]:
+        own = hashlib.file_digest(stream, name).hexdigest()
+    if own != digest:
         raise ImportRefused(
-            f"{found.place} has the {name} {digest.hex()}, and the asset {asset!r} of the Item"
-            f" states {content[2:].hex()}; ask its provider for the file that belongs to the Item"
+            f"{found.place} has the {name} {own}, and the asset {asset!r} of the Item"
+            f" states {digest}; ask its provider for the file that belongs to the Item"
         )
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
@@ -74,7 +74,13 @@ class Found:
     note: str | None = None
 
 
-def find_bands(raster: Raster, scene: Path, wanted: Wanted, by_position: bool) -> Found:
+def find_bands(
+    raster: Raster,
+    scene: Path,
+    wanted: Wanted,
+    by_position: bool,
+    stated: Sequence[Band] | None = None,
+) -> Found:
     """Return the bands of a scene that a model takes, in its order, and alpha.
 
     Alpha is not one of them, unless the model's data names it.
@@ -84,13 +90,16 @@ def find_bands(raster: Raster, scene: Path, wanted: Wanted, by_position: bool) -
         scene: its file; a STAC Item beside it may describe its bands.
         wanted: of the model.
         by_position: take bands by position where they cannot be identified.
+        stated: what the scene's Item states of the bands of this file; the Item beside it if not
+            given.
 
     Raises:
         SpecificationError: they cannot be identified; the message says what the scene has.
     """
     numbered = all(re.fullmatch(r"B\d{3}", name) for name in wanted.source)
     roles = band_roles(raster, None if numbered else wanted.source)
-    own = _own_bands(raster, scene)
+    beside = _item_bands(scene, raster.count) if stated is None else stated
+    own = file_bands(raster, beside)
     names = [band.name for band in own]
     if all(names.count(name) == 1 for name in wanted.features):
         return Found(_chosen(roles, [names.index(name) for name in wanted.features]))
@@ -142,13 +151,9 @@ def _by_spectrum(own: Sequence[Band], scene: Path, wanted: Wanted) -> list[int]:
     Raises:
         SpecificationError: there is not exactly one for each band of the model.
     """
-    described = list(wanted.describe())
-    common = [band.common_name for band in own]
-    if all(band.common_name and common.count(band.common_name) == 1 for band in described):
-        return [common.index(band.common_name) for band in described]
-    places = [_nearest(own, band.wavelength) for band in described]
-    if None not in places and len(set(places)) == len(places):
-        return cast("list[int]", places)
+    places = by_spectrum(own, wanted)
+    if places is not None:
+        return places
     given = [band.name or band.common_name or f"band {i}" for i, band in enumerate(own, start=1)]
     missing = [
         name for name in wanted.features if name not in {band.name for band in own}
@@ -161,6 +166,21 @@ def _by_spectrum(own: Sequence[Band], scene: Path, wanted: Wanted) -> list[int]:
     )
 
 
+def by_spectrum(own: Sequence[Band], wanted: Wanted) -> list[int] | None:
+    """Return the indices of the bands with the model's common names, or else wavelengths.
+
+    None if there is not exactly one for each band of the model.
+    """
+    described = list(wanted.describe())
+    common = [band.common_name for band in own]
+    if all(band.common_name and common.count(band.common_name) == 1 for band in described):
+        return [common.index(band.common_name) for band in described]
+    places = [_nearest(own, band.wavelength) for band in described]
+    if None in places or len(set(places)) < len(places):
+        return None
+    return cast("list[int]", places)
+
+
 def _nearest(own: Sequence[Band], wavelength: float | None) -> int | None:
     distances = [
         (abs(band.wavelength - wavelength), place)
@@ -171,11 +191,17 @@ def _nearest(own: Sequence[Band], wavelength: float | None) -> int | None:
     return place if distance <= _MAX_DISTANCE else None
 
 
-def _own_bands(raster: Raster, scene: Path) -> list[Band]:
-    """Return what the file of a scene, or the STAC Item beside it, states of its bands."""
-    beside = _item_bands(scene, raster.count)
+def file_bands(raster: Raster, stated: Sequence[Band]) -> list[Band]:
+    """Return what a file, or else its Item, states of its bands.
+
+    Args:
+        raster: the open file.
+        stated: by the Item; it does not count unless it is of as many bands.
+    """
+    if len(stated) != raster.count:
+        stated = [Band()] * raster.count
     return [
-        _merged(_file_band(raster, number), known) for number, known in enumerate(beside, start=1)
+        _merged(_file_band(raster, number), known) for number, known in enumerate(stated, start=1)
     ]
 
 
@@ -214,21 +240,38 @@ def _item_bands(scene: Path, count: int) -> list[Band]:
             href = asset.get("href") if isinstance(asset, dict) else None
             if not isinstance(href, str) or PurePosixPath(href).name != scene.name:
                 continue
-            document = {"properties": item.get("properties") or {}, "assets": assets}
-            fields = cast(
-                "list[dict[str, object]]",
-                described(cast("ItemDocument", document), [key]).get("assets", []),
-            )
-            spectra = cast("list[dict[str, object]]", fields[0].get("bands", []) if fields else [])
-            entries = asset.get("bands") or asset.get("eo:bands") or []
-            bands = [
-                Band(
-                    entry.get("name") if isinstance(entry, dict) else None,
-                    cast("str | None", spectrum.get("eo:common_name")),
-                    cast("float | None", spectrum.get("eo:center_wavelength")),
-                )
-                for entry, spectrum in zip(entries, spectra or [{}] * len(entries), strict=False)
-            ]
+            bands = asset_bands({"properties": item.get("properties") or {}, "assets": assets}, key)
             if len(bands) == count:
                 return bands
     return nothing
+
+
+def asset_bands(item: Mapping[str, object], key: str) -> list[Band]:
+    """Return what an Item states of the bands of an asset, in the order of the file.
+
+    Args:
+        item: with `properties` and `assets`.
+        key: of the asset.
+    """
+    document = cast("ItemDocument", item)
+    asset = cast("dict[str, object]", document["assets"][key])
+    fields = cast("list[dict[str, object]]", described(document, [key]).get("assets", []))
+    spectra = cast("list[dict[str, object]]", fields[0].get("bands", []) if fields else [])
+    entries = asset.get("bands") or asset.get("eo:bands")
+    if not isinstance(entries, list):
+        # a file of one band may have its description on the asset
+        return [_stated(None, fields[0])] if fields else []
+    return [
+        _stated(entry, spectrum)
+        for entry, spectrum in zip(entries, spectra or [{}] * len(entries), strict=False)
+    ]
+
+
+def _stated(entry: object, spectrum: Mapping[str, object]) -> Band:
+    name = entry.get("name") if isinstance(entry, dict) else None
+    band = Band(
+        name if isinstance(name, str) and name else None,
+        cast("str | None", spectrum.get("eo:common_name")),
+        cast("float | None", spectrum.get("eo:center_wavelength")),
+    )
+    return _merged(band, Band())

@@ -97,8 +97,10 @@ class LocalScene:
         raster: `open_raster` opens it as one raster with all bands that are needed on one grid;
             masks are its dataset mask.
         files: all files that were read for it.
+        notes: remarks for people.
     """
 
     found: FoundScene
     raster: Path
     files: tuple[SourceFile, ...]
+    notes: tuple[str, ...] = ()

@@ -155,6 +155,17 @@ def walk(
         problems.append(pointer_problem(pointers))
 
 
+def items_of(content: bytes, path: str) -> list[Item]:
+    """Return the Items of one document; none if it has none, or is not valid.
+
+    Args:
+        content: its bytes.
+        path: of the document.
+    """
+    document = _parsed(lambda _: content, path)
+    return [] if isinstance(document, str) else list(_items(document, path, []))
+
+
 def _parsed(read: Callable[[str], bytes], path: str) -> dict[str, object] | str:
     """Return a STAC document, or why it cannot be used."""
     try:

@@ -48,6 +48,14 @@ def path_below(url: str, landing: str) -> str | None:
     return next((name for name in found if name), None)
 
 
+def same_origin(first: str, second: str) -> bool:
+    """Return whether two URLs are of one server, one bucket, or this machine."""
+    try:
+        return _origin(urlsplit(first)) == _origin(urlsplit(second))
+    except ValueError:
+        return False
+
+
 def _path(parts: SplitResult) -> str:
     return posixpath.normpath(f"/{unquote(parts.path).removeprefix('/')}")
 

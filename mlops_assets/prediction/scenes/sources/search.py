@@ -1,0 +1,115 @@
+"""Which of the scenes of a source are wanted: collections, area and time."""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, cast
+
+from mlops_assets.errors import SpecificationError
+from mlops_assets.prediction.scenes.area import Area, shape_of_area, shape_of_bounds
+
+if TYPE_CHECKING:
+    from shapely.geometry.base import BaseGeometry
+
+    from mlops_assets.prediction.scenes.found import Bounds, FoundScene
+
+OPEN = ("", "..")
+
+
+@dataclass(frozen=True)
+class SceneSearch:
+    """The wanted scenes; a STAC API is searched by these, scenes of other sources are compared.
+
+    Attributes:
+        collections: ids; Items of all if there are none.
+        bbox: west, south, east, north in degrees; west > east across the antimeridian.
+        area: GeoJSON Polygon or MultiPolygon (WGS 84).
+        datetime: a time or interval of acquisition as in STAC's searches, such as 2024-06-01,
+            2024-06-01/2024-06-30 or 2024-06-01/..; UTC.
+        query: a CQL2 text filter, for STAC APIs only, such as `"eo:cloud_cover" < 20`.
+    """
+
+    collections: tuple[str, ...] = ()
+    bbox: Bounds | None = None
+    area: Area | None = None
+    datetime: str | None = None
+    query: str | None = None
+
+    def bounds(self) -> Bounds | None:
+        """Return the box to search an API by."""
+        if self.bbox is not None or self.area is None:
+            return self.bbox
+        return cast("Bounds", tuple(shape_of_area(self.area).bounds))
+
+    def place(self) -> BaseGeometry | None:
+        """Return the geometry that scenes must reach, None if there is none."""
+        import shapely
+
+        parts = [] if self.bbox is None else [shape_of_bounds(self.bbox)]
+        parts += [] if self.area is None else [shape_of_area(self.area)]
+        return shapely.intersection_all(parts) if parts else None
+
+    def interval(self) -> tuple[dt.datetime, dt.datetime] | None:
+        """Return the first moment and the one after the last, UTC; None if no time is given.
+
+        Raises:
+            SpecificationError: the time is not valid.
+        """
+        if self.datetime is None:
+            return None
+        first, slash, last = self.datetime.partition("/")
+        try:
+            start = dt.datetime.min.replace(tzinfo=dt.UTC) if first in OPEN else _span(first)[0]
+            if not slash:
+                return _span(first)
+            end = dt.datetime.max.replace(tzinfo=dt.UTC) if last in OPEN else _span(last)[1]
+        except (ValueError, OverflowError) as error:
+            raise SpecificationError(
+                f"{self.datetime!r} is not a time or interval ({error}); write 2024-06-01, or"
+                " 2024-06-01/2024-06-30, in UTC"
+            ) from error
+        if start >= end:
+            raise SpecificationError(f"{self.datetime!r} ends before it begins; swap its times")
+        return start, end
+
+
+def reaches(scene: FoundScene, place: BaseGeometry) -> bool:
+    """Return whether a scene may have pixels at a place; one whose bounds are unknown may."""
+    from shapely.errors import ShapelyError
+    from shapely.geometry import shape
+
+    geometry = None if scene.item is None else scene.item.get("geometry")
+    if isinstance(geometry, dict):
+        try:
+            return bool(shape(geometry).intersects(place))
+        except (ShapelyError, ValueError, TypeError, LookupError, AttributeError):
+            pass
+    return scene.bounds is None or bool(shape_of_bounds(scene.bounds).intersects(place))
+
+
+def utc(text: str) -> dt.datetime:
+    """Return a time, UTC unless it has another zone.
+
+    Raises:
+        ValueError: it is not a time.
+    """
+    found = dt.datetime.fromisoformat(text)
+    return found.replace(tzinfo=dt.UTC) if found.tzinfo is None else found.astimezone(dt.UTC)
+
+
+def _span(text: str) -> tuple[dt.datetime, dt.datetime]:
+    """Return the first moment of a day, month, year or time, and the one after the last.
+
+    Raises:
+        ValueError: it is none of these.
+    """
+    if len(text) == len("2024"):
+        start = utc(f"{text}-01-01")
+        return start, start.replace(year=start.year + 1)
+    if len(text) == len("2024-06"):
+        start = utc(f"{text}-01")
+        return start, (start + dt.timedelta(days=32)).replace(day=1)
+    start = utc(text)
+    day = len(text) == len("2024-06-01")
+    return start, start + (dt.timedelta(days=1) if day else dt.timedelta(microseconds=1))
