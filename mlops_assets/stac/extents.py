@@ -37,7 +37,7 @@ def plain_geometry(geometry: shapely.Geometry) -> dict[str, object]:
     mapping: dict[str, object] = shapely.geometry.mapping(geometry)
 
     def lists(value: object) -> object:
-        return [lists(part) for part in value] if isinstance(value, tuple) else value
+        return [lists(part) for part in value] if isinstance(value, tuple | list) else value
 
     return {"type": mapping["type"], "coordinates": lists(mapping["coordinates"])}
 

@@ -29,6 +29,7 @@ from mlops_assets.stac.catalog import (
     record_key,
 )
 from mlops_assets.stac.datasets import catalog_description, link_data_inputs
+from mlops_assets.stac.maps.record import move_maps
 from mlops_assets.stac.models import collection_description, link_model_inputs, summaries
 from mlops_assets.stac.version_links import recorded, relate
 from mlops_assets.store import Store
@@ -66,6 +67,8 @@ def set_visibility(
             _move_record(writer, changed)
             for private in (False, True):
                 _link_record(writer, versions, private)
+        if isinstance(changed, ModelVersion):
+            move_maps(writer, changed)
         inputs, made = _relatives(writer, changed)
         for version, its_inputs in ((changed, inputs), *made):
             _link_inputs(writer, version, its_inputs)

@@ -1,0 +1,1 @@
+"""Tests of the files and the record of maps."""
