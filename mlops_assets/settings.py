@@ -11,6 +11,7 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 from urllib.parse import quote, unquote, urlsplit
 
 from dotenv import dotenv_values, load_dotenv
@@ -299,6 +300,18 @@ def streams_data() -> bool:
     if value not in ("cache", "stream"):
         raise SettingsError(f"MLOPS_READING={value}: write 'cache' or 'stream'")
     return value == "stream"
+
+
+def onnx_provider() -> Literal["cpu", "cuda"]:
+    """Return the device that maps are predicted on, by `MLOPS_ONNX_PROVIDER`.
+
+    Raises:
+        SettingsError: it is neither `cpu` nor `cuda`.
+    """
+    value = os.environ.get("MLOPS_ONNX_PROVIDER") or "cpu"
+    if value not in ("cpu", "cuda"):
+        raise SettingsError(f"MLOPS_ONNX_PROVIDER={value}: write 'cpu' or 'cuda'")
+    return "cuda" if value == "cuda" else "cpu"
 
 
 def container_image() -> str | None:

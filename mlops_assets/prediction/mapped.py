@@ -27,6 +27,7 @@ from mlops_assets.prediction.strips import Strip, pixel_strips, window_strips
 from mlops_assets.prediction.windows import Overlap
 from mlops_assets.registry import ModelVersion
 from mlops_assets.registry.model_documents import Signature
+from mlops_assets.settings import onnx_provider
 from mlops_assets.store import Store
 
 if TYPE_CHECKING:
@@ -112,7 +113,7 @@ class MappedModel:
 
     def strips(self, scene: Scene) -> Iterator[Strip]:
         """Yield the outputs of the model over a scene."""
-        model = OnnxModel(self.onnx_file)
+        model = OnnxModel(self.onnx_file, onnx_provider())
         shape = self.signature.shape
         if self.overlap is None:
             return pixel_strips(scene, model, shape, len(self.classes))

@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from mlops_assets.models.onnx.session import OnnxModel, Outputs
 from mlops_assets.prediction.scenes.scene import Rows, Scene
 from mlops_assets.prediction.windows import Overlap, Placed
-from mlops_assets.registry.model_documents import samples_at_once
 
 PIXELS_AT_ONCE = 4096  # patches of 200 bands and 5 x 5 pixels then take 80 MB
 _STRIP_ROWS = 256
@@ -146,7 +145,7 @@ def _run(
 ) -> Iterator[tuple[Placed, NDArray[np.float32]]]:
     """Yield the scores of the windows in some columns, (classes, height, width), in batches."""
     size = shape[1]
-    most = samples_at_once(shape)
+    most = model.batch_size(shape)
     for first in range(0, len(columns), most):
         batch = columns[first : first + most]
         X = np.empty((len(batch), *shape), dtype=np.float32)
