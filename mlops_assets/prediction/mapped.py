@@ -7,11 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from mlops_assets.datasets.versions.columns import label_name
 from mlops_assets.datasets.versions.committed_dataset import CommittedDataset
 from mlops_assets.errors import SpecificationError
 from mlops_assets.models.evaluation.calibration import Scores
 from mlops_assets.models.onnx.session import OnnxModel
+from mlops_assets.models.signature import scaling_of
 from mlops_assets.names import Reference
 from mlops_assets.prediction.maps.geotiff import (
     Layer,
@@ -21,6 +24,7 @@ from mlops_assets.prediction.maps.geotiff import (
     number_layer,
 )
 from mlops_assets.prediction.maps.outputs import Output, number_bands
+from mlops_assets.prediction.scene_model import SceneModel
 from mlops_assets.prediction.scenes.bands import Band, Wanted
 from mlops_assets.prediction.scenes.scene import Scene
 from mlops_assets.prediction.strips import Strip, pixel_strips, window_strips
@@ -113,11 +117,18 @@ class MappedModel:
 
     def strips(self, scene: Scene) -> Iterator[Strip]:
         """Yield the outputs of the model over a scene."""
-        model = OnnxModel(self.onnx_file, onnx_provider())
-        shape = self.signature.shape
+        scaling = scaling_of(self.row)
+        shape = tuple(self.signature.shape)
+        model = SceneModel(
+            OnnxModel(self.onnx_file, onnx_provider()),
+            shape,
+            len(self.classes),
+            # what scaling makes 0 of
+            np.zeros(shape[0], dtype=np.float32) if scaling is None else scaling.offset,
+        )
         if self.overlap is None:
-            return pixel_strips(scene, model, shape, len(self.classes))
-        return window_strips(scene, model, shape, self.overlap)
+            return pixel_strips(scene, model)
+        return window_strips(scene, model, self.overlap)
 
 
 def _value_layer(store: Store, row: ModelVersion) -> Layer:

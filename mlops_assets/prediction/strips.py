@@ -11,7 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mlops_assets.models.onnx.session import OnnxModel, Outputs
+from mlops_assets.models.onnx.session import Outputs
+from mlops_assets.prediction.scene_model import DI, SceneModel
 from mlops_assets.prediction.scenes.scene import Rows, Scene
 from mlops_assets.prediction.windows import Overlap, Placed
 
@@ -27,7 +28,8 @@ class Strip:
     Attributes:
         first: the first row.
         known: pixels whose output counts, (rows, width); elsewhere it is 0.
-        outputs: `scores` (classes, rows, width), or `label` or `value` (rows, width).
+        outputs: `scores` (classes, rows, width), or `label` or `value` (rows, width); and `di`
+            (rows, width) where the model has an index.
     """
 
     first: int
@@ -35,22 +37,17 @@ class Strip:
     outputs: Outputs
 
 
-def pixel_strips(
-    scene: Scene, model: OnnxModel, shape: Sequence[int], classes: int
-) -> Iterator[Strip]:
+def pixel_strips(scene: Scene, model: SceneModel) -> Iterator[Strip]:
     """Yield the outputs of a model that takes pixels, rows of a table, or patches.
 
     Beyond the edges pixels are mirrored.
 
     Args:
         scene: to be read.
-        model: gives `scores`, `label` or `value` of each sample.
-        shape: of a sample: (bands,) or (bands, height, width).
-        classes: number of scores of a pixel.
+        model: takes pixels.
     """
-    size = shape[1] if len(shape) > 1 else 1
-    half = size // 2
-    most = max(1, _STRIP_BYTES // (4 * max(classes, 1) * scene.width))
+    half = model.size // 2
+    most = max(1, _STRIP_BYTES // (4 * max(model.classes, 1) * scene.width))
     height = min(_STRIP_ROWS, most)
     tops = range(0, scene.height, height)
     with scene.read_ahead((top - half, top + height + half) for top in tops) as strips:
@@ -58,7 +55,7 @@ def pixel_strips(
             last = min(top + height, scene.height)
             known = rows.part(top, last).known.copy()
             around = _padded(rows, (top - half, last + half), half)
-            yield _of_pixels(scene, model, Rows(top, around, known), tuple(shape))
+            yield _of_pixels(scene, model, Rows(top, around, known))
 
 
 def _padded(rows: Rows, wanted: tuple[int, int], half: int) -> NDArray[np.generic]:
@@ -73,26 +70,27 @@ def _padded(rows: Rows, wanted: tuple[int, int], half: int) -> NDArray[np.generi
     return np.pad(rows.values, ((0, 0), (above, below), (half, half)), mode="symmetric")
 
 
-def _of_pixels(scene: Scene, model: OnnxModel, rows: Rows, shape: tuple[int, ...]) -> Strip:
+def _of_pixels(scene: Scene, model: SceneModel, rows: Rows) -> Strip:
     """Return the outputs of rows.
 
     Args:
         scene: that they belong to.
         model: see `pixel_strips`.
         rows: `values` have half a patch more than `known` on each side.
-        shape: of a sample.
     """
-    size = shape[1] if len(shape) > 1 else 1
+    size = model.size
     height = max(PIXELS_AT_ONCE // scene.width, 1)
     found: Outputs = {}
     for top in range(0, len(rows.known), height):
         wanted = rows.known[top : top + height]
         if not wanted.any():
             continue
-        part = scene.as_trained(rows.values[:, top : top + len(wanted) + size - 1])
+        part = model.without_nan(
+            scene.as_trained(rows.values[:, top : top + len(wanted) + size - 1])
+        )
         around = np.lib.stride_tricks.sliding_window_view(part, (size, size), axis=(1, 2))
         X = np.ascontiguousarray(around.transpose(1, 2, 0, 3, 4)[wanted])
-        outputs = model.predict(X.reshape(-1, *shape))
+        outputs = model.predict(X.reshape(-1, *model.shape))
         for name, values in outputs.items():
             flat = values.reshape(len(X), -1).T if name == "scores" else values.reshape(len(X))
             if name not in found:
@@ -101,9 +99,7 @@ def _of_pixels(scene: Scene, model: OnnxModel, rows: Rows, shape: tuple[int, ...
     return Strip(rows.first, rows.known, found)
 
 
-def window_strips(
-    scene: Scene, model: OnnxModel, shape: Sequence[int], overlap: Overlap
-) -> Iterator[Strip]:
+def window_strips(scene: Scene, model: SceneModel, overlap: Overlap) -> Iterator[Strip]:
     """Yield the scores of a segmentation model; where windows have no data they are not computed.
 
     Beyond the bottom and the right edge pixels are mirrored, as far as windows reach there.
@@ -111,11 +107,10 @@ def window_strips(
     Args:
         scene: to be read.
         model: gives `scores` of each pixel of a window.
-        shape: of a window: (bands, height, width).
         overlap: of the windows.
     """
     rows_of_windows = overlap.place(scene.height)
-    blend = _Blend(scene, overlap)
+    blend = _Blend(scene, model, overlap)
     ranges = [(placed.start, placed.start + overlap.size) for placed in rows_of_windows]
     with scene.read_ahead(ranges) as strips:
         for place, (placed, rows) in enumerate(zip(rows_of_windows, strips, strict=True)):
@@ -125,9 +120,10 @@ def window_strips(
                 for column in overlap.place(scene.width)
                 if _kept_columns(kept.known, column, overlap).any()
             ]
-            windows = _run(scene, model, rows, columns, shape)
+            windows = _run(scene, model, rows, columns)
             if not overlap.blended:
-                yield _joined(kept, placed, windows)
+                joined = _joined(kept, placed, windows)
+                yield Strip(kept.first, kept.known.copy(), _outputs(model, joined))
                 continue
             blend.add(placed, rows, windows)
             below = rows_of_windows[place + 1 :]
@@ -141,43 +137,65 @@ def _kept_columns(known: NDArray[np.bool_], column: Placed, overlap: Overlap) ->
 
 
 def _run(
-    scene: Scene, model: OnnxModel, rows: Rows, columns: Sequence[Placed], shape: Sequence[int]
+    scene: Scene, model: SceneModel, rows: Rows, columns: Sequence[Placed]
 ) -> Iterator[tuple[Placed, NDArray[np.float32]]]:
-    """Yield the scores of the windows in some columns, (classes, height, width), in batches."""
-    size = shape[1]
-    most = model.batch_size(shape)
+    """Yield what is computed of the windows in some columns, in batches.
+
+    It is (classes, height, width), and one more where the model has an index; see `_outputs`.
+    """
+    size = model.size
+    most = model.session.batch_size(model.shape)
     for first in range(0, len(columns), most):
         batch = columns[first : first + most]
-        X = np.empty((len(batch), *shape), dtype=np.float32)
+        X = np.empty((len(batch), *model.shape), dtype=np.float32)
         for window, column in zip(X, batch, strict=True):
             own = scene.as_trained(rows.values[:, :, column.start : column.start + size])
             missing = ((0, 0), (0, size - own.shape[1]), (0, size - own.shape[2]))
             window[:] = np.pad(own, missing, mode="symmetric") if own.shape != X.shape[1:] else own
-        yield from zip(batch, model.predict(X)["scores"], strict=True)
+            model.without_nan(window)
+        outputs = model.predict(X)
+        found = outputs["scores"].astype(np.float32, copy=False)
+        if DI in outputs:
+            found = np.concatenate([found, outputs[DI][:, None]], axis=1, dtype=np.float32)
+        yield from zip(batch, found, strict=True)
+
+
+def _outputs(model: SceneModel, joined: NDArray[np.float32] | None) -> Outputs:
+    """Return the outputs of rows of windows.
+
+    Args:
+        model: that they are of.
+        joined: what is computed of each pixel, (classes, rows, width), and one more where the model
+            has an index; None where no window was computed.
+    """
+    if joined is None:
+        return {}
+    if model.index is None:
+        return {"scores": joined}
+    return {"scores": joined[:-1], DI: joined[-1]}
 
 
 def _joined(
     kept: Rows, placed: Placed, windows: Iterator[tuple[Placed, NDArray[np.float32]]]
-) -> Strip:
+) -> NDArray[np.float32] | None:
     """Return the rows that are kept of a row of windows."""
-    outputs: Outputs = {}
+    joined: NDArray[np.float32] | None = None
     height, width = kept.known.shape
     top = placed.first - placed.start
-    for column, scores in windows:
-        if not outputs:
-            outputs["scores"] = np.zeros((len(scores), height, width), dtype=np.float32)
+    for column, found in windows:
+        if joined is None:
+            joined = np.zeros((len(found), height, width), dtype=np.float32)
         left, right = column.first - column.start, column.last - column.start
-        outputs["scores"][:, :, column.first : column.last] = scores[
-            :, top : top + height, left:right
-        ]
-    return Strip(kept.first, kept.known.copy(), outputs)
+        joined[:, :, column.first : column.last] = found[:, top : top + height, left:right]
+    return joined
 
 
 class _Blend:
-    """Sums of the weighted scores of windows that overlap, from top to bottom."""
+    """Sums of what is computed of windows that overlap, weighted, from top to bottom."""
 
-    def __init__(self, scene: Scene, overlap: Overlap) -> None:
+    def __init__(self, scene: Scene, model: SceneModel, overlap: Overlap) -> None:
         self._scene = scene
+        self._model = model
         self._overlap = overlap
         self._top = 0
         self._known = np.zeros((0, scene.width), dtype=bool)
@@ -196,25 +214,25 @@ class _Blend:
             self._sums = np.pad(self._sums, ((0, 0), (0, new), (0, 0)))
         top = placed.start - self._top
         down = self._overlap.weights(placed, height)[: len(rows.known)]
-        for column, scores in windows:
+        for column, found in windows:
             if self._sums is None:
-                self._sums = np.zeros((len(scores), *self._weights.shape), dtype=np.float32)
+                self._sums = np.zeros((len(found), *self._weights.shape), dtype=np.float32)
             right = min(column.start + self._overlap.size, width)
             across = self._overlap.weights(column, width)[: right - column.start]
             place = (slice(top, top + len(down)), slice(column.start, right))
             weights = down[:, None] * across
             self._weights[place] += weights
-            self._sums[(slice(None), *place)] += weights * scores[:, : len(down), : len(across)]
+            self._sums[(slice(None), *place)] += weights * found[:, : len(down), : len(across)]
 
     def finished(self, last: int) -> Iterator[Strip]:
         """Yield the rows above `last`, to which no window is added any more."""
         rows = last - self._top
-        outputs: Outputs = {}
+        joined: NDArray[np.float32] | None = None
         if self._sums is not None:
             # 0 where no window was computed
             weights = np.maximum(self._weights[:rows], np.finfo(np.float32).tiny)
-            outputs["scores"] = self._sums[:, :rows] / weights
+            joined = np.divide(self._sums[:, :rows], weights, dtype=np.float32)
             self._sums = self._sums[:, rows:]
-        yield Strip(self._top, self._known[:rows], outputs)
+        yield Strip(self._top, self._known[:rows], _outputs(self._model, joined))
         self._known, self._weights = self._known[rows:], self._weights[rows:]
         self._top = last

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import onnx
@@ -12,16 +14,19 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from mlops_assets.datasets.io.rasters import band_roles, open_raster
-from mlops_assets.models.onnx.session import OnnxModel
+from mlops_assets.models.onnx import features
+from mlops_assets.models.onnx.session import OnnxModel, Outputs
 from mlops_assets.prediction.maps.geotiff import MapClass
 from mlops_assets.prediction.maps.picture import draw
+from mlops_assets.prediction.scene_model import SceneModel
 from mlops_assets.prediction.scenes import scene as scenes
 from mlops_assets.prediction.scenes.scene import Scene
-from mlops_assets.prediction.strips import window_strips
+from mlops_assets.prediction.strips import Strip, pixel_strips, window_strips
 from mlops_assets.prediction.windows import Overlap
 from mlops_assets.stac.mlm.receptive_field import reach
 
 SIZE, BANDS, CLASSES = 32, 3, 4
+Index = Callable[[NDArray[np.float32]], NDArray[np.float32]] | None
 
 
 def network(height: int | str, width: int | str, whole: bool = False) -> onnx.ModelProto:
@@ -61,12 +66,30 @@ def write(path: Path, height: int, width: int) -> NDArray[np.float32]:
     return pixels
 
 
-def scores_of(path: Path, model: Path, overlap: Overlap) -> NDArray[np.float32]:
+MISSING = np.array([0.5, -1, 2], dtype=np.float32)  # in place of NaN, of each band
+
+
+class Counting(OnnxModel):
+    """Counts the windows that it is run on."""
+
+    windows = 0
+
+    def predict(self, X: NDArray[np.float32], batch: int | None = None) -> Outputs:
+        self.windows += len(X)
+        return super().predict(X, batch)
+
+
+def strips_of(path: Path, session: OnnxModel, overlap: Overlap, index: Index = None) -> list[Strip]:
+    """The strips of a map of a network on windows."""
+    network = SceneModel(session, (BANDS, SIZE, SIZE), CLASSES, MISSING, index)
     with open_raster(path) as raster:
         opened = Scene(raster, band_roles(raster), apply_scale=False)
-        shape = (BANDS, SIZE, SIZE)
-        strips = [*window_strips(opened, OnnxModel(model), shape, overlap)]
-        return np.concatenate([strip.outputs["scores"] for strip in strips], axis=1)
+        return [*window_strips(opened, network, overlap)]
+
+
+def scores_of(path: Path, model: Path, overlap: Overlap) -> NDArray[np.float32]:
+    strips = strips_of(path, OnnxModel(model), overlap)
+    return np.concatenate([strip.outputs["scores"] for strip in strips], axis=1)
 
 
 @pytest.mark.parametrize("block", [1, scenes._BLOCK_BYTES], ids=["rows", "blocks"])
@@ -87,6 +110,98 @@ def test_windows_equal_the_network_on_the_whole_scene(
     whole = onnxruntime.InferenceSession(network("height", "width").SerializeToString())
     expected = whole.run(None, {"input": even[None]})[0][0, :, : shape[0], : shape[1]]
     np.testing.assert_allclose(scores, expected, atol=1e-5)
+
+
+def test_nan_is_lost_alone(tmp_path: Path) -> None:
+    pixels = write(tmp_path / "scene.tif", 64, 96)
+    onnx.save(network(SIZE, SIZE), tmp_path / "model.onnx")
+    gone = np.zeros((64, 96), dtype=bool)
+    gone[20:30, 40:70] = True
+    gone[50, 3] = True
+    with open_raster(tmp_path / "scene.tif", "r+") as raster:
+        raster.write(np.where(gone, np.nan, pixels))
+    overlap = Overlap.of(SIZE, reach(network(SIZE, SIZE).graph))
+    strips = strips_of(tmp_path / "scene.tif", OnnxModel(tmp_path / "model.onnx"), overlap)
+    np.testing.assert_array_equal(np.concatenate([strip.known for strip in strips]), ~gone)
+    scores = np.concatenate([strip.outputs["scores"] for strip in strips], axis=1)
+    whole = onnxruntime.InferenceSession(network("height", "width").SerializeToString())
+    filled = np.where(gone, MISSING[:, None, None], pixels)
+    np.testing.assert_allclose(scores, whole.run(None, {"input": filled[None]})[0][0], atol=1e-5)
+
+
+@pytest.mark.parametrize("blended", [False, True], ids=["margin", "blended"])
+def test_windows_without_data_are_not_computed(blended: bool, tmp_path: Path) -> None:
+    pixels = write(tmp_path / "scene.tif", 160, 160)
+    pixels[:, :, 80:] = np.nan
+    pixels[:, 150:, 150:] = 1
+    with open_raster(tmp_path / "scene.tif", "r+") as raster:
+        raster.write(pixels)
+    onnx.save(network(SIZE, SIZE), tmp_path / "model.onnx")
+    session = Counting(tmp_path / "model.onnx")
+    overlap = Overlap(SIZE, 8 if blended else 5, 2, blended)
+    strips = strips_of(tmp_path / "scene.tif", session, overlap)
+    known = np.concatenate([strip.known for strip in strips])
+    np.testing.assert_array_equal(known, ~np.isnan(pixels[0]))
+    needed = 0
+    for row in overlap.place(160):
+        for column in overlap.place(160):
+            rows = slice(row.first, row.last)
+            columns = slice(column.first, column.last)
+            if blended:
+                rows, columns = (slice(own.start, own.start + SIZE) for own in (row, column))
+            needed += bool(known[rows, columns].any())
+    assert session.windows == needed < len(overlap.place(160)) ** 2
+
+
+@pytest.mark.parametrize("cell", [1, 8])
+def test_the_index_is_that_of_features(
+    cell: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    side = 75 if cell == 1 else SIZE
+    pixels = write(tmp_path / "scene.tif", side, side)
+    onnx.save(network(SIZE, SIZE), tmp_path / "model.onnx")
+    # so many cells a side may be compared
+    monkeypatch.setattr(features, "_CELL_FLOP", 4 * (SIZE // cell) ** 2)
+    windows = pixels[None, :, :SIZE, :SIZE]
+    found = features.features_graph(tmp_path / "model.onnx", tmp_path / "more.onnx", windows)
+    assert found == features.Features(4, cell)
+    overlap = Overlap.of(SIZE, reach(network(SIZE, SIZE).graph))
+
+    def index(samples: NDArray[np.float32]) -> NDArray[np.float32]:
+        return samples @ np.array([1, 10, 100, 1000], dtype=np.float32)
+
+    path = tmp_path / "scene.tif"
+    strips = strips_of(path, OnnxModel(tmp_path / "more.onnx"), overlap, index)
+    assert all(strip.outputs.keys() == {"scores", "di"} for strip in strips)
+    scores = np.concatenate([strip.outputs["scores"] for strip in strips], axis=1)
+    np.testing.assert_array_equal(scores, scores_of(path, tmp_path / "model.onnx", overlap))
+    di = np.concatenate([strip.outputs["di"] for strip in strips])
+    # what the last layer takes of the whole scene
+    whole = network("height", "width")
+    whole.graph.output.append(helper.make_empty_tensor_value_info("joined"))
+    even = np.pad(pixels, ((0, 0), (0, side % 2), (0, side % 2)), mode="symmetric")
+    session = onnxruntime.InferenceSession(whole.SerializeToString())
+    taken = session.run(["joined"], {"input": even[None]})[0][0, :, :side, :side]
+    taken = taken.reshape(4, side // cell, cell, side // cell, cell).mean((2, 4))
+    expected = index(taken.reshape(4, -1).T).reshape(side // cell, side // cell)
+    np.testing.assert_allclose(di, expected.repeat(cell, 0).repeat(cell, 1), rtol=1e-4, atol=1e-3)
+
+
+@pytest.mark.parametrize("size", [1, 5])
+def test_the_index_of_pixels_and_patches_is_that_of_the_pixel(size: int, tmp_path: Path) -> None:
+    pixels = write(tmp_path / "scene.tif", 21, 13)
+
+    class Sums:
+        def predict(self, X: NDArray[np.float32]) -> Outputs:
+            return {"value": X.reshape(len(X), -1).sum(axis=1)}
+
+    shape = (BANDS, size, size) if size > 1 else (BANDS,)
+    weights = np.array([1, 10, 100], dtype=np.float32)
+    model = SceneModel(cast(OnnxModel, Sums()), shape, 0, MISSING, lambda own: own @ weights)
+    with open_raster(tmp_path / "scene.tif") as raster:
+        strips = [*pixel_strips(Scene(raster, band_roles(raster), apply_scale=False), model)]
+    di = np.concatenate([strip.outputs["di"] for strip in strips])
+    np.testing.assert_allclose(di, np.einsum("brc,b->rc", pixels, weights), rtol=1e-4, atol=1e-4)
 
 
 def test_windows_of_a_network_that_sees_all_are_blended_without_seams(tmp_path: Path) -> None:
