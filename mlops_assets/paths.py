@@ -75,7 +75,11 @@ LAYOUT = (  # key and content, in the order of docs/workspace.md
         "models/<name>/<version>/",
         "native/ model.onnx features.onnx parity.json metrics.json latency.json parameters.json",
     ),
-    ("", "environment.json model-card.md model-card.html figures/ signatures/ gates/"),
+    (
+        "",
+        "environment.json applicability.json applicability.parquet model-card.md model-card.html",
+    ),
+    ("", "figures/ signatures/ gates/"),
     ("runs/<run id>/", "run.json points.parquet, once the run has ended; log.txt checkpoints/"),
     ("sweeps/<model>/<name>.json", "the plan of a sweep"),
     ("catalog/", "the static STAC catalogue: relative links, checksums on every asset"),
@@ -162,6 +166,16 @@ def data_log_key(dataset: str, version: str) -> str:
 def model_folder(model: str, version: str) -> str:
     """Return the folder of a model version's files."""
     return f"{MODELS}/{model}/{version}"
+
+
+def applicability_key(model: str, version: str) -> str:
+    """Return the key of the area of applicability of a model version."""
+    return f"{model_folder(model, version)}/applicability.json"
+
+
+def applicability_references_key(model: str, version: str) -> str:
+    """Return the key of its reference points."""
+    return f"{model_folder(model, version)}/applicability.parquet"
 
 
 def gates_key(model: str, version: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from mlops_assets.errors import ParityError
+from mlops_assets.models.applicability.document import ApplicabilityDocument
 from mlops_assets.models.evaluation.tally import Evaluation
 from mlops_assets.models.export.parity import ParityReport
 from mlops_assets.models.gates.outcomes import GateOutcome
@@ -37,6 +38,9 @@ class Unheard(Reporter):
         pass
 
     def unproved(self, row: ModelVersion, error: ParityError) -> None:
+        pass
+
+    def delimited(self, row: ModelVersion, found: ApplicabilityDocument) -> None:
         pass
 
     def evaluated(self, row: ModelVersion, found: Evaluation, figure: bytes) -> None:

@@ -69,7 +69,14 @@ def test_the_graph_of_a_model_shows_in_the_browser(ui: str) -> None:
         browser = playwright.chromium.launch(executable_path=str(chromium), args=CHROMIUM)
         page = browser.new_page(viewport={"width": 1600, "height": 900})
         page.goto(f"{ui}/locations/mlops_assets.definitions/asset-groups/indian_pines_cnn/lineage")
-        for step in ("trained_model", "onnx_model", "evaluation", "record", "production"):
+        for step in (
+            "trained_model",
+            "onnx_model",
+            "applicability",
+            "evaluation",
+            "record",
+            "production",
+        ):
             page.get_by_text(step, exact=True).first.wait_for(timeout=60_000)
         assert page.get_by_text("Join the Dagster community").count() == 0
         browser.close()

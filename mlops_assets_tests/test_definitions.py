@@ -27,13 +27,14 @@ GRAPH = {
     "indian_pines/training_data": ["indian_pines/landing"],
     "indian_pines/record": ["indian_pines/training_data"],
     **{
-        f"{model}/{step}": [upstream.format(model)]
+        f"{model}/{step}": [key.format(model) for key in upstream.split()]
         for model in ("indian_pines_svm", "indian_pines_cnn")
         for step, upstream in {
             "trained_model": "indian_pines/training_data",
             "onnx_model": "{}/trained_model",
             "evaluation": "{}/onnx_model",
-            "record": "{}/evaluation",
+            "applicability": "{}/onnx_model",
+            "record": "{0}/applicability {0}/evaluation",
             "production": "{}/record",
         }.items()
     },
@@ -65,7 +66,9 @@ def test_the_asset_graph_is_this(loaded: dg.Definitions) -> None:
     }
     assert found == GRAPH
     partitioned = {n.key.path[-1] for n in graph.asset_nodes if n.is_partitioned}
-    assert partitioned == {"training_data", "record", "trained_model", "onnx_model", "evaluation"}
+    assert partitioned == {
+        *("training_data", "trained_model", "onnx_model", "applicability", "evaluation", "record")
+    }
 
 
 def test_these_checks_block_what_comes_after(loaded: dg.Definitions) -> None:

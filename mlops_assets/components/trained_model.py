@@ -14,6 +14,7 @@ from mlops_assets.components.approval import approval
 from mlops_assets.components.events.model_results import (
     COMPARED,
     GATES,
+    MAX_OUTSIDE,
     PARITY,
     PORTABLE,
     Result,
@@ -155,6 +156,7 @@ class TrainedModel(dg.Component):
         assets = [
             self._trained_model(),
             self._onnx_model(),
+            self._applicability(),
             self._evaluation(),
             self._record(),
             self._production(),
@@ -277,10 +279,24 @@ class TrainedModel(dg.Component):
         portable = "Other software can run the ONNX file as it is."
         return self._stage(
             stage,
-            "trained_model",
+            ["trained_model"],
             self._check(stage, PARITY, parity),
             self._check(stage, PORTABLE, portable, blocking=False),
         )
+
+    def _applicability(self) -> dg.AssetsDefinition:
+        stage = _StageAsset(
+            name="applicability",
+            stage="applicability",
+            kind="parquet",
+            description=(
+                "What the model has seen: reference points and threshold of the dissimilarity"
+                " index, by which maps show where the model applies."
+            ),
+        )
+        described = "The test split is in the area of applicability, as far as the gates ask."
+        check = self._check(stage, MAX_OUTSIDE, described, blocking=False)
+        return self._stage(stage, ["onnx_model"], check)
 
     def _evaluation(self) -> dg.AssetsDefinition:
         stage = _StageAsset(
@@ -289,7 +305,7 @@ class TrainedModel(dg.Component):
             kind="onnx",
             description="Metrics of the ONNX model on the test split.",
         )
-        return self._stage(stage, "onnx_model")
+        return self._stage(stage, ["onnx_model"])
 
     def _record(self) -> dg.AssetsDefinition:
         stage = _StageAsset(
@@ -308,7 +324,7 @@ class TrainedModel(dg.Component):
                 " data. A warning is that this cannot be told yet, which stops promotion, too."
             )
         checks = [self._check(stage, name, text) for name, text in described.items()]
-        return self._stage(stage, "evaluation", *checks)
+        return self._stage(stage, ["evaluation", "applicability"], *checks)
 
     def _check(
         self, stage: "_StageAsset", name: str, description: str, blocking: bool = True
@@ -322,15 +338,15 @@ class TrainedModel(dg.Component):
         )
 
     def _stage(
-        self, stage: "_StageAsset", upstream: str, *checks: dg.AssetCheckSpec
+        self, stage: "_StageAsset", upstream: Sequence[str], *checks: dg.AssetCheckSpec
     ) -> dg.AssetsDefinition:
-        """Return the asset of a stage, downstream of another asset of the model."""
+        """Return the asset of a stage, downstream of other assets of the model."""
         specification = self.specification
 
         @dg.asset(
             key=[specification.name, stage.name],
             group_name=specification.name,
-            deps=[[specification.name, upstream]],
+            deps=[[specification.name, name] for name in upstream],
             partitions_def=data_versions(specification.dataset),
             backfill_policy=ONE_RUN_A_VERSION,
             description=stage.description,

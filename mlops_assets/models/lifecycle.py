@@ -1,4 +1,4 @@
-"""The stages after training: export and parity, evaluation, record and gates.
+"""The stages after training: export and parity, applicability, evaluation, record and gates.
 
 The steps of the asset graph, sweeps, external runs and imports all go through these stages, and
 each stage reports its outcome.
@@ -24,6 +24,7 @@ from mlops_assets.store import Store
 from mlops_assets.text.json_values import JsonObject
 
 if TYPE_CHECKING:
+    from mlops_assets.models.applicability.document import ApplicabilityDocument
     from mlops_assets.models.evaluation.tally import Evaluation
     from mlops_assets.models.export.parity import ParityReport
 
@@ -44,6 +45,10 @@ class Reporter(AbstractContextManager[object], Protocol):
 
     def unproved(self, row: ModelVersion, error: ParityError) -> None:
         """Its ONNX file differs from the trained model."""
+        ...
+
+    def delimited(self, row: ModelVersion, found: ApplicabilityDocument) -> None:
+        """Its area of applicability is published, or why that is unknown."""
         ...
 
     def evaluated(self, row: ModelVersion, found: Evaluation, figure: bytes) -> None:
@@ -203,6 +208,15 @@ def _export(
     return report.description, lambda to: to.exported(row, report)
 
 
+def _delimit(
+    store: Store, specification: ModelSpecification, row: ModelVersion, outcome: Outcome
+) -> tuple[str, Report]:
+    from mlops_assets.models.applicability.measure import publish_applicability
+
+    found = publish_applicability(store, row)
+    return found.description, lambda to: to.delimited(row, found)
+
+
 def _evaluate(
     store: Store, specification: ModelSpecification, row: ModelVersion, outcome: Outcome
 ) -> tuple[str, Report]:
@@ -229,7 +243,12 @@ def _record(
     return gates_description(outcome.gates), lambda to: to.recorded(row, files, outcome.gates)
 
 
-STAGES = {"export": _export, "evaluate": _evaluate, "record": _record}
+STAGES = {
+    "export": _export,
+    "applicability": _delimit,
+    "evaluate": _evaluate,
+    "record": _record,
+}
 
 
 def _pass(outcome: Outcome, name: str, message: str, report: Report, reporter: Reporter) -> None:

@@ -25,8 +25,10 @@ CLASS_METRICS = (
 )
 SINGLE_CLASS_METRICS = ("precision", "recall", "f1", "iou")
 NUMBER_METRICS = ("rmse", "mae", "r2", "bias")
-# of the ONNX file, whatever the task
-COST_METRICS = ("size_mb", "latency_ms", "batch_latency_ms")
+# the share of the test split outside the area of applicability
+OUTSIDE = "outside"
+# whatever the task; all but the last are of the ONNX file
+CEILING_METRICS = ("size_mb", "latency_ms", "batch_latency_ms", OUTSIDE)
 SMALLER_IS_BETTER = {"rmse", "mae", *CALIBRATION_METRICS}
 # best at zero, on either side
 SIGNED = {"bias"}
@@ -95,7 +97,8 @@ class Gate(Strict):
     metric: str = Field(
         description=(
             "Metric on the test split, e.g. accuracy, macro_f1, recall.wheat, ece, brier, rmse; or"
-            " of the ONNX file: size_mb, latency_ms (one sample), batch_latency_ms."
+            " of the ONNX file: size_mb, latency_ms (one sample), batch_latency_ms; or outside, the"
+            " share of the test split outside the area of applicability."
         )
     )
     slice: dict[str, Annotated[str, Field(coerce_numbers_to_str=True)]] | None = Field(
@@ -134,7 +137,7 @@ class Gate(Strict):
 
     @model_validator(mode="after")
     def _has_a_rule(self) -> Gate:
-        names = CLASS_METRICS + NUMBER_METRICS + COST_METRICS
+        names = CLASS_METRICS + NUMBER_METRICS + CEILING_METRICS
         if self.metric not in names and not class_metric(self.metric):
             raise ValueError(
                 f"metric {self.metric!r} is unknown; use one of {', '.join(names)}, or of a class"
@@ -142,7 +145,7 @@ class Gate(Strict):
             )
         if self.min is None and self.max is None and self.not_worse_than is None:
             raise ValueError(f"the gate on {self.metric!r} needs 'min', 'max' or 'not_worse_than'")
-        if self.metric in COST_METRICS and (
+        if self.metric in CEILING_METRICS and (
             self.max is None or self.min is not None or self.not_worse_than
         ):
             raise ValueError(f"the gate on {self.metric!r} takes 'max' only")
@@ -154,7 +157,7 @@ class Gate(Strict):
             return self
         if self.not_worse_than is not None:
             raise ValueError(f"the gate on {self.subject}: a slice takes 'min' and 'max' only")
-        if class_metric(self.metric) or self.metric in CALIBRATION_METRICS + COST_METRICS:
+        if class_metric(self.metric) or self.metric in CALIBRATION_METRICS + CEILING_METRICS:
             names = (name for name in CLASS_METRICS if name not in CALIBRATION_METRICS)
             raise ValueError(
                 f"the gate on {self.subject}: a slice has no {self.metric}; it has"
@@ -371,7 +374,7 @@ class ModelSpecification(Strict):
         known = NUMBER_METRICS if task == "regression" else CLASS_METRICS
         for gate in gates:
             of_a_class = task != "regression" and class_metric(gate.metric)
-            if task and gate.metric not in (*known, *COST_METRICS) and not of_a_class:
+            if task and gate.metric not in (*known, *CEILING_METRICS) and not of_a_class:
                 raise ValueError(
                     f"task {task!r} has no metric {gate.metric!r}; it has {', '.join(known)}"
                 )

@@ -43,7 +43,7 @@ def main(home: str, trees: int, runs: int) -> None:
             )
         )
     versions = {}
-    for step in ("trained_model", "onnx_model", "evaluation", "record"):
+    for step in ("trained_model", "onnx_model", "applicability", "evaluation", "record"):
         (event,) = result.asset_materializations_for_node(f"crop_forest__{step}")
         versions[step] = event.metadata["model_version"].value
     print(json.dumps({"trees": trees, "success": result.success, "versions": versions}))

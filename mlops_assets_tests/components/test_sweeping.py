@@ -74,7 +74,7 @@ def test_the_best_is_in_the_graph_as_if_its_steps_had_made_it(
     assert launch(GRID, gates=[{"metric": "accuracy", "min": 0.1}]).success
     candidate = store.registry.aliases("crop_forest")["candidate"]
     assert launch(GRID, gates=[{"metric": "accuracy", "min": 0.1}]).success  # nothing is left to do
-    for step in ("trained_model", "onnx_model", "evaluation", "record"):
+    for step in ("trained_model", "onnx_model", "applicability", "evaluation", "record"):
         key = dg.AssetKey(["crop_forest", step])
         wanted = dg.AssetRecordsFilter(key, asset_partitions=["v1"])
         (record,) = instance.fetch_materializations(wanted, limit=9).records

@@ -30,7 +30,7 @@ from mlops_assets_tests.components.project import (
 )
 from mlops_assets_tests.interpreter import Process
 
-MODEL_ASSETS = ["trained_model", "onnx_model", "evaluation", "record"]
+MODEL_ASSETS = ["trained_model", "onnx_model", "applicability", "evaluation", "record"]
 
 
 def launch(
@@ -87,6 +87,7 @@ def test_lifecycle_materialises_every_asset_with_checks_and_figures_for_people(
     assert checks == {
         *(("training_data", name, True) for name in CHECKS),
         *(("onnx_model", name, True) for name in ("parity", "portable")),
+        ("applicability", "max_outside", True),
         ("record", "gates", True),
     }
     (row,) = store.registry.model_versions("crop_forest")

@@ -80,7 +80,7 @@ def test_a_model_sent_over_http_goes_through_everything(store: Store) -> None:
     assert store.workspace.get(f"models/crops/{row.version}/figures/importance.png") == PNG
     assert run.outcome is not None and run.outcome.gates_passed and not run.outcome.notes
     with dg.DagsterInstance.from_config(str(store.workspace.root / "dagster")) as instance:
-        for asset in ("trained_model", "onnx_model", "evaluation", "record"):
+        for asset in ("trained_model", "onnx_model", "applicability", "evaluation", "record"):
             (found,) = instance.fetch_materializations(
                 dg.AssetKey(["crops", asset]), limit=5
             ).records

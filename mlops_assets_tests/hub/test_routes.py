@@ -100,6 +100,7 @@ def test_a_run_by_hand_from_start_to_record(
     assert [stage["name"] for stage in document["outcome"]["stages"]] == [
         "train",
         "export",
+        "applicability",
         "evaluate",
         "record",
     ]

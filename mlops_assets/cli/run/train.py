@@ -135,8 +135,6 @@ def _kept(
     project: Project, model: str, data_version: str, dagster_run: str, resumed: str | None
 ) -> str:
     """Return the state after an interrupted launch, and the command that continues from it."""
-    from mlops_assets.registry.schema import STAGES
-
     registry = open_store().registry
     own = {"run_id": resumed} if resumed else {"orchestration_run": dagster_run}
     run = next(iter(registry.runs(model, **own)), None)
@@ -144,7 +142,13 @@ def _kept(
         return f"no run was recorded; start again with: {again()}"
     if run.model_version is not None:
         row = registry.model_version(Reference(model, run.model_version))
-        assets = ("onnx_model", "evaluation", "record")[STAGES.index(row.stage) :]
+        # whether the applicability was measured is not in the stage; measured again, it is the same
+        assets = {
+            "trained": ("onnx_model", "applicability", "evaluation", "record"),
+            "exported": ("applicability", "evaluation", "record"),
+            "evaluated": ("applicability", "record"),
+            "recorded": (),
+        }[row.stage]
         if not assets:
             return f"{model}@{row.version} is recorded; see: mlops model show {model}@{row.version}"
         select = ",".join(f"{model}/{asset}" for asset in assets)

@@ -22,11 +22,12 @@ from mlops_assets.components.naming import check_results
 from mlops_assets.datasets.quality import Check
 from mlops_assets.errors import ParityError
 from mlops_assets.names import Reference
-from mlops_assets.paths import model_folder, model_owner, run_document_key
+from mlops_assets.paths import applicability_key, model_folder, model_owner, run_document_key
 
 if TYPE_CHECKING:
     from dagster._core.definitions.metadata import RawMetadataValue
 
+    from mlops_assets.models.applicability.document import ApplicabilityDocument
     from mlops_assets.models.evaluation.tally import Evaluation
     from mlops_assets.models.export.parity import ParityReport
     from mlops_assets.models.gates.outcomes import GateOutcome
@@ -40,6 +41,8 @@ Result = dg.MaterializeResult[Any]
 # checks of an ONNX file: the same outputs, and what other software lacks to run it
 PARITY = "parity"
 PORTABLE = "portable"
+# check of an area of applicability: the share of the test split outside
+MAX_OUTSIDE = "max_outside"
 # checks of a record: floors and ceilings, and comparisons with other versions
 GATES = "gates"
 COMPARED = "better_than_production"
@@ -184,6 +187,40 @@ def _portable(store: Store, row: ModelVersion, key: str) -> Check:
 def parity_failure(error: ParityError) -> list[dg.AssetCheckResult]:
     """Return the check of an export that failed parity."""
     return check_results([Check(PARITY, False, str(error))])
+
+
+def applicability_result(
+    store: Store,
+    specification: ModelSpecification,
+    row: ModelVersion,
+    found: ApplicabilityDocument,
+) -> Result:
+    """Return the result of measuring the area of applicability; what is unknown is a warning."""
+    from mlops_assets.models.applicability.document import outside_check
+
+    (file,) = store.registry.files_at(applicability_key(row.model, row.version))
+    details: dict[str, RawMetadataValue] = {}
+    if found.measured is not None:
+        details = {
+            "space": found.measured.space,
+            "threshold": found.measured.threshold,
+            "references": found.measured.references,
+            "difference_to_exact_at_most": found.measured.gap,
+        }
+        if found.measured.test is not None:
+            details["outside"] = found.measured.test.outside
+    if found.notes:
+        details["notes"] = "; ".join(found.notes)
+    passed, described = outside_check(found, specification.gates)
+    return dg.MaterializeResult(
+        data_version=dg.DataVersion(file.sha256),
+        metadata={
+            **_run_identity(store, specification, row),
+            **details,
+            **file_metadata(store.workspace, [file]),
+        },
+        check_results=check_results([Check(MAX_OUTSIDE, passed, described, blocking=False)]),
+    )
 
 
 def evaluation_result(

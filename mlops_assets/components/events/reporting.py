@@ -23,6 +23,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from mlops_assets.components.events.model_results import (
     Result,
+    applicability_result,
     evaluation_result,
     onnx_result,
     parity_failure,
@@ -32,6 +33,7 @@ from mlops_assets.components.events.model_results import (
 from mlops_assets.components.naming import add_data_versions
 from mlops_assets.components.project.launch import prepare_home
 from mlops_assets.errors import MlopsError, ParityError, StorageError
+from mlops_assets.models.applicability.document import ApplicabilityDocument
 from mlops_assets.models.evaluation.tally import Evaluation
 from mlops_assets.models.export.parity import ParityReport
 from mlops_assets.models.gates.outcomes import GateOutcome
@@ -65,6 +67,11 @@ class _Reporter(AbstractContextManager["_Reporter"], ABC):
     def unproved(self, row: ModelVersion, error: ParityError) -> None:
         """Its ONNX file is not what the model is."""
         self._failed(row, "onnx_model", parity_failure(error))
+
+    def delimited(self, row: ModelVersion, found: ApplicabilityDocument) -> None:
+        """Its area of applicability is published, or why that is unknown."""
+        result = applicability_result(self._store, self._specification, row, found)
+        self._materialised(row, "applicability", result)
 
     def evaluated(self, row: ModelVersion, found: Evaluation, figure: bytes) -> None:
         """It is measured."""

@@ -21,8 +21,10 @@ from mlops_assets.errors import (
     StorageError,
     StorageUnreachable,
 )
+from mlops_assets.models.applicability.document import read_document
 from mlops_assets.models.gates.outcomes import Evidence, GateOutcome, Verdict
 from mlops_assets.models.specification import (
+    OUTSIDE,
     Gate,
     class_metric,
     is_minimised,
@@ -123,7 +125,9 @@ class _CheckedVersion:
             yield GateOutcome(f"{gate.subject} ≥ {gate.min:g}", passed, value, gate.min, reason)
         if gate.max is not None:
             passed = value is not None and value <= gate.max
-            yield GateOutcome(f"{gate.subject} ≤ {gate.max:g}", passed, value, gate.max, reason)
+            name = f"{gate.subject} ≤ {gate.max:g}"
+            undecided = gate.metric == OUTSIDE and value is None
+            yield GateOutcome(name, passed, value, gate.max, reason, undecided=undecided)
         if gate.not_worse_than is not None:
             yield self._not_worse(gate, gate.not_worse_than, value, reason)
 
@@ -147,6 +151,8 @@ class _CheckedVersion:
         """Return the metric of a gate; or None, and why, where that is not the split's doing."""
         if gate.slice is not None:
             return self._of_slice(gate.metric, *next(iter(gate.slice.items())))
+        if gate.metric == OUTSIDE:
+            return self._outside()
         if gate.metric == "size_mb":
             key = f"{model_folder(self._row.model, self._row.version)}/model.onnx"
             (file,) = self._store.registry.files_at(key)
@@ -161,6 +167,16 @@ class _CheckedVersion:
         if value is None and (of_class := class_metric(gate.metric)):
             return self._of_class(*of_class)
         return None if value is None else float(value), None
+
+    def _outside(self) -> tuple[float | None, str | None]:
+        found = read_document(self._store, self._row)
+        if found is None:
+            return None, "its applicability was not measured; materialise it"
+        if found.measured is None:
+            return None, f"its applicability is not known: {found.unknown}"
+        if found.measured.test is None:
+            return None, f"{self._data} has no test sample"
+        return found.measured.test.outside, f"{found.measured.test.samples} test samples"
 
     def _of_class(self, measure: str, name: str) -> tuple[float | None, str | None]:
         classes = {entry.name: entry for entry in self._document.per_class}

@@ -20,6 +20,8 @@ _TITLES = {
     "model-card.html": "Model card as a page, with its figures",
     "metrics.json": "Metrics on the test split, with intervals and per class",
     "parity.json": "Comparison of the ONNX model with the trained model",
+    "applicability.json": "Area of applicability: threshold, weights, expected error",
+    "applicability.parquet": "Area of applicability: reference points",
     "parameters.json": "Parameters of the trainer",
     "environment.json": "Python and packages of the training run",
     "run.json": "The training run",

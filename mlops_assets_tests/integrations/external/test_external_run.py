@@ -114,7 +114,7 @@ def test_dagster_sees_the_stages_as_materialisations_and_checks(store: Store) ->
     row = only_version(store)
     assert run.outcome is not None and not run.outcome.gates_passed and not run.outcome.notes
     with dagster_instance(store) as instance:
-        for step in ("trained_model", "onnx_model", "evaluation", "record"):
+        for step in ("trained_model", "onnx_model", "applicability", "evaluation", "record"):
             (found,) = instance.fetch_materializations(
                 dg.AssetKey(["crops", step]), limit=5
             ).records

@@ -104,8 +104,9 @@ def test_a_foreign_item_becomes_a_model_version_without_a_claim_of_parity(
     item = write_item(tmp_path)
     found = importing(item)
     assert found.outcome is not None and [stage.passed for stage in found.outcome.stages] == [
-        *(True, True, True, True)
+        *(True, True, True, True, True)
     ]
+    assert "what it was trained on is not known" in str(found.outcome)
     # in other orders of bands, axes or classes, or scaled otherwise, it would be near a half
     assert found.outcome.metrics["accuracy"] > 0.99
     row = store.registry.model_version(Reference("water", found.version))
@@ -140,7 +141,7 @@ def test_a_foreign_item_becomes_a_model_version_without_a_claim_of_parity(
     assert importing(item) == ImportedModel(
         "water", found.version, found.source, found.sha256, False, found.assumed
     )
-    for stage in ("trained_model", "onnx_model", "evaluation", "record"):
+    for stage in ("trained_model", "onnx_model", "applicability", "evaluation", "record"):
         key = dg.AssetKey(["water", stage])
         (event,) = instance.fetch_materializations(key, limit=5).records
         assert event.partition_key == "v1"

@@ -1,0 +1,131 @@
+"""The applicability of model versions that were trained and exported on small, real data."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from mlops_assets.datasets.commit.commit import Commit
+from mlops_assets.models.applicability.document import (
+    ApplicabilityDocument,
+    read_applicability,
+    read_document,
+)
+from mlops_assets.models.applicability.measure import publish_applicability
+from mlops_assets.models.gates.check import check_gates
+from mlops_assets.models.lifecycle import Outcome, do_stage
+from mlops_assets.models.signing.statements import signed_files
+from mlops_assets.models.specification import Gate
+from mlops_assets.paths import applicability_key, model_owner
+from mlops_assets.registry import ModelVersion
+from mlops_assets.store import Store
+from mlops_assets_tests.conftest import crops_table, scenes_specification, table_specification
+from mlops_assets_tests.steps import Unheard
+from mlops_assets_tests.training.example_trainers import (
+    HERE,
+    lifecycle,
+    model_specification,
+    windows_source,
+)
+
+Land = Callable[..., Commit]
+BY_FARM = table_specification(
+    source={
+        "url": "landing/fields",
+        "layout": "table",
+        "table": {"label": "crop", "group": "farm"},
+    },
+    split={"method": "group", "fractions": {"train": 0.6, "validation": 0.1, "test": 0.3}},
+)
+
+
+def trained_on_rows(store: Store, land_table: Land) -> ModelVersion:
+    land_table(crops_table(600), BY_FARM)
+    return lifecycle(store, model_specification(), depth=3)
+
+
+def test_rows_of_no_class_lie_outside(store: Store, land_table: Land) -> None:
+    row = trained_on_rows(store, land_table)
+    document = publish_applicability(store, row)
+    assert document.measured is not None and document.measured.test is not None
+    assert document.measured.training.compared == "samples of other groups (farm)"
+    assert document.measured.weighted is not None
+    assert document.measured.weighted.split == "validation"
+    assert document.measured.test.outside < 0.2
+    found = read_applicability(store, row)
+    assert found is not None and found.names == tuple(f"ndvi_{month:02}" for month in range(1, 7))
+    assert found.profile is not None and found.profile.split == "test"
+    seen = crops_table(600)[list(found.names)].to_numpy(dtype=np.float32)
+    water = np.full((100, 6), -0.4) + np.random.default_rng(0).normal(0, 0.05, (100, 6))
+    assert found.inside(found.di(seen)).mean() > 0.9
+    assert not found.inside(found.di(water)).any()
+
+
+def test_it_is_published_signed_and_the_same_again(store: Store, land_table: Land) -> None:
+    row = trained_on_rows(store, land_table)
+    specification = model_specification()
+    outcome = Outcome(row.model, row.version)
+    do_stage("applicability", store, specification, row, outcome, Unheard())
+    assert "of the test split outside" in str(outcome.stages)
+    files = store.registry.files(model_owner(row.model, row.version))
+    assert {"applicability.json", "applicability.parquet"} <= signed_files(row, files).keys()
+    publish_applicability(store, row)
+    assert store.registry.files(model_owner(row.model, row.version)) == files
+
+
+def test_a_gate_on_the_share_outside(store: Store, land_table: Land) -> None:
+    row = trained_on_rows(store, land_table)
+    gates = [Gate(metric="outside", max=0.5), Gate(metric="outside", max=0)]
+    before = check_gates(store, row, gates)
+    assert [found.verdict for found in before] == ["cannot tell", "cannot tell"]
+    assert "was not measured; materialise it" in str(before[0])
+    document = publish_applicability(store, row)
+    assert document.measured is not None and document.measured.test is not None
+    assert 0 < document.measured.test.outside < 0.5
+    assert [found.verdict for found in check_gates(store, row, gates)] == ["passed", "failed"]
+
+
+@pytest.mark.parametrize("kind", ["patch", "window"])
+def test_scenes_are_described_by_their_pixels(store: Store, land_scenes: Land, kind: str) -> None:
+    if kind == "patch":
+        land_scenes(scenes_specification(), size=96)
+        specification = model_specification(dataset="scenes")
+    else:
+        land_scenes(scenes_specification(**windows_source()), size=96)
+        specification = model_specification(
+            dataset="scenes", task="semantic-segmentation", trainer=f"{HERE}:network"
+        )
+    row = lifecycle(store, specification)
+    document = publish_applicability(store, row)
+    assert document.measured is not None
+    assert document.measured.training.compared.startswith("samples of other blocks of")
+    found = read_applicability(store, row)
+    assert found is not None and found.references.shape[1] == 4
+    inside = np.array([[120, 120, 120, 120], [230, 230, 230, 230]], dtype=np.float32)
+    assert found.inside(found.di(inside)).all()
+    assert not found.inside(found.di(inside + 2000)).any()
+
+
+def test_training_data_of_imports_is_unknown(store: Store, land_table: Land) -> None:
+    row = trained_on_rows(store, land_table)
+    with store.registry.transaction("test") as session:
+        run = session.merge(store.registry.run(row.run_id))
+        run.source = "import"
+        run.tags = {"import.source": "elsewhere"}
+    document = publish_applicability(store, row)
+    assert document.description.startswith("not known: it was imported")
+    assert read_applicability(store, row) is None
+    assert read_document(store, row) == document
+    (outcome,) = check_gates(store, row, [Gate(metric="outside", max=1)])
+    assert outcome.verdict == "cannot tell" and "it was imported" in str(outcome)
+
+
+def test_a_newer_document_is_read(store: Store, land_table: Land) -> None:
+    row = trained_on_rows(store, land_table)
+    publish_applicability(store, row)
+    content = json.loads(store.workspace.get(applicability_key(row.model, row.version)))
+    content["measured"]["later"] = 1
+    assert ApplicabilityDocument.model_validate(content).measured is not None
