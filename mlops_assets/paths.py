@@ -70,6 +70,7 @@ LAYOUT = (  # key and content, in the order of docs/workspace.md
         "datasets/<name>/<version>/",
         "manifest.parquet samples.parquet version.json statistics.json quality.json figures/",
     ),
+    ("", "target_area.json, if the dataset declares one"),
     ("", "log.txt of the function that has made it, if it was made from other data"),
     (
         "models/<name>/<version>/",

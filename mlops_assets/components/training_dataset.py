@@ -3,6 +3,7 @@
 It has the source, landing, training data and record of one dataset, with checks and sensors.
 """
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Self
 
 import dagster as dg
@@ -41,6 +42,7 @@ from mlops_assets.components.sensors.new_data import new_data_sensor
 from mlops_assets.components.sensors.new_version import assessment_sensor
 from mlops_assets.components.sensors.notifications import queue_resources
 from mlops_assets.datasets.quality import CHECKS
+from mlops_assets.datasets.quality.checks import RESEMBLES_TARGET, TARGET_CHECK, CheckKind
 from mlops_assets.datasets.specification.dataset import DatasetSpecification
 from mlops_assets.errors import SpecificationError
 from mlops_assets.names import Reference
@@ -228,6 +230,12 @@ class TrainingDataset(dg.Component):
         """Return the dependency on the asset that commits the versions."""
         return dg.AssetDep([self.specification.name, "landing"])
 
+    def _checks(self) -> Mapping[str, CheckKind]:
+        """Return the checks of the training data: one more where a target area is declared."""
+        if self.specification.target_area is None:
+            return CHECKS
+        return {**CHECKS, RESEMBLES_TARGET: TARGET_CHECK}
+
     def _training_data(self) -> dg.AssetsDefinition:
         specification = self.specification
         key = dg.AssetKey([specification.name, "training_data"])
@@ -249,7 +257,7 @@ class TrainingDataset(dg.Component):
                     description=kind.description,
                     partitions_def=data_versions(specification.name),
                 )
-                for name, kind in CHECKS.items()
+                for name, kind in self._checks().items()
             ],
         )
         @retried
@@ -257,6 +265,7 @@ class TrainingDataset(dg.Component):
             context: dg.AssetExecutionContext, store: StoreResource
         ) -> dg.MaterializeResult:  # type: ignore[type-arg]
             from mlops_assets.datasets.quality.assessment import assess
+            from mlops_assets.datasets.quality.target.compare import compare_with_target
             from mlops_assets.datasets.versions.columns import columns
             from mlops_assets.datasets.versions.committed_dataset import CommittedDataset
 
@@ -270,6 +279,10 @@ class TrainingDataset(dg.Component):
             committed = CommittedDataset.open(opened.workspace, opened.registry, reference)
             described = committed.described_as(specification)
             quality = assess(opened.registry, committed, specification.quality)
+            if specification.target_area is not None:
+                quality = compare_with_target(
+                    opened.registry, committed, specification.target_area, quality
+                )
             return dg.MaterializeResult(
                 data_version=dg.DataVersion(committed.row.digest),
                 metadata={

@@ -14,6 +14,7 @@ import pystac
 from mlops_assets.datasets.io.media_types import PARQUET, media_type
 from mlops_assets.datasets.quality.checks import written_checks
 from mlops_assets.datasets.quality.published import published_report
+from mlops_assets.datasets.quality.target.document import published_target
 from mlops_assets.datasets.readers.scenes.vector_files import is_vector
 from mlops_assets.datasets.recall.ancestry import input_versions
 from mlops_assets.datasets.versions.committed_dataset import CommittedDataset
@@ -238,7 +239,9 @@ def _quality(
     report = published_report(workspace, registry, committed.row)
     if report is None:
         return {}
-    failed = [check.name for check in written_checks(report) if not check.passed]
+    target = published_target(workspace, registry, committed.row)
+    checks = [*written_checks(report), *([target.check] if target else [])]
+    failed = [check.name for check in checks if not check.passed]
     return {"mlops:quality": {"failed": failed, "thresholds": report.thresholds}}
 
 

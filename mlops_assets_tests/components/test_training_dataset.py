@@ -9,12 +9,15 @@ from typing import Any
 import dagster as dg
 import pytest
 
+from mlops_assets.components import TrainingDataset
 from mlops_assets.datasets.commit.commit import Commit
 from mlops_assets.datasets.quality import CHECKS
 from mlops_assets.datasets.versions.committed_dataset import CommittedDataset
 from mlops_assets.names import Reference
 from mlops_assets.store import Store
 from mlops_assets_tests.components.project import definitions
+from mlops_assets_tests.conftest import table_specification
+from resources import StoreResource
 
 
 @pytest.fixture
@@ -66,3 +69,23 @@ def test_damaged_data_is_an_error(
         e.check_name: e.description for e in result.get_asset_check_evaluations() if not e.passed
     }
     assert "samples.csv" in str(failed["readable"])
+
+
+def test_a_target_area_has_a_check_that_does_not_block(
+    store: Store, land_table: Callable[..., Commit], instance: dg.DagsterInstance
+) -> None:
+    land_table()
+    declared = table_specification(target_area={"bbox": [9.0, 46.0, 10.0, 47.0]})
+    definition = TrainingDataset(declared).build_defs(None)  # type: ignore[arg-type]
+    resources = {"store": StoreResource()}
+    job = dg.define_asset_job("quality", selection=[dg.AssetKey(["fields", "training_data"])])
+    merged = dg.Definitions.merge(definition, dg.Definitions(jobs=[job], resources=resources))
+    instance.add_dynamic_partitions("fields_versions", ["v1"])
+    result = merged.resolve_job_def("quality").execute_in_process(
+        instance=instance, partition_key="v1"
+    )
+    found = {e.check_name: e for e in result.get_asset_check_evaluations()}
+    assert set(found) == {*CHECKS, "resembles_target"}
+    assert found["resembles_target"].severity == dg.AssetCheckSeverity.WARN
+    (event,) = result.asset_materializations_for_node("fields__training_data")
+    assert "target_area.json" in event.metadata

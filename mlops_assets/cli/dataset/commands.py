@@ -226,6 +226,7 @@ def show_version(
     It prints the content, its extent in space and time, its source, and what was made from it.
     """
     from mlops_assets.datasets.quality.published import published_report
+    from mlops_assets.datasets.quality.target.document import published_target
     from mlops_assets.datasets.versions.summary import LEFT_OUT, Summary
     from mlops_assets.lineage.made_from import made_from
 
@@ -238,6 +239,9 @@ def show_version(
     content = contents(store, found)
     shown = describe(row, store.registry.tags(row.dataset)) | content
     checks = None if report is None else _checks(found, report)
+    target = published_target(store.workspace, store.registry, row)
+    if checks is not None and target is not None:
+        checks = [*checks, target.check]
     made = [asdict(entry) for entry in made_from(store.registry, row)]
     if as_json:
         shown["checks"] = None if checks is None else [assess.described(check) for check in checks]

@@ -70,6 +70,13 @@ CHECKS: Mapping[str, CheckKind] = {
 }
 
 
+# of a version whose dataset declares what is to be mapped
+RESEMBLES_TARGET = "resembles_target"
+TARGET_CHECK = CheckKind(
+    "Test samples are as far from training samples as the area that is to be mapped.", False
+)
+
+
 def outcome(name: str, passed: bool, description: str, **values: Json) -> Check:
     """Return the outcome of one of `CHECKS`, which defines whether it blocks."""
     return Check(name, passed, description, CHECKS[name].blocking, values)

@@ -1,6 +1,7 @@
 """Figures of the quality report.
 
-They show class counts, band histograms, the distance between splits, and a map of samples.
+They show class counts, band histograms, the distance between splits, a map of samples, and
+distances to training of an area that is to be mapped.
 
 Each is a PNG below 100 kB, as it goes into the events of Dagster. Other modules give the findings.
 """
@@ -22,6 +23,7 @@ from mlops_assets.datasets.quality.content.places import Places
 from mlops_assets.datasets.quality.content.subsample import draw
 from mlops_assets.datasets.quality.content.values import BandValues
 from mlops_assets.datasets.quality.findings.separation import Separation
+from mlops_assets.datasets.quality.target.distances import Distances
 from mlops_assets.datasets.specification.dataset import SPLITS
 from mlops_assets.text.figures import drawn
 
@@ -31,12 +33,14 @@ COLOURS = {
     "validation": "#ccbb44",
     "test": "#ee6677",
 }
+TARGET = "#228833"
 MAX_PANELS = 16  # histograms; of more bands, an even selection is drawn
 MAX_CLASSES = 40
 MAX_POINTS = 20_000
 MAX_SCENES = 6
+MAX_STEPS = 500  # of the distribution of distances to a target area
 PALETTE = 64
-WIDE = 50  # times the limit, from which on distances are drawn on a logarithmic axis
+WIDE = 50  # times the limit or smallest median, from which on distances have a logarithmic axis
 
 
 def class_counts(counts: pd.DataFrame, unit: str, title: str) -> bytes:
@@ -115,6 +119,34 @@ def distances(found: Separation, title: str) -> bytes:
     )
     axes.set_title(title, pad=18)
     axes.grid(alpha=0.3)
+    return png(figure)
+
+
+def target_distances(spaces: Sequence[Distances], title: str) -> bytes:
+    """Return a PNG of the share of samples and of the area by distance, a panel for each space."""
+    figure = Figure(figsize=(5.2 * len(spaces), 3.8), layout="constrained")
+    panels = figure.subplots(1, len(spaces), squeeze=False).ravel()
+    for axes, found in zip(panels, spaces, strict=True):
+        curves = (
+            (found.sample, COLOURS["train"], "training samples, from the nearest other"),
+            (found.test, COLOURS["test"], "test samples"),
+            (found.target, TARGET, "pixels of the map"),
+        )
+        for distances, colour, label in curves:
+            share = np.linspace(0, 1, MAX_STEPS)
+            axes.step(np.quantile(distances, share), share, where="post", color=colour, label=label)
+        medians = [float(np.median(distances)) for distances, _, _ in curves]
+        smallest = min((median for median in medians if median > 0), default=0.0)
+        if max(medians) > WIDE * smallest > 0:
+            axes.set_xscale("symlog", linthresh=smallest)
+        what = "on the ground, m" if found.unit == "m" else "between bands, standard deviations"
+        axes.set(xlabel=f"distance {what}", ylabel="share", ylim=(0, 1), xlim=(0, None))
+        digits = ",.0f" if found.wasserstein >= 1000 else ".4g"
+        axes.set_title(f"W {found.wasserstein:{digits}} {found.unit}", fontsize=9)
+        axes.grid(alpha=0.3)
+    handles, labels = panels[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=3, fontsize=8, frameon=False)
+    figure.suptitle(drawn(title), fontsize=10)
     return png(figure)
 
 

@@ -16,6 +16,7 @@ from mlops_assets.choices import SplitName
 from mlops_assets.datasets.specification.classes import numbered, require_quoted
 from mlops_assets.datasets.specification.description import Bands, Extent, Provider
 from mlops_assets.datasets.specification.source import Source
+from mlops_assets.datasets.specification.target_area import TargetArea
 from mlops_assets.errors import NameRefused
 from mlops_assets.names import check_name
 from mlops_assets.strict import Strict, refusing
@@ -239,6 +240,11 @@ class DatasetSpecification(Strict):
     quality: QualityThresholds = Field(
         default=QualityThresholds(), description="Thresholds of the quality report."
     )
+    target_area: TargetArea | None = Field(
+        default=None,
+        exclude_if=lambda area: area is None,  # what earlier versions declare reads as it did
+        description="What is to be mapped, which the test split is compared with.",
+    )
     sensor: SensorSettings = Field(
         default=SensorSettings(), description="How the landing is watched."
     )
@@ -312,5 +318,8 @@ class DatasetSpecification(Strict):
             )
 
     def committed(self) -> JsonObject:
-        """Return the declaration as it is stored with a data version, without `sensor`."""
-        return self.model_dump(mode="json", exclude={"sensor"})
+        """Return the declaration as it is stored with a data version.
+
+        `sensor` and `target_area` are not of the data: they may change after a commit.
+        """
+        return self.model_dump(mode="json", exclude={"sensor", "target_area"})

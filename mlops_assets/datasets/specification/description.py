@@ -19,6 +19,13 @@ COMMON_NAMES = frozenset(
 )
 
 
+def require_box(bbox: list[float]) -> None:
+    """Refuse what is not a box in degrees, in a validator; west > east across the antimeridian."""
+    west, south, east, north = bbox
+    if not (-180 <= west <= 180 and -180 <= east <= 180 and -90 <= south <= north <= 90):
+        raise ValueError(f"bbox {bbox} is not [west, south, east, north] in degrees")
+
+
 class Extent(Strict):
     """The place and time of the data, if the files do not have them."""
 
@@ -34,9 +41,7 @@ class Extent(Strict):
 
     @model_validator(mode="after")
     def _ordered(self) -> Extent:
-        west, south, east, north = self.bbox
-        if not (-180 <= west <= 180 and -180 <= east <= 180 and -90 <= south <= north <= 90):
-            raise ValueError(f"bbox {self.bbox} is not [west, south, east, north] in degrees")
+        require_box(self.bbox)
         start, end = (
             time if time is None or time.tzinfo else time.replace(tzinfo=UTC)
             for time in self.interval

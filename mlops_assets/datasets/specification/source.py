@@ -22,6 +22,29 @@ VECTOR_SUFFIXES = (".geojson", ".json", ".gpkg", ".shp", ".fgb", ".parquet", ".g
 UTF_8 = "utf-8"
 
 
+def require_supported(url: str) -> str:
+    """Return a path or URL as declared, in a validator.
+
+    Raises:
+        ValueError: its scheme is not supported, it has a secret, or leads out of the workspace.
+    """
+    scheme, found, _ = url.partition("://")
+    if found and scheme not in SCHEMES:
+        raise ValueError(
+            f"{url}: landings on {scheme}:// are not supported; use {', '.join(SCHEMES)}"
+        )
+    if scheme == "file" and found and not url.startswith("file:///"):
+        raise ValueError(f"{url}: a file URL is written file:///ABSOLUTE/PATH")
+    if redacted(url) != url:
+        raise ValueError(
+            f"{redacted(url)}: has a secret, and a declaration ends up in records; put"
+            " credentials into the environment or .env, see docs/workspace.md"
+        )
+    if not found and ".." in url.split("/"):
+        raise ValueError(f"{url}: leads out of the workspace; give an absolute path or a URL")
+    return url
+
+
 def _not_given(value: object) -> bool:
     """Return whether an option is not used, so that it is left out of documents.
 
@@ -452,21 +475,7 @@ class Source(Strict):
     @field_validator("url")
     @classmethod
     def _supported_url(cls, url: str) -> str:
-        scheme, found, _ = url.partition("://")
-        if found and scheme not in SCHEMES:
-            raise ValueError(
-                f"{url}: landings on {scheme}:// are not supported; use {', '.join(SCHEMES)}"
-            )
-        if scheme == "file" and found and not url.startswith("file:///"):
-            raise ValueError(f"{url}: a file URL is written file:///ABSOLUTE/PATH")
-        if redacted(url) != url:
-            raise ValueError(
-                f"{redacted(url)}: has a secret, and a declaration ends up in records; put"
-                " credentials into the environment or .env, see docs/workspace.md"
-            )
-        if not found and ".." in url.split("/"):
-            raise ValueError(f"{url}: leads out of the workspace; give an absolute path or a URL")
-        return url
+        return require_supported(url)
 
     @model_validator(mode="after")
     def _options_fit_layout(self) -> Source:

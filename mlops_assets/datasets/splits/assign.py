@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from mlops_assets.datasets.specification.dataset import SPLITS, Split
-from mlops_assets.datasets.splits.spatial_blocks import blocks_of
+from mlops_assets.datasets.splits.spatial_blocks import Blocks, blocks_of, ground_blocks
 from mlops_assets.datasets.versions.contents import Contents
 from mlops_assets.errors import SpecificationError
 
@@ -130,12 +130,23 @@ def _block_key(path: str, row: int, column: int) -> str:
     return f"{path}\0{row}\0{column}"
 
 
+def in_ground_blocks(samples: pd.DataFrame, split: Split) -> pd.Series:
+    """Return the split of samples whose places are known, as `spatial_block` has it.
+
+    The buffer is left out of account.
+    """
+    return _in_blocks(ground_blocks(samples, split), split, samples.index)
+
+
 def _by_block(samples: pd.DataFrame, split: Split, contents: Contents) -> pd.Series:
-    blocks = blocks_of(samples, contents, split)
+    return _in_blocks(blocks_of(samples, contents, split), split, samples.index)
+
+
+def _in_blocks(blocks: Blocks, split: Split, index: pd.Index) -> pd.Series:
     keys = [
         _block_key(p, r, c) for p, (r, c) in zip(blocks.scope, blocks.index.tolist(), strict=True)
     ]
-    return _placed(split, keys, samples.index)
+    return _placed(split, keys, index)
 
 
 def _by_column(samples: pd.DataFrame, split: Split, contents: Contents) -> pd.Series:

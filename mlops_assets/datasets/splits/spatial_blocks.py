@@ -91,7 +91,7 @@ def blocks_of(samples: pd.DataFrame, contents: Contents, split: Split) -> Blocks
             no larger than a pixel.
     """
     if on_the_ground(samples):
-        return _ground_blocks(samples, split.block or DEFAULT_METRES, split.buffer)
+        return ground_blocks(samples, split)
     if contents.input.kind not in ("patch", "window"):
         known = (
             samples["longitude"].notna()
@@ -124,9 +124,11 @@ def blocks_of(samples: pd.DataFrame, contents: Contents, split: Split) -> Blocks
     )
 
 
-def _ground_blocks(samples: pd.DataFrame, side: float, buffer: float) -> Blocks:
+def ground_blocks(samples: pd.DataFrame, split: Split) -> Blocks:
+    """Lay samples whose places are all known on the grid of the ground."""
     from rasterio.warp import transform
 
+    side = split.block or DEFAULT_METRES
     longitude = samples["longitude"].to_numpy(dtype=np.float64)
     latitude = samples["latitude"].to_numpy(dtype=np.float64)
     x, y = transform("EPSG:4326", GROUND, longitude, latitude)
@@ -134,6 +136,6 @@ def _ground_blocks(samples: pd.DataFrame, side: float, buffer: float) -> Blocks:
     # the grid keeps areas, not distances: a metre north is shorter on it, a metre east longer, by
     # the same factor
     stretch = _TRUE_SCALE / np.cos(np.radians(np.clip(latitude, -89.0, 89.0)))
-    reach = np.column_stack([buffer / stretch, buffer * stretch]) / side
+    reach = np.column_stack([split.buffer / stretch, split.buffer * stretch]) / side
     scope = np.full(len(samples), "ground", dtype=object)
     return Blocks(scope, middle, middle, reach)
