@@ -27,6 +27,7 @@ from mlops_assets.names import Reference
 from mlops_assets.paths import data_owner
 from mlops_assets.store import Store
 from mlops_assets_tests.conftest import scenes_specification, table_specification
+from mlops_assets_tests.servers.buckets import Bucket
 
 LandTable = Callable[..., Commit]
 PLACED = {"label": "crop", "longitude": "lon", "latitude": "lat"}
@@ -277,3 +278,42 @@ def test_patches_are_compared_by_their_centres_and_windows_by_their_pixels(
     assert report.bands.target.count == 48 * 48
     assert report.bands.target.percentiles["75"] < 0.5
     assert (report.bands.target.percentiles["95"] > 2) == unlike
+
+
+@pytest.mark.services
+def test_an_area_and_scenes_may_lie_in_a_bucket(
+    s3: Bucket, store: Store, land_table: LandTable, compared: Compared, tmp_path: Path
+) -> None:
+    specification = table_specification(
+        source={"url": "landing/fields", "layout": "table", "table": PLACED}
+    )
+    land_table(survey(0), specification)
+    values = np.zeros((2, 8, 8), dtype=np.float32)
+    write_target(tmp_path / "tiles/a.tif", values, ["red", "nir"])
+    write_target(tmp_path / "tiles/b.tif", values, ["red", "nir"])
+    ring = [[8, 46], [10, 46], [10, 47], [8, 47], [8, 46]]
+    s3.land(tmp_path / "tiles", "tiles")
+    s3.put("area.geojson", json.dumps({"type": "Polygon", "coordinates": [ring]}).encode())
+    _, report = compared(scenes=[f"{s3.url}/tiles/"], area=f"{s3.url}/area.geojson")
+    assert report is not None
+    assert report.points == 128
+    assert report.scenes == [f"{s3.url}/tiles/a.tif", f"{s3.url}/tiles/b.tif"]
+    _, report = compared(scenes=[f"{s3.url}/tiles/a.tif"])
+    assert report is not None
+    assert report.points == 64
+    check, _ = compared(area=f"{s3.url}/other.geojson")
+    assert not check.passed
+    assert "other.geojson could not be read: it is not there; check the path" in check.description
+
+
+def test_a_truncated_scene_is_named(
+    store: Store, land_table: LandTable, compared: Compared
+) -> None:
+    land_table()
+    path = store.workspace.root / "tomap/a.tif"
+    write_target(path, np.random.default_rng(0).normal(size=(6, 300, 300)).astype(np.float32))
+    path.write_bytes(path.read_bytes()[:-200_000])
+    check, report = compared(scenes=["tomap"])
+    assert (check.passed, report) == (False, None)
+    assert "tomap/a.tif" in check.description
+    assert str(store.workspace.cache) not in check.description

@@ -63,3 +63,11 @@ def test_bands_are_standardised_by_training_and_a_window_is_no_neighbour_of_itse
     np.testing.assert_allclose(found.sample, np.sort(own.min(axis=1)))
     np.testing.assert_allclose(found.test, np.sort(direct(test.values).min(axis=1)))
     np.testing.assert_allclose(found.target, np.sort(direct(target).min(axis=1)))
+
+
+def test_points_are_drawn_of_many_samples_but_all_are_looked_up() -> None:
+    rng = np.random.default_rng(0)
+    train, test = rng.uniform([0, 0], [1, 1], (2, 25_000, 2))
+    found = on_ground(train, test, train[:20_000])
+    assert (len(found.sample), len(found.test), len(found.target)) == (10_000, 10_000, 20_000)
+    assert found.target.max() < 1e-3
