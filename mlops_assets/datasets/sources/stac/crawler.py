@@ -9,6 +9,7 @@ import json
 import posixpath
 import re
 import threading
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -296,6 +297,7 @@ def search(url: str, layout: StacLayout) -> Iterator[Item]:
     from pystac_client import Client
     from pystac_client.errors import ClientTypeError
     from pystac_client.exceptions import APIError
+    from pystac_client.warnings import DoesNotConformTo
 
     from mlops_assets.datasets.sources.stac.api import ApiIO
 
@@ -303,13 +305,16 @@ def search(url: str, layout: StacLayout) -> Iterator[Item]:
         client = Client.open(
             url, stac_io=ApiIO(url, API_TIMEOUT, MAX_DOCUMENT), timeout=API_TIMEOUT
         )
-        found = client.search(
-            collections=layout.collections,
-            bbox=layout.bbox,
-            datetime=layout.datetime,
-            filter=layout.query,
-            filter_lang="cql2-text" if layout.query else None,
-        )
+        with warnings.catch_warnings():
+            # the server would ignore the query and return other Items
+            warnings.simplefilter("error", DoesNotConformTo)
+            found = client.search(
+                collections=layout.collections,
+                bbox=layout.bbox,
+                datetime=layout.datetime,
+                filter=layout.query,
+                filter_lang="cql2-text" if layout.query else None,
+            )
         for document in found.items_as_dicts():
             problem = _lacking(document, _ITEM)
             if problem:
@@ -317,6 +322,7 @@ def search(url: str, layout: StacLayout) -> Iterator[Item]:
             yield Item(cast("ItemDocument", document), None)
     except (
         APIError,
+        DoesNotConformTo,
         requests.RequestException,
         STACError,
         STACTypeError,
