@@ -27,6 +27,7 @@ from mlops_assets.prediction.maps.outputs import Output, number_bands
 from mlops_assets.prediction.scene_model import SceneModel
 from mlops_assets.prediction.scenes.bands import Band, Wanted
 from mlops_assets.prediction.scenes.scene import Scene
+from mlops_assets.prediction.scenes.sources.grids import resolution_of
 from mlops_assets.prediction.strips import Strip, pixel_strips, window_strips
 from mlops_assets.prediction.windows import Overlap
 from mlops_assets.registry import ModelVersion
@@ -155,7 +156,11 @@ def wanted_bands(store: Store, mapped: MappedModel) -> Wanted:
         return [_described(name, known.get(name, {})) for name in signature.features]
 
     return Wanted(
-        f"{row.model}@{row.version}", signature.features, signature.source_features, describe
+        f"{row.model}@{row.version}",
+        signature.features,
+        signature.source_features,
+        describe,
+        lambda: resolution_of(_committed(store, row).manifest),
     )
 
 

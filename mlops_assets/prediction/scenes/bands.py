@@ -53,12 +53,15 @@ class Wanted:
         features: names of the bands, in order.
         source: names of all bands of the data that it was trained on, in order.
         describe: returns what the data version states of each of `features`.
+        resolution: returns the side of the pixels of the data version, roughly, metres; None if it
+            is unknown.
     """
 
     model: str
     features: Sequence[str]
     source: Sequence[str]
     describe: Callable[[], Sequence[Band]]
+    resolution: Callable[[], float | None] = lambda: None
 
 
 @dataclass(frozen=True)

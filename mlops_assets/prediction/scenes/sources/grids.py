@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias, cast
 
@@ -14,6 +14,7 @@ from mlops_assets.errors import SpecificationError
 from mlops_assets.prediction.scenes.area import Area, shape_of_area
 
 if TYPE_CHECKING:
+    import pandas as pd
     from affine import Affine
 
     from mlops_assets.datasets.io.rasterio_types import Crs, Raster
@@ -24,6 +25,7 @@ _METRES_OF_A_DEGREE = 111_320.0
 # of a scene; a finer grid is a resolution in other units than those of the CRS
 _MAX_ENLARGEMENT = 10_000
 _SIDE_PARTS = 200  # of the longest side of an area, whose edges bend in another CRS
+_IMAGES = 100  # of a data version, whose resolution is that of most of these
 _ALIGNED = 1e-4  # of a pixel
 
 
@@ -122,9 +124,40 @@ class PixelGrid:
         return cast("Geometry", transform_geom(WGS84, self.crs, shapely.geometry.mapping(bent)))
 
 
-def finest(grids: Sequence[PixelGrid]) -> PixelGrid:
-    """Return the grid with the smallest pixels, the first of them."""
-    return min(grids, key=lambda grid: round(grid.metres, 6))
+def chosen(grids: Sequence[PixelGrid], trained: Callable[[], float | None]) -> PixelGrid:
+    """Return the grid on which a model has learned, as far as that is known, else the finest.
+
+    Args:
+        grids: of the bands.
+        trained: returns the resolution of the model's data version; it is not asked in vain.
+    """
+    sizes = [round(grid.metres, 6) for grid in grids]
+    if len(set(sizes)) == 1:
+        return grids[0]
+    known = trained()
+    if known is None:
+        return grids[sizes.index(min(sizes))]
+    # twice as fine is as far as twice as coarse
+    distances = [abs(math.log(size / known)) for size in sizes]
+    return grids[distances.index(min(distances))]
+
+
+def resolution_of(manifest: pd.DataFrame) -> float | None:
+    """Return the side of the pixels of a data version's images, metres; None if it is unknown.
+
+    Args:
+        manifest: of the data version.
+    """
+    from affine import Affine
+    from rasterio.crs import CRS
+
+    placed = manifest.dropna(subset=["crs", "transform"])
+    images = placed[placed["role"] == "image"].head(_IMAGES)
+    sizes = [
+        PixelGrid(CRS.from_user_input(crs), Affine(*transform), 1, 1).metres
+        for crs, transform in zip(images["crs"], images["transform"], strict=True)
+    ]
+    return float(np.median(sizes)) if sizes else None
 
 
 def declared(grid: Grid, scene: PixelGrid, name: str) -> PixelGrid:

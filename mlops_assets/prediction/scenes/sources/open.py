@@ -15,7 +15,7 @@ from mlops_assets.errors import SpecificationError
 from mlops_assets.prediction.scenes.bands import Wanted, asset_bands, file_bands, find_bands
 from mlops_assets.prediction.scenes.found import FoundScene, LocalScene, SourceFile
 from mlops_assets.prediction.scenes.sources.files import Own, Stated, fetch, local_path
-from mlops_assets.prediction.scenes.sources.grids import PixelGrid, declared, finest
+from mlops_assets.prediction.scenes.sources.grids import PixelGrid, chosen, declared
 from mlops_assets.prediction.scenes.sources.item_bands import AssetBand, wanted_assets
 from mlops_assets.prediction.scenes.sources.items import raster_assets
 from mlops_assets.prediction.scenes.sources.stack import Codes, StackedBand, stack
@@ -36,7 +36,8 @@ def open_scene(
 
     Remote files are copied whole, so that a map can be traced to every byte; files of this machine
     are read where they are. Bands are taken by name, else by common name or wavelength. Their grid
-    is the declared one, else that of the finest of them, cut to the area.
+    is the declared one, else that of the finest of them, or of those nearest to the resolution that
+    the model was trained on, cut to the area.
 
     Args:
         store: its workspace may hold the files.
@@ -202,7 +203,7 @@ class _Opening:
         for path in dict.fromkeys(band.path for band in bands):
             with _of_scene(name), open_raster(path) as raster:
                 grids.append(PixelGrid.of(raster))
-        grid = finest(grids)
+        grid = chosen(grids, self.wanted.resolution)
         if self.reading.grid is not None:
             grid = declared(self.reading.grid, grid, name)
         return grid if self.reading.area is None else grid.cropped(self.reading.area, name)

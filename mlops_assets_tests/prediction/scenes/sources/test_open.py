@@ -91,6 +91,26 @@ def test_bands_of_a_tile_are_aligned_on_the_finest_grid(
     ]
 
 
+@pytest.mark.parametrize(("trained", "size"), [(9.6, 10), (22.0, 20), (90.0, 60)])
+def test_the_grid_is_the_one_that_the_model_has_learned_on(
+    store: Store, tile: Path, tmp_path: Path, trained: float, size: int
+) -> None:
+    bands = replace(wanted("B01", "B02", "B11"), resolution=lambda: trained)
+
+    _, values, shown = opened(store, tile, bands, NONE, tmp_path / "a")
+
+    assert values.shape == (3, 480 // size, 480 // size)
+    assert shown.all()
+    if size == 20:
+        with open_raster(tile.parent / "B02.tif") as raster:
+            fine = raster.read(1).astype(float)
+        # a pixel that is twice as large: the mean of those that it covers, and their neighbours
+        weights = np.array([1, 3, 3, 1]) / 8
+        rows = np.apply_along_axis(np.convolve, 0, np.pad(fine, 1, mode="edge"), weights, "valid")
+        both = np.apply_along_axis(np.convolve, 1, rows, weights, "valid")[::2, ::2]
+        assert np.abs(values[1] - both)[1:-1, 1:-1].max() <= 0.5 + 1e-6
+
+
 @pytest.mark.parametrize("kind", ["nodata", "NaN beside nodata", "mask", "alpha"])
 def test_pixels_without_data_do_not_bleed_into_their_neighbours(
     store: Store, tmp_path: Path, kind: str
