@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from collections.abc import Iterator
+from collections.abc import Generator
+from contextlib import closing
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -94,12 +95,30 @@ def read_document(url: str, own: Own, limit: int) -> bytes:
     Raises:
         StorageError: it is not there, may not be read, or is larger.
     """
+    content = read_first(url, own, limit + 1)
+    if len(content) > limit:
+        raise StorageError(f"{redacted(url)} has more than {limit:,} bytes; name another file")
+    return content
+
+
+def read_first(url: str, own: Own, count: int) -> bytes:
+    """Return the first bytes of a file, as many as it has.
+
+    Args:
+        url: of the file.
+        own: places that are read with the user's rights.
+        count: of bytes.
+
+    Raises:
+        StorageError: it is not there, or may not be read.
+    """
     content = bytearray()
-    for chunk in _chunks(url, own):
-        content += chunk
-        if len(content) > limit:
-            raise StorageError(f"{redacted(url)} has more than {limit:,} bytes; name another file")
-    return bytes(content)
+    with closing(_chunks(url, own, min(count, _CHUNK))) as chunks:
+        for chunk in chunks:
+            content += chunk
+            if len(content) >= count:
+                break
+    return bytes(content[:count])
 
 
 def fetch(url: str, own: Own, target: Path, stated: Stated) -> tuple[Path, str, int]:
@@ -188,19 +207,19 @@ class _Digests:
         return f"has the {self._name} {own}, and its Item states {self._stated}"
 
 
-def _chunks(url: str, own: Own) -> Iterator[bytes]:
-    """Yield the bytes of a file, local or remote."""
+def _chunks(url: str, own: Own, size: int = _CHUNK) -> Generator[bytes]:
+    """Yield the bytes of a file, local or remote, in chunks of about some size."""
     local = local_path(url)
     with explained(redacted(url), "read"):
         if local is None:
             store, key = _store_of(url, own)
-            yield from map(bytes, store.get(key).stream(min_chunk_size=_CHUNK))
+            yield from map(bytes, store.get(key).stream(min_chunk_size=size))
             return
         if not local.is_file():
             what = "is not a file" if local.exists() else "is not there"
             raise StorageError(f"{local} {what}; name a raster or a STAC document")
         with local.open("rb") as stream:
-            while chunk := stream.read(_CHUNK):
+            while chunk := stream.read(size):
                 yield chunk
 
 

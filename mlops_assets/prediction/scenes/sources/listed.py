@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import posixpath
 from collections.abc import Iterator
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, TypeAlias, cast
 from urllib.parse import quote, unquote, urlsplit
 
+from mlops_assets.datasets.io.raster_formats import GEOTIFFS
 from mlops_assets.datasets.io.raster_places import box_on_earth
 from mlops_assets.datasets.io.rasters import acquired, open_raster
 from mlops_assets.datasets.sources.base import together
@@ -16,17 +18,31 @@ from mlops_assets.datasets.sources.object_store import BucketLanding
 from mlops_assets.datasets.sources.stac.crawler import MAX_DOCUMENT, Item, items_of
 from mlops_assets.errors import NoScenes, StorageError
 from mlops_assets.prediction.scenes.found import Bounds, FoundScene
-from mlops_assets.prediction.scenes.sources.files import Own, head, local_path, read_document
+from mlops_assets.prediction.scenes.sources.files import (
+    Own,
+    head,
+    local_path,
+    read_document,
+    read_first,
+)
 from mlops_assets.prediction.scenes.sources.items import (
     RASTERS,
     raster_assets,
     scene_of_item,
 )
+from mlops_assets.storage.scratch import scratch_folder
 from mlops_assets.storage.stores import BUCKETS, join
 from mlops_assets.text.secret_urls import redacted
 
 if TYPE_CHECKING:
+    from datetime import datetime
+    from pathlib import Path
+
     from mlops_assets.datasets.sources.listing import Listing
+
+Place: TypeAlias = "tuple[datetime | None, Bounds | None]"
+# of a Cloud-Optimised GeoTIFF, which has its directories before its pixels
+_HEADER_BYTES = 256 << 10
 
 
 def scenes_of_file(own: Own) -> Iterator[FoundScene]:
@@ -77,8 +93,7 @@ def scenes_of_folder(own: Own) -> Iterator[FoundScene]:
             " another folder"
         )
     yield from found
-    for url in alone:
-        yield _of_raster(url, own)
+    yield from together(lambda url: _of_raster(url, own), alone)
 
 
 def _listing(url: str) -> Listing:
@@ -122,18 +137,40 @@ def _rasters_of(scene: FoundScene) -> set[str]:
 
 
 def _of_raster(url: str, own: Own) -> FoundScene:
+    """Return the scene of a raster; of a remote one, only a GeoTIFF's first bytes are read.
+
+    Raises:
+        NoScenes: it is not there.
+        StorageError: it cannot be read.
+    """
     name = PurePosixPath(unquote(urlsplit(url).path)).stem
     local = local_path(url)
     if local is None:
-        return FoundScene(name, url, size=head(url, own)["size"])
-    if not local.is_file():
+        size = head(url, own)["size"]
+        place: Place = (None, None)
+        if url.lower().endswith(GEOTIFFS):
+            with scratch_folder("header") as folder:
+                header = folder / "header.tif"
+                header.write_bytes(read_first(url, own, _HEADER_BYTES))
+                # GDAL finds the size that the header has
+                os.truncate(header, size)
+                place = _place(header)
+    elif local.is_file():
+        size = local.stat().st_size
+        place = _place(local)
+    else:
         raise NoScenes(f"{local} is not there; name a raster, a folder or a STAC document")
-    size = local.stat().st_size
+    return FoundScene(name, url, *place, size)
+
+
+def _place(local: Path) -> Place:
+    """Return when and where a raster was taken.
+
+    One that cannot be opened is reported where it is read, so that it does not stop the others.
+    """
     try:
         with open_raster(local) as raster:
             box = box_on_earth(raster)
-            bounds = None if box is None else cast("Bounds", tuple(box))
-            return FoundScene(name, url, acquired(raster), bounds, size)
+            return acquired(raster), None if box is None else cast("Bounds", tuple(box))
     except ValueError:
-        # reported where it is opened, so that one broken scene does not stop the others
-        return FoundScene(name, url, size=size)
+        return None, None

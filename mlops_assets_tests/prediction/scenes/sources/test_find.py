@@ -155,17 +155,30 @@ def test_collections_area_and_time(
 
 
 def test_a_bucket_and_a_web_server(
-    store: Store, catalogue: Path, s3: Bucket, https_folder: WebFolder
+    store: Store, catalogue: Path, s3: Bucket, https_folder: WebFolder, tmp_path: Path
 ) -> None:
     s3.land(catalogue, "moved")
     shutil.copytree(catalogue, https_folder.folder, dirs_exist_ok=True)
 
+    # its directory is before its pixels, as in a COG
+    with open_raster(catalogue / "data/1.tif") as raster:
+        profile = {**raster.profile, "height": 600, "width": 600, "blockysize": 16}
+    with open_raster(tmp_path / "cog.tif", "w", **profile) as raster:
+        raster.update_tags(ns="IMAGERY", ACQUISITIONDATETIME="2024-06-03")
+        raster.write(noise(600, 600))
+    s3.put("alone/cog.tif", tmp_path / "cog.tif")
+
+    (alone,) = find_scenes(store, [f"{s3.url}/alone"], SceneSearch(datetime="2024-06-03"))
     prefix = find_scenes(store, [f"{s3.url}/moved"])
     single = find_scenes(store, [f"{s3.url}/moved/data/1.tif"])
     web = find_scenes(store, [f"{https_folder.url}/catalogue/catalog.json"])
 
     assert [scene.name for scene in prefix] == ["tile-1", "tile-2"]
     assert hrefs(prefix[0]) == [f"{s3.url}/moved/data/1.tif"]
+    (here,) = find_scenes(store, [str(tmp_path / "cog.tif")])
+    assert here.bounds is not None
+    assert (alone.bounds, alone.acquired) == (here.bounds, here.acquired)
+    assert alone.size == (tmp_path / "cog.tif").stat().st_size > 256 << 10
     assert single[0].size == (catalogue / "data/1.tif").stat().st_size
     assert hrefs(web[1]) == [f"{https_folder.url}/data/2.tif"]
 
