@@ -26,7 +26,7 @@ def measure(options: Options) -> None:
         ["what", "CPU s", "of bare speed", "wanted"],
         [
             [f"ONNX Runtime, {windows:.0f} windows of {gflop:.1f} GFLOP", f"{bare:.1f}", "1", ""],
-            ["`predict_scene`", f"{ours:.1f}", f"{bare / ours:.2f}", f"{_WANTED_SPEED}"],
+            ["`make_map`", f"{ours:.1f}", f"{bare / ours:.2f}", f"{_WANTED_SPEED}"],
         ],
     )
     rows = []

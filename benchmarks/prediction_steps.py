@@ -17,12 +17,15 @@ from benchmarks.landings import add_scene
 from benchmarks.measured import Steps
 from mlops_assets.datasets.io.rasters import open_raster
 from mlops_assets.models.onnx.session import OnnxModel
-from mlops_assets.paths import Owner, model_folder
-from mlops_assets.prediction.predict import predict_scene
+from mlops_assets.paths import model_folder
+from mlops_assets.prediction.job import MapJob
+from mlops_assets.prediction.predict import make_map
+from mlops_assets.prediction.scenes.found import FoundScene
 from mlops_assets.prediction.windows import Overlap
 from mlops_assets.principals import local
-from mlops_assets.registry import ModelVersion, Registry
+from mlops_assets.registry import ModelVersion, Registry, Run
 from mlops_assets.registry.files.publication import publication
+from mlops_assets.registry.session import now
 from mlops_assets.stac.mlm.onnx_graph import read_graph
 from mlops_assets.storage import Workspace
 from mlops_assets.store import Store
@@ -62,13 +65,34 @@ def network(bands: int, channels: int) -> onnx.ModelProto:
 
 
 def publish(store: Store, bands: int, model: onnx.ModelProto) -> ModelVersion:
-    """Publish an ONNX file, and return a model version that has it."""
+    """Publish a model version that has an ONNX file alone."""
+    origin = {"dataset": "tiles", "data_version": "v1", "data_digest": "0" * 64}
+    run = Run(
+        run_id="0",
+        model="network",
+        **origin,
+        status="running",
+        parameters={},
+        seed=0,
+        trainer="none",
+        code_version="none",
+        hardware={},
+        metrics={},
+        started=now(),
+        host="none",
+        pid=1,
+    )
+    store.registry.start_run(run)
     row = ModelVersion(
         model="network",
         version="v1-00000000",
         run_id="0",
-        dataset="tiles",
-        data_version="v1",
+        **origin,
+        task="semantic-segmentation",
+        framework="torch",
+        stage="trained",
+        metrics={},
+        created=now(),
         signature={
             "view": "window",
             "shape": [bands, WINDOW, WINDOW],
@@ -80,8 +104,15 @@ def publish(store: Store, bands: int, model: onnx.ModelProto) -> ModelVersion:
     with publication(store.workspace, store.registry) as publishing:
         key = f"{model_folder(row.model, row.version)}/model.onnx"
         publishing.put(key, model.SerializeToString())
-        store.registry.add_files(Owner("model:network@v1-00000000"), publishing.files)
+        store.registry.publish_model_version(row, publishing.files)
     return row
+
+
+def job_of(row: ModelVersion, scene: Path) -> MapJob:
+    """Return the job of the map of one scene."""
+    return MapJob(
+        scene.stem, row.model, row.version, (FoundScene(scene.stem, scene.resolve().as_uri()),)
+    )
 
 
 def small_scene(path: Path, bands: int) -> Path:
@@ -120,7 +151,7 @@ def main() -> None:
     proto = network(int(bands), int(channels))
     row = publish(store, int(bands), proto)
     # imports are not counted
-    predict_scene(store, row, small_scene(root / "small.tif", int(bands)), "small")
+    make_map(store, job_of(row, small_scene(root / "small.tif", int(bands))))
     steps = Steps()
     facts: dict[str, float] = {}
     if bare:
@@ -135,7 +166,7 @@ def main() -> None:
         weights = sum(np.prod(tensor.dims) for tensor in proto.graph.initializer)
         facts = {"windows": len(X), "gflop": 2 * float(weights) * WINDOW**2 / 1e9}
     with steps.step("map"):
-        predict_scene(store, row, scene, "tile")
+        make_map(store, job_of(row, scene))
     steps.report(**facts)
 
 

@@ -68,6 +68,10 @@ class SpecificationError(MlopsError):
     """A declaration that cannot work with the data it describes."""
 
 
+class BrokenScene(SpecificationError):
+    """A scene that cannot be read, or that lacks what a model takes."""
+
+
 class MissingExtra(MlopsError):
     """A part of the package that is installed only when asked for is missing."""
 

@@ -18,6 +18,7 @@ MAPS = "maps"
 MODELS = "models"
 OBJECTS = "objects/sha256"
 PACKS = "objects/packs"
+PARTS = "parts"
 PREDICTIONS = "predictions"
 PRIVATE = "private"
 RUNS = "runs"
@@ -109,6 +110,10 @@ LAYOUT = (  # key and content, in the order of docs/workspace.md
     ),
     ("log-replaced/<number>/", "entries that `mlops reindex --until` has left out"),
     ("staged/", "content that replaces published files, until it is at its place"),
+    (
+        "parts/<job>/<scene>/",
+        "finished parts of maps that are not published yet, and what was planned",
+    ),
     ("landing/<name>/", "new files arrive here; never changed by the platform"),
     ("cache/", "copies of remote files, decoded samples; delete it at any time"),
     (
@@ -225,6 +230,21 @@ def map_key(model: str, version: str, name: str, end: str) -> str:
 def map_document_key(model: str, version: str, name: str) -> str:
     """Return the key of the document of a map."""
     return map_key(model, version, name, ".map.json")
+
+
+def parts_folder(job: str) -> str:
+    """Return the folder of the finished parts of a map that is not published yet."""
+    return f"{PARTS}/{job}"
+
+
+def scene_key(job: str, scene: int) -> str:
+    """Return the key of what is known of a scene of a map that is not published yet."""
+    return f"{parts_folder(job)}/{scene}.json"
+
+
+def part_key(job: str, scene: str, rows: tuple[int, int]) -> str:
+    """Return the key of a part of such a map, without what tells its files apart."""
+    return f"{parts_folder(job)}/{scene}/{rows[0]:06}-{rows[1]:06}"
 
 
 def run_document_key(run_id: str) -> str:

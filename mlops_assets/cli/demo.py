@@ -209,10 +209,20 @@ def _verify(store: Store, model: str) -> None:
 
 
 def _predict(store: Store, scene: Path) -> None:
-    from mlops_assets.prediction.predict import predict_scene
+    from mlops_assets.prediction.job import MapJob
+    from mlops_assets.prediction.predict import make_map
+    from mlops_assets.prediction.scenes.found import FoundScene
 
     row = store.registry.model_version(Reference("indian_pines_cnn", "production"))
-    found = predict_scene(store, row, scene, "indian_pines")
+    found = make_map(
+        store,
+        MapJob(
+            "indian_pines",
+            row.model,
+            row.version,
+            (FoundScene(scene.stem, scene.resolve().as_uri()),),
+        ),
+    )
     _, labels = load_indian_pines()
     known = labels > 0
     agreement = float((found.classes[known] == labels[known]).mean())

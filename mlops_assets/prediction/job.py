@@ -10,8 +10,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
-from functools import cache
-from typing import TYPE_CHECKING, Literal, TypeVar, cast
+from typing import Literal, TypeVar, cast
 
 from mlops_assets.errors import SpecificationError
 from mlops_assets.names import Reference
@@ -19,9 +18,6 @@ from mlops_assets.prediction.mapped import Options
 from mlops_assets.prediction.scenes.found import FoundScene
 from mlops_assets.prediction.scenes.reading import Reading
 from mlops_assets.text.json_values import JsonObject
-
-if TYPE_CHECKING:
-    from pydantic import TypeAdapter
 
 _UNDATED = datetime.max.replace(tzinfo=UTC)  # after all others
 T = TypeVar("T")
@@ -122,16 +118,11 @@ class Part:
         return from_json(cls, document)
 
 
-@cache
-def _adapter(kind: type[T]) -> TypeAdapter[T]:
-    from pydantic import TypeAdapter
-
-    return TypeAdapter(kind)
-
-
 def as_json(value: object) -> JsonObject:
     """Return a dataclass as JSON."""
-    return cast("JsonObject", _adapter(type(value)).dump_python(value, mode="json"))
+    from pydantic import TypeAdapter
+
+    return cast("JsonObject", TypeAdapter(type(value)).dump_python(value, mode="json"))
 
 
 def from_json(kind: type[T], document: object) -> T:
@@ -140,12 +131,12 @@ def from_json(kind: type[T], document: object) -> T:
     Raises:
         SpecificationError: it is not one.
     """
-    from pydantic import ValidationError
+    from pydantic import TypeAdapter, ValidationError
 
     from mlops_assets.strict import listed_problems
 
     try:
-        return _adapter(kind).validate_python(document)
+        return TypeAdapter(kind).validate_python(document)
     except ValidationError as error:
         raise SpecificationError(
             f"not a {kind.__name__}: {listed_problems(error, 'document')}; plan the map again"

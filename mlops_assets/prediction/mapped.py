@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,9 +27,15 @@ from mlops_assets.prediction.maps.geotiff import (
 from mlops_assets.prediction.maps.outputs import Output, number_bands
 from mlops_assets.prediction.scene_model import SceneModel
 from mlops_assets.prediction.scenes.bands import Band, Wanted
-from mlops_assets.prediction.scenes.scene import Scene
+from mlops_assets.prediction.scenes.scene import Range, Scene
 from mlops_assets.prediction.scenes.sources.grids import resolution_of
-from mlops_assets.prediction.strips import Strip, pixel_strips, window_strips
+from mlops_assets.prediction.strips import (
+    Strip,
+    pixel_strips,
+    pixel_tops,
+    window_strips,
+    window_tops,
+)
 from mlops_assets.prediction.windows import Overlap
 from mlops_assets.registry import ModelVersion
 from mlops_assets.registry.model_documents import Signature
@@ -47,11 +54,9 @@ class Options:
 
     Attributes:
         outputs: of the map; classes or values always are.
-        by_position: take bands in file order where they cannot be identified.
     """
 
     outputs: tuple[Output, ...] = ("class",)
-    by_position: bool = False
 
 
 @dataclass(frozen=True)
@@ -116,20 +121,39 @@ class MappedModel:
             return None
         return Overlap.of(self.signature.shape[1], self.graph.reach)
 
-    def strips(self, scene: Scene) -> Iterator[Strip]:
-        """Yield the outputs of the model over a scene."""
+    @cached_property
+    def model(self) -> SceneModel:
+        """The loaded model."""
         scaling = scaling_of(self.row)
         shape = tuple(self.signature.shape)
-        model = SceneModel(
+        return SceneModel(
             OnnxModel(self.onnx_file, onnx_provider()),
             shape,
             len(self.classes),
             # what scaling makes 0 of
             np.zeros(shape[0], dtype=np.float32) if scaling is None else scaling.offset,
         )
+
+    def tops(self, size: tuple[int, int]) -> Sequence[int]:
+        """Return the first row of each strip of a scene.
+
+        Args:
+            size: height and width of the scene.
+        """
         if self.overlap is None:
-            return pixel_strips(scene, model)
-        return window_strips(scene, model, self.overlap)
+            return pixel_tops(size, len(self.classes))
+        return window_tops(size[0], self.overlap)
+
+    def strips(self, scene: Scene, wanted: Range) -> Iterator[Strip]:
+        """Yield the outputs of the model over rows of a scene.
+
+        Args:
+            scene: to be read.
+            wanted: first row, one of `tops`, and one past the last, one of them or the height.
+        """
+        if self.overlap is None:
+            return pixel_strips(scene, self.model, wanted)
+        return window_strips(scene, self.model, self.overlap, wanted)
 
 
 def _value_layer(store: Store, row: ModelVersion) -> Layer:

@@ -1,45 +1,53 @@
-"""A model version run over a whole scene, into a map on the scene's grid.
+"""A model version run over scenes, into one map: part by part, then put together and published.
+
+`make_map` does all of it in one process. Where several do it, one calls `plan_parts`, each calls
+`predict_part` for its parts, and one calls `finish_map`. All of them do only what is not done yet,
+so that a map whose process was killed is continued by the same call.
 
 The map is a Cloud-Optimised GeoTIFF of classes or values, with a picture of it, and on request a
 second one of probabilities and their measures. It has the scene's georeference if there is one, and
-no data where the scene has none.
+no data where the scenes have none.
 """
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mlops_assets.datasets.io.rasters import acquired, open_raster
-from mlops_assets.errors import SpecificationError
-from mlops_assets.models.signing.verify import require_signature
-from mlops_assets.paths import map_key, model_folder
-from mlops_assets.prediction.mapped import MappedModel, Options
+from mlops_assets.datasets.io.rasters import open_raster
+from mlops_assets.errors import BrokenScene, Conflict, SpecificationError
+from mlops_assets.paths import map_key
+from mlops_assets.prediction.job import MapJob, Part, as_json
 from mlops_assets.prediction.maps.geotiff import write_cog
-from mlops_assets.prediction.maps.made import MadeMap, MappedScene
+from mlops_assets.prediction.maps.made import MadeMap, MappedScene, SkippedScene
 from mlops_assets.prediction.maps.picture import draw
 from mlops_assets.prediction.maps.publish import publish_map
-from mlops_assets.prediction.scenes.found import FoundScene, SourceFile
-from mlops_assets.prediction.writing import write_layers
-from mlops_assets.progress import step
-from mlops_assets.registry import ModelVersion
-from mlops_assets.registry.files.verified_read import published_path
-from mlops_assets.registry.model_documents import Signature
+from mlops_assets.prediction.mosaic import Mosaic, PlacedScene, place
+from mlops_assets.prediction.opened import OpenedJob, OpenedScene
+from mlops_assets.prediction.parts import PartResult, PlannedScene, SceneState, files_digest
+from mlops_assets.prediction.plan import part_tops
+from mlops_assets.prediction.writing import part_layers, write_part
+from mlops_assets.progress import Step, step
+from mlops_assets.registry import Map
 from mlops_assets.storage import FileStat, Workspace, sha256_of
 from mlops_assets.storage.scratch import scratch_folder
 from mlops_assets.store import Store
 from mlops_assets.text.json_values import JsonObject
 
+_LOCK_SECONDS = 1.0  # a map takes longer than anyone waits
+
 
 @dataclass(frozen=True)
 class Prediction:
-    """The map of a scene.
+    """A published map.
 
     Attributes:
+        map: its row in the registry.
         raster: the published GeoTIFF of classes or values.
         picture: the published PNG.
         others: further published files: class names for GDAL, and the GeoTIFF of other outputs.
@@ -47,11 +55,20 @@ class Prediction:
         workspace: the workspace that has them.
     """
 
+    map: Map
     raster: FileStat
     picture: FileStat
     others: tuple[FileStat, ...]
     notes: tuple[str, ...]
     workspace: Workspace
+
+    @classmethod
+    def of(cls, store: Store, row: Map, made: MadeMap, notes: Sequence[str]) -> Prediction:
+        """Return a map that was just published."""
+        keys = [map_key(row.model, row.version, row.name, end) for end in made.files]
+        published = {file.path: file for file in store.registry.files_at(*keys)}
+        raster, *others, picture = (published[key] for key in keys)
+        return cls(row, raster, picture, tuple(others), tuple(notes), store.workspace)
 
     @property
     def files(self) -> tuple[FileStat, ...]:
@@ -80,83 +97,282 @@ def scene_name(scene: Path) -> str:
     return f"{scene.stem}-{digest.hexdigest()[:8]}"
 
 
-def _mapped_scene(scene: Path) -> MappedScene:
-    """Return a scene of this machine, with the checksums of its files and sidecar files."""
-    with open_raster(scene) as raster:
-        paths = [file for file in map(Path, raster.files) if file.is_file()]
-        acquired_at = acquired(raster)
-    files = tuple(
-        SourceFile("", file.absolute().as_uri(), sha256_of(file), file.stat().st_size)
-        for file in paths
-    )
-    found = FoundScene(scene.stem, scene.absolute().as_uri(), acquired_at)
-    return MappedScene(found, files)
+def plan_parts(store: Store, job: MapJob) -> list[Part]:
+    """Open the scenes of a job, and return the parts that they are predicted in.
+
+    A part takes some tens of seconds. Scenes that cannot be read have none.
+
+    Args:
+        store: workspace and registry.
+        job: the map to be made.
+
+    Raises:
+        BrokenScene: a scene cannot be read, and it is the only one, or the job demands all.
+        SignatureRefused: a signature of the model is required, and none is accepted.
+        SpecificationError: the model does not take scenes, or cannot give the outputs.
+    """
+    opened = OpenedJob.of(store, job)
+    found: list[Part] = []
+    for index in range(len(job.scenes)):
+        try:
+            with opened.scene(index) as scene:
+                found += _planned(opened, scene).parts(index)
+        except BrokenScene as error:
+            _skip(opened, index, error)
+    return found
 
 
-def _settings(mapped: MappedModel) -> JsonObject:
-    return {
-        "outputs": list(mapped.options.outputs),
-        "by_position": mapped.options.by_position,
-        "windows": None if mapped.overlap is None else str(mapped.overlap),
-    }
+def predict_part(store: Store, job: MapJob, part: Part) -> PartResult:
+    """Predict a part, unless it is there already.
+
+    Args:
+        store: workspace and registry.
+        job: the map to be made.
+        part: one of `plan_parts`.
+
+    Returns:
+        The part; `broken` says why its scene cannot be read, in which case it is skipped.
+
+    Raises:
+        BrokenScene: the scene cannot be read, and it is the only one, or the job demands all.
+        Conflict: the scene's files are not those that were planned with.
+    """
+    opened = OpenedJob.of(store, job)
+    found = opened.parts.result(part)
+    if found is not None:
+        return found
+    try:
+        with opened.scene(part.scene) as scene:
+            pixels = (part.last - part.first) * scene.raster.width
+            with step(f"predicting {scene.name}", pixels, "pixels") as done:
+                return _predicted(opened, scene, part, done)
+    except BrokenScene as error:
+        return _skip(opened, part.scene, error, part)
 
 
-def predict_scene(
-    store: Store, row: ModelVersion, scene: Path, name: str, options: Options | None = None
-) -> Prediction:
-    """Predict every pixel of a scene that has data and publish the result under `predictions/`.
+def finish_map(store: Store, job: MapJob) -> Prediction:
+    """Put the parts of a map together, publish it, and remove the parts.
+
+    Args:
+        store: workspace and registry.
+        job: the map to be made.
+
+    Raises:
+        Conflict: a part is missing.
+        SpecificationError: scenes are on different grids, none can be read, or no pixel has data.
+    """
+    opened = OpenedJob.of(store, job)
+    with scratch_folder("map") as scratch:
+        found = _published(opened, scratch)
+    opened.parts.remove()
+    return found
+
+
+def make_map(store: Store, job: MapJob) -> Prediction:
+    """Predict every pixel of some scenes that has data, and publish the map.
 
     A pixel has data where each of the model's bands has: nodata, alpha, masks and NaN hide it.
     Pixels with scores that are not numbers get no class.
 
     Args:
         store: workspace and registry.
-        row: the model version.
-        scene: a raster.
-        name: name of the map; a map of the same name is replaced.
-        options: outputs, and how bands are found.
+        job: the map to be made; what an interrupted call has left is continued.
 
     Raises:
+        BrokenScene: a scene cannot be read, or lacks what the model takes, and it is the only one,
+            or the job demands all.
+        Conflict: another process is making this map.
         SignatureRefused: a signature of the model is required, and none is accepted.
-        SpecificationError: the model does not take scenes, or the scene has other bands, no pixel
-            with data, or ground control points only.
-        ValueError: the scene cannot be read.
+        SpecificationError: the model does not take scenes; scenes are on different grids; no scene
+            can be read, or no pixel has data.
     """
-    options = options or Options()
-    signature = Signature.of(row)
-    if signature.view == "image":
+    opened = OpenedJob.of(store, job)
+    with store.registry.lock(f"map-{opened.parts.key}", _LOCK_SECONDS):
+        for index in range(len(job.scenes)):
+            try:
+                with opened.scene(index) as scene:
+                    _predict_scene(opened, scene)
+            except BrokenScene as error:
+                _skip(opened, index, error)
+        return finish_map(store, job)
+
+
+def _predict_scene(opened: OpenedJob, scene: OpenedScene) -> None:
+    planned = _planned(opened, scene)
+    pixels = planned.grid.height * planned.grid.width
+    with step(f"predicting {scene.name}", pixels, "pixels") as done:
+        for part in planned.parts(scene.index):
+            _predicted(opened, scene, part, done)
+
+
+def _planned(opened: OpenedJob, scene: OpenedScene) -> PlannedScene:
+    """Return the parts of a scene: those of the interrupted call, if its files are the same."""
+    known = opened.parts.scene(scene.index)
+    if known is not None and known.planned is not None and known.planned.files == scene.local.files:
+        return known.planned
+    planned = PlannedScene(scene.local.files, scene.grid, part_tops(opened, scene), scene.notes)
+    opened.parts.put_scene(scene.index, SceneState(planned))
+    return planned
+
+
+def _predicted(opened: OpenedJob, scene: OpenedScene, part: Part, done: Step) -> PartResult:
+    """Predict a part of an open scene, unless it is there already."""
+    found = opened.parts.result(part)
+    if found is not None:
+        done.advance((part.last - part.first) * scene.raster.width)
+        return found
+    if files_digest(scene.local.files) != part.digest:
+        raise Conflict(f"{scene.name} has changed while it was mapped; run it again")
+    with scratch_folder("part") as scratch:
+        layers = {
+            name: scratch / f"part{name}.tif"
+            for name in part_layers(opened.mapped, opened.is_mosaic)
+        }
+        result = write_part(opened.mapped, scene, part, layers, done)
+        return opened.parts.put(result, layers)
+
+
+def _skip(
+    opened: OpenedJob, index: int, error: BrokenScene, part: Part | None = None
+) -> PartResult:
+    """Note that a scene cannot be read, unless that fails the map.
+
+    Raises:
+        BrokenScene: it does.
+    """
+    if opened.job.on_broken == "fail" or not opened.is_mosaic:
+        raise error
+    opened.parts.put_scene(index, SceneState(broken=str(error)))
+    return PartResult(part or Part(index, "", 0, 0), broken=str(error))
+
+
+def _published(opened: OpenedJob, scratch: Path) -> Prediction:
+    """Put the parts of a map together in a folder, and publish it."""
+    job, mapped = opened.job, opened.mapped
+    planned, skipped = _states(opened)
+    if not planned:
         raise SpecificationError(
-            f"{row.model}@{row.version} does not predict scenes; it takes whole images"
+            f"no scene of {job.name} can be read:\n" + "\n".join(skipped.values())
         )
-    require_signature(store, row)
-    model_key = f"{model_folder(row.model, row.version)}/model.onnx"
-    onnx_file = published_path(store.workspace, store.registry, model_key)
-    mapped = MappedModel.of(store, row, onnx_file, options)
-    with scratch_folder("prediction") as scratch:
-        found, present = write_layers(store, mapped, scene, scratch)
-        with step("writing the map"):
-            files = [
-                file
-                for suffix, layer in mapped.layers.items()
-                for file in write_cog(
-                    scratch / f"plain{suffix}.tif", scratch / f"map{suffix}.tif", layer
-                )
-            ]
-        legend = [entry for entry in mapped.classes if entry.value in present]
-        picture = draw(scratch / "map.tif", legend, f"{row.model}@{row.version}, {name}")
-        (scratch / "map.png").write_bytes(picture)
-        made = MadeMap(
-            name=name,
-            row=row,
-            files={file.name.removeprefix("map"): file for file in (*files, scratch / "map.png")},
-            layers={f"{suffix}.tif": layer for suffix, layer in mapped.layers.items()},
-            scenes=(_mapped_scene(scene),),
-            settings=_settings(mapped),
+    results = {index: _results(opened, index, scene) for index, scene in planned.items()}
+    _require_values([one for found in results.values() for one in found], job)
+    grid, placed = place(
+        [
+            PlacedScene(job.scenes[index].name, scene.grid, results[index])
+            for index, scene in planned.items()
+        ]
+    )
+    mosaic = Mosaic(opened.parts, placed, grid, mapped.layers)
+    with step("putting the map together", grid.height * grid.width, "pixels") as done:
+        present = mosaic.write(
+            lambda name: scratch / f"plain{name}.tif", _tags(opened, planned), done
         )
-        publish_map(store, made)
-    keys = [map_key(row.model, row.version, name, end) for end in made.files]
-    published = {file.path: file for file in store.registry.files_at(*keys)}
-    raster, *others = (published[key] for key in keys[:-1])
-    png = published[keys[-1]]
-    notes = () if found.note is None else (found.note,)
-    return Prediction(raster, png, tuple(others), notes, store.workspace)
+    with step("writing the map"):
+        files = [
+            file
+            for suffix, layer in mapped.layers.items()
+            for file in write_cog(
+                scratch / f"plain{suffix}.tif", scratch / f"map{suffix}.tif", layer
+            )
+        ]
+    row = mapped.row
+    legend = [entry for entry in mapped.classes if entry.value in present]
+    picture = scratch / "map.png"
+    picture.write_bytes(draw(scratch / "map.tif", legend, f"{row.model}@{row.version}, {job.name}"))
+    made = MadeMap(
+        name=job.name,
+        row=row,
+        files={file.name.removeprefix("map"): file for file in (*files, picture)},
+        layers={f"{suffix}.tif": layer for suffix, layer in mapped.layers.items()},
+        scenes=tuple(
+            MappedScene(job.scenes[index], scene.files) for index, scene in planned.items()
+        ),
+        settings=_settings(opened),
+        area=job.area,
+        day=job.day,
+        skipped=tuple(
+            SkippedScene(job.scenes[index].name, reason) for index, reason in skipped.items()
+        ),
+    )
+    notes = [note for scene in planned.values() for note in scene.notes]
+    notes += [f"skipped: {reason}" for reason in skipped.values()]
+    return Prediction.of(opened.store, publish_map(opened.store, made), made, notes)
+
+
+def _settings(opened: OpenedJob) -> JsonObject:
+    """Return what decides the pixels beside the scenes and the model."""
+    overlap = opened.mapped.overlap
+    return {
+        "outputs": list(opened.job.options.outputs),
+        "windows": None if overlap is None else str(overlap),
+        **as_json(opened.job.reading),
+    }
+
+
+def _states(opened: OpenedJob) -> tuple[dict[int, PlannedScene], dict[int, str]]:
+    """Return the scenes that were opened, and why others cannot be read, by index.
+
+    Raises:
+        Conflict: one was not opened yet.
+    """
+    planned: dict[int, PlannedScene] = {}
+    skipped: dict[int, str] = {}
+    for index, scene in enumerate(opened.job.scenes):
+        state = opened.parts.scene(index)
+        if state is not None and state.planned is not None:
+            planned[index] = state.planned
+        elif state is not None and state.broken is not None:
+            skipped[index] = state.broken
+        else:
+            raise Conflict(f"{scene.name} of {opened.job.name} was not planned; run it again")
+    return planned, skipped
+
+
+def _results(opened: OpenedJob, index: int, planned: PlannedScene) -> list[PartResult]:
+    """Return the parts of a scene.
+
+    Raises:
+        Conflict: one is missing.
+    """
+    found = []
+    for part in planned.parts(index):
+        result = opened.parts.result(part)
+        if result is None:
+            raise Conflict(
+                f"rows {part.first} to {part.last} of {opened.job.scenes[index].name} were not"
+                f" predicted, or another process has just published {opened.job.name}; run it again"
+            )
+        found.append(result)
+    return found
+
+
+def _require_values(results: Sequence[PartResult], job: MapJob) -> None:
+    """Refuse a map without a value.
+
+    Raises:
+        SpecificationError: no pixel has one.
+    """
+    if any(result.predicted for result in results):
+        return
+    names = ", ".join(scene.name for scene in job.scenes)
+    if any(result.with_data for result in results):
+        reason = "its model gives no number for any pixel"
+    else:
+        reason = "no pixel has data in all bands of the model (by nodata, masks, alpha and NaN)"
+    raise SpecificationError(f"{names} has no map: {reason}; choose another scene")
+
+
+def _tags(opened: OpenedJob, planned: dict[int, PlannedScene]) -> dict[str, str]:
+    row = opened.mapped.row
+    files = [file for scene in planned.values() for file in scene.files]
+    tags = {
+        "MLOPS_MODEL": f"{row.model}@{row.version}",
+        "MLOPS_DATA": f"{row.dataset}@{row.data_version}",
+        "MLOPS_RUN": row.run_id,
+        "MLOPS_MODEL_SHA256": opened.model_sha256,
+        "MLOPS_SOURCE": " ".join(file.href.rpartition("/")[2] for file in files),
+        "MLOPS_SOURCE_SHA256": " ".join(file.sha256 for file in files),
+    }
+    if opened.mapped.overlap is not None:
+        tags["MLOPS_WINDOWS"] = str(opened.mapped.overlap)
+    return tags

@@ -1,6 +1,7 @@
-"""A model run over a scene, strip by strip: scores, labels or values of each pixel.
+"""A model run over rows of a scene, strip by strip: scores, labels or values of each pixel.
 
-Memory grows with the width of a scene, not with its pixels.
+Memory grows with the width of a scene, not with its pixels. Strips begin at the same rows whichever
+of them are wanted, and have the same values to the last bit.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 
 from mlops_assets.models.onnx.session import Outputs
 from mlops_assets.prediction.scene_model import DI, SceneModel
-from mlops_assets.prediction.scenes.scene import Rows, Scene
+from mlops_assets.prediction.scenes.scene import Range, Rows, Scene
 from mlops_assets.prediction.windows import Overlap, Placed
 
 PIXELS_AT_ONCE = 4096  # patches of 200 bands and 5 x 5 pixels then take 80 MB
@@ -37,7 +38,18 @@ class Strip:
     outputs: Outputs
 
 
-def pixel_strips(scene: Scene, model: SceneModel) -> Iterator[Strip]:
+def pixel_tops(size: tuple[int, int], classes: int) -> range:
+    """Return the first row of each strip of `pixel_strips`.
+
+    Args:
+        size: height and width of the scene.
+        classes: number of scores of a pixel.
+    """
+    most = max(1, _STRIP_BYTES // (4 * max(classes, 1) * size[1]))
+    return range(0, size[0], min(_STRIP_ROWS, most))
+
+
+def pixel_strips(scene: Scene, model: SceneModel, wanted: Range) -> Iterator[Strip]:
     """Yield the outputs of a model that takes pixels, rows of a table, or patches.
 
     Beyond the edges pixels are mirrored.
@@ -45,11 +57,11 @@ def pixel_strips(scene: Scene, model: SceneModel) -> Iterator[Strip]:
     Args:
         scene: to be read.
         model: takes pixels.
+        wanted: first row, one of `pixel_tops`, and one past the last, one of them or the height.
     """
     half = model.size // 2
-    most = max(1, _STRIP_BYTES // (4 * max(model.classes, 1) * scene.width))
-    height = min(_STRIP_ROWS, most)
-    tops = range(0, scene.height, height)
+    height = pixel_tops((scene.height, scene.width), model.classes).step
+    tops = range(*wanted, height)
     with scene.read_ahead((top - half, top + height + half) for top in tops) as strips:
         for top, rows in zip(tops, strips, strict=True):
             last = min(top + height, scene.height)
@@ -99,7 +111,19 @@ def _of_pixels(scene: Scene, model: SceneModel, rows: Rows) -> Strip:
     return Strip(rows.first, rows.known, found)
 
 
-def window_strips(scene: Scene, model: SceneModel, overlap: Overlap) -> Iterator[Strip]:
+def window_tops(height: int, overlap: Overlap) -> list[int]:
+    """Return the first row of each strip of `window_strips`.
+
+    Args:
+        height: of the scene.
+        overlap: of the windows.
+    """
+    return [placed.start if overlap.blended else placed.first for placed in overlap.place(height)]
+
+
+def window_strips(
+    scene: Scene, model: SceneModel, overlap: Overlap, wanted: Range
+) -> Iterator[Strip]:
     """Yield the scores of a segmentation model; where windows have no data they are not computed.
 
     Beyond the bottom and the right edge pixels are mirrored, as far as windows reach there.
@@ -108,9 +132,13 @@ def window_strips(scene: Scene, model: SceneModel, overlap: Overlap) -> Iterator
         scene: to be read.
         model: gives `scores` of each pixel of a window.
         overlap: of the windows.
+        wanted: first row, one of `window_tops`, and one past the last, one of them or the height.
     """
-    rows_of_windows = overlap.place(scene.height)
-    blend = _Blend(scene, model, overlap)
+    first, last = wanted
+    rows_of_windows = [
+        placed for placed in overlap.place(scene.height) if _counts(placed, overlap, wanted)
+    ]
+    blend = _Blend(scene, model, overlap, rows_of_windows[0].start)
     ranges = [(placed.start, placed.start + overlap.size) for placed in rows_of_windows]
     with scene.read_ahead(ranges) as strips:
         for place, (placed, rows) in enumerate(zip(rows_of_windows, strips, strict=True)):
@@ -127,7 +155,17 @@ def window_strips(scene: Scene, model: SceneModel, overlap: Overlap) -> Iterator
                 continue
             blend.add(placed, rows, windows)
             below = rows_of_windows[place + 1 :]
-            yield from blend.finished(below[0].start if below else scene.height)
+            strip = blend.finished(below[0].start if below else last)
+            # rows above have parts of windows only
+            if strip.first >= first:
+                yield strip
+
+
+def _counts(placed: Placed, overlap: Overlap, wanted: Range) -> bool:
+    """Return whether a window has a share in some rows."""
+    if overlap.blended:
+        return placed.start < wanted[1] and placed.start + overlap.size > wanted[0]
+    return placed.first < wanted[1] and placed.last > wanted[0]
 
 
 def _kept_columns(known: NDArray[np.bool_], column: Placed, overlap: Overlap) -> NDArray[np.bool_]:
@@ -193,11 +231,11 @@ def _joined(
 class _Blend:
     """Sums of what is computed of windows that overlap, weighted, from top to bottom."""
 
-    def __init__(self, scene: Scene, model: SceneModel, overlap: Overlap) -> None:
+    def __init__(self, scene: Scene, model: SceneModel, overlap: Overlap, top: int) -> None:
         self._scene = scene
         self._model = model
         self._overlap = overlap
-        self._top = 0
+        self._top = top
         self._known = np.zeros((0, scene.width), dtype=bool)
         self._sums: NDArray[np.float32] | None = None
         self._weights = np.zeros((0, scene.width), dtype=np.float32)
@@ -224,8 +262,8 @@ class _Blend:
             self._weights[place] += weights
             self._sums[(slice(None), *place)] += weights * found[:, : len(down), : len(across)]
 
-    def finished(self, last: int) -> Iterator[Strip]:
-        """Yield the rows above `last`, to which no window is added any more."""
+    def finished(self, last: int) -> Strip:
+        """Return the rows above `last`, to which no window is added any more."""
         rows = last - self._top
         joined: NDArray[np.float32] | None = None
         if self._sums is not None:
@@ -233,6 +271,7 @@ class _Blend:
             weights = np.maximum(self._weights[:rows], np.finfo(np.float32).tiny)
             joined = np.divide(self._sums[:, :rows], weights, dtype=np.float32)
             self._sums = self._sums[:, rows:]
-        yield Strip(self._top, self._known[:rows], _outputs(self._model, joined))
+        strip = Strip(self._top, self._known[:rows], _outputs(self._model, joined))
         self._known, self._weights = self._known[rows:], self._weights[rows:]
         self._top = last
+        return strip

@@ -1,69 +1,98 @@
-"""The layers of a map, written row by row while the model runs over a scene."""
+"""The layers of a map, written row by row while the model runs over a part of a scene."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mlops_assets.datasets.io.rasterio_types import Raster, WritableRaster
-from mlops_assets.datasets.io.rasters import open_raster
-from mlops_assets.errors import SpecificationError
-from mlops_assets.prediction.mapped import SCORES, MappedModel, wanted_bands
-from mlops_assets.prediction.maps.geotiff import open_layer
-from mlops_assets.prediction.maps.outputs import measure
-from mlops_assets.prediction.scenes.bands import Found, find_bands
-from mlops_assets.prediction.scenes.scene import Scene
+from mlops_assets.models.evaluation.calibration import Scores
+from mlops_assets.prediction.job import Part
+from mlops_assets.prediction.mapped import SCORES, MappedModel
+from mlops_assets.prediction.maps.geotiff import Layer, number_layer, write_rows
+from mlops_assets.prediction.maps.outputs import confidence, measure
+from mlops_assets.prediction.opened import OpenedScene, broken
+from mlops_assets.prediction.parts import PartResult, open_part
 from mlops_assets.prediction.strips import Strip
-from mlops_assets.progress import step
-from mlops_assets.storage import sha256_of
-from mlops_assets.store import Store
+from mlops_assets.progress import Step
+
+PRIORITY = ".priority"  # of the layer that decides between scenes of a mosaic; it is in no map
 
 
-def write_layers(
-    store: Store, mapped: MappedModel, scene: Path, folder: Path
-) -> tuple[Found, set[int]]:
-    """Write the layers of a map as `plain<suffix>.tif`.
+def part_layers(mapped: MappedModel, is_mosaic: bool) -> dict[str, Layer]:
+    """Return the layers of a part: those of the map, and what decides between scenes.
+
+    Args:
+        mapped: the model version.
+        is_mosaic: whether scenes may overlap.
+    """
+    priority = {PRIORITY: number_layer(("priority",), "1")}
+    return {**mapped.layers, **(priority if is_mosaic and mapped.classes else {})}
+
+
+def write_part(
+    mapped: MappedModel, scene: OpenedScene, part: Part, layers: Mapping[str, Path], done: Step
+) -> PartResult:
+    """Write the layers of a part.
+
+    Args:
+        mapped: the model version.
+        scene: of the part.
+        part: rows of the scene.
+        layers: name of each of `part_layers` → file.
+        done: counts pixels.
 
     Returns:
-        The bands that were read, and the class values in the map.
+        The part, without its layers.
+
+    Raises:
+        BrokenScene: the scene cannot be read.
     """
+    shape = part.last - part.first, scene.rows.width
+    kinds = part_layers(mapped, PRIORITY in layers)
+    present: set[int] = set()
+    with_data = predicted = 0
     with ExitStack() as stack:
-        raster = stack.enter_context(open_raster(scene))
-        _require_located(raster, scene)
-        found = find_bands(raster, scene, wanted_bands(store, mapped), mapped.options.by_position)
-        opened = Scene(raster, found.roles, mapped.signature.apply_scale)
-        tags = _tags(mapped, scene)
         written = {
-            suffix: stack.enter_context(
-                open_layer(folder / f"plain{suffix}.tif", raster, layer, tags)
-            )
-            for suffix, layer in mapped.layers.items()
+            name: stack.enter_context(open_part(path, shape, kinds[name]))
+            for name, path in layers.items()
         }
-        pixels = raster.height * raster.width
-        done = stack.enter_context(step(f"predicting {scene.name}", pixels, "pixels"))
-        present: set[int] = set()
-        with_data = predicted = 0
-        for strip in mapped.strips(opened):
+        for strip in _readable(mapped, scene, part):
+            first = strip.first - part.first
             with_data += int(strip.known.sum())
             values, usable = _decided(mapped, strip)
             predicted += int(usable.sum())
-            _write_rows(written[""], strip.first, values[None])
+            write_rows(written[""], first, values[None])
             if mapped.classes:
                 present |= set(np.unique(values[usable]).tolist())
             if SCORES in written:
-                _write_rows(written[SCORES], strip.first, _measured(mapped, strip, usable))
+                write_rows(written[SCORES], first, _measured(mapped, strip, usable))
+            if PRIORITY in written:
+                write_rows(written[PRIORITY], first, _priority(mapped.scores, strip, usable))
             done.advance(strip.known.size)
-    if not predicted:
-        reason = (
-            "its model gives no number for any pixel"
-            if with_data
-            else "no pixel has data in all bands of the model (by nodata, masks, alpha and NaN)"
-        )
-        raise SpecificationError(f"{scene.name} has no map: {reason}; choose another scene")
-    return found, present
+    return PartResult(part, with_data, predicted, tuple(sorted(present)))
+
+
+def _readable(mapped: MappedModel, scene: OpenedScene, part: Part) -> Iterator[Strip]:
+    """Yield the strips of a part."""
+    from rasterio._err import CPLE_BaseError
+    from rasterio.errors import RasterioError
+
+    strips = mapped.strips(scene.rows, (part.first, part.last))
+    while True:
+        with broken(scene.name):
+            try:
+                strip = next(strips, None)
+            except (RasterioError, CPLE_BaseError) as error:
+                raise ValueError(
+                    f"cannot be read: {error.__cause__ or error}; replace the file"
+                ) from error
+        if strip is None:
+            return
+        yield strip
 
 
 def _decided(mapped: MappedModel, strip: Strip) -> tuple[NDArray[np.number], NDArray[np.bool_]]:
@@ -99,35 +128,16 @@ def _measured(mapped: MappedModel, strip: Strip, usable: NDArray[np.bool_]) -> N
     return rows
 
 
-def _write_rows(raster: WritableRaster, first: int, rows: NDArray[np.number]) -> None:
-    from rasterio.windows import Window
+def _priority(kind: Scores | None, strip: Strip, usable: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """Return the rows of the layer that decides between scenes, the larger the better.
 
-    raster.write(rows, window=Window(0, first, rows.shape[2], rows.shape[1]))
-
-
-def _require_located(raster: Raster, scene: Path) -> None:
-    """Refuse ground control points, as a map on the scene's grid would have no place.
-
-    Raises:
-        SpecificationError: the scene has them, and nothing else.
+    It is the confidence; of scores that are no probabilities the largest; of labels alone 0, so
+    that the first scene decides.
     """
-    if raster.gcps[0] and raster.transform.is_identity:
-        raise SpecificationError(
-            f"{scene.name} is located by ground control points only; warp it to a grid first:"
-            f" gdalwarp -tps {scene.name} warped.tif"
-        )
-
-
-def _tags(mapped: MappedModel, scene: Path) -> dict[str, str]:
-    row = mapped.row
-    tags = {
-        "MLOPS_MODEL": f"{row.model}@{row.version}",
-        "MLOPS_DATA": f"{row.dataset}@{row.data_version}",
-        "MLOPS_RUN": row.run_id,
-        "MLOPS_MODEL_SHA256": sha256_of(mapped.onnx_file),
-        "MLOPS_SOURCE": scene.name,
-        "MLOPS_SOURCE_SHA256": sha256_of(scene),
-    }
-    if mapped.overlap is not None:
-        tags["MLOPS_WINDOWS"] = str(mapped.overlap)
-    return tags
+    rows = np.full((1, *usable.shape), np.nan, dtype=np.float32)
+    if "scores" not in strip.outputs:
+        rows[:, usable] = 0
+    elif usable.any():
+        scores = strip.outputs["scores"].astype(np.float32, copy=False)[:, usable]
+        rows[:, usable] = scores.max(axis=0) if kind is None else confidence(scores, kind)
+    return rows

@@ -28,7 +28,6 @@ from mlops_assets.models.export.export import export
 from mlops_assets.models.promotion import promote
 from mlops_assets.models.specification import ModelSpecification
 from mlops_assets.names import Reference
-from mlops_assets.prediction.predict import predict_scene
 from mlops_assets.principals import local
 from mlops_assets.registry import ModelVersion, Registry
 from mlops_assets.stac.datasets import write_dataset_record
@@ -39,6 +38,7 @@ from mlops_assets.store import Store
 from mlops_assets.training.process.supervisor import train_supervised
 from mlops_assets.training.train import train
 from mlops_assets_tests.conftest import scenes_specification, write_scene
+from mlops_assets_tests.prediction.jobs import map_scene
 from mlops_assets_tests.training.example_trainers import (
     HERE,
     model_specification,
@@ -242,7 +242,7 @@ def _predict(version: str, scene: str) -> Step:
 
     def predict(store: Store) -> object:
         path = store.workspace.root / f"landing/scenes/images/{scene}.tif"
-        return predict_scene(store, _row(store, version), path, "map")
+        return map_scene(store, _row(store, version), path, "map")
 
     return predict
 

@@ -19,7 +19,6 @@ from mlops_assets.errors import MlopsError
 from mlops_assets.models.verify import verify_all
 from mlops_assets.names import Reference
 from mlops_assets.paths import object_key
-from mlops_assets.prediction.predict import predict_scene
 from mlops_assets.principals import local
 from mlops_assets.registry import Registry
 from mlops_assets.storage import Workspace
@@ -27,6 +26,7 @@ from mlops_assets.store import Store
 from mlops_assets_tests.conftest import write_scene
 from mlops_assets_tests.faults.life import STEPS, Step, state
 from mlops_assets_tests.faults.tally import LONG, Tally
+from mlops_assets_tests.prediction.jobs import map_scene
 from mlops_assets_tests.servers.buckets import FaultyBucket
 
 NAMES = (
@@ -141,7 +141,7 @@ def _landed_as(store: Store, key: str) -> list[str]:
 def _steps(folder: Path) -> dict[str, Step]:
     def predict(store: Store) -> object:
         row = store.registry.model_versions("crops")[-1]
-        return predict_scene(store, row, folder / "landed/images/a.tif", "map")
+        return map_scene(store, row, folder / "landed/images/a.tif", "map")
 
     def recalled(store: Store) -> object:
         committed = CommittedDataset.open(

@@ -28,7 +28,6 @@ from mlops_assets.identity.tokens import create_token
 from mlops_assets.models.promotion import promote
 from mlops_assets.models.verify import verify_all, verify_reference
 from mlops_assets.names import Reference
-from mlops_assets.prediction.predict import predict_scene
 from mlops_assets.principals import Role
 from mlops_assets.registry import Checkpoint
 from mlops_assets.registry.log.chain import AUDITED, canonical
@@ -42,6 +41,7 @@ from mlops_assets.store import Store
 from mlops_assets_tests.conftest import scenes_specification, write_scene
 from mlops_assets_tests.discovery.external import external_collection
 from mlops_assets_tests.models.test_verify import open_store
+from mlops_assets_tests.prediction.jobs import map_scene
 from mlops_assets_tests.registry.log.test_chain import (
     LOG_TABLE,
     add_row,
@@ -78,7 +78,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
     promote(opened, opened.registry.model_version(Reference("cover")), [])
     send_collection(opened.registry, external_collection(), replace=False)
     withdraw(opened.registry, Key("eo_api", "scenes", "v1"), State.DEPRECATED, "old", "https://eo")
-    predict_scene(opened, row, root / "landing/scenes/images/a.tif", "a")
+    map_scene(opened, row, root / "landing/scenes/images/a.tif", "a")
     shutil.rmtree(opened.workspace.cache)
     assert verify_all(opened).problems == []
     yield opened

@@ -17,12 +17,12 @@ import pytest
 from mlops_assets.datasets.commit.commit import commit
 from mlops_assets.models.verify import Verification, verify_all, verify_model
 from mlops_assets.names import Reference
-from mlops_assets.prediction.predict import predict_scene
 from mlops_assets.principals import local
 from mlops_assets.registry import ModelVersion, Registry
 from mlops_assets.storage import Workspace
 from mlops_assets.store import Store
 from mlops_assets_tests.conftest import scenes_specification, write_scene
+from mlops_assets_tests.prediction.jobs import map_scene
 from mlops_assets_tests.training.example_trainers import lifecycle, model_specification
 
 FOLDERS = ("objects", "datasets", "models", "runs", "catalog", "predictions")
@@ -43,7 +43,7 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_scene(root / "landing/scenes", crs="EPSG:32630")
     commit(store.workspace, store.registry, scenes_specification())
     row = lifecycle(store, model_specification("cover", dataset="scenes"), recorded=True)
-    predict_scene(store, row, root / "landing/scenes/images/a.tif", "a")
+    map_scene(store, row, root / "landing/scenes/images/a.tif", "a")
     store.registry._engine.dispose()
     return root
 

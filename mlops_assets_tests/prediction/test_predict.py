@@ -26,7 +26,7 @@ from rasterio.shutil import copy
 from mlops_assets.datasets.commit.commit import commit
 from mlops_assets.datasets.io.rasters import open_raster
 from mlops_assets.datasets.readers.scenes.read_samples import read_patches
-from mlops_assets.errors import SignatureRefused, SpecificationError, StorageError
+from mlops_assets.errors import BrokenScene, SignatureRefused, SpecificationError, StorageError
 from mlops_assets.models.onnx.session import OnnxModel, decide
 from mlops_assets.names import Reference
 from mlops_assets.paths import Owner, model_folder
@@ -36,7 +36,7 @@ from mlops_assets.prediction.maps.copy_out import copy_out, require_writable
 from mlops_assets.prediction.maps.geotiff import map_classes
 from mlops_assets.prediction.maps.outputs import OUTPUTS
 from mlops_assets.prediction.maps.picture import draw
-from mlops_assets.prediction.predict import predict_scene, scene_name
+from mlops_assets.prediction.predict import scene_name
 from mlops_assets.prediction.windows import Overlap
 from mlops_assets.principals import local
 from mlops_assets.registry import ModelVersion, Registry
@@ -50,6 +50,7 @@ from mlops_assets_tests.conftest import (
     write_scene,
 )
 from mlops_assets_tests.models.signing.keys import make_key, trust
+from mlops_assets_tests.prediction.jobs import map_scene
 from mlops_assets_tests.training.example_trainers import (
     HERE,
     lifecycle,
@@ -195,7 +196,7 @@ def test_every_pixel_is_as_predicted_alone(
     monkeypatch.setattr(strips, "PIXELS_AT_ONCE", at_once)
     monkeypatch.setattr(predict, "draw", lambda *args: b"")  # it takes longer than all the rest
     scene = write(tmp_path / "scene.tif", image(*shape))
-    found = predict_scene(models, row_of(models, model), scene, "scene")
+    found = map_scene(models, row_of(models, model), scene, "scene")
     expected = one_by_one(models, model, scene)
     np.testing.assert_array_equal(found.classes, expected)
     with open_raster(models.workspace.root / found.raster.path) as raster:
@@ -207,14 +208,14 @@ def test_every_pixel_is_as_predicted_alone(
 @pytest.mark.parametrize("crs", ["EPSG:32630", "EPSG:3035"])
 def test_georeference_is_kept(crs: str, models: Store, tmp_path: Path) -> None:
     scene = write(tmp_path / "scene.tif", image(16, 24), crs=crs, transform=GRID)
-    found = predict_scene(models, row_of(models, "pixel"), scene, "scene")
+    found = map_scene(models, row_of(models, "pixel"), scene, "scene")
     with open_raster(models.workspace.root / found.raster.path) as raster:
         assert raster.crs is not None and raster.crs.to_string() == crs
         assert (raster.transform, raster.shape) == (GRID, (16, 24))
 
 
 def test_georeference_is_not_invented(models: Store, tmp_path: Path) -> None:
-    found = predict_scene(
+    found = map_scene(
         models, row_of(models, "pixel"), write(tmp_path / "scene.tif", image(16, 24)), "scene"
     )
     path = models.workspace.root / found.raster.path
@@ -224,7 +225,7 @@ def test_georeference_is_not_invented(models: Store, tmp_path: Path) -> None:
 
 def test_the_map_is_a_cog_with_colours_and_its_origin(models: Store, tmp_path: Path) -> None:
     row = row_of(models, "pixel")
-    found = predict_scene(models, row, write(tmp_path / "scene.tif", image(600, 520)), "scene")
+    found = map_scene(models, row, write(tmp_path / "scene.tif", image(600, 520)), "scene")
     assert found.raster.path == f"predictions/pixel/{row.version}/scene.tif"
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", NotGeoreferencedWarning)
@@ -291,7 +292,7 @@ def test_where_a_scene_has_no_data_neither_has_its_map(
     model: str, kind: str, models: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(predict, "draw", lambda *args: b"")
-    found = predict_scene(
+    found = map_scene(
         models, row_of(models, model), with_hole(tmp_path / "scene.tif", kind), "hole"
     )
     with open_raster(models.workspace.root / found.raster.path) as raster:
@@ -339,9 +340,7 @@ def test_a_picture_of_a_large_map_takes_little_memory(tmp_path: Path) -> None:
 
 def test_map_and_picture_are_published_with_their_checksums(models: Store, tmp_path: Path) -> None:
     row = row_of(models, "patch")
-    found = predict_scene(
-        models, row, write(tmp_path / "scene.tif", image(16, 24)), "with-checksum"
-    )
+    found = map_scene(models, row, write(tmp_path / "scene.tif", image(16, 24)), "with-checksum")
     assert {found.raster, found.picture} <= set(
         models.registry.files(Owner(f"prediction:patch@{row.version}"))
     )
@@ -360,7 +359,7 @@ def test_a_scene_with_other_bands_is_refused(
     with pytest.raises(
         SpecificationError, match=rf"scene.tif has {bands} bands, {model}@{row.version} takes 4"
     ):
-        predict_scene(models, row, scene, "refused")
+        map_scene(models, row, scene, "refused")
     assert not models.workspace.exists(f"predictions/{model}/{row.version}/refused.tif")
 
 
@@ -394,19 +393,19 @@ def test_bands_with_names_are_never_taken_by_place(
         with pytest.raises(
             SpecificationError, match=r"scene.tif names its bands .* takes B02, B03, B04, B08; give"
         ):
-            predict_scene(models, row, scene, "refused")
+            map_scene(models, row, scene, "refused")
         return
     plain = write(tmp_path / "plain.tif", pixels[[band - 1 for band in order]])
-    expected = predict_scene(models, row, plain, "plain").classes
-    np.testing.assert_array_equal(predict_scene(models, row, scene, "named").classes, expected)
+    expected = map_scene(models, row, plain, "plain").classes
+    np.testing.assert_array_equal(map_scene(models, row, scene, "named").classes, expected)
 
 
 def test_a_scene_of_complex_numbers_is_refused(models: Store, tmp_path: Path) -> None:
     profile = {"driver": "GTiff", "height": 2, "width": 2, "count": 4, "dtype": "complex64"}
     with open_raster(tmp_path / "scene.tif", "w", **profile) as raster:
         raster.write(np.ones((4, 2, 2), dtype=np.complex64))
-    with pytest.raises(ValueError, match="has complex numbers"):
-        predict_scene(models, row_of(models, "pixel"), tmp_path / "scene.tif", "refused")
+    with pytest.raises(BrokenScene, match=r"^scene: has complex numbers"):
+        map_scene(models, row_of(models, "pixel"), tmp_path / "scene.tif", "refused")
 
 
 def test_a_model_without_a_required_signature_is_refused(
@@ -416,7 +415,7 @@ def test_a_model_without_a_required_signature_is_refused(
     trust(monkeypatch, tmp_path, {"name": "a", "file": "a.pub"})
     scene = write(tmp_path / "scene.tif", image(4, 4))
     with pytest.raises(SignatureRefused, match="has no signature"):
-        predict_scene(models, row_of(models, "patch"), scene, "unsigned")
+        map_scene(models, row_of(models, "patch"), scene, "unsigned")
 
 
 def test_models_of_rows_take_bands_called_like_their_columns(models: Store, tmp_path: Path) -> None:
@@ -429,7 +428,7 @@ def test_models_of_rows_take_bands_called_like_their_columns(models: Store, tmp_
         with open_raster(scene, "w", driver="GTiff", **profile) as raster:
             raster.write(values[::-1])
             raster.descriptions = tuple(columns[::-1])
-        found = predict_scene(models, row, scene, "rows")
+        found = map_scene(models, row, scene, "rows")
         key = f"{model_folder(row.model, row.version)}/model.onnx"
         X = np.ascontiguousarray(values.reshape(len(columns), -1).T)
         expected = decide(OnnxModel(models.workspace.local_path(key)).predict(X)).reshape(6, 5)
@@ -445,7 +444,7 @@ def test_models_of_rows_take_bands_called_like_their_columns(models: Store, tmp_
 def test_gdal_alone_has_names_and_colours_of_classes(models: Store, tmp_path: Path) -> None:
     scene = write(tmp_path / "scene.tif", image(16, 24), crs="EPSG:32630", transform=GRID)
     row = row_of(models, "patch")
-    found = predict_scene(models, row, scene, "names")
+    found = map_scene(models, row, scene, "names")
     path = models.workspace.root / found.raster.path
     copy(path, tmp_path / "map.vrt", driver="VRT")
     band = ElementTree.parse(tmp_path / "map.vrt").getroot().find("VRTRasterBand")
@@ -468,7 +467,7 @@ def test_a_pixel_that_lacks_one_band_has_no_class(models: Store, tmp_path: Path)
     pixels = image(16, 24) + 1
     pixels[2, 5, 7] = 0
     scene = write(tmp_path / "scene.tif", pixels, nodata=0)
-    found = predict_scene(models, row_of(models, "pixel"), scene, "one-band").classes
+    found = map_scene(models, row_of(models, "pixel"), scene, "one-band").classes
     assert found[5, 7] == 255 and (found == 255).sum() == 1
 
 
@@ -477,7 +476,7 @@ def test_further_outputs_are_measured_from_probabilities(
     model: str, models: Store, tmp_path: Path
 ) -> None:
     scene = with_hole(tmp_path / "scene.tif", "nodata")
-    found = predict_scene(models, row_of(models, model), scene, "outputs", Options(outputs=OUTPUTS))
+    found = map_scene(models, row_of(models, model), scene, "outputs", Options(outputs=OUTPUTS))
     (scores,) = [file for file in found.others if file.path.endswith(".scores.tif")]
     with open_raster(models.workspace.root / scores.path) as raster:
         values = raster.read()
@@ -537,9 +536,9 @@ def test_bands_are_found_by_common_name_or_wavelength(
                     um = {"wavelength": f"{1000 * size + 3}", "wavelength_units": "Nanometers"}
                     raster.update_tags(band, **um)
     plain = write(tmp_path / "plain.tif", pixels)
-    expected = predict_scene(models, row, plain, "plain")
+    expected = map_scene(models, row, plain, "plain")
     assert "read in file order as B02, B03, B04, B08" in expected.notes[0]
-    found = predict_scene(models, row, scene, "described")
+    found = map_scene(models, row, scene, "described")
     np.testing.assert_array_equal(found.classes, expected.classes)
     assert not found.notes
 
@@ -552,8 +551,8 @@ def test_names_are_ignored_on_request_only(models: Store, tmp_path: Path) -> Non
     with open_raster(scene, "r+") as raster:
         raster.descriptions = ("a", "b", "c", "d")
     with pytest.raises(SpecificationError, match="or pass --bands-by-position"):
-        predict_scene(models, row, scene, "refused")
-    found = predict_scene(models, row, scene, "positions", Options(by_position=True))
+        map_scene(models, row, scene, "refused")
+    found = map_scene(models, row, scene, "positions", by_position=True)
     assert found.notes == (
         "scene.tif names its bands a, b, c, d: its bands were read in file order as"
         " B02, B03, B04, B08",
@@ -565,7 +564,7 @@ def test_a_scene_without_data_is_refused(model: str, models: Store, tmp_path: Pa
     scene = write(tmp_path / "scene.tif", np.zeros((4, 16, 24), np.uint16), nodata=0)
     row = row_of(models, model)
     with pytest.raises(SpecificationError, match="no pixel has data in all bands of the model"):
-        predict_scene(models, row, scene, "empty")
+        map_scene(models, row, scene, "empty")
     assert not models.workspace.exists(f"predictions/{model}/{row.version}/empty.tif")
 
 
@@ -573,8 +572,8 @@ def test_a_truncated_scene_is_refused(models: Store, tmp_path: Path) -> None:
     scene = write(tmp_path / "scene.tif", image(300, 300))
     scene.write_bytes(scene.read_bytes()[: scene.stat().st_size // 2])
     row = row_of(models, "window")
-    with pytest.raises(ValueError, match="replace the file"):
-        predict_scene(models, row, scene, "truncated")
+    with pytest.raises(BrokenScene, match=r"^scene: .*replace the file"):
+        map_scene(models, row, scene, "truncated")
     assert not models.workspace.exists(f"predictions/window/{row.version}/truncated.tif")
 
 
@@ -583,7 +582,7 @@ def test_a_scene_with_ground_control_points_only_is_refused(models: Store, tmp_p
     points = [GroundControlPoint(row, col, 5e5 + col, 4e6 - row) for row, col in corners]
     scene = write(tmp_path / "scene.tif", image(16, 24), gcps=points, crs="EPSG:32630")
     with pytest.raises(SpecificationError, match="ground control points only; warp it"):
-        predict_scene(models, row_of(models, "pixel"), scene, "refused")
+        map_scene(models, row_of(models, "pixel"), scene, "refused")
 
 
 @pytest.mark.parametrize(
@@ -594,7 +593,7 @@ def test_a_scene_with_ground_control_points_only_is_refused(models: Store, tmp_p
 def test_any_grid_is_kept(transform: Affine, models: Store, tmp_path: Path) -> None:
     scene = write(tmp_path / "scene.tif", image(16, 24), crs="EPSG:32630", transform=transform)
     row = row_of(models, "window")
-    found = predict_scene(models, row, scene, "grid")
+    found = map_scene(models, row, scene, "grid")
     with open_raster(models.workspace.root / found.raster.path) as raster:
         assert raster.transform.almost_equals(transform)
     np.testing.assert_array_equal(found.classes, one_by_one(models, "window", scene))
@@ -614,7 +613,7 @@ def test_windows_of_a_network_that_looks_far_are_blended() -> None:
 
 def test_a_copy_lies_where_it_was_asked_for(models: Store, tmp_path: Path) -> None:
     scene = write(tmp_path / "scene.tif", image(16, 24))
-    found = predict_scene(models, row_of(models, "patch"), scene, "copy", Options(OUTPUTS))
+    found = map_scene(models, row_of(models, "patch"), scene, "copy", Options(OUTPUTS))
     out = tmp_path / "out"
     out.mkdir()
     copy_out(found, out / "map.tif")
@@ -631,14 +630,14 @@ def test_a_model_without_its_onnx_file_is_refused(models: Store, tmp_path: Path)
         model="pixel", version="v1-gone", signature=row_of(models, "pixel").signature
     )
     with pytest.raises(StorageError, match=r"models/pixel/v1-gone/model\.onnx was never published"):
-        predict_scene(models, gone, write(tmp_path / "scene.tif", image(16, 24)), "refused")
+        map_scene(models, gone, write(tmp_path / "scene.tif", image(16, 24)), "refused")
 
 
 @pytest.mark.parametrize("content", [b"", b"no raster"])
 def test_a_file_that_is_no_raster_is_refused(content: bytes, models: Store, tmp_path: Path) -> None:
     (tmp_path / "scene.tif").write_bytes(content)
-    with pytest.raises(ValueError, match="cannot be read or written as a raster"):
-        predict_scene(models, row_of(models, "pixel"), tmp_path / "scene.tif", "refused")
+    with pytest.raises(BrokenScene, match=r"^scene: cannot be read or written as a raster"):
+        map_scene(models, row_of(models, "pixel"), tmp_path / "scene.tif", "refused")
 
 
 @pytest.mark.parametrize(
@@ -667,7 +666,7 @@ def test_class_values_of_any_size_are_kept(
         run_id=row.run_id,
     )
     scene = write(tmp_path / "scene.tif", image(16, 24))
-    found = predict_scene(models, other, scene, "values")
+    found = map_scene(models, other, scene, "values")
     expected = np.where(one_by_one(models, "pixel", scene) == 3, *values)
     with open_raster(models.workspace.root / found.raster.path) as raster:
         np.testing.assert_array_equal(raster.read(1), expected)

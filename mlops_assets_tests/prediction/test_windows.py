@@ -20,8 +20,8 @@ from mlops_assets.prediction.maps.geotiff import MapClass
 from mlops_assets.prediction.maps.picture import draw
 from mlops_assets.prediction.scene_model import SceneModel
 from mlops_assets.prediction.scenes import scene as scenes
-from mlops_assets.prediction.scenes.scene import Scene
-from mlops_assets.prediction.strips import Strip, pixel_strips, window_strips
+from mlops_assets.prediction.scenes.scene import Range, Scene
+from mlops_assets.prediction.strips import Strip, pixel_strips, window_strips, window_tops
 from mlops_assets.prediction.windows import Overlap
 from mlops_assets.stac.mlm.receptive_field import reach
 
@@ -79,16 +79,25 @@ class Counting(OnnxModel):
         return super().predict(X, batch)
 
 
-def strips_of(path: Path, session: OnnxModel, overlap: Overlap, index: Index = None) -> list[Strip]:
-    """The strips of a map of a network on windows."""
+def strips_of(
+    path: Path,
+    session: OnnxModel,
+    overlap: Overlap,
+    index: Index = None,
+    wanted: Range | None = None,
+) -> list[Strip]:
+    """The strips of a map of a network on windows; of all rows if none are named."""
     network = SceneModel(session, (BANDS, SIZE, SIZE), CLASSES, MISSING, index)
     with open_raster(path) as raster:
         opened = Scene(raster, band_roles(raster), apply_scale=False)
-        return [*window_strips(opened, network, overlap)]
+        return [*window_strips(opened, network, overlap, wanted or (0, opened.height))]
 
 
-def scores_of(path: Path, model: Path, overlap: Overlap) -> NDArray[np.float32]:
-    strips = strips_of(path, OnnxModel(model), overlap)
+def scores_of(
+    path: Path, model: Path, overlap: Overlap, wanted: Range | None = None
+) -> NDArray[np.float32]:
+    strips = strips_of(path, OnnxModel(model), overlap, wanted=wanted)
+    assert strips[0].first == (wanted or (0, 0))[0]
     return np.concatenate([strip.outputs["scores"] for strip in strips], axis=1)
 
 
@@ -199,7 +208,8 @@ def test_the_index_of_pixels_and_patches_is_that_of_the_pixel(size: int, tmp_pat
     weights = np.array([1, 10, 100], dtype=np.float32)
     model = SceneModel(cast(OnnxModel, Sums()), shape, 0, MISSING, lambda own: own @ weights)
     with open_raster(tmp_path / "scene.tif") as raster:
-        strips = [*pixel_strips(Scene(raster, band_roles(raster), apply_scale=False), model)]
+        opened = Scene(raster, band_roles(raster), apply_scale=False)
+        strips = [*pixel_strips(opened, model, (0, opened.height))]
     di = np.concatenate([strip.outputs["di"] for strip in strips])
     np.testing.assert_allclose(di, np.einsum("brc,b->rc", pixels, weights), rtol=1e-4, atol=1e-4)
 
@@ -232,3 +242,18 @@ def test_the_picture_of_a_map_of_any_shape_is_small(
     png = draw(tmp_path / "map.tif", [MapClass(1, "water", (0, 0, 255))], "title")
     width, height = (int.from_bytes(png[at : at + 4]) for at in (16, 20))
     assert 300 <= width <= 1000 and 300 <= height <= 700
+
+
+@pytest.mark.parametrize("blended", [False, True], ids=["discarded", "blended"])
+def test_parts_of_a_scene_equal_the_whole_bit_by_bit(blended: bool, tmp_path: Path) -> None:
+    write(tmp_path / "scene.tif", 203, 67)
+    onnx.save(network(SIZE, SIZE, whole=blended), tmp_path / "model.onnx")
+    overlap = Overlap.of(SIZE, reach(network(SIZE, SIZE, whole=blended).graph))
+    assert overlap.blended == blended
+    whole = scores_of(tmp_path / "scene.tif", tmp_path / "model.onnx", overlap)
+    tops = window_tops(203, overlap)
+    assert len(tops) > 4 and len(whole[0]) == 203
+    for first, last in ((0, 1), (1, 3), (2, len(tops)), (len(tops) - 1, len(tops))):
+        rows = tops[first], [*tops, 203][last]
+        part = scores_of(tmp_path / "scene.tif", tmp_path / "model.onnx", overlap, rows)
+        np.testing.assert_array_equal(part, whole[:, slice(*rows)])

@@ -42,7 +42,6 @@ from mlops_assets.paths import (
     model_folder,
     model_item_key,
 )
-from mlops_assets.prediction.predict import predict_scene
 from mlops_assets.principals import local
 from mlops_assets.registry import ModelVersion, Registry
 from mlops_assets.stac.migration.migrate import migrate_records
@@ -57,6 +56,7 @@ from mlops_assets_tests.conftest import (
     table_specification,
     write_scene,
 )
+from mlops_assets_tests.prediction.jobs import map_scene
 from mlops_assets_tests.servers.buckets import Bucket
 from mlops_assets_tests.stac.extension_schemas import validator
 from mlops_assets_tests.training.example_trainers import (
@@ -287,7 +287,7 @@ def test_a_map_from_the_item_is_the_map_of_the_platform(
     model: str, original: Store, moved: Path, script: ModuleType, tmp_path: Path
 ) -> None:
     scene = write(tmp_path / "scene.tif")
-    expected = predict_scene(original, row_of(original, model), scene, "scene")
+    expected = map_scene(original, row_of(original, model), scene, "scene")
     script.main(str(moved / item_of(original, model)), str(scene), str(tmp_path / "map.tif"))
     with open_raster(original.workspace.root / expected.raster.path) as ours:
         theirs: NDArray[np.int64]
@@ -443,7 +443,7 @@ def test_bands_have_common_name_type_and_nodata(original: Store) -> None:
 def test_classes_have_the_colours_of_the_maps(original: Store, tmp_path: Path) -> None:
     (output, *_) = properties_of(original, "pixel")["mlm:output"]
     scene = write(tmp_path / "scene.tif")
-    found = predict_scene(original, row_of(original, "pixel"), scene, "colours")
+    found = map_scene(original, row_of(original, "pixel"), scene, "colours")
     with open_raster(original.workspace.root / found.raster.path) as raster:
         colours = raster.colormap(1)
     for entry in output["classification:classes"]:

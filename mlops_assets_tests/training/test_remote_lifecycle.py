@@ -13,12 +13,12 @@ from mlops_assets.datasets.commit.commit import commit
 from mlops_assets.models.promotion import promote
 from mlops_assets.models.verify import verify_all
 from mlops_assets.names import Reference
-from mlops_assets.prediction.predict import predict_scene
 from mlops_assets.principals import local
 from mlops_assets.registry import Registry
 from mlops_assets.storage import Workspace
 from mlops_assets.store import Store
 from mlops_assets_tests.conftest import scenes_specification, write_scene
+from mlops_assets_tests.prediction.jobs import map_scene
 from mlops_assets_tests.servers.buckets import Bucket
 from mlops_assets_tests.training.example_trainers import lifecycle, model_specification
 
@@ -40,7 +40,7 @@ def test_a_model_lives_in_a_bucket(bucket: Bucket, tmp_path: Path, trainer: str)
     )
     row = lifecycle(store, specification, recorded=True)
     promote(store, row, specification.gates)
-    predict_scene(store, row, tmp_path / "landed/images/a.tif", "a")
+    map_scene(store, row, tmp_path / "landed/images/a.tif", "a")
     found = verify_all(store)
     assert found.passed, found.problems
     assert store.registry.model_version(Reference("cover", "production")).version == row.version

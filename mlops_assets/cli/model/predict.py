@@ -40,21 +40,32 @@ def predict(
     ] = False,
 ) -> None:
     """Predict a whole scene, as a GeoTIFF and a picture in the workspace."""
+    from mlops_assets.prediction.job import MapJob
     from mlops_assets.prediction.mapped import Options
     from mlops_assets.prediction.maps.copy_out import copy_out, require_writable
     from mlops_assets.prediction.maps.outputs import parse_outputs
-    from mlops_assets.prediction.predict import predict_scene, scene_name
+    from mlops_assets.prediction.predict import make_map, scene_name
+    from mlops_assets.prediction.scenes.found import FoundScene
+    from mlops_assets.prediction.scenes.reading import Reading
 
     if not scene.is_file():
         raise NotFound(f"{scene} is not a file; name a raster")
-    options = Options(parse_outputs(outputs), bands_by_position)
+    options = Options(parse_outputs(outputs))
     if out is not None:
         require_writable(out, scene)
     store = open_store()
     row = store.registry.model_version(Reference.parse(reference))
     try:
-        with interruptible(lambda: f"nothing was published; run the same command again: {again()}"):
-            found = predict_scene(store, row, scene, scene_name(scene), options)
+        job = MapJob(
+            scene_name(scene),
+            row.model,
+            row.version,
+            (FoundScene(scene.stem, scene.resolve().as_uri()),),
+            options,
+            Reading(bands_by_position),
+        )
+        with interruptible(lambda: f"finished parts are kept; to continue: {again()}"):
+            found = make_map(store, job)
     except ValueError as error:
         raise SpecificationError(f"{scene}: {error}") from error
     if out is not None:

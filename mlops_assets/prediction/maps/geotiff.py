@@ -13,7 +13,7 @@ from pathlib import Path
 from xml.etree import ElementTree  # nosec B405
 
 import numpy as np
-from numpy.typing import DTypeLike
+from numpy.typing import DTypeLike, NDArray
 
 from mlops_assets.datasets.io.rasterio_types import Raster, WritableRaster
 from mlops_assets.datasets.io.rasters import open_raster
@@ -92,29 +92,56 @@ def number_layer(bands: Sequence[str], unit: str) -> Layer:
     return Layer(bands, np.float32, float("nan"), unit)
 
 
+@dataclass(frozen=True)
+class MapGrid:
+    """The grid of a map, or of a scene.
+
+    Attributes:
+        height: rows.
+        width: columns.
+        transform: a, b, c, d, e, f from (column, row) to coordinates; None without georeference.
+        crs: coordinate reference system as WKT; None if unknown.
+    """
+
+    height: int
+    width: int
+    transform: tuple[float, float, float, float, float, float] | None
+    crs: str | None
+
+    @classmethod
+    def of(cls, raster: Raster) -> MapGrid:
+        """Return the grid of an open raster."""
+        # rasterio gives the identity where a file has no transform; writing it would make a
+        # georeference up
+        a, b, c, d, e, f = raster.transform[:6]
+        transform = None if raster.transform.is_identity else (a, b, c, d, e, f)
+        crs = raster.crs.to_wkt() if raster.crs else None
+        return cls(raster.height, raster.width, transform, crs)
+
+
 @contextmanager
 def open_layer(
-    path: Path, scene: Raster, layer: Layer, tags: Mapping[str, str]
+    path: Path, grid: MapGrid, layer: Layer, tags: Mapping[str, str]
 ) -> Iterator[WritableRaster]:
-    """Open a plain GeoTIFF on the grid of a scene, to be written row by row.
+    """Open a plain GeoTIFF, to be written row by row.
 
     Args:
         path: of the new file.
-        scene: gives size and georeference, none if it has none.
+        grid: of the map.
         layer: the bands.
         tags: metadata of the file.
     """
-    # rasterio gives the identity where a file has no transform; writing it would make a
-    # georeference up
+    from rasterio import Affine
+
     georeference: dict[str, object] = {}
-    if not scene.transform.is_identity:
-        georeference["transform"] = scene.transform
-    if scene.crs:
-        georeference["crs"] = scene.crs
+    if grid.transform is not None:
+        georeference["transform"] = Affine(*grid.transform)
+    if grid.crs is not None:
+        georeference["crs"] = grid.crs
     profile = {
         "driver": "GTiff",
-        "height": scene.height,
-        "width": scene.width,
+        "height": grid.height,
+        "width": grid.width,
         "count": len(layer.bands),
         "dtype": np.dtype(layer.dtype).name,
         "nodata": layer.nodata,
@@ -133,6 +160,19 @@ def open_layer(
             raster.update_tags(1, **names)
             if np.dtype(layer.dtype) == np.uint8:
                 raster.write_colormap(1, _colour_table(layer))
+
+
+def write_rows(raster: WritableRaster, first: int, rows: NDArray[np.number]) -> None:
+    """Write whole rows of all bands.
+
+    Args:
+        raster: open for writing.
+        first: the first row.
+        rows: (bands, rows, width).
+    """
+    from rasterio.windows import Window
+
+    raster.write(rows, window=Window(0, first, rows.shape[2], rows.shape[1]))
 
 
 def write_cog(plain: Path, path: Path, layer: Layer) -> list[Path]:

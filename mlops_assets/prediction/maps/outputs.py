@@ -77,6 +77,19 @@ def measure(
     return np.stack(found).astype(np.float32, copy=False)
 
 
+def confidence(scores: NDArray[np.float32], kind: Scores) -> NDArray[np.float32]:
+    """Return the largest probability.
+
+    Args:
+        scores: of each class and pixel, (classes, pixels).
+        kind: what they are.
+    """
+    largest = scores.max(axis=0)
+    if kind == "probabilities":
+        return np.asarray(largest)
+    return np.asarray(1 / np.exp(scores - largest).sum(axis=0))
+
+
 def _softmax(scores: NDArray[np.float32]) -> NDArray[np.float32]:
     found = np.exp(scores - scores.max(axis=0))
     found /= found.sum(axis=0)

@@ -68,13 +68,16 @@ class Rows:
 class Scene:
     """An open raster with the bands that a model takes."""
 
-    def __init__(self, raster: Raster, roles: BandRoles, apply_scale: bool) -> None:
+    def __init__(
+        self, raster: Raster, roles: BandRoles, apply_scale: bool, columns: Range | None = None
+    ) -> None:
         """Read some bands of an open raster.
 
         Args:
             raster: it is read by one thread at a time, from top to bottom.
             roles: the bands in the order of the model, and alpha.
             apply_scale: whether the model takes physical values, by the file's scale and offset.
+            columns: first column and one past the last; all if not given.
 
         Raises:
             ValueError: it has complex numbers.
@@ -83,7 +86,8 @@ class Scene:
         self._raster = raster
         self._roles = roles
         self._apply_scale = apply_scale
-        self.height, self.width = raster.shape
+        self._left, end = columns or (0, raster.width)
+        self.height, self.width = raster.height, end - self._left
         self._held: Rows | None = None
         block = raster.block_shapes[0][0]
         types = (numpy_type(raster.dtypes[band - 1]) for band in roles.measured)
@@ -95,6 +99,14 @@ class Scene:
         if self._apply_scale:
             return physical_values(self._raster, values, self._roles.measured)
         return values.astype(np.float32)
+
+    def cropped(self, columns: Range) -> Scene:
+        """Return some columns of this scene, as a scene.
+
+        Args:
+            columns: first column and one past the last.
+        """
+        return Scene(self._raster, self._roles, self._apply_scale, columns)
 
     @contextmanager
     def read_ahead(self, ranges: Iterable[Range]) -> Generator[Iterable[Rows]]:
@@ -130,7 +142,7 @@ class Scene:
     def _decoded(self, first: int, last: int) -> Rows:
         from rasterio.windows import Window
 
-        window = Window(0, first, self.width, last - first)
+        window = Window(self._left, first, self.width, last - first)
         values = read_values(self._raster, window, self._roles.measured)
         # NaN differs from itself
         valid = value_mask(self._raster, window, self._roles, values) & (values == values)

@@ -32,7 +32,6 @@ from mlops_assets.models.signature import raw_data, scaling_of
 from mlops_assets.models.verify import verify_model
 from mlops_assets.names import Reference
 from mlops_assets.paths import Owner, model_folder, model_item_key
-from mlops_assets.prediction.predict import predict_scene
 from mlops_assets.principals import local
 from mlops_assets.registry import ModelVersion, Registry
 from mlops_assets.registry.files.verified_read import published_path
@@ -48,6 +47,7 @@ from mlops_assets_tests.conftest import (
     write_scene,
 )
 from mlops_assets_tests.datasets.views import images, land, windows, write_images, write_two_scenes
+from mlops_assets_tests.prediction.jobs import map_scene
 from mlops_assets_tests.stac.extension_schemas import validator
 from mlops_assets_tests.training.example_trainers import (
     lifecycle,
@@ -348,7 +348,7 @@ def test_a_scene_is_read_by_the_names_or_places_of_its_bands(
         "more": scene(tmp_path / "more.tif", image[[0, 0, 1, 2, 3]], ("aerosol", *source)),
         "own": scene(tmp_path / "own.tif", image[own]),
     }
-    maps = {name: predict_scene(models, row, path, name).classes for name, path in scenes.items()}
+    maps = {name: map_scene(models, row, path, name).classes for name, path in scenes.items()}
     for found in maps.values():
         np.testing.assert_array_equal(found, maps["all"])
     if model != "window":
@@ -373,7 +373,7 @@ def test_a_scene_without_the_bands_is_refused_with_those_that_are_needed(
     with pytest.raises(
         SpecificationError, match=r"has 3 bands, pixel@v1-.{8} takes 2 of 4: nir, green"
     ):
-        predict_scene(
+        map_scene(
             models, row, scene(tmp_path / "scene.tif", np.zeros((3, 8, 8), np.uint16)), "refused"
         )
 
@@ -464,8 +464,6 @@ def test_scale_and_offset_of_each_scene_are_applied_in_data_and_in_maps(
     item = recorded(store, row)
     assert [error.message for error in validator(DEFAULT).iter_errors(item)] == []
     assert item["properties"]["mlops:apply_scale"]
-    first, second = (
-        predict_scene(store, row, folder / f"{name}.tif", name).classes for name in "ab"
-    )
+    first, second = (map_scene(store, row, folder / f"{name}.tif", name).classes for name in "ab")
     np.testing.assert_array_equal(first, second)
     assert len(np.unique(first)) == 2
