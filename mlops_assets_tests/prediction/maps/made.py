@@ -13,6 +13,7 @@ from mlops_assets.datasets.io.rasters import open_raster
 from mlops_assets.prediction.maps.geotiff import (
     Layer,
     MapClass,
+    MapGrid,
     class_layer,
     number_layer,
     open_layer,
@@ -67,7 +68,7 @@ def made_map(folder: Path, row: ModelVersion, name: str = "scene", **changes: An
         plain = folder / f"plain{end}"
         with (
             open_raster(folder / "grid.tif") as scene,
-            open_layer(plain, scene, layer, {}) as raster,
+            open_layer(plain, MapGrid.of(scene), layer, {}) as raster,
         ):
             pixels = np.full((len(layer.bands), 16, 24), value, dtype=layer.dtype)
             raster.write(pixels)
