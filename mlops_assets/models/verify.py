@@ -38,6 +38,8 @@ from mlops_assets.paths import (
     OBJECTS,
     PACKS,
     data_owner,
+    map_document_key,
+    maps_owner,
     model_folder,
     model_owner,
     object_key,
@@ -49,16 +51,17 @@ from mlops_assets.paths import (
     version_folder,
 )
 from mlops_assets.progress import step
-from mlops_assets.registry import Alias, DataVersion, File, ModelVersion, Promotion, Run
+from mlops_assets.registry import Alias, DataVersion, File, Map, ModelVersion, Promotion, Run
 from mlops_assets.registry.files.verified_read import stat_published
 from mlops_assets.registry.log.replay import UNREADABLE, Replayed, attempt, guarded, readable
 from mlops_assets.registry.log.verify import verify_log
 from mlops_assets.registry.schema import Tag
+from mlops_assets.stac.maps.agreement import map_problems
 from mlops_assets.storage import FileStat
 from mlops_assets.store import Store
 
-T = TypeVar("T", DataVersion, Run, ModelVersion)
-R = TypeVar("R", DataVersion, Run, ModelVersion, File)
+T = TypeVar("T", DataVersion, Run, ModelVersion, Map)
+R = TypeVar("R", DataVersion, Run, ModelVersion, Map, File)
 
 
 @dataclass
@@ -105,7 +108,7 @@ def verify_reference(store: Store, reference: Reference) -> Verification:
 
 
 def verify_model(store: Store, row: ModelVersion) -> Verification:
-    """Verify one model version with its run, records, predictions and registry.
+    """Verify one model version with its run, records, maps and registry.
 
     With its data version, all that it was made from is verified, as far as the principal may see
     it.
@@ -127,6 +130,7 @@ def verify_model(store: Store, row: ModelVersion) -> Verification:
         model_owner(row.model, row.version),
         record_owner(row.model, row.version),
         prediction_owner(row.model, row.version),
+        maps_owner(row.model, row.version),
         run_owner(row.run_id),
         *(owner(*version) for version in versions for owner in (data_owner, record_owner)),
         CATALOG_OWNER,
@@ -139,6 +143,7 @@ def verify_model(store: Store, row: ModelVersion) -> Verification:
     _verify_files(store, found, [*files, *objects], f"verifying {subject}")
     _verify_packed(store, found, packed)
     _verify_rows(store, found, data, runs, [row])
+    _verify_maps(store, found, _readable(store, found, Map, model=row.model, version=row.version))
     return found
 
 
@@ -216,6 +221,8 @@ def verify_all(store: Store, since: int = 0) -> Verification:
     _verify_files(store, found, [*files, *listed.values()], "verifying everything")
     _verify_packed(store, found, packed)
     _verify_rows(store, found, data, runs, models)
+    maps = _readable(store, found, Map)
+    _verify_maps(store, found, [row for row in maps if is_new(_map_key(row))])
     found.problems += guarded("aliases and tags", partial(_label_problems, store))
     return found
 
@@ -275,6 +282,15 @@ def _verify_rows(
     for row in models:
         found.problems += _row_problems(store, row, model_version_problems)
     _verify_signatures(store, found, models)
+
+
+def _verify_maps(store: Store, found: Verification, maps: Sequence[Map]) -> None:
+    for row in maps:
+        found.problems += _row_problems(store, row, map_problems)
+
+
+def _map_key(row: Map) -> str:
+    return map_document_key(row.model, row.version, row.name)
 
 
 def _verify_signatures(store: Store, found: Verification, models: Sequence[ModelVersion]) -> None:

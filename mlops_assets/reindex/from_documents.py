@@ -25,11 +25,13 @@ from mlops_assets.errors import StorageError
 from mlops_assets.paths import (
     CATALOG_OWNER,
     CHECKPOINT,
+    MAP_DOCUMENT,
     PUBLISHED,
     RUN_DOCUMENT,
     VERSION_DOCUMENT,
     data_owner,
     dataset_collection_key,
+    maps_owner,
     model_folder,
     model_item_key,
     model_owner,
@@ -42,16 +44,18 @@ from mlops_assets.paths import (
 )
 from mlops_assets.principals import Visibility
 from mlops_assets.progress import each
-from mlops_assets.registry.log.chain import AUDITED
+from mlops_assets.registry.log.chain import AUDITED, kept
 from mlops_assets.registry.log.replay import Columns, Key
 from mlops_assets.registry.model_documents import Signature
 from mlops_assets.registry.runs import LoggedPoint
-from mlops_assets.registry.schema import Run
+from mlops_assets.registry.schema import Map, Run
+from mlops_assets.stac.maps.document import MapDocument
 from mlops_assets.stac.mlm.properties import FRAMEWORKS
 from mlops_assets.storage import Workspace
 from mlops_assets.text.listing import named
 
 UNKNOWN = "unknown"
+_MAP_KEY = ("model", "version", "name")
 NAMED = 5  # subjects of a note on lost or unproven values; more are counted
 # columns of a run whose document lacks them, as those of earlier releases do
 _RUN_DEFAULTS: Columns = {
@@ -133,6 +137,9 @@ class _Reader:
         for key in self._keys:
             if match := RUN_DOCUMENT.fullmatch(key):
                 self._run(match[1])
+        for key in self._keys:
+            if match := MAP_DOCUMENT.fullmatch(key):
+                self._map(key, match.groups())
         self._files()
         found = self._found.unproven
         found[:0] = [
@@ -251,6 +258,22 @@ class _Reader:
         }
         return metrics
 
+    def _map(self, key: str, stated: tuple[str, ...]) -> None:
+        try:
+            row = MapDocument.model_validate_json(self._workspace.get(key)).row()
+            if (row.model, row.version, row.name) != stated:
+                raise ValueError(f"it is of {row.name} by {row.model}@{row.version}")
+        except (StorageError, ValueError) as error:
+            self._found.unproven.append(
+                f"the map of {key} is left out, as its document cannot be read: {_reason(error)}"
+            )
+            return
+        if stated[:2] in self._found.rows["model_versions"]:
+            names = [column.name for column in Map.__table__.columns]
+            values = {name: kept(getattr(row, name)) for name in names}
+            columns = {name: value for name, value in values.items() if name not in _MAP_KEY}
+            self._found.rows["maps"][stated] = columns
+
     def _files(self) -> None:
         """Add every file that belongs to something that is found."""
         rows = self._found.rows
@@ -262,7 +285,7 @@ class _Reader:
         known |= {
             owner(*map(str, key))
             for key in rows["model_versions"]
-            for owner in (model_owner, prediction_owner, record_owner)
+            for owner in (maps_owner, model_owner, prediction_owner, record_owner)
         }
         known |= {run_owner(str(run_id)) for (run_id,) in rows["runs"]}
         left: list[str] = []

@@ -133,7 +133,7 @@ def _document(store: Store, made: MadeMap) -> MapDocument:
         model_sha256=onnx.sha256,
         area=made.area,
         day=made.day,
-        settings=cast("dict[str, JsonValue]", made.settings),
+        settings=made.settings,
         scenes=scenes,
         skipped=tuple(
             SkippedFacts(name=each.name, reason=redacted(each.reason)) for each in made.skipped
