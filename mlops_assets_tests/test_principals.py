@@ -143,6 +143,7 @@ READS: dict[str, Call] = {
     "decisions": lambda r: r.decisions("crops"),
     "deprecated_versions": lambda r: r.deprecated_versions(),
     "maps": lambda r: r.maps(),
+    "maps_with": lambda r: r.maps_with("0" * 64),
     "map_collections": lambda r: r.map_collections(),
     "staged": lambda r: r.staged(),
     "files": lambda r: r.files(),

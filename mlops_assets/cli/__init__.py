@@ -35,6 +35,7 @@ from mlops_assets.cli import (
     verify,
     webhooks,
 )
+from mlops_assets.cli import map as maps
 from mlops_assets.cli.dataset import commands as datasets
 from mlops_assets.cli.dataset import import_dvc
 from mlops_assets.cli.model import commands as models
@@ -90,6 +91,7 @@ app.add_typer(runs.app, name="run")
 app.add_typer(runs.app, name="runs", hidden=True)  # alias
 app.add_typer(models.app, name="model")
 import_runs.app.command("dvc")(import_dvc.import_dvc)
+app.add_typer(maps.app, name="map")
 app.add_typer(import_runs.app, name="import")
 app.add_typer(log.app, name="log")
 app.add_typer(mlflow.app, name="mlflow")

@@ -53,7 +53,10 @@ def lineage(
     ],
     as_json: Json = False,
 ) -> None:
-    """Show where a file has landed, and the data versions, runs and model versions it is in."""
+    """Show where a file has landed, and the data versions, runs, model versions and maps it is in.
+
+    Of a file of a map, the scenes it was made from, with their sha256.
+    """
     from dataclasses import asdict
 
     from mlops_assets.lineage.files import checksum_of, file_lineage
@@ -73,11 +76,26 @@ def lineage(
         for file in use.files
     ]
     runs = [asdict(run) for run in found.runs]
+    maps = [
+        {"map": made.name, "model version": made.model, "day": made.day, "created": made.created}
+        for made in found.maps
+    ]
+    scenes = [
+        {"scene": scene.name, "asset": own.asset, "sha256": own.sha256, "href": own.href}
+        for made in found.maps
+        for scene in made.scenes
+        for own in scene.files
+        if found.sha256 in made.files.values()
+    ]
     for title, rows, columns in (
+        ("maps", maps, ["map", "model version", "day", "created"]),
+        ("scenes of these maps", scenes, ["scene", "asset", "sha256", "href"]),
         ("data versions", data, ["data version", "path", "role", "samples"]),
         ("runs", runs, ["run_id", "model", "data", "status", "model_version"]),
         ("model versions", [{"model version": name} for name in found.models], ["model version"]),
     ):
+        if not rows and title.endswith("maps"):
+            continue
         console.print(f"\n{title}: {len(rows)}")
         if rows:
             show(rows, False, columns, "")

@@ -15,6 +15,7 @@ from mlops_assets.errors import Hidden, NotFound
 from mlops_assets.names import Reference
 from mlops_assets.paths import model_folder
 from mlops_assets.registry import DataVersion, ModelVersion
+from mlops_assets.registry.records.maps import MapFilter
 from mlops_assets.stac.catalog import version_tags
 from mlops_assets.store import Store
 from mlops_assets.text.json_values import JsonObject
@@ -135,6 +136,7 @@ class ModelLineage:
         data: the data version it was trained on, then what that was made from.
         hidden: references of data versions that the principal may not see.
         unknown: references of data versions that the registry does not have.
+        maps: names of the maps that it has made, newest first → digest of their files.
     """
 
     reference: str
@@ -149,6 +151,7 @@ class ModelLineage:
     data: list[DataLineage]
     hidden: list[str]
     unknown: list[str]
+    maps: dict[str, str]
 
 
 def model_lineage(store: Store, reference: Reference, metric: str | None = None) -> ModelLineage:
@@ -185,6 +188,10 @@ def model_lineage(store: Store, reference: Reference, metric: str | None = None)
         data=data,
         hidden=hidden,
         unknown=unknown,
+        maps={
+            made.name: made.digest
+            for made in registry.maps(MapFilter(model=row.model, version=row.version))
+        },
     )
 
 

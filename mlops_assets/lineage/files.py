@@ -16,6 +16,7 @@ from mlops_assets.datasets.recall.ancestry import document_of
 from mlops_assets.datasets.versions.manifest import files_with
 from mlops_assets.errors import NotFound
 from mlops_assets.lineage.chain import DataFile, files_of, landing_of
+from mlops_assets.lineage.maps import MapLineage, maps_with
 from mlops_assets.names import Reference
 from mlops_assets.paths import version_folder
 from mlops_assets.registry import DataVersion, File
@@ -84,6 +85,7 @@ class FileLineage:
         models: references of model versions that were trained on them, have it among their own
             files, or predicted it.
         published: published files with the same bytes.
+        maps: that have it or were made from it, newest first.
     """
 
     sha256: str
@@ -92,6 +94,7 @@ class FileLineage:
     runs: list[RunUse]
     models: list[str]
     published: list[PublishedPlace]
+    maps: list[MapLineage]
 
 
 def checksum_of(text: str) -> str:
@@ -172,8 +175,9 @@ def file_lineage(store: Store, sha256: str) -> FileLineage:
             )
         ),
         published=[PublishedPlace(file.path, file.owner) for file in published],
+        maps=maps_with(store, sha256),
     )
-    if not (found.data or found.landed or found.published):
+    if not (found.data or found.landed or found.published or found.maps):
         raise NotFound(
             f"nothing in {store.workspace.url} has the sha256 {sha256}; a file that is kept by"
             " reference, or was never committed, may have changed since"

@@ -9,9 +9,11 @@ from datetime import datetime
 from sqlalchemy import select
 
 from mlops_assets.names import Reference
-from mlops_assets.paths import Owner, prediction_owner
+from mlops_assets.paths import Owner, map_key, prediction_owner
 from mlops_assets.registry import DataVersion, File, Registry
 from mlops_assets.registry.model_versions import ListedVersion
+from mlops_assets.registry.records.maps import MapFilter
+from mlops_assets.stac.maps.document import ENDS, RASTER
 
 
 @dataclass(frozen=True)
@@ -54,11 +56,24 @@ def made_from(registry: Registry, row: DataVersion) -> list[Made]:
         )
         for model in models
     ]
-    return [*made, *_maps(registry, models)]
+    return [*made, *_maps(registry, row, models)]
 
 
-def _maps(registry: Registry, models: Sequence[ListedVersion]) -> list[Made]:
-    """Return the maps that model versions have predicted in the workspace."""
+def _maps(registry: Registry, row: DataVersion, models: Sequence[ListedVersion]) -> list[Made]:
+    """Return the maps of model versions, with files of earlier releases, which have no record."""
+    wanted = MapFilter(dataset=row.dataset, data_version=row.version)
+    found = registry.maps(wanted)
+    maps = [
+        Made(
+            "map",
+            map_key(each.model, each.version, each.name, RASTER),
+            [f"{each.model}@{each.version}"],
+            each.created,
+            {},
+        )
+        for each in found
+    ]
+    recorded = {map_key(each.model, each.version, each.name, end) for each in found for end in ENDS}
     makers = {
         prediction_owner(model.model, model.version): f"{model.model}@{model.version}"
         for model in models
@@ -69,4 +84,8 @@ def _maps(registry: Registry, models: Sequence[ListedVersion]) -> list[Made]:
             .where(File.owner.in_(makers), File.path.endswith(".tif"))
             .order_by(File.path)
         ).all()
-    return [Made("map", file.path, [makers[Owner(file.owner)]], None, {}) for file in files]
+    unrecorded = [file for file in files if file.path not in recorded]
+    return [
+        *maps,
+        *(Made("map", file.path, [makers[Owner(file.owner)]], None, {}) for file in unrecorded),
+    ]

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from mlops_assets.lineage.chain import DataLineage, ModelLineage, RunLineage
+from mlops_assets.lineage.maps import MapLineage
 from mlops_assets.text.printable import printable
 
 MAX_SHOWN = 8  # metrics and parameters; JSON has all
@@ -23,6 +25,41 @@ def mermaid(lineage: ModelLineage) -> str:
     return "\n".join(["flowchart LR", *(f"  {line}" for line in _lines(lineage))]) + "\n"
 
 
+def map_mermaid(made: MapLineage, behind: ModelLineage) -> str:
+    """Return a map as a flowchart: to its scenes and their files, and to the chain of its model.
+
+    Args:
+        made: the map.
+        behind: the chain behind its model version.
+    """
+    chain = replace(behind, maps={made.name: made.digest})
+    lines = [*_lines(chain), *_scenes(made)]
+    return "\n".join(["flowchart LR", *(f"  {line}" for line in lines)]) + "\n"
+
+
+def _scenes(made: MapLineage) -> Iterator[str]:
+    for number, scene in enumerate(made.scenes[:MAX_SHOWN]):
+        acquired = [] if scene.acquired is None else [f"{scene.acquired:%Y-%m-%d %H:%M:%S} UTC"]
+        files = _checksums({file.asset or "sha256": file.sha256 for file in scene.files})
+        yield _node(f"scene{number}", scene.name, scene.href, *acquired, *files)
+        yield f"map0 --> scene{number}"
+    more = len(made.scenes) - MAX_SHOWN
+    if more > 0:
+        yield _node("scenes", f"{more} more scenes")
+        yield "map0 --> scenes"
+
+
+def _maps(lineage: ModelLineage) -> Iterator[str]:
+    """Yield the maps that were made by the model version, newest first."""
+    for number, (name, digest) in enumerate(list(lineage.maps.items())[:MAX_SHOWN]):
+        yield _node(f"map{number}", f"map {name}", f"digest {digest[:12]}")
+        yield f"map{number} --> model"
+    more = len(lineage.maps) - MAX_SHOWN
+    if more > 0:
+        yield _node("maps", f"{more} more maps")
+        yield "maps --> model"
+
+
 def _lines(lineage: ModelLineage) -> Iterator[str]:
     run = lineage.run
     if lineage.metrics:
@@ -31,6 +68,7 @@ def _lines(lineage: ModelLineage) -> Iterator[str]:
         yield "metrics --> evaluation --> model"
     aliases = [f"alias {alias}" for alias in lineage.aliases]
     yield _node("model", lineage.reference, *aliases, lineage.framework, lineage.visibility)
+    yield from _maps(lineage)
     yield "model --> run"
     if run is None:
         yield _node("run", "run", "made from data that you may not see")

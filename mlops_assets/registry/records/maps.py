@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 
-from sqlalchemy import select
+from sqlalchemy import Text, and_, cast, select
 
 from mlops_assets.principals import Role
 from mlops_assets.registry.records.rows import PublishedRecords
-from mlops_assets.registry.schema import Map, ModelVersion
+from mlops_assets.registry.schema import Map, ModelVersion, StacItem
 from mlops_assets.registry.session import RegistrySession, drop_files, existing, publish_records
 
 __all__ = ["Map", "MapFilter", "Maps"]
@@ -69,6 +69,21 @@ class Maps(RegistrySession):
             .order_by(Map.created.desc(), Map.name, Map.model, Map.version)
             .limit(limit)
             .offset(skip)
+        )
+        with self.reading() as session:
+            return list(session.scalars(query))
+
+    def maps_with(self, sha256: str) -> list[Map]:
+        """Return the maps whose Item has a checksum, of its own files or of scenes, newest first.
+
+        Args:
+            sha256: the checksum.
+        """
+        query = (
+            select(Map)
+            .join(StacItem, and_(StacItem.collection == Map.collection, StacItem.id == Map.item))
+            .where(cast(StacItem.document, Text).contains(f'"1220{sha256}"', autoescape=True))
+            .order_by(Map.created.desc(), Map.name)
         )
         with self.reading() as session:
             return list(session.scalars(query))
