@@ -170,7 +170,7 @@ def test_the_index_is_that_of_features(
     pixels = write(tmp_path / "scene.tif", side, side)
     onnx.save(network(SIZE, SIZE), tmp_path / "model.onnx")
     # so many cells a side may be compared
-    monkeypatch.setattr(features, "_CELL_FLOP", 4 * (SIZE // cell) ** 2)
+    monkeypatch.setattr(features, "_CELLS", 68 * (SIZE // cell) ** 2)
     windows = pixels[None, :, :SIZE, :SIZE]
     found = features.features_graph(tmp_path / "model.onnx", tmp_path / "more.onnx", windows)
     assert found == features.Features(4, cell)

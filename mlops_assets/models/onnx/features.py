@@ -31,10 +31,10 @@ _FEATURES_SECOND = ("Conv", "ConvTranspose")
 _FEATURES_LAST = ("Gemm", "MatMul")
 # with weights, but not layers of a network, or with weights that are not numbers of their own
 _OTHER_LAYERS = ("Linear", "SVM", "TreeEnsemble", "QLinear", "Einsum", "GRU", "LSTM", "RNN")
-# of the operations of a network of 1 GFLOP a window, the share that comparing its cells with
-# 2,000 references may take
-_CELL_SHARE = 0.08
-_CELL_FLOP = _CELL_SHARE * 1e9 / (2 * 2000)
+# most cells of a window, times (features + 64): comparing so many with 2,000 references takes about
+# a tenth of the time of a network of 1 GFLOP a window; measured, see docs/decisions/0050
+_CELLS = 10_000
+_BESIDE_FEATURES = 64
 
 
 @dataclass(frozen=True)
@@ -292,7 +292,7 @@ def _cell(shape: tuple[int, ...], sample_shape: tuple[int, ...]) -> tuple[int, i
             f"the input of its last layer, of shape {shape}, is not a grid over windows of"
             f" {size} x {size} pixels"
         )
-    most = max(1, math.isqrt(int(_CELL_FLOP / shape[1])))
+    most = max(1, math.isqrt(_CELLS // (shape[1] + _BESIDE_FEATURES)))
     side = next(
         own for own in range(1, shape[2] + 1) if shape[2] % own == 0 and shape[2] // own <= most
     )
