@@ -16,9 +16,7 @@ from mlops_assets.models.applicability.index import Applicability, Space, neares
 
 MAX_REFERENCES = 2000
 MIN_SAMPLES = 2
-_SEED = 0
-_ROUNDS = 20  # of k-means over the samples
-_BATCH = 4096  # samples of a step of it
+_ROUNDS = 20  # of k-means
 
 
 @dataclass(frozen=True)
@@ -121,21 +119,30 @@ def representatives(points: NDArray[np.float32], most: int) -> tuple[NDArray[np.
         points: (n, d).
         most: number of points to return; if there are as few, they are returned as they are.
     """
-    from sklearn.cluster import MiniBatchKMeans
+    from sklearn.cluster import KMeans
 
     distinct = np.unique(points, axis=0)
     if len(distinct) <= most:
         return distinct, 0.0
-    kmeans = MiniBatchKMeans(
-        most,
-        init="random",
-        n_init=1,
-        max_iter=_ROUNDS,
-        batch_size=_BATCH,
-        random_state=_SEED,
-        reassignment_ratio=0,
-    ).fit(distinct)
+    kmeans = KMeans(most, init=_spread(distinct, most), n_init=1, max_iter=_ROUNDS).fit(distinct)
     centres = np.asarray(kmeans.cluster_centers_, dtype=np.float32)
     # a centre of no point would stand for nothing
     centres = centres[np.unique(kmeans.predict(distinct))]
     return centres, float(nearest(distinct, centres).max())
+
+
+def _spread(points: NDArray[np.float32], count: int) -> NDArray[np.float32]:
+    """Return points of which each is the farthest from those before it, beginning in the middle.
+
+    Gonzalez (1985), doi:10.1016/0304-3975(85)90224-5. K-means that starts from them leaves no point
+    far from its centre, as it does from random ones.
+    """
+    squares = np.einsum("nd,nd->n", points, points)
+    # points are centred
+    chosen = [int(squares.argmin())]
+    distances = np.full(len(points), np.inf, dtype=np.float32)
+    while len(chosen) < count:
+        newest = points[chosen[-1]]
+        np.minimum(distances, squares - 2 * (points @ newest) + newest @ newest, out=distances)
+        chosen.append(int(distances.argmax()))
+    return points[chosen]

@@ -66,7 +66,7 @@ def _error(
     outputs: Outputs, truth: NDArray[np.number], scores: Scores | None
 ) -> tuple[Measure, float]:
     if np.issubdtype(truth.dtype, np.floating):
-        return "mean squared error", float(np.mean((decide(outputs) - truth) ** 2))
+        return "mean squared error", float(np.nanmean((decide(outputs) - truth) ** 2))
     labelled = truth >= 0
     if scores is None or "scores" not in outputs:
         return "error rate", float(np.mean((decide(outputs) != truth)[labelled]))
@@ -77,4 +77,4 @@ def _error(
     # the squared distance from 1 for the true class, and 0 for all others
     right = np.take_along_axis(probabilities, truth[labelled][:, None].astype(np.int64), axis=1)
     squares = (probabilities**2).sum(axis=1) + 1 - 2 * right[:, 0]
-    return "Brier score", float(squares.mean())
+    return "Brier score", float(np.nanmean(squares))

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mlops_assets.datasets.loading.training_data import TrainingData
-from mlops_assets.datasets.versions.committed_dataset import SplitName
 from mlops_assets.datasets.versions.documents import json_bytes
+from mlops_assets.models.applicability.description import Description, described
 from mlops_assets.models.applicability.document import (
     ApplicabilityDocument,
     Axis,
@@ -17,17 +18,13 @@ from mlops_assets.models.applicability.document import (
     Profile,
     Tested,
     Training,
-    Weighting,
     references_parquet,
 )
 from mlops_assets.models.applicability.fit import Described, Fit, fit
-from mlops_assets.models.applicability.importance import permutation_importance, samples_for
 from mlops_assets.models.applicability.index import Applicability, ErrorProfile
 from mlops_assets.models.applicability.profile import error_profile
 from mlops_assets.models.applicability.samples import Samples, read_samples
-from mlops_assets.models.evaluation.calibration import Scores
-from mlops_assets.models.onnx.graph import kind_of_scores
-from mlops_assets.models.onnx.session import OnnxModel
+from mlops_assets.models.onnx.features import FEATURES_FILE
 from mlops_assets.models.signature import raw_data
 from mlops_assets.paths import (
     applicability_key,
@@ -38,7 +35,6 @@ from mlops_assets.paths import (
 from mlops_assets.progress import step
 from mlops_assets.registry import ModelVersion
 from mlops_assets.registry.files.publication import publication
-from mlops_assets.registry.files.verified_read import published_path
 from mlops_assets.storage import sha256_of
 from mlops_assets.store import Store
 
@@ -47,7 +43,7 @@ def publish_applicability(store: Store, row: ModelVersion) -> ApplicabilityDocum
     """Measure the applicability of an exported model version and publish it.
 
     Where nothing can be known, as of imported models without their training data, that is
-    published with the reason.
+    published with the reason. A network of an earlier release also gets its `features.onnx`.
 
     Args:
         store: workspace and registry.
@@ -60,43 +56,60 @@ def publish_applicability(store: Store, row: ModelVersion) -> ApplicabilityDocum
         IntegrityError: a file of the model or of its data is not as it was published.
         StorageError: the model version has no ONNX file yet, or a file cannot be read.
     """
-    contents: dict[str, bytes] = {}
-    found = _measured(store, row)
-    if isinstance(found, str):
-        document = ApplicabilityDocument(unknown=found)
-    else:
+    if store.registry.run_of(row).imported:
+        unknown = "it was imported, and what it was trained on is not known"
+        return _published(store, row, ApplicabilityDocument(unknown=unknown), {})
+    data = raw_data(store.workspace, store.registry, row)
+    with (
+        step(f"measuring the applicability of {row.model}@{row.version}"),
+        described(store, row, data) as description,
+    ):
+        found = _measured(data, description)
+        if isinstance(found, str):
+            return _published(store, row, ApplicabilityDocument(unknown=found), {})
         document, applicability = found
         key = applicability_references_key(row.model, row.version)
-        contents[key] = references_parquet(applicability)
-    contents[applicability_key(row.model, row.version)] = json_bytes(
-        document.model_dump(mode="json")
-    )
+        files: dict[str, bytes | Path] = {key: references_parquet(applicability)}
+        if description.made is not None:
+            files[f"{model_folder(row.model, row.version)}/{FEATURES_FILE}"] = description.made
+        return _published(store, row, document, files)
+
+
+def _published(
+    store: Store,
+    row: ModelVersion,
+    document: ApplicabilityDocument,
+    files: Mapping[str, bytes | Path],
+) -> ApplicabilityDocument:
+    """Publish a document and other files, and return the document."""
+    content = json_bytes(document.model_dump(mode="json"))
     with publication(store.workspace, store.registry) as publishing:
-        publishing.put_all(contents)
+        publishing.put_all({**files, applicability_key(row.model, row.version): content})
         store.registry.add_files(model_owner(row.model, row.version), publishing.files)
     return document
 
 
-def _measured(store: Store, row: ModelVersion) -> tuple[ApplicabilityDocument, Applicability] | str:
+def _measured(
+    data: TrainingData, description: Description
+) -> tuple[ApplicabilityDocument, Applicability] | str:
     """Return the applicability of a model version, or why nothing is known of it."""
-    import onnx
-
-    if store.registry.run_of(row).imported:
-        return "it was imported, and what it was trained on is not known"
-    data = raw_data(store.workspace, store.registry, row)
-    if data.view == "image":
-        return "it takes whole images, which have no predictors of their own"
-    key = f"{model_folder(row.model, row.version)}/model.onnx"
-    path = published_path(store.workspace, store.registry, key)
-    model = OnnxModel(path)
-    training = read_samples(data, "train", "predictors", None)
-    described = Described("predictors", tuple(data.features), training.values, training.codes)
-    with step(f"measuring the applicability of {row.model}@{row.version}"):
-        weights = _weights(data, model, kind_of_scores(onnx.load(path), row.framework))
-        found = fit(described, None if weights is None else weights.importance)
+    space, model = description.space, description.model
+    if data.view == "image" and space == "predictors":
+        return f"it takes whole images, and is {description.note}"
+    training = read_samples(data, "train", space, model if space == "features" else None)
+    names = (
+        tuple(data.features)
+        if space == "predictors"
+        else tuple(f"feature_{place}" for place in range(1, training.values.shape[1] + 1))
+    )
+    importance = description.importance(data)
+    found = fit(
+        Described(space, names, training.values, training.codes),
+        None if importance is None else importance.values,
+    )
     if isinstance(found, str):
         return found
-    test = read_samples(data, "test", "predictors", model)
+    test = read_samples(data, "test", space, model)
     tested = _Tested.of(found.applicability, training, test, data.task == "regression")
     own = replace(found.applicability, profile=tested.profile)
     measured = Measured(
@@ -105,42 +118,22 @@ def _measured(store: Store, row: ModelVersion) -> tuple[ApplicabilityDocument, A
         mean_distance=own.mean_distance,
         references=len(own.references),
         gap=own.gap,
-        onnx=sha256_of(path),
+        onnx=sha256_of(description.path),
         axes=[
             Axis(name=name, centre=centre, scale=scale, weight=weight)
             for name, centre, scale, weight in zip(
                 own.names, own.centre, own.scale, own.weights, strict=True
             )
         ],
-        weighted=None if weights is None or found.unweighted else weights.weighting,
+        weighted=None if importance is None or found.unweighted else importance.weighting,
         training=_training(training, found),
         test=tested.document,
         profile=None if own.profile is None else _profile(own.profile),
     )
-    return ApplicabilityDocument(measured=measured, notes=_notes(training, found)), own
-
-
-@dataclass(frozen=True)
-class _Weights:
-    """The importance of each predictor, (d,), and how it was measured."""
-
-    importance: NDArray[np.float64]
-    weighting: Weighting
-
-
-def _weights(data: TrainingData, model: OnnxModel, scores: Scores | None) -> _Weights | None:
-    """Measure the importance of each predictor; None without samples.
-
-    It is measured on the validation split, else on the training split, and never on the test split,
-    by which versions are judged.
-    """
-    splits: tuple[SplitName, ...] = ("validation", "train")
-    split = next((name for name in splits if len(data.committed.split(name))), None)
-    if split is None:
-        return None
-    X, y = data.arrays(split, limit=samples_for(data.sample_shape))
-    importance, error = permutation_importance(model.predict, X, y, scores)
-    return _Weights(importance, Weighting(split=split, samples=len(X), error=error))
+    notes = _notes(training, found)
+    if description.note is not None:
+        notes.append(description.note)
+    return ApplicabilityDocument(measured=measured, notes=notes), own
 
 
 def _training(samples: Samples, found: Fit) -> Training:
@@ -207,7 +200,13 @@ def _notes(training: Samples, found: Fit) -> list[str]:
     if found.constant:
         notes.append(f"equal in all training samples, and ignored: {', '.join(found.constant)}")
     if found.unweighted:
-        notes.append("no predictor matters by itself to the model, so all have equal weight")
+        notes.append("nothing is known to matter more to the model, so all weights are equal")
+    own = found.applicability
+    if own.gap > own.threshold:
+        notes.append(
+            f"the threshold, {own.threshold:.3f}, is finer than the reference points, which are up"
+            f" to {own.gap:.3f} away from the samples that they stand for"
+        )
     if training.left_out:
         notes.append(f"{training.left_out} training sample(s) lack values, and are ignored")
     return notes

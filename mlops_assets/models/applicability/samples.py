@@ -42,6 +42,7 @@ class Samples:
         values: predictors or features, (n, d), finite.
         codes: number of the block or group of each sample, (n,).
         units: name of these blocks or groups, for people.
+        truth: class index or number of each sample, (n,).
         errors: of the model's output, (n,): 1 for a wrong class, or the absolute error of a number;
             None if the model was not run.
         left_out: number of samples with missing values.
@@ -52,6 +53,7 @@ class Samples:
     values: NDArray[np.float32]
     codes: NDArray[np.int64]
     units: str
+    truth: Labels
     errors: NDArray[np.float64] | None
     left_out: int
     read: int
@@ -59,27 +61,32 @@ class Samples:
 
 
 def read_samples(
-    data: TrainingData, split: SplitName, space: Space, model: OnnxModel | None
+    data: TrainingData,
+    split: SplitName,
+    space: Space,
+    model: OnnxModel | None,
+    most: int = MAX_SAMPLES,
 ) -> Samples:
     """Return samples of a split, evenly spread over it if there are too many.
 
     Args:
-        data: a data version, raw, with the bands of the model; not of whole images.
+        data: a data version, raw, with the bands of the model.
         split: `train`, `validation` or `test`.
         space: what samples are described by.
         model: gives the errors, and the output `features` where those describe samples; None if
             neither is needed.
+        most: number of samples, about.
 
     Raises:
         IntegrityError: a file of the data version is not as it was committed.
         StorageError: a file is missing, or the decoded cache cannot be written.
     """
     grouping = independent_units(data.committed, split)
-    most = _MAX_WINDOWS if data.view == "window" else MAX_SAMPLES
-    positions = data.positions(split, most)
-    pixels = -(-MAX_SAMPLES // max(1, len(positions)))
+    positions = data.positions(split, min(most, _MAX_WINDOWS) if data.view == "window" else most)
+    pixels = -(-most // max(1, len(positions)))
     described = [np.empty((0, len(data.features)), dtype=np.float32)]
     codes = [np.empty(0, dtype=np.int64)]
+    truths = [np.empty(0, dtype=data.label_type)]
     errors = [np.empty(0)]
     left_out = 0
     with step(f"describing the {split} split", len(positions), "samples") as done:
@@ -88,19 +95,22 @@ def read_samples(
             places = _labelled(batch.y, pixels) if data.view == "window" else None
             values = _at(outputs["features"] if space == "features" else batch.X, places, batch.y)
             complete = np.isfinite(values).all(axis=1)
-            complete &= _at(batch.usable, places, batch.y).all(axis=1)
+            if space == "predictors":
+                complete &= _at(batch.usable, places, batch.y).all(axis=1)
             described.append(values[complete])
             own = grouping.codes[batch.positions]
             codes.append((own if places is None else own[places[0]])[complete])
             left_out += int((~complete).sum())
+            truth = batch.y if places is None else batch.y[places]
+            truths.append(truth[complete])
             if model is not None:
-                truth = batch.y if places is None else batch.y[places]
                 errors.append(_errors(decide(outputs), truth, places)[complete])
             done.advance(len(batch.X))
     return Samples(
         np.concatenate(described if len(described) == 1 else described[1:]),
         np.concatenate(codes),
         grouping.name,
+        np.concatenate(truths),
         None if model is None else np.concatenate(errors),
         left_out,
         len(positions),

@@ -98,6 +98,52 @@ def features_graph(model: Path, target: Path, X: NDArray[np.float32]) -> Feature
     return found
 
 
+def head_graph(model: Path, target: Path) -> bool:
+    """Write an ONNX file of the last layer of a model and what follows it.
+
+    It gives the outputs of the model for features.
+
+    Args:
+        model: the ONNX file, which stays as it is.
+        target: of the new file; nothing is written if there is no such layer.
+
+    Returns:
+        Whether the layer is a convolution and takes features as (n, count, 1, 1), not (n, count).
+
+    Raises:
+        ExportError: the outputs depend on more than the features of one pixel or sample.
+    """
+    import onnx
+
+    proto = onnx.load(model, load_external_data=False)
+    layer = _last_layer(_checked(proto))
+    source = layer.input[0]
+    convolves = layer.op_type in _FEATURES_SECOND
+    kernel = next((own.ints for own in layer.attribute if own.name == "kernel_shape"), [])
+    if convolves and (not kernel or any(side != 1 for side in kernel)):
+        raise ExportError("its last layer takes more than one pixel")
+    needed = {output.name for output in proto.graph.output}
+    kept: list[onnx.NodeProto] = []
+    # nodes come after those that they take values from
+    for node in reversed(proto.graph.node):
+        if needed.intersection(node.output) and source not in node.output:
+            kept.insert(0, node)
+            needed.update(node.input)
+    if needed.intersection(entry.name for entry in proto.graph.input):
+        raise ExportError("its outputs depend on its input past the last layer, too")
+    kept.insert(0, onnx.helper.make_node("Identity", ["input"], [source], name="take_features"))
+    del proto.graph.node[:], proto.graph.input[:], proto.graph.value_info[:]
+    proto.graph.node.extend(kept)
+    proto.graph.input.append(
+        onnx.helper.make_tensor_value_info("input", onnx.TensorProto.FLOAT, None)
+    )
+    weights = [own for own in proto.graph.initializer if own.name in needed]
+    del proto.graph.initializer[:]
+    proto.graph.initializer.extend(weights)
+    target.write_bytes(proto.SerializeToString())
+    return convolves
+
+
 def as_samples(features: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return features as one row a sample or cell.
 

@@ -15,12 +15,17 @@ from mlops_assets.models.applicability.document import (
     read_document,
 )
 from mlops_assets.models.applicability.measure import publish_applicability
+from mlops_assets.models.export import export as exporting
 from mlops_assets.models.gates.check import check_gates
 from mlops_assets.models.lifecycle import Outcome, do_stage
+from mlops_assets.models.onnx.features import as_samples
+from mlops_assets.models.onnx.session import OnnxModel
+from mlops_assets.models.signature import raw_data
 from mlops_assets.models.signing.statements import signed_files
 from mlops_assets.models.specification import Gate
-from mlops_assets.paths import applicability_key, model_owner
+from mlops_assets.paths import applicability_key, model_folder, model_owner
 from mlops_assets.registry import ModelVersion
+from mlops_assets.registry.files.verified_read import published_path
 from mlops_assets.store import Store
 from mlops_assets_tests.conftest import crops_table, scenes_specification, table_specification
 from mlops_assets_tests.steps import Unheard
@@ -88,25 +93,57 @@ def test_a_gate_on_the_share_outside(store: Store, land_table: Land) -> None:
     assert [found.verdict for found in check_gates(store, row, gates)] == ["passed", "failed"]
 
 
-@pytest.mark.parametrize("kind", ["patch", "window"])
-def test_scenes_are_described_by_their_pixels(store: Store, land_scenes: Land, kind: str) -> None:
-    if kind == "patch":
-        land_scenes(scenes_specification(), size=96)
-        specification = model_specification(dataset="scenes")
-    else:
-        land_scenes(scenes_specification(**windows_source()), size=96)
-        specification = model_specification(
-            dataset="scenes", task="semantic-segmentation", trainer=f"{HERE}:network"
-        )
-    row = lifecycle(store, specification)
+def test_patches_of_a_tree_are_described_by_their_pixels(store: Store, land_scenes: Land) -> None:
+    land_scenes(scenes_specification(), size=96)
+    row = lifecycle(store, model_specification(dataset="scenes"))
     document = publish_applicability(store, row)
-    assert document.measured is not None
+    assert document.measured is not None and document.measured.space == "predictors"
     assert document.measured.training.compared.startswith("samples of other blocks of")
+    assert "its last layer is TreeEnsemble" in document.notes[-1]
     found = read_applicability(store, row)
     assert found is not None and found.references.shape[1] == 4
-    inside = np.array([[120, 120, 120, 120], [230, 230, 230, 230]], dtype=np.float32)
-    assert found.inside(found.di(inside)).all()
-    assert not found.inside(found.di(inside + 2000)).any()
+    seen = np.array([[120, 120, 120, 120], [230, 230, 230, 230]], dtype=np.float32)
+    assert found.inside(found.di(seen)).all()
+    assert not found.inside(found.di(seen + 2000)).any()
+
+
+def test_networks_are_described_by_their_features(store: Store, land_scenes: Land) -> None:
+    land_scenes(scenes_specification(**windows_source()), size=96)
+    specification = model_specification(
+        dataset="scenes", task="semantic-segmentation", trainer=f"{HERE}:network"
+    )
+    row = lifecycle(store, specification)
+    document = publish_applicability(store, row)
+    assert document.measured is not None and document.measured.space == "features"
+    assert document.measured.weighted is not None
+    assert document.measured.weighted.error == "Brier score"
+    found = read_applicability(store, row)
+    assert found is not None and found.names == tuple(f"feature_{n}" for n in range(1, 5))
+    path = published_path(
+        store.workspace, store.registry, f"{model_folder(row.model, row.version)}/features.onnx"
+    )
+    data = raw_data(store.workspace, store.registry, row)
+    X, _ = data.arrays("test", limit=20)
+    seen, strange = (
+        as_samples(OnnxModel(path).predict(samples)["features"]) for samples in (X, X * 20)
+    )
+    assert found.inside(found.di(seen)).mean() > 0.9
+    assert found.inside(found.di(strange)).mean() < 0.1
+
+
+def test_a_network_of_an_earlier_release_gets_its_features(
+    store: Store, land_scenes: Land, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    land_scenes(scenes_specification(), size=96)
+    specification = model_specification(dataset="scenes", trainer=f"{HERE}:network")
+    with monkeypatch.context() as patched:
+        patched.setattr(exporting, "_write_features", lambda *_: {})
+        row = lifecycle(store, specification)
+    key = f"{model_folder(row.model, row.version)}/features.onnx"
+    assert not store.registry.files_at(key)
+    document = publish_applicability(store, row)
+    assert document.measured is not None and document.measured.space == "features"
+    assert store.registry.files_at(key)
 
 
 def test_training_data_of_imports_is_unknown(store: Store, land_table: Land) -> None:

@@ -11,10 +11,11 @@ import pytest
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 from sklearn.neural_network import MLPClassifier
+from torch import nn
 
 from mlops_assets.errors import ExportError
 from mlops_assets.models.frameworks import framework_named
-from mlops_assets.models.onnx.features import Features, as_samples, features_graph
+from mlops_assets.models.onnx.features import Features, as_samples, features_graph, head_graph
 from mlops_assets.models.onnx.session import OnnxModel
 from mlops_assets_tests.models.frameworks.models import CASES, Case, marks_of
 from mlops_assets_tests.training.example_trainers import samples
@@ -63,6 +64,41 @@ def test_features_are_what_the_last_layer_takes(case: Case, tmp_path: Path) -> N
     if np.allclose(decided.sum(axis=1), 1):
         decided = np.log(decided[:, 1:] / decided[:, :1])
     assert unexplained(as_samples(outputs["features"].astype(np.float32)), decided) < 1e-4
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        pytest.param(case, marks=marks_of(case.framework), id=f"{case.framework}-{case.builder}")
+        for case in CASES
+        if (case.framework, case.builder) in NETWORKS
+    ],
+)
+def test_the_last_layer_alone_gives_the_outputs_of_features(case: Case, tmp_path: Path) -> None:
+    model, X = case.build()
+    path, head = tmp_path / "model.onnx", tmp_path / "head.onnx"
+    framework_named(case.framework).export(model, case.shape, case.task, path)
+    features_graph(path, tmp_path / "features.onnx", X)
+    convolves = head_graph(path, head)
+    outputs = OnnxModel(tmp_path / "features.onnx").predict(X)
+    features = outputs.pop("features").astype(np.float32)
+    assert convolves == (features.ndim == 4)
+    if convolves:
+        features = as_samples(features)[:, :, None, None]
+        outputs["scores"] = as_samples(outputs["scores"])[:, :, None, None]
+    for name, found in OnnxModel(head).predict(features).items():
+        assert found == pytest.approx(outputs[name], abs=1e-5)
+
+
+def test_a_last_layer_that_takes_more_than_a_pixel_has_no_outputs_of_its_own(
+    tmp_path: Path,
+) -> None:
+    network = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.ReLU(), nn.Conv2d(4, 2, 3, padding=1))
+    path = tmp_path / "model.onnx"
+    framework_named("pytorch").export(network, (3, 8, 8), "semantic-segmentation", path)
+    with pytest.raises(ExportError, match="takes more than one pixel"):
+        head_graph(path, tmp_path / "head.onnx")
+    assert not (tmp_path / "head.onnx").exists()
 
 
 def test_a_multilayer_perceptron_of_scikit_learn_has_features(tmp_path: Path) -> None:
