@@ -25,6 +25,8 @@ RUNS = "runs"
 SIGNATURES = "signatures"
 # in the folder of a model version; its files may come later than its signatures
 GATES = "gates"
+# there, of a version that is used from another workspace: what it publishes there
+SHARED = "shared"
 STAGED = "staged"
 SWEEPS = "sweeps"
 # folders of published files
@@ -46,7 +48,8 @@ MODEL_ITEM = re.compile(rf"(?:{CATALOG}|{PRIVATE})/{MODELS}/([^/]+)/([^/]+)/\2\.
 MAP_COLLECTION = re.compile(rf"(?:{CATALOG}|{PRIVATE})/{MAPS}/([^/]+)/collection\.json")
 MAP_ITEM = re.compile(rf"(?:{CATALOG}|{PRIVATE})/{MAPS}/([^/]+)/([^/]+)/([^/]+)/([^/]+)\.json")
 MAP_DOCUMENT = re.compile(rf"{PREDICTIONS}/([^/]+)/([^/]+)/(.+)\.map\.json")
-SIGNATURE = re.compile(rf"{MODELS}/[^/]+/[^/]+/{SIGNATURES}/([^/.]+)\.sigstore\.json")
+_ONNX = re.compile(rf"({MODELS}/[^/]+/[^/]+)/model\.onnx")
+SIGNATURE = re.compile(rf"{MODELS}/[^/]+/[^/]+/(?:{SHARED}|{SIGNATURES})/([^/.]+)\.sigstore\.json")
 _OWNERS = (  # pattern of a key → its owner, in the order in which they are tried
     (re.compile(rf"{DATASETS}/([^/]+)/([^/]+)/.*"), r"data:\1@\2"),
     (re.compile(rf"{MODELS}/([^/]+)/([^/]+)/.*"), r"model:\1@\2"),
@@ -82,6 +85,7 @@ LAYOUT = (  # key and content, in the order of docs/workspace.md
         "environment.json applicability.json applicability.parquet model-card.md model-card.html",
     ),
     ("", "figures/ signatures/ gates/"),
+    ("", "shared/ of a version that is used from another workspace, which has its ONNX file"),
     ("runs/<run id>/", "run.json points.parquet, once the run has ended; log.txt checkpoints/"),
     ("sweeps/<model>/<name>.json", "the plan of a sweep"),
     ("catalog/", "the static STAC catalogue: relative links, checksums on every asset"),
@@ -194,14 +198,32 @@ def comparison_key(model: str, version: str, other: str, data_version: str) -> s
     return f"{model_folder(model, version)}/{GATES}/{other}-on-{data_version}.json"
 
 
-def signature_key(model: str, version: str, name: str) -> str:
-    """Return the key of the bundle of a signature over the files of a model version."""
-    return f"{model_folder(model, version)}/{SIGNATURES}/{name}.sigstore.json"
+def signature_key(model: str, version: str, name: str, folder: str = SIGNATURES) -> str:
+    """Return the key of the bundle of a signature over the files of a model version.
+
+    Args:
+        model: name of the model.
+        version: its version.
+        name: of the signature.
+        folder: `SHARED` for a copy of one that it has in another workspace.
+    """
+    return f"{model_folder(model, version)}/{folder}/{name}.sigstore.json"
 
 
-def provenance_key(model: str, version: str, name: str) -> str:
+def provenance_key(model: str, version: str, name: str, folder: str = SIGNATURES) -> str:
     """Return the key of the bundle beside it, over how they were made."""
-    return f"{model_folder(model, version)}/{SIGNATURES}/{name}.provenance.sigstore.json"
+    return signature_key(model, version, f"{name}.provenance", folder)
+
+
+def shared_key(model: str, version: str) -> str:
+    """Return the key of the document that names what a version is in another workspace."""
+    return f"{model_folder(model, version)}/{SHARED}/shared.json"
+
+
+def shared_of_key(key: str) -> str | None:
+    """Return the key of the document that names where a file may be kept; None if it is here."""
+    found = _ONNX.fullmatch(key)
+    return None if found is None else f"{found[1]}/{SHARED}/shared.json"
 
 
 def signature_of_key(key: str) -> str | None:

@@ -93,7 +93,9 @@ def _inputs_of(run: RunLineage) -> Iterator[str]:
     """Yield code, parameters and environment of a run, or where its model was imported from."""
     if run.imported:
         checksum = f"sha256 {run.imported['sha256'][:12]}"
-        yield _node("origin", f"imported from {run.imported['source']}", checksum)
+        known = run.imported.get("trained_on")
+        there = [f"trained there on {known}"] if known else []
+        yield _node("origin", f"imported from {run.imported['source']}", checksum, *there)
         yield "run --> origin"
     changed = [f"uncommitted changes {run.code['diff'][:12]}"] if "diff" in run.code else []
     yield _node("code", f"code {run.code_version}", run.trainer, *changed)

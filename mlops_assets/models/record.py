@@ -10,6 +10,7 @@ from mlops_assets.models.specification import ModelSpecification
 from mlops_assets.names import Reference
 from mlops_assets.paths import record_owner
 from mlops_assets.registry import ModelVersion
+from mlops_assets.registry.files.verified_read import shared_model
 from mlops_assets.storage import FileStat
 from mlops_assets.store import Store
 
@@ -20,7 +21,8 @@ def record_version(
     """Record an evaluated model version, and first its data version if that has no record.
 
     The record of the model derives from that of the data version. Where the settings name a key,
-    the files of the model version are signed first.
+    the files of the model version are signed first, unless it is used from another workspace, where
+    it has its signatures.
 
     Args:
         store: workspace and registry.
@@ -47,7 +49,11 @@ def record_version(
         committed = CommittedDataset.open(store.workspace, store.registry, data)
         write_dataset_record(store.workspace, store.registry, committed)
     evaluated = store.registry.model_version(Reference(row.model, row.version))
-    if (key := SigningKey.configured()) is not None:
+    key = SigningKey.configured()
+    if (
+        key is not None
+        and shared_model(store.workspace, store.registry, row.model, row.version) is None
+    ):
         sign_version(store, evaluated, key)
     declared = ModelDeclaration(
         title=specification.title,

@@ -7,11 +7,13 @@ known from the scene only. Nothing here runs models.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import cast
 
 from mlops_assets.datasets.loading.scaling import Scaling, ScalingObject
 from mlops_assets.datasets.loading.training_data import TrainingData
 from mlops_assets.datasets.versions.committed_dataset import CommittedDataset
+from mlops_assets.errors import SpecificationError
 from mlops_assets.models.frameworks import ModelDescription
 from mlops_assets.models.specification import ModelSpecification
 from mlops_assets.names import Reference
@@ -19,6 +21,7 @@ from mlops_assets.registry import ModelVersion, Registry
 from mlops_assets.registry.model_documents import OutputClass, Signature
 from mlops_assets.storage import Workspace
 from mlops_assets.store import Store
+from mlops_assets.text.listing import named
 
 
 def signature_of(data: TrainingData, description: ModelDescription) -> Signature:
@@ -86,3 +89,44 @@ def raw_data(workspace: Workspace, registry: Registry, row: ModelVersion) -> Tra
     committed = CommittedDataset.open(workspace, registry, Reference(row.dataset, row.data_version))
     signature = Signature.of(row)
     return TrainingData(committed, row.task, signature.view, signature.features)
+
+
+def fitting_data(
+    name: str, task: str, signature: Signature, committed: CommittedDataset
+) -> TrainingData:
+    """Return a data version as the ONNX file of a model takes it, raw.
+
+    Args:
+        name: of the model, for messages.
+        task: of the model.
+        signature: of the model, which may have been trained on other data.
+        committed: the data version.
+
+    Raises:
+        SpecificationError: its samples, bands, labels or classes are not those of the model.
+    """
+    try:
+        data = TrainingData(committed, task, signature.view, signature.features)
+    except SpecificationError as error:
+        # without its remedy, which is to change a declaration
+        raise SpecificationError(str(error).partition("; ")[0]) from error
+    if data.sample_shape != tuple(signature.shape):
+        raise SpecificationError(
+            f"{name} takes samples of {_sides(signature.shape)}, those of {data.reference} are of"
+            f" {_sides(data.sample_shape)}"
+        )
+    if committed.is_scaled != signature.apply_scale:
+        taken, read = ("physical", "stored") if signature.apply_scale else ("stored", "physical")
+        raise SpecificationError(f"{name} takes {taken} values, {data.reference} has {read} ones")
+    classes = [entry.name for entry in signature.classes or []]
+    if data.class_names != classes:
+        raise SpecificationError(
+            f"{name} predicts the classes {named(classes)}, in this order; {data.reference} has"
+            f" {named(data.class_names)}"
+        )
+    return data
+
+
+def _sides(shape: Sequence[int]) -> str:
+    """Return the shape of a sample for messages: `4 x 32 x 32`."""
+    return " x ".join(map(str, shape))

@@ -336,7 +336,7 @@ def _verify_files(store: Store, found: Verification, files: Sequence[FileStat], 
 def _file_problems(store: Store, found: Verification, published: FileStat) -> Iterator[str]:
     try:
         file, now = stat_published(store.workspace, store.registry, published)
-    except StorageError as error:
+    except (IntegrityError, StorageError) as error:
         yield str(error)
         return
     found.files += 1

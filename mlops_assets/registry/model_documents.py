@@ -13,6 +13,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from mlops_assets.errors import IntegrityError
+from mlops_assets.paths import model_folder
 from mlops_assets.registry.schema import ModelVersion
 from mlops_assets.text.json_values import JsonObject
 
@@ -218,3 +219,61 @@ class Latency(Document):
     runtime: str
     one: BatchLatency
     batch: BatchLatency
+
+
+class SharedFile(Document):
+    """A file of a model version in another workspace.
+
+    Attributes:
+        name: below the folder of the version.
+        sha256: of its bytes.
+        size: in bytes.
+    """
+
+    name: str
+    sha256: str
+    size: int
+
+
+class SharedModel(Document):
+    """The `shared.json` of a model version that is used from another workspace.
+
+    Attributes:
+        workspace: URL of the other workspace.
+        record: URL of the version's Item there.
+        model, version: its names there.
+        run_id: of the run that has trained it.
+        dataset, data_version, data_digest: that it was trained on.
+        files: that it has there, but for signatures and what came of gates; `model.onnx` is read
+            there, where it is used.
+    """
+
+    workspace: str
+    record: str
+    model: str
+    version: str
+    run_id: str
+    dataset: str
+    data_version: str
+    data_digest: str
+    files: list[SharedFile]
+
+    @property
+    def reference(self) -> str:
+        """`model@version`, as it is called there."""
+        return f"{self.model}@{self.version}"
+
+    @property
+    def onnx_key(self) -> str:
+        """Key of its ONNX file in that workspace."""
+        return f"{model_folder(self.model, self.version)}/model.onnx"
+
+    @property
+    def onnx_file(self) -> SharedFile:
+        """Its ONNX file."""
+        return next(file for file in self.files if file.name == "model.onnx")
+
+    @property
+    def onnx_url(self) -> str:
+        """URL of that file."""
+        return f"{self.workspace}/{self.onnx_key}"

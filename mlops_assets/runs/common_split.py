@@ -13,7 +13,6 @@ import numpy as np
 
 from mlops_assets.datasets.diff.diff import file_changes
 from mlops_assets.datasets.diff.match_samples import match_samples
-from mlops_assets.datasets.loading.training_data import TrainingData
 from mlops_assets.datasets.versions.committed_dataset import CommittedDataset
 from mlops_assets.errors import (
     EvaluationError,
@@ -23,15 +22,15 @@ from mlops_assets.errors import (
 )
 from mlops_assets.models.evaluation.evaluate import measure_version
 from mlops_assets.models.evaluation.tally import Evaluation
+from mlops_assets.models.signature import fitting_data
 from mlops_assets.models.signing.verify import require_signature
 from mlops_assets.names import Reference
 from mlops_assets.progress import each
-from mlops_assets.registry import ModelVersion, Run
+from mlops_assets.registry import Run
 from mlops_assets.registry.model_documents import Signature
 from mlops_assets.registry.schema import STAGES
 from mlops_assets.store import Store
 from mlops_assets.text.json_values import JsonObject
-from mlops_assets.text.listing import named
 
 
 @dataclass(frozen=True)
@@ -168,45 +167,11 @@ def _measured(store: Store, run: Run, committed: CommittedDataset) -> Measured:
         return Measured(None, f"it has no ONNX file, as {row.model}@{row.version} was not exported")
     try:
         require_signature(store, row)
-        return Measured(measure_version(store, row, _fitting_data(row, committed)))
+        name = f"{row.model}@{row.version}"
+        data = fitting_data(name, row.task, Signature.of(row), committed)
+        return Measured(measure_version(store, row, data))
     except (EvaluationError, ExportError, SignatureRefused, SpecificationError) as error:
         return Measured(None, str(error))
-
-
-def _fitting_data(row: ModelVersion, committed: CommittedDataset) -> TrainingData:
-    """Return a data version as the ONNX file of a model takes it, raw.
-
-    Raises:
-        SpecificationError: its samples, bands, labels or classes are not those of the model.
-    """
-    signature = Signature.of(row)
-    try:
-        data = TrainingData(committed, row.task, signature.view, signature.features)
-    except SpecificationError as error:
-        # without its remedy, which is to change a declaration
-        raise SpecificationError(str(error).partition("; ")[0]) from error
-    if data.sample_shape != tuple(signature.shape):
-        raise SpecificationError(
-            f"{row.model}@{row.version} takes samples of {_sides(signature.shape)}, those of"
-            f" {data.reference} are of {_sides(data.sample_shape)}"
-        )
-    if committed.is_scaled != signature.apply_scale:
-        taken, read = ("physical", "stored") if signature.apply_scale else ("stored", "physical")
-        raise SpecificationError(
-            f"{row.model}@{row.version} takes {taken} values, {data.reference} has {read} ones"
-        )
-    classes = [entry.name for entry in signature.classes or []]
-    if data.class_names != classes:
-        raise SpecificationError(
-            f"{row.model}@{row.version} predicts the classes {named(classes)}, in this order;"
-            f" {data.reference} has {named(data.class_names)}"
-        )
-    return data
-
-
-def _sides(shape: Sequence[int]) -> str:
-    """Return the shape of a sample for messages: `4 x 32 x 32`."""
-    return " x ".join(map(str, shape))
 
 
 def _overlap(store: Store, own: Reference, committed: CommittedDataset) -> Overlap:

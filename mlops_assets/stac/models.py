@@ -8,14 +8,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from pathlib import PurePosixPath
 from typing import Any, cast
 
 import pystac
 
 from mlops_assets.paths import (
     CATALOG_OWNER,
-    SIGNATURES,
     catalog_root_of,
     model_collection_key,
     model_owner,
@@ -48,7 +46,7 @@ from mlops_assets.stac.extents import (
     known_bbox,
     times,
 )
-from mlops_assets.stac.mlm.assets import asset_name, code_assets, model_asset
+from mlops_assets.stac.mlm.assets import asset_name, code_assets, is_signature, model_asset
 from mlops_assets.stac.mlm.facts import ModelDeclaration, ModelFacts
 from mlops_assets.stac.mlm.properties import FRAMEWORKS, mlm_properties, model_input
 from mlops_assets.stac.mlm.version import schema_uri
@@ -99,7 +97,7 @@ def record_signatures(workspace: Workspace, registry: Registry, row: ModelVersio
         signatures = {
             asset_name(file.path): model_asset(key, file)
             for file in registry.files(model_owner(row.model, row.version))
-            if PurePosixPath(file.path).parent.name == SIGNATURES
+            if is_signature(file.path)
         }
         assets = item["assets"] | signatures
         writer.write(key, {**item, "assets": assets}, record_owner(row.model, row.version))
@@ -246,6 +244,8 @@ def _item(facts: ModelFacts, key: str) -> dict[str, object]:
     row, run, committed, declared = facts.row, facts.run, facts.committed, facts.declared
     bbox = known_bbox(committed)
     assets = {asset_name(file.path): model_asset(key, file) for file in facts.files}
+    if facts.shared is not None:
+        assets["model"]["href"] = facts.shared.onnx_url
     assets |= code_assets(facts, key)
     add_thumbnail(assets, ["confusion_matrix_png"])
     properties: dict[str, object] = {

@@ -15,6 +15,7 @@ from mlops_assets.cli.model import decisions
 from mlops_assets.cli.model.export import export_version
 from mlops_assets.cli.model.import_model import import_model
 from mlops_assets.cli.model.reproduce import reproduce_version
+from mlops_assets.cli.model.use import use_model
 from mlops_assets.cli.terminal import completion
 from mlops_assets.cli.terminal.output import (
     Json,
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
 app = typer.Typer(help="Models and their versions.", no_args_is_help=True)
 app.command("reproduce")(reproduce_version)
 app.command("import")(import_model)
+app.command("use")(use_model)
 app.command("lineage")(lineage.model_lineage)
 app.command("visibility")(visibility.model_visibility)
 app.command("export")(export_version)

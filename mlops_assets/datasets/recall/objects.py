@@ -12,7 +12,6 @@ import re
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
@@ -25,6 +24,7 @@ from mlops_assets.datasets.sources.stac.landing import fetch_reference
 from mlops_assets.errors import IntegrityError, StorageError, StorageUnreachable
 from mlops_assets.paths import PACKS, object_key, pack_key
 from mlops_assets.storage import Workspace
+from mlops_assets.storage.other_workspace import open_other_workspace
 from mlops_assets.storage.scratch import scratch_folder, write_scratch
 from mlops_assets.storage.stores import explained, local_folder, open_object_store
 from mlops_assets.storage.workspace import AT_ONCE
@@ -354,25 +354,10 @@ def fetch_referenced(file: StoredFile, href: str, target: Path, cache: Path) -> 
     if not file.offset or entry is None:
         fetch_reference(file.path, href, target)
         return
-    other = _other_workspace(entry["workspace"], cache)
+    other = open_other_workspace(entry["workspace"], cache)
     content = other.get_pack_range(entry["start"] + entry["rest"], file.offset, file.size)
     target.parent.mkdir(parents=True, exist_ok=True)
     write_scratch(target, [bytes(content)])
-
-
-def _other_workspace(url: str, cache: Path) -> Workspace:
-    if urlsplit(url).scheme == "file" and not local_folder(url).is_dir():
-        # opening it would make it
-        raise StorageError(
-            f"the other workspace {url} is not there; ask where it is now, and use its data"
-            " version from there"
-        ) from FileNotFoundError(url)
-    return _opened(url, cache)
-
-
-@lru_cache(maxsize=8)
-def _opened(url: str, cache: Path) -> Workspace:
-    return Workspace(url, cache)
 
 
 def _local_chunks(path: str) -> Iterator[bytes]:

@@ -16,15 +16,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from mlops_assets.datasets.loading.training_data import TrainingData
 from mlops_assets.datasets.versions.documents import json_bytes
 from mlops_assets.errors import (
     ExportError,
     ImportRefused,
     MlopsError,
-    NotFound,
     SpecificationError,
 )
 from mlops_assets.integrations.external.recording import specification_for
@@ -39,10 +36,10 @@ from mlops_assets.integrations.mlm.fetch import (
 from mlops_assets.integrations.mlm.record import ModelRecord, parse_record
 from mlops_assets.integrations.mlm.tensors import graph_problems
 from mlops_assets.models.export import uploaded_onnx
+from mlops_assets.models.export.trial import require_runs_on
 from mlops_assets.models.frameworks import ModelDescription
 from mlops_assets.models.lifecycle import Outcome, Reporter, complete
 from mlops_assets.models.onnx.graph import require_valid
-from mlops_assets.models.onnx.session import OnnxModel
 from mlops_assets.models.publish import Artefact, FinishedRun, publish_version
 from mlops_assets.models.run_documents import end_run
 from mlops_assets.models.signature import data_for
@@ -66,8 +63,6 @@ if TYPE_CHECKING:
 ORIGINAL = "original.onnx"  # native file: the bytes as they were fetched
 RECORD = "record.json"  # native file: the record as it was read
 _NAMESPACE = uuid.UUID("8d0d0b44-9c1c-4d53-8f9d-6f4e6a0d2f5b")
-_BATCHES = (1, 7)  # besides all samples at once; one and an odd size reveal a fixed batch axis
-_SAMPLES = 35
 
 
 @dataclass(frozen=True)
@@ -297,26 +292,7 @@ def _adapted(model: onnx.ModelProto, how: Adaptation, data: TrainingData, target
     try:
         adapt(model, how, data.sample_shape)
         target.write_bytes(model.SerializeToString())
-        uploaded_onnx.read_sent(target, data.sample_shape, data.task, len(data.class_names))
-        X, y = data.arrays("test", limit=_SAMPLES)
-        if not len(X):
-            raise NotFound(
-                f"{data.reference} has no test sample, and an imported model is evaluated on them;"
-                " change 'split' or name another data version"
-            )
-        session = OnnxModel(target)
-        whole = session.predict(X, len(X))[how.gives]
-        pixels = y.shape[1:]
-        expected = (len(X), *([len(data.class_names)] if how.gives == "scores" else []), *pixels)
-        if whole.shape != expected:
-            raise ExportError(f"it returns {how.gives} of shape {whole.shape}, not {expected}")
-        for batch in _BATCHES:
-            again = session.predict(X, batch)[how.gives]
-            if not np.allclose(again, whole, rtol=1e-3, atol=1e-4, equal_nan=True):
-                raise ExportError(
-                    f"it returns other {how.gives} for batches of {batch} than for {len(X)} samples"
-                    " together; export it for inference, with a dynamic batch axis"
-                )
+        require_runs_on(target, data)
     except ExportError as error:
         raise ImportRefused(
             f"the ONNX file does not run on samples of {data.reference} as its record states:"

@@ -78,10 +78,13 @@ def relocated(source: ExportSource, places: dict[str, str]) -> dict[str, object]
     for name, asset in cast(dict[str, dict[str, object]], item["assets"]).items():
         href = str(asset["href"])
         key = posixpath.normpath(posixpath.join(folder, href))
-        if "://" in href:
-            assets[name] = asset
-        elif key in places:
+        if name == "model":
+            # the file of a version that is used from another workspace is copied, too
+            key = f"{model_folder(source.row.model, source.row.version)}/model.onnx"
+        if key in places:
             assets[name] = {**asset, "href": places[key]}
+        elif "://" in href:
+            assets[name] = asset
     links = cast(list[dict[str, object]], item["links"])
     # an Item without a link to its Collection must not name it
     own = {name: value for name, value in item.items() if name != "collection"}

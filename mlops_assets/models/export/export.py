@@ -1,7 +1,8 @@
 """A trained model as one ONNX file, published only if it gives what the trained model gives.
 
-Of an imported model there is only the ONNX file: it is published without that claim. A network has
-a second file beside it, `features.onnx`, which also gives the features of its samples.
+Of an imported model there is only the ONNX file: it is published without that claim. That of a
+version in another workspace is used as it is, and stays there. A network has a second file beside
+it, `features.onnx`, which also gives the features of its samples.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ from mlops_assets.paths import model_folder
 from mlops_assets.progress import step
 from mlops_assets.registry import ModelVersion
 from mlops_assets.registry.files.publication import publication
-from mlops_assets.registry.files.verified_read import published_path
+from mlops_assets.registry.files.verified_read import published_path, shared_model
 from mlops_assets.storage.scratch import scratch_folder
 from mlops_assets.store import Store
 from mlops_assets.text.json_values import JsonObject
@@ -75,7 +76,13 @@ def export(store: Store, specification: ModelSpecification, row: ModelVersion) -
         external = row.framework == uploaded_onnx.FRAMEWORK
         run = store.registry.run(row.run_id)
         imported = bool(run.imported)
-        if imported:
+        shared = shared_model(store.workspace, store.registry, row.model, row.version)
+        onnx_key = f"{model_folder(row.model, row.version)}/model.onnx"
+        if shared is not None:
+            path = published_path(store.workspace, store.registry, onnx_key)
+            proto = onnx.load(path)
+            outputs = OnnxModel(path).predict(X)
+        elif imported:
             proto = onnx.load(native[uploaded_onnx.FILE], load_external_data=False)
             outputs = OnnxModel(native[uploaded_onnx.FILE]).predict(X)
         elif external:
@@ -109,8 +116,9 @@ def export(store: Store, specification: ModelSpecification, row: ModelVersion) -
         if scores := graph.kind_of_scores(proto, row.framework):
             facts["scores"] = scores
         metadata = {f"mlops.{key}": value for key, value in facts.items()}
-        onnx.helper.set_model_props(proto, metadata | deepness_metadata(proto, data))
-        path.write_bytes(proto.SerializeToString())
+        if shared is None:
+            onnx.helper.set_model_props(proto, metadata | deepness_metadata(proto, data))
+            path.write_bytes(proto.SerializeToString())
         compare = uploaded_onnx.compare_sent if external else compare_outputs
         report = compare(outputs, OnnxModel(path), X, row.task, specification.parity)
         report = located(
@@ -122,16 +130,15 @@ def export(store: Store, specification: ModelSpecification, row: ModelVersion) -
                 report.description + "; loosen 'parity' only if you know why they differ"
             )
         features = scratch / FEATURES_FILE
-        document = {
-            **report.document(),
-            "onnx": graph.facts(proto),
-            "features": _write_features(path, features, X),
-        }
+        document: JsonObject = {**report.document(), "onnx": graph.facts(proto)}
+        if shared is None:
+            document["features"] = _write_features(path, features, X)
         folder = model_folder(row.model, row.version)
         with publication(store.workspace, store.registry) as publishing:
-            publishing.put(f"{folder}/model.onnx", path)
-            if features.exists():
-                publishing.put(f"{folder}/{FEATURES_FILE}", features)
+            if shared is None:
+                publishing.put(onnx_key, path)
+                if features.exists():
+                    publishing.put(f"{folder}/{FEATURES_FILE}", features)
             publishing.put(f"{folder}/parity.json", json_bytes(document))
             store.registry.advance(
                 row, "exported", publishing.files, seconds=time.monotonic() - started

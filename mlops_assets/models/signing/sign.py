@@ -14,7 +14,7 @@ from mlops_assets.models.signing.statements import (
 from mlops_assets.paths import model_owner, provenance_key, signature_key
 from mlops_assets.registry import ModelVersion
 from mlops_assets.registry.files.publication import publication
-from mlops_assets.registry.files.verified_read import stat_published
+from mlops_assets.registry.files.verified_read import shared_model, stat_published
 from mlops_assets.storage import FileStat
 from mlops_assets.store import Store
 
@@ -33,10 +33,17 @@ def sign_version(store: Store, row: ModelVersion, key: SigningKey) -> list[FileS
         The new bundles; none if this key has signed these files before.
 
     Raises:
-        SignatureRefused: a file is not as it was published; nothing was signed.
+        SignatureRefused: a file is not as it was published, or the version is used from another
+            workspace; nothing was signed.
         StorageError: a file cannot be read, or a bundle cannot be written.
     """
     subject = f"{row.model}@{row.version}"
+    shared = shared_model(store.workspace, store.registry, row.model, row.version)
+    if shared is not None:
+        raise SignatureRefused(
+            f"{subject} is {shared.reference} of {shared.workspace}, and is signed there; then run"
+            " 'mlops model use' again"
+        )
     owner = model_owner(row.model, row.version)
     published = store.registry.files(owner)
     files = signed_files(row, published)

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import PurePosixPath
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Literal, Self, TypeVar
 
 from pydantic import BaseModel, Field, ValidationError
 
@@ -18,6 +19,7 @@ from mlops_assets.errors import SignatureRefused
 from mlops_assets.models.run_documents import run_columns
 from mlops_assets.paths import GATES, SIGNATURES, model_folder, run_document_key, run_points_key
 from mlops_assets.registry import ModelVersion, Run
+from mlops_assets.registry.model_documents import SharedModel
 from mlops_assets.storage import FileStat
 from mlops_assets.strict import listed_problems
 from mlops_assets.text.json_values import Json, JsonObject
@@ -49,8 +51,50 @@ def signed_files(row: ModelVersion, files: Sequence[FileStat]) -> dict[str, str]
         for file in files
         if file.path.startswith(folder) and not file.path.startswith(unsigned)
     }
+    return _sorted(names)
+
+
+def _sorted(files: Mapping[str, str]) -> dict[str, str]:
     # as paths are sorted, and not as texts: model-signing does so
-    return {name: names[name] for name in sorted(names, key=PurePosixPath)}
+    return {name: files[name] for name in sorted(files, key=PurePosixPath)}
+
+
+@dataclass(frozen=True)
+class SignedVersion:
+    """A model version as statements about it must have it, in the workspace where it was signed.
+
+    Attributes:
+        version: its name.
+        run_id: of the run that has made it.
+        data: `dataset@version` that it was made from.
+        data_digest: digest of that.
+        files: name → sha256 of its files.
+    """
+
+    version: str
+    run_id: str
+    data: str
+    data_digest: str
+    files: Mapping[str, str]
+
+    @classmethod
+    def of(cls, row: ModelVersion, files: Sequence[FileStat]) -> Self:
+        """Return a version of this workspace, given all files that are published with it."""
+        data = f"{row.dataset}@{row.data_version}"
+        return cls(row.version, row.run_id, data, row.data_digest, signed_files(row, files))
+
+    @classmethod
+    def of_shared(cls, shared: SharedModel, onnx: str) -> Self:
+        """Return a version as it is in the other workspace that it is used from.
+
+        Args:
+            shared: the version there.
+            onnx: sha256 of the ONNX file that is used here.
+        """
+        there = {file.name: file.sha256 for file in shared.files}
+        files = _sorted({**there, "model.onnx": onnx})
+        data = f"{shared.dataset}@{shared.data_version}"
+        return cls(shared.version, shared.run_id, data, shared.data_digest, files)
 
 
 def root_digest(files: Mapping[str, str]) -> str:
@@ -228,19 +272,19 @@ class _ProvenanceStatement(_Statement):
     predicate: _Provenance
 
 
-def require_files(statement: bytes, row: ModelVersion, files: Mapping[str, str]) -> None:
-    """Check that a statement, whose signature is valid, is about these files.
+def require_files(statement: bytes, expected: SignedVersion) -> None:
+    """Check that a statement, whose signature is valid, is about the files of a version.
 
     Args:
         statement: JSON.
-        row: the model version.
-        files: name → sha256, as they are published.
+        expected: the version, with its files as they are published.
 
     Raises:
         SignatureRefused: it is about other files, another model version, or something else.
     """
+    files = expected.files
     read = _read(_FilesStatement, statement, "the files of a model")
-    _require_subject(read, row)
+    _require_subject(read, expected)
     signed = {own.name: own.digest for own in read.predicate.resources}
     differences = [
         f"{name} {change}"
@@ -262,28 +306,25 @@ def require_files(statement: bytes, row: ModelVersion, files: Mapping[str, str])
         raise SignatureRefused("names another digest of all files than they have")
 
 
-def require_provenance(statement: bytes, row: ModelVersion, files: Mapping[str, str]) -> None:
-    """Check that a statement, whose signature is valid, is about how these files were made.
+def require_provenance(statement: bytes, expected: SignedVersion) -> None:
+    """Check that a statement, whose signature is valid, is about how a version was made.
 
     Args:
         statement: JSON.
-        row: the model version, whose run and data it must name.
-        files: name → sha256, as they are published.
+        expected: the version, whose run and data it must name.
 
     Raises:
         SignatureRefused: it is about other files, another run, or other data.
     """
     read = _read(_ProvenanceStatement, statement, "how a model was made")
-    _require_subject(read, row)
-    if read.subject[0].digest.sha256 != root_digest(files):
+    _require_subject(read, expected)
+    if read.subject[0].digest.sha256 != root_digest(expected.files):
         raise SignatureRefused("is about how other files were made")
-    if (run_id := read.predicate.details.metadata.run_id) != row.run_id:
-        raise SignatureRefused(f"names run {run_id!r}, and the registry {row.run_id}")
+    if (run_id := read.predicate.details.metadata.run_id) != expected.run_id:
+        raise SignatureRefused(f"names run {run_id!r}, and the registry {expected.run_id}")
     data = [own.digest for own in read.predicate.definition.dependencies if own.name == "data"]
-    if data != [{"sha256": row.data_digest}]:
-        raise SignatureRefused(
-            f"names data of another digest than {row.dataset}@{row.data_version} has"
-        )
+    if data != [{"sha256": expected.data_digest}]:
+        raise SignatureRefused(f"names data of another digest than {expected.data} has")
 
 
 S = TypeVar("S", bound=_Statement)
@@ -297,6 +338,6 @@ def _read(kind: type[S], statement: bytes, about: str) -> S:
         raise SignatureRefused(f"is not a statement about {about}: {problem}") from error
 
 
-def _require_subject(read: _Statement, row: ModelVersion) -> None:
-    if (name := read.subject[0].name) != row.version:
+def _require_subject(read: _Statement, expected: SignedVersion) -> None:
+    if (name := read.subject[0].name) != expected.version:
         raise SignatureRefused(f"is of {name!r}, which is another model version")

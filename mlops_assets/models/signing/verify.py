@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import NamedTuple
 
 from mlops_assets.errors import (
     IntegrityError,
@@ -13,14 +15,22 @@ from mlops_assets.errors import (
 )
 from mlops_assets.models.signing.bundle import Bundle
 from mlops_assets.models.signing.statements import (
+    SignedVersion,
     require_files,
     require_provenance,
-    signed_files,
 )
 from mlops_assets.models.signing.trust import Trust
-from mlops_assets.paths import model_owner, provenance_key, signature_key, signature_of_key
+from mlops_assets.paths import (
+    SHARED,
+    SIGNATURES,
+    model_owner,
+    provenance_key,
+    signature_key,
+    signature_of_key,
+)
 from mlops_assets.registry import ModelVersion
-from mlops_assets.registry.files.verified_read import read_published
+from mlops_assets.registry.files.verified_read import read_published, shared_model
+from mlops_assets.registry.model_documents import SharedModel
 from mlops_assets.storage import FileStat
 from mlops_assets.store import Store
 
@@ -40,6 +50,13 @@ class CheckedSignature:
     problem: str | None = None
 
 
+class Bundles(NamedTuple):
+    """The two bundles of a signature, which are read when they are called for."""
+
+    files: Callable[[], bytes]
+    provenance: Callable[[], bytes]
+
+
 def require_signature(store: Store, row: ModelVersion) -> None:
     """Check that a model version is signed by someone trusted, where the settings demand it.
 
@@ -57,17 +74,38 @@ def require_signature(store: Store, row: ModelVersion) -> None:
 def signature_problems(store: Store, row: ModelVersion, trust: Trust) -> list[str]:
     """Return why no signature of a model version is accepted; nothing if one is.
 
-    A version without signatures is no problem where none is required.
+    A version without signatures is no problem where none is required. Of a version that is used
+    from another workspace, the signatures are those that it has there.
     """
-    checked = check_signatures(store, row, trust)
+    subject = f"{row.model}@{row.version}"
+    shared = shared_model(store.workspace, store.registry, row.model, row.version)
+    remedy = f"run 'mlops model sign {subject}' where the key is"
+    if shared is not None:
+        return shared_problems(shared, check_signatures(store, row, trust), trust)
+    return _problems(subject, check_signatures(store, row, trust), trust, remedy)
+
+
+def shared_problems(
+    shared: SharedModel, checked: Sequence[CheckedSignature], trust: Trust
+) -> list[str]:
+    """Return why no signature of a version in another workspace is accepted; nothing if one is.
+
+    Args:
+        shared: the version there.
+        checked: its signatures.
+        trust: whose signatures are accepted.
+    """
+    remedy = f"ask whoever runs that workspace to sign it, and use {shared.record} again"
+    return _problems(f"{shared.reference} of {shared.workspace}", checked, trust, remedy)
+
+
+def _problems(
+    subject: str, checked: Sequence[CheckedSignature], trust: Trust, remedy: str
+) -> list[str]:
     if any(own.problem is None for own in checked):
         return []
-    subject = f"{row.model}@{row.version}"
     if not checked and trust.required:
-        return [
-            f"{subject} has no signature, which {trust.path} requires; run 'mlops model sign"
-            f" {subject}' where the key is"
-        ]
+        return [f"{subject} has no signature, which {trust.path} requires; {remedy}"]
     return [f"signature {own.name} of {subject} {own.problem}" for own in checked]
 
 
@@ -88,8 +126,36 @@ def check_signatures(store: Store, row: ModelVersion, trust: Trust) -> list[Chec
         StorageUnreachable: the workspace does not answer.
     """
     published = store.registry.files(model_owner(row.model, row.version))
-    files = signed_files(row, published)
-    return [_checked(store, row, name, trust, files) for name in _names(published)]
+    shared = shared_model(store.workspace, store.registry, row.model, row.version)
+    read = partial(read_published, store.workspace, store.registry)
+    expected = SignedVersion.of(row, published)
+    if shared is not None:
+        expected = SignedVersion.of_shared(shared, expected.files["model.onnx"])
+    folder = SIGNATURES if shared is None else SHARED
+    bundles = {
+        name: Bundles(
+            partial(read, signature_key(row.model, row.version, name, folder)),
+            partial(read, provenance_key(row.model, row.version, name, folder)),
+        )
+        for name in _names(published)
+    }
+    return check_bundles(bundles, expected, trust)
+
+
+def check_bundles(
+    bundles: Mapping[str, Bundles], expected: SignedVersion, trust: Trust
+) -> list[CheckedSignature]:
+    """Check signatures of a model version of any workspace.
+
+    Args:
+        bundles: by the name of the signature.
+        expected: the version that they must be about.
+        trust: whose signatures are accepted.
+
+    Raises:
+        StorageUnreachable: a bundle cannot be read just now.
+    """
+    return [_checked(name, own, expected, trust) for name, own in bundles.items()]
 
 
 def signature_names(store: Store, row: ModelVersion) -> list[str]:
@@ -102,26 +168,26 @@ def _names(published: Sequence[FileStat]) -> list[str]:
 
 
 def _checked(
-    store: Store, row: ModelVersion, name: str, trust: Trust, files: dict[str, str]
+    name: str, bundles: Bundles, expected: SignedVersion, trust: Trust
 ) -> CheckedSignature:
     try:
-        bundle = _bundle(store, signature_key(row.model, row.version, name))
+        bundle = _bundle(bundles.files)
         signer = trust.signer_of(bundle)
-        require_files(bundle.statement, row, files)
+        require_files(bundle.statement, expected)
     except SignatureRefused as error:
         return CheckedSignature(name, problem=str(error))
     try:
-        provenance = _bundle(store, provenance_key(row.model, row.version, name))
+        provenance = _bundle(bundles.provenance)
         trust.signer_of(provenance)
-        require_provenance(provenance.statement, row, files)
+        require_provenance(provenance.statement, expected)
     except SignatureRefused as error:
         return CheckedSignature(name, problem=f"has a provenance that {error}")
     return CheckedSignature(name, signer)
 
 
-def _bundle(store: Store, key: str) -> Bundle:
+def _bundle(read: Callable[[], bytes]) -> Bundle:
     try:
-        return Bundle.read(read_published(store.workspace, store.registry, key))
+        return Bundle.read(read())
     except StorageUnreachable:
         raise
     except (StorageError, IntegrityError) as error:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import PurePosixPath
 
 from mlops_assets.datasets.io.media_types import SIGSTORE, media_type
-from mlops_assets.paths import SIGNATURES, object_key
+from mlops_assets.paths import object_key
 from mlops_assets.stac.catalog import asset
 from mlops_assets.stac.mlm.facts import ModelFacts
 from mlops_assets.storage import FileStat
@@ -26,6 +26,7 @@ _TITLES = {
     "environment.json": "Python and packages of the training run",
     "run.json": "The training run",
     "points.parquet": "Metrics logged during training",
+    "shared.json": "Model version in another workspace that it is used from",
 }
 
 
@@ -58,12 +59,17 @@ def code_assets(facts: ModelFacts, key: str) -> dict[str, dict[str, object]]:
     return found
 
 
+def is_signature(path: str) -> bool:
+    """Return whether a published file of a model version is a bundle of a signature of it."""
+    return path.endswith(".sigstore.json")
+
+
 def asset_name(path: str) -> str:
     """Return the name of the asset of a published file of a model version."""
     file = PurePosixPath(path)
     if file.name == "model.onnx":  # an external model's native artefact is called so, too
         return "native_model_onnx" if file.parent.name == "native" else "model"
-    if file.parent.name == SIGNATURES:
+    if is_signature(path):
         name, kind = file.name.removesuffix(".sigstore.json"), "signature"
         if name.endswith(".provenance"):
             name, kind = name.removesuffix(".provenance"), "provenance"
@@ -83,7 +89,7 @@ def model_asset(key: str, file: FileStat) -> dict[str, object]:
     title = _TITLES.get(path.name, path.name)
     if path.name == "model.onnx" and path.parent.name != "native":
         return asset(key, file, media, ["mlm:model"], title=title, **{"mlm:artifact_type": "onnx"})
-    if path.parent.name == SIGNATURES:
+    if is_signature(file.path):
         provenance = path.name.endswith(".provenance.sigstore.json")
         title = "Signed statement of its provenance" if provenance else "Signature of its files"
         return asset(key, file, SIGSTORE, ["metadata", "signature"], title=title)

@@ -16,8 +16,9 @@ from mlops_assets.registry.files.verified_read import (
     published_metrics,
     published_path,
     read_published,
+    shared_model,
 )
-from mlops_assets.registry.model_documents import Metrics, Signature
+from mlops_assets.registry.model_documents import Metrics, SharedModel, Signature
 from mlops_assets.stac.catalog import version_tags
 from mlops_assets.stac.migration.recorded import described_by_record
 from mlops_assets.stac.mlm.onnx_graph import OnnxGraph, read_graph
@@ -64,6 +65,7 @@ class ModelFacts:
         packages: versions of the packages that the run had installed; empty if unknown.
         tags: of the data version.
         deprecated: whether the version is.
+        shared: what it is in the workspace that it is used from; None if it is of here.
     """
 
     row: ModelVersion
@@ -76,6 +78,7 @@ class ModelFacts:
     packages: Mapping[str, str]
     tags: list[str]
     deprecated: bool
+    shared: SharedModel | None
 
     @classmethod
     def read(
@@ -106,6 +109,7 @@ class ModelFacts:
             packages=_packages(workspace, registry, row),
             tags=version_tags(registry, row.dataset, row.data_version),
             deprecated=(row.model, row.version) in registry.deprecated_versions(row.model),
+            shared=shared_model(workspace, registry, row.model, row.version),
         )
 
     @cached_property

@@ -12,7 +12,7 @@ import pytest
 
 from mlops_assets.models.signing.bundle import Bundle
 from mlops_assets.models.signing.sign import sign_version
-from mlops_assets.models.signing.statements import require_files, signed_files
+from mlops_assets.models.signing.statements import SignedVersion, require_files
 from mlops_assets.paths import model_owner
 from mlops_assets.store import Store
 from mlops_assets_tests.models.signing.keys import certify, make_key
@@ -56,4 +56,4 @@ def test_a_bundle_of_model_signing_is_over_the_files(store: Store, tmp_path: Pat
     bundle = Bundle.read(path.read_bytes())
     assert bundle.is_signed_by(key.private.public_key())
     published = store.registry.files(model_owner("crops", "v1-a"))
-    require_files(bundle.statement, row, signed_files(row, published))
+    require_files(bundle.statement, SignedVersion.of(row, published))
