@@ -9,13 +9,19 @@ from typing import TYPE_CHECKING, TypeAlias, cast
 
 import numpy as np
 
-from mlops_assets.datasets.io.raster_places import WGS84, bounds_of, georeference
+from mlops_assets.datasets.io.raster_places import (
+    WGS84,
+    bounds_of,
+    box_of_bounds,
+    georeference,
+)
 from mlops_assets.errors import SpecificationError
-from mlops_assets.prediction.scenes.area import Area, shape_of_area
+from mlops_assets.prediction.scenes.area import Area, shape_of_area, shape_of_bounds
 
 if TYPE_CHECKING:
     import pandas as pd
     from affine import Affine
+    from shapely.geometry.base import BaseGeometry
 
     from mlops_assets.datasets.io.rasterio_types import Crs, Raster
     from mlops_assets.prediction.scenes.reading import Grid
@@ -26,6 +32,7 @@ _METRES_OF_A_DEGREE = 111_320.0
 _MAX_ENLARGEMENT = 10_000
 _SIDE_PARTS = 200  # of the longest side of an area, whose edges bend in another CRS
 _IMAGES = 100  # of a data version, whose resolution is that of most of these
+_AROUND = 0.1  # degrees around a scene in which an area is transformed
 _ALIGNED = 1e-4  # of a pixel
 
 
@@ -105,10 +112,10 @@ class PixelGrid:
         return PixelGrid(self.crs, moved, width, height)
 
     def in_crs(self, area: Area, name: str) -> Geometry:
-        """Return an area in the CRS of the grid.
+        """Return the part of an area around the grid, in the CRS of the grid.
 
         Raises:
-            SpecificationError: the grid has no place.
+            SpecificationError: the grid has no place, or the area is elsewhere.
         """
         import shapely
         from rasterio.warp import transform_geom
@@ -119,9 +126,37 @@ class PixelGrid:
                 " area"
             )
         shape = shape_of_area(area)
-        west, south, east, north = shape.bounds
-        bent = shapely.segmentize(shape, max(east - west, north - south) / _SIDE_PARTS)
-        return cast("Geometry", transform_geom(WGS84, self.crs, shapely.geometry.mapping(bent)))
+        bounds = bounds_of(self.transform, self.height, self.width)
+        box = box_of_bounds(self.crs, bounds)
+        if box is not None:
+            # a CRS such as UTM has no coordinates, or wrong ones, far from its own place
+            west, south, east, north = box
+            around = shape_of_bounds((west, south, east, north)).buffer(_AROUND)
+            shape = shape.intersection(around)
+        polygons = [part for part in shapely.get_parts(shape) if part.area]
+        if polygons:
+            west, south, east, north = shape.bounds
+            bent = shapely.segmentize(
+                shapely.MultiPolygon(polygons), max(east - west, north - south) / _SIDE_PARTS
+            )
+            found = shape_of_area(transform_geom(WGS84, self.crs, shapely.geometry.mapping(bent)))
+            if self.crs.is_geographic:
+                found = _in_all_turns(found, bounds)
+            if not found.is_empty:
+                return cast("Geometry", shapely.geometry.mapping(found))
+        raise SpecificationError(
+            f"{name} has no pixel in the area; name a scene that reaches it, or another area"
+        )
+
+
+def _in_all_turns(shape: BaseGeometry, bounds: tuple[float, float, float, float]) -> BaseGeometry:
+    """Return what a grid of degrees, which may count on beyond 180, has of a shape."""
+    import shapely
+    from shapely.affinity import translate
+
+    turns = [translate(shape, turn) for turn in (-360, 0, 360)]
+    within = shapely.intersection(shapely.union_all(turns), shapely.box(*bounds))
+    return shapely.MultiPolygon([part for part in shapely.get_parts(within) if part.area])
 
 
 def chosen(grids: Sequence[PixelGrid], trained: Callable[[], float | None]) -> PixelGrid:
