@@ -26,7 +26,7 @@ class SceneModel:
             `features` if these are what the index takes.
         shape: of a sample: (bands,) or (bands, height, width).
         classes: number of scores of a pixel; 0 of numbers.
-        missing: what takes the place of NaN in each band, (bands,).
+        missing: what takes the place of NaN and infinity in each band, (bands,).
         index: returns the dissimilarity index (n,) of samples (n, d): of features, else of values
             of the bands. None for maps without it.
     """
@@ -43,11 +43,11 @@ class SceneModel:
         return self.shape[1] if len(self.shape) > 1 else 1
 
     def without_nan(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return values, (bands, height, width), in which NaN is replaced, in place.
+        """Return values, (bands, height, width), in which NaN and infinity are replaced, in place.
 
         Pixels around it would be lost otherwise, as far as a network looks.
         """
-        lost = np.isnan(values)
+        lost = ~np.isfinite(values)
         if lost.any():
             np.copyto(values, self.missing[:, None, None], where=lost)
         return values

@@ -259,10 +259,9 @@ def hole(shape: tuple[int, int]) -> NDArray[np.bool_]:
 def with_hole(path: Path, kind: str) -> Path:
     """A scene that marks the hole as nodata, in one of the possible ways."""
     pixels, gone = image(16, 24), hole((16, 24))
-    if kind in ("nodata", "NaN"):
-        values = np.where(gone, 255 if kind == "nodata" else np.nan, pixels + 300.0).astype(
-            np.float32
-        )
+    if kind in ("nodata", "NaN", "infinity"):
+        mark = {"nodata": 255, "NaN": np.nan, "infinity": np.inf}[kind]
+        values = np.where(gone, mark, pixels + 300.0).astype(np.float32)
         profile = {
             "height": 16,
             "width": 24,
@@ -286,7 +285,9 @@ def with_hole(path: Path, kind: str) -> Path:
     return path
 
 
-@pytest.mark.parametrize("kind", ["nodata", "NaN", "alpha", "internal mask", "mask beside it"])
+@pytest.mark.parametrize(
+    "kind", ["nodata", "NaN", "infinity", "alpha", "internal mask", "mask beside it"]
+)
 @pytest.mark.parametrize("model", MODELS)
 def test_where_a_scene_has_no_data_neither_has_its_map(
     model: str, kind: str, models: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

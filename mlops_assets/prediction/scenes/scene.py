@@ -144,6 +144,8 @@ class Scene:
 
         window = Window(self._left, first, self.width, last - first)
         values = read_values(self._raster, window, self._roles.measured)
-        # NaN differs from itself
-        valid = value_mask(self._raster, window, self._roles, values) & (values == values)
+        valid = value_mask(self._raster, window, self._roles, values)
+        if values.dtype.kind == "f":
+            with np.errstate(over="ignore"):
+                valid = valid & np.isfinite(values.astype(np.float32, copy=False))
         return Rows(first, values, valid.all(axis=0))
