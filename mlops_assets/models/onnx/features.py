@@ -119,7 +119,7 @@ def head_graph(model: Path, target: Path) -> bool:
     layer = _last_layer(_checked(proto))
     source = layer.input[0]
     convolves = layer.op_type in _FEATURES_SECOND
-    kernel = next((own.ints for own in layer.attribute if own.name == "kernel_shape"), [])
+    kernel = [side for own in layer.attribute if own.name == "kernel_shape" for side in own.ints]
     if convolves and (not kernel or any(side != 1 for side in kernel)):
         raise ExportError("its last layer takes more than one pixel")
     needed = {output.name for output in proto.graph.output}
@@ -144,7 +144,7 @@ def head_graph(model: Path, target: Path) -> bool:
     return convolves
 
 
-def as_samples(features: NDArray[np.float32]) -> NDArray[np.float32]:
+def as_samples(features: NDArray[np.number]) -> NDArray[np.float32]:
     """Return features as one row a sample or cell.
 
     Args:
@@ -153,7 +153,9 @@ def as_samples(features: NDArray[np.float32]) -> NDArray[np.float32]:
     Returns:
         (n, count), or (n * rows * columns, count), window by window and row by row.
     """
-    return np.ascontiguousarray(np.moveaxis(features, 1, -1).reshape(-1, features.shape[1]))
+    return np.ascontiguousarray(
+        np.moveaxis(features, 1, -1).reshape(-1, features.shape[1]), dtype=np.float32
+    )
 
 
 def _checked(proto: onnx.ModelProto) -> onnx.GraphProto:

@@ -58,8 +58,8 @@ def outline_of(document: object, where: str) -> dict[str, object]:
     west, south, east, north = united.bounds
     if west < _WORLD[0] or south < _WORLD[1] or east > _WORLD[2] or north > _WORLD[3]:
         raise SpecificationError(
-            f"{where} reaches from {west:g}, {south:g} to {east:g}, {north:g}; GeoJSON is in degrees"
-            " of longitude and latitude (WGS 84): reproject it"
+            f"{where} reaches from {west:g}, {south:g} to {east:g}, {north:g}; GeoJSON is in"
+            " degrees of longitude and latitude (WGS 84): reproject it"
         )
     if united.geom_type not in ("Polygon", "MultiPolygon") or united.area == 0:
         raise SpecificationError(f"{where} encloses no area; draw a polygon around it")

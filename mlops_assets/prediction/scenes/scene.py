@@ -148,4 +148,4 @@ class Scene:
         if values.dtype.kind == "f":
             with np.errstate(over="ignore"):
                 valid = valid & np.isfinite(values.astype(np.float32, copy=False))
-        return Rows(first, values, valid.all(axis=0))
+        return Rows(first, values, np.asarray(valid.all(axis=0)))
