@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import httpx
 import pytest
@@ -11,11 +12,13 @@ from sqlalchemy import delete, select
 
 from mlops_assets.errors import Conflict
 from mlops_assets.paths import Owner, dataset_collection_key
+from mlops_assets.prediction.maps.publish import publish_map
 from mlops_assets.registry.records.rows import PublishedRecords, published_rows
 from mlops_assets.registry.schema import StacCollection, StacItem
 from mlops_assets.stac.found_records import add_published
 from mlops_assets.store import Store
 from mlops_assets_tests.hub.serving import TOKEN
+from mlops_assets_tests.prediction.maps.made import area_map
 
 HEADERS = {"Authorization": f"Bearer {TOKEN}"}
 
@@ -76,3 +79,24 @@ def test_what_can_be_sorted_by_is_linked_with_its_own_address(client: httpx.Clie
     own = str(client.base_url.join("collections-sortables"))
     document = client.get(own).json()
     assert (document["$id"], document["properties"]) == (own, {})
+
+
+def test_maps_are_found_by_place_and_lead_to_their_model_and_scenes(
+    recorded: Store, client: httpx.Client, tmp_path: Path
+) -> None:
+    (row,) = recorded.registry.model_versions("cover")
+    made = publish_map(recorded, area_map(tmp_path, row))
+    request = {"bbox": [10.3, 47.8, 10.4, 47.9], "datetime": "2026-05-01T10:31:00Z"}
+    (item,) = client.post("search", json=request).json()["features"]
+    assert (item["collection"], item["id"]) == ("valley", made.item)
+    assert client.post("search", json={**request, "bbox": [0, 0, 1, 1]}).json()["features"] == []
+    model, plain, scene = (each for each in item["links"] if each["rel"] == "derived_from")
+    assert client.get(model["href"]).json()["id"] == f"cover-{row.version}"
+    assert [plain["href"], scene["href"]] == [
+        "file:///scenes/S2_T32.tif",
+        "https://eo.example/items/S2_T33?token=***",
+    ]
+    (parent,) = (each["href"] for each in item["links"] if each["rel"] == "collection")
+    assert client.get(parent).json()["title"] == "valley"
+    key = f"predictions/cover/{row.version}/valley/2026-05-01.tif"
+    assert item["assets"]["map"]["href"] == f"{recorded.workspace.url}/{key}"
