@@ -17,8 +17,10 @@ from mlops_assets.text.figures import drawn
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-PICTURE_SIDE = 1000  # pixels of the longer side of the map
 _INCHES = 6.0  # of the longer side of the map
+_DPI = 100
+# of the longer side of the map: more would be left out of the picture again
+PICTURE_SIDE = round(_INCHES * _DPI)
 _MIN_INCHES = 3.0
 _LEGEND_INCHES = 2.8
 _CLASSES_A_COLUMN = 24
@@ -57,7 +59,7 @@ def draw(path: Path, classes: Sequence[MapClass], title: str) -> bytes:
         shown = axes.imshow(values, interpolation="nearest", aspect=aspect, vmin=low, vmax=high)
         figure.colorbar(shown, ax=axes, shrink=0.8)
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=100, metadata={"Software": None})
+    figure.savefig(buffer, format="png", dpi=_DPI, metadata={"Software": None})
     return buffer.getvalue()
 
 
