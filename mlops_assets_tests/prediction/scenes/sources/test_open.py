@@ -304,8 +304,11 @@ def test_bands_by_common_name_or_wavelength_of_the_item(store: Store, tmp_path: 
         store, item, wanted("n", "r", described=described), NONE, tmp_path / "a"
     )
     _, by_name, _ = opened(store, item, wanted("B04", "B08"), NONE, tmp_path / "b")
+    common = (Band("r", "red"),)
+    _, by_common, _ = opened(store, item, wanted("r", described=common), NONE, tmp_path / "c")
 
     assert (by_wavelength == np.concatenate([values["nir08"], values["red"]])).all()
+    assert (by_common == values["red"]).all()
     assert (by_name == np.concatenate([values["red"], values["nir"]])).all()
 
 
@@ -318,6 +321,43 @@ def test_bands_of_one_file_by_its_item(store: Store, tmp_path: Path) -> None:
     _, values, _ = opened(store, item, wanted("blue", "swir"), NONE, tmp_path / "a")
 
     assert (values == own[[2, 0]]).all()
+
+
+def test_names_in_a_file_count_more_than_the_order_in_its_item(
+    store: Store, tmp_path: Path
+) -> None:
+    own = noise(8, 8, 2)
+    write_raster(tmp_path / "tile/pair.tif", own, 10, ("red", "nir"))
+    other = write_raster(tmp_path / "tile/blue.tif", noise(8, 8) + 1, 10)
+    item = write_item(
+        tmp_path / "tile", {"pair": {"bands": [{"name": "nir"}, {"name": "red"}]}, "blue": {}}
+    )
+
+    _, values, _ = opened(store, item, wanted("nir", "blue", "red"), NONE, tmp_path / "a")
+
+    assert (values[[2, 0]] == own).all()
+    write_raster(other, noise(8, 8, 2), 10)
+    with pytest.raises(SpecificationError, match="blue has 2 bands, and its Item describes 1"):
+        opened(store, item, wanted("nir", "blue", "red"), NONE, tmp_path / "b")
+
+
+@pytest.mark.parametrize("kind", ["mask", "alpha"])
+def test_masks_of_a_file_on_the_grid_hide_pixels(store: Store, tmp_path: Path, kind: str) -> None:
+    valid = np.arange(64).reshape(8, 8) % 3 > 0
+    bands = np.concatenate([noise(8, 8), valid[None] * np.uint16(255)])
+    path = write_raster(tmp_path / "scene.tif", bands, 10, ("a", "alpha"))
+    with open_raster(path, "r+") as raster:
+        if kind == "mask":
+            raster.write_mask(valid)
+            raster.set_band_description(2, "b")
+        else:
+            raster.colorinterp = (ColorInterp.gray, ColorInterp.alpha)
+    grid = Grid("EPSG:32632", 10, (ORIGIN[0] + 10, ORIGIN[1] - 80, ORIGIN[0] + 80, ORIGIN[1]))
+
+    _, values, shown = opened(store, path, wanted("a"), Reading(grid=grid), tmp_path / "a")
+
+    assert (shown == valid[:, 1:]).all()
+    assert (values == bands[:1, :, 1:]).all()
 
 
 def test_bands_of_a_file_in_its_order_only_on_request(store: Store, tmp_path: Path) -> None:
