@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from mlops_assets.cli.terminal.output import Json, Module, errors, open_store, show
-from mlops_assets.paths import PUBLISHED, RUNS
+from mlops_assets.paths import PARTS, PUBLISHED, RUNS
 from mlops_assets.settings import Settings
 from mlops_assets.text.secret_urls import redacted
 
@@ -75,6 +75,12 @@ def doctor(module: Module = None, as_json: Json = False) -> None:
     rows.append(
         _row("files", not unknown, left if unknown else "every file in the workspace is published")
     )
+    unfinished = sorted({key.split("/")[1] for key in store.workspace.list(PARTS)})
+    parts = (
+        f"{len(unfinished)} map(s) are not finished, e.g. {PARTS}/{(unfinished or [''])[0]}; run"
+        " the same command again, or remove their parts if nothing is running"
+    )
+    rows.append(_row("maps", True, parts if unfinished else "no map is unfinished"))
     with open_project(settings, module) as project:
         assets = len(project.definitions.resolve_asset_graph().get_all_asset_keys())
         rows.append(_row("dagster home", True, str(settings.dagster_home)))

@@ -187,7 +187,8 @@ def make_map(store: Store, job: MapJob) -> Prediction:
             can be read, or no pixel has data.
     """
     opened = OpenedJob.of(store, job)
-    with store.registry.lock(f"map-{opened.parts.key}", _LOCK_SECONDS):
+    lock = f"map {job.name} of {job.reference}".replace("/", "-")
+    with store.registry.lock(lock, _LOCK_SECONDS):
         for index in range(len(job.scenes)):
             try:
                 with opened.scene(index) as scene:
@@ -240,7 +241,10 @@ def _skip(
     Raises:
         BrokenScene: it does.
     """
-    if opened.job.on_broken == "fail" or not opened.is_mosaic:
+    if not opened.is_mosaic:
+        opened.parts.remove()
+        raise error
+    if opened.job.on_broken == "fail":
         raise error
     opened.parts.put_scene(index, SceneState(broken=str(error)))
     return PartResult(part or Part(index, "", 0, 0), broken=str(error))
@@ -251,11 +255,12 @@ def _published(opened: OpenedJob, scratch: Path) -> Prediction:
     job, mapped = opened.job, opened.mapped
     planned, skipped = _states(opened)
     if not planned:
+        opened.parts.remove()
         raise SpecificationError(
             f"no scene of {job.name} can be read:\n" + "\n".join(skipped.values())
         )
     results = {index: _results(opened, index, scene) for index, scene in planned.items()}
-    _require_values([one for found in results.values() for one in found], job)
+    _require_values([one for found in results.values() for one in found], opened)
     grid, placed = place(
         [
             PlacedScene(job.scenes[index].name, scene.grid, results[index])
@@ -346,15 +351,16 @@ def _results(opened: OpenedJob, index: int, planned: PlannedScene) -> list[PartR
     return found
 
 
-def _require_values(results: Sequence[PartResult], job: MapJob) -> None:
-    """Refuse a map without a value.
+def _require_values(results: Sequence[PartResult], opened: OpenedJob) -> None:
+    """Refuse a map without a value; its parts are removed, as they never become one.
 
     Raises:
         SpecificationError: no pixel has one.
     """
     if any(result.predicted for result in results):
         return
-    names = ", ".join(scene.name for scene in job.scenes)
+    opened.parts.remove()
+    names = ", ".join(scene.name for scene in opened.job.scenes)
     if any(result.with_data for result in results):
         reason = "its model gives no number for any pixel"
     else:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from mlops_assets.paths import checkpoints_folder
+from mlops_assets.paths import checkpoints_folder, scene_key
 from mlops_assets.registry import Checkpoint, open_registry
 from mlops_assets.registry.store import now
 from mlops_assets.settings import Settings
@@ -193,7 +193,7 @@ def test_doctor_passes_a_new_project_and_names_problems(project: Path, mlops: Ml
     assert (outcome.code, f"{wrong}:2: attributes.oops: unknown key" in outcome.err) == (1, True)
 
 
-def test_doctor_knows_the_checkpoints_of_runs(project: Path, mlops: Mlops) -> None:
+def test_doctor_knows_checkpoints_and_unfinished_maps(project: Path, mlops: Mlops) -> None:
     store = open_store(Settings.from_environment())
     store.registry.publish_data_version(data_version(dataset="samples", digest="d" * 64), [])
     of_samples = {"dataset": "samples", "data_digest": "d" * 64}
@@ -205,8 +205,11 @@ def test_doctor_knows_the_checkpoints_of_runs(project: Path, mlops: Mlops) -> No
     store.registry.add_checkpoint(
         Checkpoint(run_id="1" * 8, step=7, seq=0, path=kept, sha256="s", size=5, created=now())
     )
-    (files,) = (row for row in mlops("doctor", "--json").json if row["what"] == "files")
-    assert files["detail"].startswith(f"1 file(s) were never published, e.g. {leftover};")
+    store.workspace.put(scene_key("0" * 64, 0), b"a part")
+    rows = {row["what"]: row for row in mlops("doctor", "--json").json}
+    found = rows["files"]["detail"]
+    assert found.startswith(f"1 file(s) were never published, e.g. {leftover};")
+    assert rows["maps"]["detail"].startswith(f"1 map(s) are not finished, e.g. parts/{'0' * 64};")
 
 
 def test_reindex_rebuilds_a_lost_registry_and_never_overwrites_one(

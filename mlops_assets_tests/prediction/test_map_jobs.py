@@ -188,6 +188,11 @@ def test_broken_scenes_are_skipped_and_reported(
         SpecificationError, match=r"no scene .* can be read:\n.*other.*\n.*truncated"
     ):
         make_map(store, job_of(broken))
+    with pytest.raises(BrokenScene):
+        make_map(store, job_of(broken[:1]))
+    kept = {key.split("/")[1] for key in store.workspace.list("parts")}
+    # those of the map that fails, as other scenes of it can be read
+    assert len(kept) == 1
 
 
 @pytest.mark.parametrize(
@@ -234,6 +239,14 @@ def test_parts_by_several_processes_are_one_map(
     found = finish_map(store, job)
     assert found.raster.sha256 == expected.raster.sha256
     assert is_clean(store)
+
+
+def test_one_process_makes_a_map(store: Store, scenes: tuple[FoundScene, ...]) -> None:
+    with (
+        store.registry.lock(f"map day of crops@{VERSION}"),
+        pytest.raises(Conflict, match="another process is writing map day"),
+    ):
+        make_map(store, job_of(scenes))
 
 
 def test_a_part_that_has_changed_is_not_used(store: Store, scenes: tuple[FoundScene, ...]) -> None:
