@@ -28,8 +28,9 @@ PART_SECONDS = 30.0
 MIN_MEASURED_PIXELS = 2048 * 2048
 # also where the measured windows had no data
 MAX_PART_PIXELS = 8192 * 8192
-_SAMPLE_WIDTH = 1024
-_SAMPLES = 3  # one above the other
+# number and width of the strips that are predicted, for a plan, and for the size of parts
+_PLAN_SAMPLES = (3, 1024)
+_PART_SAMPLES = (3, 256)
 _PICTURE_SECONDS = 0.5  # whatever the size of the map
 _GDAL_CACHE_BYTES = 128 << 20
 
@@ -111,7 +112,7 @@ def _plan_like(
     read = sum(file.size for file in scene.local.files)
     if len(rest) == 1:
         sizes = [read]
-    speed = measure(opened, scene)
+    speed = measure(opened, scene, _PLAN_SAMPLES)
     seconds = (
         opening * pixels / own + pixels * (speed.predicting + speed.finishing) + _PICTURE_SECONDS
     )
@@ -149,7 +150,7 @@ def part_tops(opened: OpenedJob, scene: OpenedScene) -> tuple[int, ...]:
     grid = scene.grid
     if grid.height * grid.width <= MIN_MEASURED_PIXELS:
         return (0,)
-    pixels = PART_SECONDS / measure(opened, scene).predicting
+    pixels = PART_SECONDS / measure(opened, scene, _PART_SAMPLES).predicting
     return grouped(
         opened.mapped.tops((grid.height, grid.width)),
         max(1, round(min(pixels, MAX_PART_PIXELS) / grid.width)),
@@ -170,15 +171,16 @@ def grouped(tops: Sequence[int], rows: int) -> tuple[int, ...]:
     return tuple(found)
 
 
-def measure(opened: OpenedJob, scene: OpenedScene) -> Speed:
+def measure(opened: OpenedJob, scene: OpenedScene, strips: tuple[int, int]) -> Speed:
     """Predict some windows of a scene, spread over it, and return the speed.
 
     Args:
         opened: the job.
         scene: one of its scenes.
+        strips: number of the strips that are predicted, and their width.
     """
     with scratch_folder("sample") as scratch:
-        samples = _samples(opened, scene)
+        samples = _samples(opened, scene, strips)
         first, part = samples[0]
         tracemalloc.start()
         # what is loaded at the first call is not counted
@@ -199,15 +201,17 @@ def measure(opened: OpenedJob, scene: OpenedScene) -> Speed:
     return Speed(predicting / pixels, finishing / pixels, peak / first.rows.width)
 
 
-def _samples(opened: OpenedJob, scene: OpenedScene) -> list[tuple[OpenedScene, Part]]:
+def _samples(
+    opened: OpenedJob, scene: OpenedScene, strips: tuple[int, int]
+) -> list[tuple[OpenedScene, Part]]:
     """Return strips of a few columns, from the upper left to the lower right."""
     grid = scene.grid
-    width = min(grid.width, _SAMPLE_WIDTH)
+    count, width = strips[0], min(grid.width, strips[1])
     tops = opened.mapped.tops((grid.height, width))
     ends = (*tops[1:], grid.height)
     found = []
-    for number in range(1, _SAMPLES + 1):
-        share = number / (_SAMPLES + 1)
+    for number in range(1, count + 1):
+        share = number / (count + 1)
         place = int(share * len(tops))
         left = int(share * (grid.width - width))
         sample = replace(scene, rows=scene.rows.cropped((left, left + width)))

@@ -281,7 +281,7 @@ def test_parts_begin_where_strips_do() -> None:
 def test_a_plan_adds_up(
     store: Store, scenes: tuple[FoundScene, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(planning, "measure", lambda opened, scene: Speed(1.0, 0.5, 1000.0))
+    monkeypatch.setattr(planning, "measure", lambda *measured: Speed(1.0, 0.5, 1000.0))
     half = replace(scenes[0], bounds=(9.0, 47.0, 10.0, 48.0), size=100)
     whole = replace(scenes[1], bounds=(9.0, 47.0, 11.0, 48.0), size=200)
     found = plan(store, job_of((half, whole)))
