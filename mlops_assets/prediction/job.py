@@ -68,7 +68,7 @@ class MapJob:
         """Return the key under which unfinished work on this map is kept.
 
         Args:
-            model_sha256: checksum of `model.onnx`.
+            model_sha256: checksums of `model.onnx` and of the document of its applicability.
         """
         # a scene that is skipped, or not, changes no part
         text = json.dumps(replace(self, on_broken="skip").as_json(), sort_keys=True)

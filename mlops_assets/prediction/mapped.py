@@ -13,10 +13,14 @@ import numpy as np
 from mlops_assets.datasets.versions.columns import label_name
 from mlops_assets.datasets.versions.committed_dataset import CommittedDataset
 from mlops_assets.errors import SpecificationError
+from mlops_assets.models.applicability.document import read_applicability
+from mlops_assets.models.applicability.index import Applicability
 from mlops_assets.models.evaluation.calibration import Scores
+from mlops_assets.models.onnx.features import FEATURES_FILE, cell_of
 from mlops_assets.models.onnx.session import OnnxModel
 from mlops_assets.models.signature import scaling_of
 from mlops_assets.names import Reference
+from mlops_assets.paths import applicability_key, model_folder
 from mlops_assets.prediction.maps.geotiff import (
     Layer,
     MapClass,
@@ -38,6 +42,7 @@ from mlops_assets.prediction.strips import (
 )
 from mlops_assets.prediction.windows import Overlap
 from mlops_assets.registry import ModelVersion
+from mlops_assets.registry.files.verified_read import published_path
 from mlops_assets.registry.model_documents import Signature
 from mlops_assets.settings import onnx_provider
 from mlops_assets.store import Store
@@ -46,6 +51,7 @@ if TYPE_CHECKING:
     from mlops_assets.stac.mlm.onnx_graph import OnnxGraph
 
 SCORES = ".scores"  # in the name of the file with the outputs beside the classes
+APPLICABILITY = ".applicability"  # of that with the dissimilarity index
 
 
 @dataclass(frozen=True)
@@ -57,6 +63,50 @@ class Options:
     """
 
     outputs: tuple[Output, ...] = ("class",)
+
+
+@dataclass(frozen=True)
+class MapIndex:
+    """The dissimilarity index of a map.
+
+    Attributes:
+        applicability: of the model version.
+        sha256: checksum of its document.
+        features_file: local path of the file that gives features; None if predictors describe
+            samples.
+    """
+
+    applicability: Applicability
+    sha256: str
+    features_file: Path | None
+
+    @classmethod
+    def of(cls, store: Store, row: ModelVersion) -> MapIndex | None:
+        """Return the index of a model version; None if nothing is known of it.
+
+        Raises:
+            IntegrityError: a file of it is not as it was published.
+        """
+        applicability = read_applicability(store, row)
+        if applicability is None:
+            return None
+        (file,) = store.registry.files_at(applicability_key(row.model, row.version))
+        features = None
+        if applicability.space == "features":
+            key = f"{model_folder(row.model, row.version)}/{FEATURES_FILE}"
+            features = published_path(store.workspace, store.registry, key)
+        return cls(applicability, file.sha256, features)
+
+    @property
+    def tags(self) -> dict[str, str]:
+        """Metadata of the files of a map."""
+        found = {
+            "MLOPS_APPLICABILITY_SPACE": self.applicability.space,
+            "MLOPS_APPLICABILITY_THRESHOLD": f"{self.applicability.threshold:.6g}",
+        }
+        if self.features_file is not None and (cell := cell_of(self.features_file)) is not None:
+            found["MLOPS_APPLICABILITY_CELL"] = f"{cell} px"
+        return found
 
 
 @dataclass(frozen=True)
@@ -72,6 +122,7 @@ class MappedModel:
         first: the layer of classes or values.
         scores: kind of the model's scores; None if unknown.
         options: of the map.
+        index: how unlike training samples pixels are; None if nothing is known.
     """
 
     row: ModelVersion
@@ -82,6 +133,7 @@ class MappedModel:
     first: Layer
     scores: Scores | None
     options: Options
+    index: MapIndex | None = None
 
     @classmethod
     def of(cls, store: Store, row: ModelVersion, onnx_file: Path, options: Options) -> MappedModel:
@@ -106,13 +158,18 @@ class MappedModel:
                 " --outputs"
             )
         first = class_layer(classes) if classes else _value_layer(store, row)
-        return cls(row, signature, onnx_file, graph, classes, first, scores, options)
+        index = MapIndex.of(store, row)
+        return cls(row, signature, onnx_file, graph, classes, first, scores, options, index)
 
     @property
     def layers(self) -> dict[str, Layer]:
         """Suffix of the file name → layer."""
-        bands = number_bands(self.options.outputs, self.classes)
-        return {"": self.first} | ({SCORES: number_layer(bands, "1")} if bands else {})
+        found = {"": self.first}
+        if bands := number_bands(self.options.outputs, self.classes):
+            found[SCORES] = number_layer(bands, "1")
+        if self.index is not None:
+            found[APPLICABILITY] = number_layer(("di", "aoa"), "1")
+        return found
 
     @property
     def overlap(self) -> Overlap | None:
@@ -126,12 +183,14 @@ class MappedModel:
         """The loaded model."""
         scaling = scaling_of(self.row)
         shape = tuple(self.signature.shape)
+        file = None if self.index is None else self.index.features_file
         return SceneModel(
-            OnnxModel(self.onnx_file, onnx_provider()),
+            OnnxModel(file or self.onnx_file, onnx_provider()),
             shape,
             len(self.classes),
             # what scaling makes 0 of
             np.zeros(shape[0], dtype=np.float32) if scaling is None else scaling.offset,
+            None if self.index is None else self.index.applicability.di,
         )
 
     def tops(self, size: tuple[int, int]) -> Sequence[int]:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from mlops_assets.datasets.io.rasters import open_raster
 from mlops_assets.errors import SpecificationError
+from mlops_assets.prediction.mapped import APPLICABILITY
 from mlops_assets.prediction.maps.geotiff import Layer, MapGrid, open_layer, write_rows
 from mlops_assets.prediction.parts import PartResult, Parts
 from mlops_assets.prediction.writing import PRIORITY
@@ -110,6 +111,19 @@ def _offset(scene: PlacedScene, first: PlacedScene) -> tuple[int, int]:
 
 
 @dataclass(frozen=True)
+class Contained:
+    """What is in a map.
+
+    Attributes:
+        classes: class values.
+        outside: share of the predicted pixels outside the area of applicability; None if unknown.
+    """
+
+    classes: frozenset[int]
+    outside: float | None
+
+
+@dataclass(frozen=True)
 class _Rows:
     """The layers of the parts of one scene."""
 
@@ -147,7 +161,7 @@ class Mosaic:
     grid: MapGrid
     layers: Mapping[str, Layer]
 
-    def write(self, path: Callable[[str], Path], tags: Mapping[str, str], done: Step) -> set[int]:
+    def write(self, path: Callable[[str], Path], tags: Mapping[str, str], done: Step) -> Contained:
         """Write the layers as plain GeoTIFFs.
 
         Args:
@@ -156,9 +170,10 @@ class Mosaic:
             done: counts pixels.
 
         Returns:
-            The class values in the map.
+            What is in the map.
         """
         present: set[int] = set()
+        inside = predicted = 0
         with ExitStack() as stack:
             rows = [_Rows(self.parts, scene) for scene in self.scenes]
             written = {
@@ -173,8 +188,12 @@ class Mosaic:
                 for entry in self.layers[""].classes:
                     if entry.value not in present and (block[""] == entry.value).any():
                         present.add(entry.value)
+                if APPLICABILITY in block:
+                    area = block[APPLICABILITY][1]
+                    inside += int((area == 1).sum())
+                    predicted += int(np.isfinite(area).sum())
                 done.advance((last - top) * self.grid.width)
-        return present
+        return Contained(frozenset(present), 1 - inside / predicted if predicted else None)
 
     @property
     def _height(self) -> int:

@@ -113,7 +113,9 @@ class OpenedJob:
     @cached_property
     def parts(self) -> Parts:
         """The finished parts of the map."""
-        return Parts(self.store.workspace, self.job.key(self.model_sha256))
+        index = self.mapped.index
+        made_by = self.model_sha256 + ("" if index is None else f"\n{index.sha256}")
+        return Parts(self.store.workspace, self.job.key(made_by))
 
     @property
     def is_mosaic(self) -> bool:

@@ -23,6 +23,7 @@ from mlops_assets.datasets.io.rasters import open_raster
 from mlops_assets.errors import BrokenScene, Conflict, SpecificationError
 from mlops_assets.paths import map_key
 from mlops_assets.prediction.job import MapJob, Part, as_json
+from mlops_assets.prediction.mapped import APPLICABILITY
 from mlops_assets.prediction.maps.geotiff import write_cog
 from mlops_assets.prediction.maps.made import MadeMap, MappedScene, SkippedScene
 from mlops_assets.prediction.maps.picture import draw
@@ -269,7 +270,7 @@ def _published(opened: OpenedJob, scratch: Path) -> Prediction:
     )
     mosaic = Mosaic(opened.parts, placed, grid, mapped.layers)
     with step("putting the map together", grid.height * grid.width, "pixels") as done:
-        present = mosaic.write(
+        contained = mosaic.write(
             lambda name: scratch / f"plain{name}.tif", _tags(opened, planned), done
         )
     with step("writing the map"):
@@ -281,9 +282,11 @@ def _published(opened: OpenedJob, scratch: Path) -> Prediction:
             )
         ]
     row = mapped.row
-    legend = [entry for entry in mapped.classes if entry.value in present]
+    legend = [entry for entry in mapped.classes if entry.value in contained.classes]
     picture = scratch / "map.png"
-    picture.write_bytes(draw(scratch / "map.tif", legend, f"{row.model}@{row.version}, {job.name}"))
+    area = scratch / f"map{APPLICABILITY}.tif" if APPLICABILITY in mapped.layers else None
+    title = f"{row.model}@{row.version}, {job.name}"
+    picture.write_bytes(draw(scratch / "map.tif", legend, title, area))
     made = MadeMap(
         name=job.name,
         row=row,
@@ -298,18 +301,22 @@ def _published(opened: OpenedJob, scratch: Path) -> Prediction:
         skipped=tuple(
             SkippedScene(job.scenes[index].name, reason) for index, reason in skipped.items()
         ),
+        outside=contained.outside,
     )
     notes = [note for scene in planned.values() for note in scene.notes]
     notes += [f"skipped: {reason}" for reason in skipped.values()]
+    if contained.outside is not None:
+        notes.append(f"{contained.outside:.1%} of the pixels are outside the area of applicability")
     return Prediction.of(opened.store, publish_map(opened.store, made), made, notes)
 
 
 def _settings(opened: OpenedJob) -> JsonObject:
     """Return what decides the pixels beside the scenes and the model."""
-    overlap = opened.mapped.overlap
+    overlap, index = opened.mapped.overlap, opened.mapped.index
     return {
         "outputs": list(opened.job.options.outputs),
         "windows": None if overlap is None else str(overlap),
+        **({} if index is None else {"applicability": index.sha256}),
         **as_json(opened.job.reading),
     }
 
@@ -381,4 +388,6 @@ def _tags(opened: OpenedJob, planned: dict[int, PlannedScene]) -> dict[str, str]
     }
     if opened.mapped.overlap is not None:
         tags["MLOPS_WINDOWS"] = str(opened.mapped.overlap)
+    if opened.mapped.index is not None:
+        tags |= opened.mapped.index.tags
     return tags

@@ -11,11 +11,12 @@ from numpy.typing import NDArray
 
 from mlops_assets.models.evaluation.calibration import Scores
 from mlops_assets.prediction.job import Part
-from mlops_assets.prediction.mapped import SCORES, MappedModel
+from mlops_assets.prediction.mapped import APPLICABILITY, SCORES, MappedModel
 from mlops_assets.prediction.maps.geotiff import Layer, number_layer, write_rows
 from mlops_assets.prediction.maps.outputs import confidence, measure
 from mlops_assets.prediction.opened import OpenedScene, broken
 from mlops_assets.prediction.parts import PartResult, open_part
+from mlops_assets.prediction.scene_model import DI
 from mlops_assets.prediction.strips import Strip
 from mlops_assets.progress import Step
 
@@ -70,6 +71,8 @@ def write_part(
                 present |= set(np.unique(values[usable]).tolist())
             if SCORES in written:
                 write_rows(written[SCORES], first, _measured(mapped, strip, usable))
+            if APPLICABILITY in written:
+                write_rows(written[APPLICABILITY], first, _applicability(mapped, strip, usable))
             if PRIORITY in written:
                 write_rows(written[PRIORITY], first, _priority(mapped.scores, strip, usable))
             done.advance(strip.known.size)
@@ -125,6 +128,18 @@ def _measured(mapped: MappedModel, strip: Strip, usable: NDArray[np.bool_]) -> N
     if usable.any() and mapped.scores is not None:
         scores = strip.outputs["scores"].astype(np.float32, copy=False)
         rows[:, usable] = measure(scores[:, usable], mapped.scores, mapped.options.outputs)
+    return rows
+
+
+def _applicability(
+    mapped: MappedModel, strip: Strip, usable: NDArray[np.bool_]
+) -> NDArray[np.float32]:
+    """Return the rows of the dissimilarity index, and of 1 inside its threshold and 0 outside."""
+    rows = np.full((2, *usable.shape), np.nan, dtype=np.float32)
+    if usable.any() and mapped.index is not None:
+        di = strip.outputs[DI][usable].astype(np.float32, copy=False)
+        rows[0, usable] = di
+        rows[1, usable] = mapped.index.applicability.inside(di)
     return rows
 
 

@@ -14,7 +14,7 @@ from pydantic import Field
 
 from mlops_assets.models.applicability.index import Applicability, ErrorProfile, Space
 from mlops_assets.models.specification import OUTSIDE, Gate
-from mlops_assets.paths import applicability_key, applicability_references_key
+from mlops_assets.paths import applicability_key, applicability_references_key, model_folder
 from mlops_assets.registry import ModelVersion
 from mlops_assets.registry.files.verified_read import read_published
 from mlops_assets.registry.model_documents import Document
@@ -157,11 +157,16 @@ def read_document(store: Store, row: ModelVersion) -> ApplicabilityDocument | No
 def read_applicability(store: Store, row: ModelVersion) -> Applicability | None:
     """Return the published applicability of a model version; None if nothing is known.
 
+    That of another ONNX file, which was exported before, does not count.
+
     Raises:
         IntegrityError: a file of it is not as it was published.
     """
     document = read_document(store, row)
     if document is None or document.measured is None:
+        return None
+    (onnx,) = store.registry.files_at(f"{model_folder(row.model, row.version)}/model.onnx")
+    if document.measured.onnx != onnx.sha256:
         return None
     key = applicability_references_key(row.model, row.version)
     return restored(document.measured, read_published(store.workspace, store.registry, key))

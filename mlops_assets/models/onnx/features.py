@@ -98,6 +98,21 @@ def features_graph(model: Path, target: Path, X: NDArray[np.float32]) -> Feature
     return found
 
 
+def cell_of(features: Path) -> int | None:
+    """Return the side of a cell in pixels in an ONNX file with features of windows; None otherwise.
+
+    Args:
+        features: as `features_graph` has written it.
+    """
+    import onnx
+
+    graph = onnx.load(features, load_external_data=False).graph
+    (output,) = (own for own in graph.output if own.name == FEATURES)
+    sides = [dim.dim_value for dim in output.type.tensor_type.shape.dim]
+    size = [dim.dim_value for dim in graph.input[0].type.tensor_type.shape.dim]
+    return size[-1] // sides[-1] if len(sides) == 4 else None
+
+
 def head_graph(model: Path, target: Path) -> bool:
     """Write an ONNX file of the last layer of a model and what follows it.
 
