@@ -9,12 +9,14 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from mlops_assets.errors import GateFailure, IntegrityError, NameRefused, NotFound
+from mlops_assets.models.approval.reason import check_reason
 from mlops_assets.models.approval.standing import require_promotable
 from mlops_assets.models.gates.check import check_gates
 from mlops_assets.models.gates.outcomes import gates_description
 from mlops_assets.models.specification import Approval, Gate
 from mlops_assets.names import Reference, check_label
 from mlops_assets.registry import ModelVersion, Promotion
+from mlops_assets.registry.model_versions import role_to_move
 from mlops_assets.registry.promotion.outbox import ROLLED_BACK
 from mlops_assets.registry.schema import STAGES
 from mlops_assets.store import Store
@@ -54,12 +56,16 @@ def promote(
         NameRefused: the alias cannot be a name.
         PromotionRefused: the version is deprecated, or lacks the approval it needs; no alias was
             moved.
+        DecisionRefused: the reason is not a short, plain text.
     """
     check_label(alias, "alias")
     if alias == "previous":
         raise NameRefused(
             "alias 'previous' is kept for what was in production before; choose another alias"
         )
+    check_reason(reason)
+    # before models run
+    store.registry.principal.require(role_to_move(alias), f"move alias {alias}")
     require_recorded(row)
     require_promotable(store.registry, row, approval, alias)
     # models run before the lock is held, and not again under it
@@ -103,7 +109,9 @@ def rollback(
         NotFound: nothing was in production before.
         PromotionRefused: `previous` is deprecated, or lacks the approval it needs; no alias was
             moved.
+        DecisionRefused: the reason is not a short, plain text.
     """
+    check_reason(reason)
     with store.registry.lock(f"aliases of {model}"):
         if "previous" not in store.registry.aliases(model):
             raise NotFound(

@@ -29,6 +29,11 @@ from mlops_assets.settings import initial_visibility
 from mlops_assets.storage import FileStat
 
 
+def role_to_move(alias: str) -> Role:
+    """Return the role that moves an alias: a scientist `candidate` only, an approver all others."""
+    return Role.SCIENTIST if alias == "candidate" else Role.APPROVER
+
+
 class ListedVersion(NamedTuple):
     """A model version as listings have it: columns of its row, without its signature."""
 
@@ -241,7 +246,7 @@ class ModelVersions(RegistrySession):
         """Move an alias to a model version; the former `production` becomes `previous`.
 
         Moves of a model's aliases wait for each other, so that each finds the result of the one
-        before. A scientist may move `candidate` only, an approver all others.
+        before.
 
         Args:
             row: the model version.
@@ -256,8 +261,7 @@ class ModelVersions(RegistrySession):
         Raises:
             Forbidden: the principal may not move this alias.
         """
-        role = Role.SCIENTIST if alias == "candidate" else Role.APPROVER
-        with self.transaction(f"move alias {alias}", role) as session:
+        with self.transaction(f"move alias {alias}", role_to_move(alias)) as session:
             # an alias that is new has no row to lock; the model's first version is there, and the
             # same for all
             first = (

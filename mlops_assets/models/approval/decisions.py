@@ -9,6 +9,7 @@ from contextlib import nullcontext
 from typing import cast
 
 from mlops_assets.errors import DecisionRefused, Forbidden
+from mlops_assets.models.approval.reason import check_reason
 from mlops_assets.models.approval.standing import decided_files, trained_by
 from mlops_assets.models.promotion import require_as_published, require_recorded
 from mlops_assets.models.specification import Approval
@@ -113,6 +114,7 @@ def _require(store: Store, row: ModelVersion, verb: str, reason: str) -> None:
     store.registry.principal.require(Role.APPROVER, f"{verb} {row.model}@{row.version}")
     if not reason.strip():
         raise DecisionRefused(f"to {verb} {row.model}@{row.version}, give a reason: --reason TEXT")
+    check_reason(reason)
 
 
 def _require_other(store: Store, row: ModelVersion) -> None:

@@ -110,6 +110,11 @@ def test_only_an_approver_decides_and_says_why(
         decide(scientist, row, *arguments)
     with pytest.raises(DecisionRefused, match="give a reason"):
         decide(store, row, *arguments[:-1], " ")
+    for reason, problem in (("x" * 2001, "2,001 characters"), ("a\x00b", "control characters")):
+        with pytest.raises(DecisionRefused, match=problem):
+            decide(store, row, *arguments[:-1], reason)
+        with pytest.raises(DecisionRefused, match=problem):
+            promote(store, row, [], reason=reason)
     assert store.registry.decisions("crops") == []
 
 
