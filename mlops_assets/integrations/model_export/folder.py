@@ -58,7 +58,8 @@ def write(source: ExportSource, folder: Path) -> list[str]:
         classes=[str(entry.name) for entry in source.signature.classes or []],
         apply_scale=source.signature.apply_scale,
         examples=EXAMPLE if not warnings else None,
-        signatures=signature_names(store, row),
+        # those of another workspace are over files that are not in this folder
+        signatures=[] if source.shared else signature_names(store, row),
         takers=described(source.takers),
     )
     (folder / "README.md").write_text(text)

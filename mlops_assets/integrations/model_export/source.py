@@ -14,8 +14,12 @@ from mlops_assets.models.onnx.takers import Taker, checklist
 from mlops_assets.models.signing.verify import require_signature
 from mlops_assets.paths import model_folder
 from mlops_assets.registry import ModelVersion
-from mlops_assets.registry.files.verified_read import published_path, read_published
-from mlops_assets.registry.model_documents import Signature
+from mlops_assets.registry.files.verified_read import (
+    published_path,
+    read_published,
+    shared_model,
+)
+from mlops_assets.registry.model_documents import SharedModel, Signature
 from mlops_assets.stac.catalog import read_record, record_key
 from mlops_assets.stac.mlm.onnx_graph import OnnxGraph, read_graph
 from mlops_assets.store import Store
@@ -79,6 +83,12 @@ class ExportSource:
         return Signature.of(self.row)
 
     @cached_property
+    def shared(self) -> SharedModel | None:
+        """What it is in the workspace that it is used from; None if it is of here."""
+        store, row = self.store, self.row
+        return shared_model(store.workspace, store.registry, row.model, row.version)
+
+    @cached_property
     def graph(self) -> OnnxGraph:
         """Facts of the ONNX file."""
         return read_graph(self.onnx)
@@ -100,6 +110,7 @@ class ExportSource:
             "mlops.data_version": f"{row.dataset}@{row.data_version}",
             "mlops.data_digest": row.data_digest,
             "mlops.workspace": redacted(self.store.workspace.url),
+            **({"mlops.used_from": self.shared.record} if self.shared else {}),
         }
 
     def copy_onnx(self, target: Path) -> None:

@@ -105,7 +105,7 @@ class _RunDocument(BaseModel):
     data_version: str
     data_digest: Sha256
     parameters: dict[str, JsonValue]
-    seed: int
+    seed: Annotated[int, Field(ge=0, lt=2**31)]
     task: str
     framework: Annotated[str, Field(pattern="^[a-z0-9-]{1,40}$")]
     signature: Signature

@@ -147,6 +147,8 @@ def assert_used(store: Store, other: Neighbour, tmp_path: Path) -> None:
     export_folder(ExportSource.open(store, row), tmp_path / "exported")
     exported = tmp_path / "exported"
     assert (exported / "model.onnx").read_bytes() == path.read_bytes()
+    # the bundles are over files that are there
+    assert "model_signing verify" not in (exported / "README.md").read_text()
     record = json.loads((exported / EXPORTED_RECORD).read_text())
     assert record["assets"]["model"]["href"] == "./model.onnx"
     # once more, nothing is new; and the other workspace was only read
