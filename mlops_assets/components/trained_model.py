@@ -18,7 +18,7 @@ from mlops_assets.components.events.model_results import (
     PARITY,
     PORTABLE,
     Result,
-    identity,
+    promotion_result,
     trained_result,
 )
 from mlops_assets.components.graph.code_references import code_reference
@@ -409,18 +409,7 @@ class TrainedModel(dg.Component):
             row = opened.registry.model_version(Reference(specification.name, moved.version))
             tag_run(context, opened.user, self._tags(row.data_version))
             context.add_asset_metadata(mlflow.aliases(opened, specification.name))
-            return dg.MaterializeResult(
-                data_version=dg.DataVersion(row.version),
-                metadata={
-                    **identity(row),
-                    "alias": moved.alias,
-                    "previous": moved.previous or "none",
-                    "promoted_by": moved.moved_by,
-                    "reason": moved.reason or "none",
-                    "gates": dg.MetadataValue.json(moved.gates),
-                    **row.metrics,
-                },
-            )
+            return promotion_result(row, moved)
 
         return production
 

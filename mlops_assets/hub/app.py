@@ -17,6 +17,7 @@ from mlops_assets import __version__
 from mlops_assets.components.project.launch import models_of_project
 from mlops_assets.discovery.app import PREFIX, create_stac_app
 from mlops_assets.errors import MlopsError
+from mlops_assets.hub import decisions
 from mlops_assets.hub.authentication import BearerToken, checked_bearers
 from mlops_assets.hub.errors import report_error, report_http_exception, report_unexpected_error
 from mlops_assets.hub.openapi import DocumentedApp, any_problem
@@ -92,7 +93,10 @@ def create_app(
     app = DocumentedApp(
         title="mlops_assets",
         version=__version__,
-        description="External training runs: start, metrics, model, publication.",
+        description=(
+            "External training runs: start, metrics, model, publication. Decisions on model"
+            " versions: approval, promotion."
+        ),
         openapi_url=f"{API}/openapi.json",
         # those pages load scripts from other hosts
         docs_url=None,
@@ -120,6 +124,7 @@ def create_app(
         settings.max_file,
     )
     app.include_router(router, prefix=API, responses=any_problem())
+    app.include_router(decisions.router, prefix=API, responses=any_problem())
     add_published(store.workspace, store.registry)
     stac = create_stac_app(store, settings.base_url, settings.files_url)
     below = Mount(PREFIX, stac)

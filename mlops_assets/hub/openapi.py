@@ -13,7 +13,14 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from mlops_assets.hub.errors import PROBLEM_TYPE
-from mlops_assets.hub.schemas import Problem, RunFinish, RunPoints, RunStart
+from mlops_assets.hub.schemas import (
+    AliasMove,
+    Problem,
+    RunFinish,
+    RunPoints,
+    RunStart,
+    VersionDecision,
+)
 from mlops_assets.text.json_values import JsonObject
 
 _REFERENCE = "#/components/schemas/{model}"
@@ -32,6 +39,8 @@ class DocumentedApp(FastAPI):
                     (RunStart, "validation"),
                     (RunPoints, "validation"),
                     (RunFinish, "validation"),
+                    (VersionDecision, "validation"),
+                    (AliasMove, "validation"),
                     (Problem, "serialization"),
                 ],
                 ref_template=_REFERENCE,

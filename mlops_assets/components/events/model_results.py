@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from mlops_assets.models.export.parity import ParityReport
     from mlops_assets.models.gates.outcomes import GateOutcome
     from mlops_assets.models.specification import ModelSpecification
-    from mlops_assets.registry import ModelVersion
+    from mlops_assets.registry import ModelVersion, Promotion
     from mlops_assets.storage import FileStat
     from mlops_assets.store import Store
     from mlops_assets.text.json_values import JsonObject
@@ -55,6 +55,27 @@ def identity(row: ModelVersion) -> dict[str, str]:
         "data_version": row.data_version,
         "data_digest": row.data_digest,
     }
+
+
+def promotion_result(row: ModelVersion, moved: Promotion) -> Result:
+    """Return the result of a move of an alias.
+
+    Args:
+        row: the version that it names now.
+        moved: the move.
+    """
+    return dg.MaterializeResult(
+        data_version=dg.DataVersion(row.version),
+        metadata={
+            **identity(row),
+            "alias": moved.alias,
+            "previous": moved.previous or "none",
+            "promoted_by": moved.moved_by,
+            "reason": moved.reason or "none",
+            "gates": dg.MetadataValue.json(moved.gates),
+            **row.metrics,
+        },
+    )
 
 
 def _run_identity(

@@ -7,10 +7,12 @@ Nothing is published here, and an unreachable Dagster prevents no publishing.
 
 from __future__ import annotations
 
+import uuid
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+from typing import Self
 
 import dagster as dg
 from dagster._core.definitions.asset_checks.asset_check_evaluation import (
@@ -27,11 +29,13 @@ from mlops_assets.components.events.model_results import (
     evaluation_result,
     onnx_result,
     parity_failure,
+    promotion_result,
     record_result,
     trained_result,
 )
-from mlops_assets.components.naming import add_data_versions
+from mlops_assets.components.naming import add_data_versions, check_results
 from mlops_assets.components.project.launch import prepare_home
+from mlops_assets.datasets.quality import Check
 from mlops_assets.errors import MlopsError, ParityError, StorageError
 from mlops_assets.models.applicability.document import ApplicabilityDocument
 from mlops_assets.models.evaluation.tally import Evaluation
@@ -39,7 +43,7 @@ from mlops_assets.models.export.parity import ParityReport
 from mlops_assets.models.gates.outcomes import GateOutcome
 from mlops_assets.models.lifecycle import Outcome, do_stage
 from mlops_assets.models.specification import ModelSpecification
-from mlops_assets.registry import ModelVersion
+from mlops_assets.registry import ModelVersion, Promotion
 from mlops_assets.storage import FileStat
 from mlops_assets.store import Store
 
@@ -50,6 +54,10 @@ class _Reporter(AbstractContextManager["_Reporter"], ABC):
     def __init__(self, store: Store, specification: ModelSpecification) -> None:
         self._store = store
         self._specification = specification
+
+    def __enter__(self) -> Self:
+        """Begin."""
+        return self
 
     def __exit__(self, *error: object) -> None:
         """End."""
@@ -171,6 +179,26 @@ class DagsterReporter(_Reporter):
         with self._instance(row) as instance:
             _report_checks(instance, row, step, checks)
 
+    def decided(self, row: ModelVersion, check: Check) -> None:
+        """An approver has decided on the version; `check` is whether it is approved now."""
+        with self._instance(row) as instance:
+            # under an id of its own, so that Dagster keeps each decision
+            run_id = str(uuid.uuid4())
+            _report_checks(instance, row, "record", check_results([check]), run_id=run_id)
+
+    def promoted(self, row: ModelVersion, moved: Promotion) -> None:
+        """An alias has moved to the version."""
+        result = promotion_result(row, moved)
+        with self._instance(row) as instance:
+            instance.report_runless_asset_event(
+                dg.AssetMaterialization(
+                    asset_key=[row.model, "production"],
+                    description="Reported of a move that is not a step of this asset.",
+                    metadata=result.metadata,
+                    tags={DATA_VERSION_TAG: row.version},
+                )
+            )
+
     @contextmanager
     def _instance(self, row: ModelVersion) -> Iterator[dg.DagsterInstance]:
         """Yield the instance, opened when it is first needed.
@@ -202,11 +230,13 @@ def _report_checks(
     step: str,
     results: Sequence[dg.AssetCheckResult],
     target: AssetCheckEvaluationTargetMaterializationData | None = None,
+    run_id: str | None = None,
 ) -> None:
     """Report checks of a model version.
 
     Of evaluations without a run, Dagster 1.13 keeps one for each check and partition, and fails at
-    the next one. So these are of the run of the version, which Dagster does not need to have.
+    the next one. So these are of a run, which Dagster does not need to have; that of the version if
+    no other id is given.
     """
     for result in results:
         evaluation = dg.AssetCheckEvaluation(
@@ -224,7 +254,7 @@ def _report_checks(
             job_name=RUNLESS_JOB_NAME,
             event_specific_data=evaluation,
         )
-        instance.report_dagster_event(event, run_id=row.run_id)
+        instance.report_dagster_event(event, run_id=run_id or row.run_id)
 
 
 def _newest(
