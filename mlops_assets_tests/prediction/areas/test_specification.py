@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from pydantic import ValidationError
+from shapely.geometry import shape
 
 from mlops_assets.errors import SpecificationError
 from mlops_assets.prediction.areas.geometry import outline_of, read_outline
@@ -78,6 +79,14 @@ def test_polygons_of_a_collection_are_one_outline(tmp_path: Path) -> None:
     path.write_text('{"type"')
     with pytest.raises(SpecificationError, match=r"area\.geojson is not valid JSON"):
         read_outline(path)
+
+
+def test_an_outline_across_the_antimeridian_is_cut_in_two_there() -> None:
+    jumping = [[179, 0], [-179, 0], [-179, 1], [179, 1], [179, 0]]
+    found = outline_of({"type": "Polygon", "coordinates": [jumping]}, "it")
+    assert found["type"] == "MultiPolygon"
+    assert shape(found).area == pytest.approx(2)
+    assert shape(found).bounds == (-180, 0, 180, 1)
 
 
 @pytest.mark.parametrize(

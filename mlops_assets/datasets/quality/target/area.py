@@ -1,20 +1,18 @@
 """The polygons of a target area, and points in them.
 
-Longitudes of polygons may exceed 180, so that none is cut at the antimeridian; those of points are
-in -180 … 180.
+Longitudes are in -180 … 180; polygons across the antimeridian are cut in two there.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 import obstore
 from numpy.typing import NDArray
 
-from mlops_assets.datasets.io.raster_places import in_longitudes
+from mlops_assets.datasets.io.geojson_areas import in_turns, polygons_of, read_polygons
 from mlops_assets.datasets.sources import landing_url
 from mlops_assets.datasets.specification.target_area import TargetArea
 from mlops_assets.errors import SpecificationError
@@ -22,7 +20,7 @@ from mlops_assets.storage import Workspace
 from mlops_assets.storage.stores import explained, local_folder, open_object_store
 
 if TYPE_CHECKING:
-    from shapely import MultiPolygon, Polygon
+    from shapely import MultiPolygon
 
 Lonlat: TypeAlias = NDArray[np.float64]  # (n, 2), longitude and latitude in degrees
 STEP = 0.5  # degrees at most of a side that is drawn as a straight line on the equal-area map
@@ -65,32 +63,19 @@ def area_of(target: TargetArea, content: bytes | None) -> MultiPolygon | None:
     Raises:
         SpecificationError: the file has no polygons in degrees.
     """
-    from shapely import MultiPolygon, box, make_valid, union_all
+    from shapely import box
 
     if target.bbox is not None:
         west, south, east, north = target.bbox
-        return MultiPolygon([box(west, south, east + 360 * (west > east), north)])
+        around = box(west, south, east + 360 * (west > east), north)
+        return polygons_of(in_turns(around, (-180, -90, 180, 90)))
     if content is None:
         return None
+    where = f"target_area {target.area}"
     try:
-        polygons = list(_polygons(json.loads(content)))
-    except (
-        ValueError,
-        TypeError,
-        KeyError,
-        IndexError,
-        RecursionError,
-    ) as error:
-        raise SpecificationError(
-            f"target_area {target.area} is not GeoJSON with polygons in degrees: {error}"
-        ) from error
-    whole = make_valid(union_all([make_valid(polygon) for polygon in polygons]))
-    parts = [part for part in getattr(whole, "geoms", [whole]) if part.geom_type == "Polygon"]
-    if not parts:
-        raise SpecificationError(
-            f"target_area {target.area} has no polygon with an area; draw the area to be mapped"
-        )
-    return MultiPolygon(parts)
+        return read_polygons(json.loads(content), where)
+    except (ValueError, RecursionError) as error:
+        raise SpecificationError(f"{where} is not valid JSON: {error}") from error
 
 
 def points_in(area: MultiPolygon, count: int, seed: int) -> Lonlat:
@@ -119,7 +104,7 @@ def points_in(area: MultiPolygon, count: int, seed: int) -> Lonlat:
     a, b = np.where(beyond, 1 - a, a), np.where(beyond, 1 - b, b)
     at = chosen[:, 0] + a * (chosen[:, 1] - chosen[:, 0]) + b * (chosen[:, 2] - chosen[:, 0])
     latitude = np.degrees(np.arcsin(np.clip(at[:, 1], -1, 1)))
-    return np.column_stack([in_longitudes(np.degrees(at[:, 0])), latitude])
+    return np.column_stack([np.degrees(at[:, 0]), latitude])
 
 
 def inside(area: MultiPolygon, points: Lonlat) -> NDArray[np.bool_]:
@@ -127,59 +112,4 @@ def inside(area: MultiPolygon, points: Lonlat) -> NDArray[np.bool_]:
     import shapely
 
     shapely.prepare(area)
-    longitude, latitude = points.T
-    found = np.zeros(len(points), dtype=bool)
-    for turn in (-360, 0, 360):
-        found |= shapely.contains_xy(area, longitude + turn, latitude)
-    return found
-
-
-def _polygons(document: Mapping[str, object]) -> Iterator[Polygon]:
-    """Yield the polygons of a GeoJSON document (RFC 7946).
-
-    Raises:
-        ValueError: it has another geometry, or coordinates that are not degrees.
-    """
-    from shapely import Polygon
-
-    kind = document["type"]
-    if kind == "FeatureCollection":
-        for feature in _mappings(document["features"]):
-            yield from _polygons(feature)
-    elif kind == "GeometryCollection":
-        for geometry in _mappings(document["geometries"]):
-            yield from _polygons(geometry)
-    elif kind == "Feature":
-        for geometry in _mappings([document["geometry"]]):
-            yield from _polygons(geometry)
-    elif kind in ("Polygon", "MultiPolygon"):
-        found = document["coordinates"]
-        for rings in [found] if kind == "Polygon" else found:  # type: ignore[attr-defined]
-            shell, *holes = (_unwrapped(ring) for ring in rings)
-            yield Polygon(shell, holes)
-    else:
-        raise ValueError(f"it has a {kind}, which is no area; give Polygon or MultiPolygon")
-
-
-def _mappings(found: object) -> Iterator[Mapping[str, object]]:
-    for entry in found if isinstance(found, list) else [found]:
-        if isinstance(entry, dict):
-            yield entry
-
-
-def _unwrapped(ring: Sequence[Sequence[float]]) -> NDArray[np.float64]:
-    """Return a ring without a jump over the antimeridian.
-
-    A side of more than half the globe is one that goes the shorter way round, as many programs
-    write it; one from edge to edge of the map is meant.
-
-    Raises:
-        ValueError: the coordinates are not degrees.
-    """
-    at = np.array([point[:2] for point in ring], dtype=np.float64)
-    if not (np.abs(at) <= [360, 90]).all():
-        raise ValueError("its coordinates are not longitudes and latitudes; reproject to EPSG:4326")
-    steps = np.diff(at[:, 0])
-    turns = np.where((np.abs(steps) > 180) & (np.abs(steps) < 360), -np.sign(steps), 0)
-    at[1:, 0] += 360 * np.cumsum(turns)
-    return at
+    return np.asarray(shapely.contains_xy(area, points))

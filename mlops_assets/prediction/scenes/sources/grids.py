@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, TypeAlias, cast
 
 import numpy as np
 
+from mlops_assets.datasets.io.geojson_areas import in_turns, polygons_of
 from mlops_assets.datasets.io.raster_places import (
     WGS84,
     bounds_of,
@@ -21,7 +22,6 @@ from mlops_assets.prediction.scenes.area import Area, shape_of_area, shape_of_bo
 if TYPE_CHECKING:
     import pandas as pd
     from affine import Affine
-    from shapely.geometry.base import BaseGeometry
 
     from mlops_assets.datasets.io.rasterio_types import Crs, Raster
     from mlops_assets.prediction.scenes.reading import Grid
@@ -133,30 +133,19 @@ class PixelGrid:
             west, south, east, north = box
             around = shape_of_bounds((west, south, east, north)).buffer(_AROUND)
             shape = shape.intersection(around)
-        polygons = [part for part in shapely.get_parts(shape) if part.area]
-        if polygons:
+        shape = polygons_of(shape)
+        if not shape.is_empty:
             west, south, east, north = shape.bounds
-            bent = shapely.segmentize(
-                shapely.MultiPolygon(polygons), max(east - west, north - south) / _SIDE_PARTS
-            )
+            bent = shapely.segmentize(shape, max(east - west, north - south) / _SIDE_PARTS)
             found = shape_of_area(transform_geom(WGS84, self.crs, shapely.geometry.mapping(bent)))
             if self.crs.is_geographic:
-                found = _in_all_turns(found, bounds)
+                # a grid of degrees may count on beyond 180
+                found = polygons_of(in_turns(found, bounds))
             if not found.is_empty:
                 return cast("Geometry", shapely.geometry.mapping(found))
         raise SpecificationError(
             f"{name} has no pixel in the area; name a scene that reaches it, or another area"
         )
-
-
-def _in_all_turns(shape: BaseGeometry, bounds: tuple[float, float, float, float]) -> BaseGeometry:
-    """Return what a grid of degrees, which may count on beyond 180, has of a shape."""
-    import shapely
-    from shapely.affinity import translate
-
-    turns = [translate(shape, turn) for turn in (-360, 0, 360)]
-    within = shapely.intersection(shapely.union_all(turns), shapely.box(*bounds))
-    return shapely.MultiPolygon([part for part in shapely.get_parts(within) if part.area])
 
 
 def chosen(grids: Sequence[PixelGrid], trained: Callable[[], float | None]) -> PixelGrid:

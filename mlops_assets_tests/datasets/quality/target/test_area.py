@@ -79,10 +79,13 @@ def test_points_are_as_dense_everywhere_on_the_ground_and_none_is_in_a_hole() ->
     [
         (b"{", "double quotes"),
         (b"[" * 100_000, "recursion"),
-        (b'{"type": "Point", "coordinates": [1, 2]}', "it has a Point, which is no area"),
+        (b'{"type": "Point", "coordinates": [1, 2]}', "has Point; an area is made of polygons"),
         (b'{"type": "Polygon", "coordinates": [[[5e5, 4e6], [1, 2], [3, 4]]]}', "reproject"),
-        (b'{"type": "Feature", "geometry": null}', "no polygon with an area"),
-        (b'{"type": "FeatureCollection", "features": []}', "no polygon with an area"),
+        (b'{"type": "Feature", "geometry": null}', "has nothing; an area is made of polygons"),
+        (
+            b'{"type": "FeatureCollection", "features": []}',
+            "has nothing; an area is made of polygons",
+        ),
     ],
 )
 def test_a_file_that_is_no_area_is_named(content: bytes, reason: str) -> None:
