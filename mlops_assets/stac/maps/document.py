@@ -11,9 +11,12 @@ from datetime import date, datetime
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, JsonValue
 
 from mlops_assets.datasets.versions.documents import json_bytes
+from mlops_assets.paths import map_document_key
 from mlops_assets.registry import Map
+from mlops_assets.registry.files.verified_read import read_published
 from mlops_assets.registry.log.chain import canonical
 from mlops_assets.storage import sha256_of
+from mlops_assets.store import Store
 
 DOCUMENT = ".map.json"  # end of its name
 RASTER = ".tif"  # end of the name of the file with classes or values, which every map has
@@ -169,6 +172,18 @@ class MapDocument(_Stored):
     def content(self) -> bytes:
         """Return it as canonical JSON."""
         return json_bytes(self.model_dump(mode="json"))
+
+
+def read_document(store: Store, row: Map) -> MapDocument:
+    """Return the document of a published map.
+
+    Raises:
+        IntegrityError: it is not as it was published.
+        StorageError: it cannot be read.
+    """
+    key = map_document_key(row.model, row.version, row.name)
+    content = read_published(store.workspace, store.registry, key)
+    return MapDocument.model_validate_json(content)
 
 
 def input_digest(scenes: Iterable[SceneFacts], settings: Mapping[str, object]) -> str:
