@@ -6,7 +6,9 @@ Every key is spelt here and nowhere else; docs/workspace.md has `LAYOUT` as its 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import NewType
+from urllib.parse import quote
 
 Owner = NewType("Owner", str)
 
@@ -28,6 +30,8 @@ GATES = "gates"
 # there, of a version that is used from another workspace: what it publishes there
 SHARED = "shared"
 STAGED = "staged"
+# values that steps of a Dagster run hand on
+STEPS = "steps"
 SWEEPS = "sweeps"
 # folders of published files
 PUBLISHED = (CATALOG, DATASETS, MODELS, PREDICTIONS, PRIVATE, RUNS, SWEEPS)
@@ -118,6 +122,7 @@ LAYOUT = (  # key and content, in the order of docs/workspace.md
         "parts/<job>/<scene>/",
         "finished parts of maps that are not published yet, and what was planned",
     ),
+    ("steps/<Dagster run>/", "what steps of a run hand on; delete it once the run has succeeded"),
     ("landing/<name>/", "new files arrive here; never changed by the platform"),
     ("cache/", "copies of remote files, decoded samples; delete it at any time"),
     (
@@ -171,6 +176,16 @@ def version_folder(dataset: str, version: str) -> str:
 def data_log_key(dataset: str, version: str) -> str:
     """Return the key of the output of the function that has made a data version."""
     return f"{version_folder(dataset, version)}/log.txt"
+
+
+def step_value_key(dagster_run: str, names: Sequence[str]) -> str:
+    """Return the key of a value that a step of a Dagster run hands on.
+
+    Args:
+        dagster_run: id of the run.
+        names: of the step, of its output, and of one of several values of the output.
+    """
+    return f"{STEPS}/{dagster_run}/{'/'.join(quote(name, safe='') for name in names)}.json"
 
 
 def model_folder(model: str, version: str) -> str:

@@ -11,7 +11,7 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 from urllib.parse import quote, unquote, urlsplit
 
 from dotenv import dotenv_values, load_dotenv
@@ -23,6 +23,9 @@ from mlops_assets.text.secret_urls import redacted
 DEFAULT_MODULE = "mlops_assets.definitions"  # the shipped example
 GPUS = "CUDA_VISIBLE_DEVICES"
 MAX_PACK_BELOW = 8 << 20  # bytes; what is packed is held in memory
+# one process for all steps of a run, one for each, or a pod of Kubernetes for each
+Executor = Literal["in_process", "multiprocess", "k8s_job"]
+EXECUTORS: tuple[Executor, ...] = get_args(Executor)
 PARENT_REGISTRY = "MLOPS_PARENT_REGISTRY"
 
 
@@ -51,6 +54,7 @@ class Settings:
         visibility: of new versions, unless what they are made from is less visible.
         pack_below: size in bytes below which objects are packed, 0 for none; None for the default
             of the kind of workspace.
+        executor: where Dagster runs the steps of a run.
     """
 
     workspace: str
@@ -68,6 +72,7 @@ class Settings:
     log_head: str | None = None
     visibility: Visibility = Visibility.WORKSPACE
     pack_below: int | None = None
+    executor: Executor = "in_process"
 
     @property
     def principal(self) -> Principal:
@@ -82,8 +87,8 @@ class Settings:
 
         They are `MLOPS_WORKSPACE`, `MLOPS_REGISTRY`, `MLOPS_CACHE`, `DAGSTER_HOME`, `MLOPS_USER`,
         `MLOPS_ROLES`, `MLOPS_MLFLOW`, `MLOPS_PUBLIC_URL`, `MLOPS_API_TOKEN`, `MLOPS_IDENTITY`,
-        `MLOPS_CATALOGUES`, `MLOPS_WEBHOOKS`, `MLOPS_LOG_HEAD`, `MLOPS_VISIBILITY` and
-        `MLOPS_PACK_BELOW`.
+        `MLOPS_CATALOGUES`, `MLOPS_WEBHOOKS`, `MLOPS_LOG_HEAD`, `MLOPS_VISIBILITY`,
+        `MLOPS_PACK_BELOW` and `MLOPS_EXECUTOR`.
 
         A `.env` file in `directory` is read too, as the dagster command does; the environment wins
         over it.
@@ -138,7 +143,15 @@ class Settings:
             log_head=_log_head(values.get("MLOPS_LOG_HEAD"), workspace, directory),
             visibility=_visibility(values),
             pack_below=_pack_below(values.get("MLOPS_PACK_BELOW") or ""),
+            executor=_executor(values.get("MLOPS_EXECUTOR") or EXECUTORS[0]),
         )
+
+
+def _executor(text: str) -> Executor:
+    for name in EXECUTORS:
+        if text == name:
+            return name
+    raise SettingsError(f"MLOPS_EXECUTOR={text}: write one of {', '.join(EXECUTORS)}")
 
 
 def _public_url(values: Mapping[str, str | None]) -> str | None:

@@ -36,6 +36,7 @@ GRAPH = {
             "applicability": "{}/onnx_model",
             "record": "{0}/applicability {0}/evaluation",
             "production": "{}/record",
+            "maps": "{}/production",
         }.items()
     },
 }
@@ -90,7 +91,8 @@ def test_these_jobs_and_sensors_are_there_and_sensors_run_as_declared(
         for model in ("svm", "cnn")
         for what in ("lifecycle", "sweep")
     }
-    assert jobs == {"indian_pines_landing", "indian_pines_assessment", "verify", *of_models}
+    of_data = {"indian_pines_landing", "indian_pines_assessment"}
+    assert jobs == {*of_data, *of_models, "predict", "verify"}
     sensors = {sensor.name: sensor.default_status for sensor in repository.sensor_defs}
     names = {
         "indian_pines_new_data",

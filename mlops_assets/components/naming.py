@@ -18,6 +18,8 @@ DECLARATION = "declaration"
 LEFT_OUT = "mlops/left_out"
 # last part of the keys of assets, and name of their sensor: what other catalogues have of records
 REGISTRATION = "registration"
+# last part of the key of the asset that maps of scenes in no area are materialisations of
+MAPS = "maps"
 # tag of a Dagster run: the request of the sensor that asked for it
 RUN_KEY = "dagster/run_key"
 # tag of a Dagster run: the training run that it continues
@@ -27,6 +29,9 @@ MODEL = "mlops/model"
 DATASET = "mlops/dataset"
 DATA_VERSION = "mlops/data_version"
 USER = "mlops/user"
+# tags of a Dagster run that makes a map: the area, and the model version that it was launched for
+AREA = "mlops/area"
+MODEL_VERSION = "mlops/model_version"
 # tag of a Dagster run: `true` if it trains with other parameters than the declared ones
 EXPERIMENT = "mlops/experiment"
 

@@ -6,7 +6,7 @@ from typing import TypeVar
 import dagster as dg
 from pydantic import BaseModel, Field
 
-from mlops_assets.components.examples import PROCESSED, ExampleName, example
+from mlops_assets.components.examples import AREA, PROCESSED, ExampleName, example
 
 ParamsT = TypeVar("ParamsT", bound=BaseModel)
 
@@ -59,6 +59,26 @@ class TrainedModelScaffolder(dg.Scaffolder[ModelScaffoldParams]):
         """Write `defs.yaml`."""
         names = {"name": request.target_path.name, "dataset": request.params.dataset}
         _write(request, example(request.params.layout, "TrainedModel"), names)
+
+
+class AreaScaffoldParams(BaseModel):
+    """Parameters of a scaffolded area."""
+
+    model: str = Field(default="MODEL", description="Name of the model that maps it.")
+
+
+class PredictionAreaScaffolder(dg.Scaffolder[AreaScaffoldParams]):
+    """Writes the example of an area called like its folder."""
+
+    @classmethod
+    def get_scaffold_params(cls) -> type[AreaScaffoldParams]:
+        """Return the options of `dg scaffold defs`."""
+        return AreaScaffoldParams
+
+    def scaffold(self, request: dg.ScaffoldRequest[AreaScaffoldParams]) -> None:
+        """Write `defs.yaml`."""
+        names = {"name": request.target_path.name, "model": request.params.model}
+        _write(request, example(AREA, "PredictionArea"), names)
 
 
 def _write(request: dg.ScaffoldRequest[ParamsT], text: str, names: dict[str, str]) -> None:

@@ -33,6 +33,7 @@ from mlops_assets.components.naming import (
     DATA_VERSION,
     DATASET,
     DECLARATION,
+    MAPS,
     MODEL,
     ONE_RUN_A_VERSION,
     ancestors,
@@ -183,11 +184,24 @@ class TrainedModel(dg.Component):
         )
         registration = registration_assets(name, dataset, MODEL)
         own = dg.Definitions(
-            assets=self.labels.labelled([*assets, *registration]),
+            assets=[*self.labels.labelled([*assets, *registration]), self._maps()],
             jobs=[job, sweep_job(self.specification)],
             sensors=sensors,
         )
         return dg.Definitions.merge(own, approval(self.specification))
+
+    def _maps(self) -> dg.AssetSpec:
+        """Return the asset whose materialisations are the maps of scenes that are in no area."""
+        name = self.specification.name
+        return dg.AssetSpec(
+            [name, MAPS],
+            group_name=name,
+            deps=[[name, "production"]],
+            description="Maps of scenes in no area, by 'mlops predict' and the job 'predict'.",
+            kinds={"raster", *workspace_kinds()},
+            owners=self.labels.owners,
+            tags=self.labels.tags,
+        )
 
     def _tags(self, data_version: str) -> dict[str, str]:
         """Return the tags of a run with a step of the model."""

@@ -1,4 +1,4 @@
-"""Example declarations, a file for each layout and one for data that is made from data.
+"""Example declarations: a file for each layout, one for data made from data, one for an area.
 
 The docs, the docs tab of Dagster's UI and `dg scaffold defs` show these files.
 """
@@ -10,6 +10,7 @@ from typing import Literal, get_args
 # the layouts: a dataset and a model of it
 ExampleName = Literal["table", "image_folder", "scenes_rasters", "scenes_polygons", "stac"]
 PROCESSED = "processed"
+AREA = "area"
 _SEPARATOR = "---\n"
 
 
@@ -17,7 +18,7 @@ def example(name: str, component: str) -> str:
     """Return the document of an example that declares a component.
 
     Args:
-        name: the layout, or `processed`.
+        name: the layout, `processed` or `area`.
         component: name of the component, such as `TrainingDataset`.
     """
     return next(_documents(name, component))
@@ -25,7 +26,7 @@ def example(name: str, component: str) -> str:
 
 def examples(component: str) -> str:
     """Return the documents of all examples that declare a component, as one YAML text."""
-    names = (*get_args(ExampleName), PROCESSED)
+    names = (*get_args(ExampleName), PROCESSED, AREA)
     return _SEPARATOR.join(text for name in names for text in _documents(name, component))
 
 

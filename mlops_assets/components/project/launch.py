@@ -24,6 +24,7 @@ from mlops_assets.datasets.quality import Check
 from mlops_assets.datasets.specification.dataset import DatasetSpecification
 from mlops_assets.errors import MlopsError, NotFound, SpecificationError
 from mlops_assets.models.specification import ModelSpecification
+from mlops_assets.prediction.areas.specification import AreaSpecification
 from mlops_assets.processing.specification import ProcessedDatasetSpecification
 from mlops_assets.settings import Settings, project_module
 from mlops_assets.store import open_store
@@ -157,6 +158,22 @@ class Project:
             if declared["name"] == name
         )
         return next(found, None)
+
+    def area(self, name: str) -> AreaSpecification | None:
+        """Return the declaration of an area; None if none is called so.
+
+        Raises:
+            SpecificationError: it is declared wrongly.
+        """
+        found = {
+            area.name: area
+            for area in map(
+                AreaSpecification.model_validate, _declarations(self.definitions, "prediction")
+            )
+        }
+        if name not in found:
+            _require_well_declared(name, left_out(self.definitions))
+        return found.get(name)
 
     def require(self, key: dg.AssetKey) -> None:
         """Make sure that an asset is declared.

@@ -21,6 +21,8 @@ from dagster.components.core.defs_module import ComponentPath
 from dagster.components.core.load_defs import PLUGIN_COMPONENT_TYPES_JSON_METADATA_KEY
 from dagster_shared.yaml_utils import parse_yamls_with_source_position
 
+from mlops_assets.components.areas.predict_job import predict_job
+from mlops_assets.components.areas.steps import STEP_VALUES
 from mlops_assets.components.naming import LEFT_OUT
 from mlops_assets.components.project.declarations import (
     WHOLE_FILE,
@@ -33,8 +35,10 @@ from mlops_assets.components.project.documentation import component_documentatio
 from mlops_assets.components.registration import registration_sensors
 from mlops_assets.components.sensors.webhooks import webhooks
 from mlops_assets.components.verification import verification
-from mlops_assets.errors import SpecificationError
-from resources import MlflowMirror, StoreResource
+from mlops_assets.errors import SettingsError, SpecificationError
+from mlops_assets.extras import needs
+from mlops_assets.settings import Settings
+from resources import MlflowMirror, StoreResource, step_values
 
 # set by `dagster definitions validate` and `dg check defs`, which are to fail if anything is wrong
 VALIDATING = "DAGSTER_IS_DEFS_VALIDATION_CLI"
@@ -84,13 +88,40 @@ def load_project(file: str) -> dg.Definitions:
         verification(),
         webhooks(),
         dg.Definitions(
+            jobs=[predict_job()],
             sensors=registration_sensors(),
-            resources={"store": StoreResource(), "mlflow": MlflowMirror()},
-            executor=dg.in_process_executor,
+            resources=project_resources(),
+            executor=project_executor(),
             component_tree=tree,
             metadata=metadata,
         ),
     )
+
+
+def project_resources() -> dict[str, object]:
+    """Return the resources that our assets, jobs and sensors need, by their keys."""
+    return {"store": StoreResource(), "mlflow": MlflowMirror(), STEP_VALUES: step_values}
+
+
+def project_executor() -> dg.ExecutorDefinition:
+    """Return where the steps of a run are executed, as `MLOPS_EXECUTOR` says.
+
+    With settings that cannot be used it is this process; a run that needs them reports why.
+
+    Raises:
+        MissingExtra: it is Kubernetes, and dagster-k8s is not installed.
+    """
+    try:
+        wanted = Settings.from_environment().executor
+    except SettingsError:
+        wanted = "in_process"
+    if wanted == "multiprocess":
+        return dg.multiprocess_executor
+    if wanted == "k8s_job":
+        with needs("cluster", "MLOPS_EXECUTOR=k8s_job"):
+            from dagster_k8s import k8s_job_executor
+        return k8s_job_executor
+    return dg.in_process_executor
 
 
 def _build(package: Path, left_out: Collection[Place]) -> tuple[dg.ComponentTree, dg.Definitions]:

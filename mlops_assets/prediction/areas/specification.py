@@ -5,7 +5,6 @@ Only declarations and the rules that need no data; Dagster's docs have every des
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
 from typing import Annotated, Literal
 
@@ -108,8 +107,8 @@ def _instant(text: str) -> date:
     return (found if found.tzinfo else found.replace(tzinfo=UTC)).astimezone(UTC).date()
 
 
-def _ordered(bounds: Sequence[float]) -> Sequence[float]:
-    if not (bounds[0] < bounds[2] and bounds[1] < bounds[3]):
+def _ordered(bounds: list[float]) -> list[float]:
+    if len(bounds) == 4 and not (bounds[0] < bounds[2] and bounds[1] < bounds[3]):
         raise ValueError("bounds are [left, bottom, right, top]: left < right and bottom < top")
     return bounds
 
@@ -119,8 +118,10 @@ class AreaGrid(Strict):
 
     crs: str = Field(description="Reference system, e.g. EPSG:32632.")
     resolution: float = Field(gt=0, description="Side of a pixel, in the unit of 'crs'.")
-    bounds: Annotated[tuple[float, float, float, float], AfterValidator(_ordered)] | None = Field(
+    bounds: Annotated[list[float], AfterValidator(_ordered)] | None = Field(
         default=None,
+        min_length=4,
+        max_length=4,
         description="Left, bottom, right and top, in the unit of 'crs'; the scenes' if not given.",
     )
 

@@ -1,0 +1,88 @@
+"""The steps that every map goes through in a run: plan, predict each part, publish.
+
+Steps hand JSON on, so that each of them can run in a process or a pod of its own.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import dagster as dg
+
+from mlops_assets.components.graph.retries import retried
+from mlops_assets.components.run_config import kubernetes_tags
+from mlops_assets.models.specification import Compute
+from resources import StoreResource
+
+if TYPE_CHECKING:
+    from mlops_assets.prediction.job import MapJob
+    from mlops_assets.prediction.predict import Prediction
+    from mlops_assets.store import Store
+
+# key of the resource that holds what steps hand on
+STEP_VALUES = "step_values"
+# outputs of the plan
+JOBS = "jobs"
+PARTS = "parts"
+# of the plan of a map
+PLAN_OUTS = {
+    JOBS: dg.Out(list, io_manager_key=STEP_VALUES, description="Maps to make."),
+    PARTS: dg.DynamicOut(
+        dict, io_manager_key=STEP_VALUES, description="Rows of a scene of one of them."
+    ),
+}
+
+
+def planned(
+    store: "Store", jobs: Sequence["MapJob"]
+) -> Iterator[dg.Output[Any] | dg.DynamicOutput[Any]]:
+    """Yield the outputs of the plan of some maps: their jobs, and each part of each of them."""
+    from mlops_assets.prediction.predict import plan_parts
+
+    yield dg.Output([job.as_json() for job in jobs], JOBS)
+    for number, job in enumerate(jobs):
+        document = job.as_json()
+        for part in plan_parts(store, job):
+            yield dg.DynamicOutput(
+                {"job": document, "part": part.as_json()},
+                mapping_key=f"{number}_{part.scene}_{part.first}",
+                output_name=PARTS,
+            )
+
+
+def predict_op(prefix: str, compute: Compute) -> dg.OpDefinition:
+    """Return the step that predicts one part; what was predicted before is kept.
+
+    Args:
+        prefix: of its name.
+        compute: that one part may use on Kubernetes.
+    """
+
+    @dg.op(
+        name=f"{prefix}__predict",
+        ins={"planned_part": dg.In(dict)},
+        out=dg.Out(int, io_manager_key=STEP_VALUES, description="Predicted pixels."),
+        tags=kubernetes_tags(compute),
+        description="Predicts some rows of a scene, unless that was done already.",
+    )
+    @retried
+    def predict(
+        context: dg.OpExecutionContext, store: StoreResource, planned_part: dict[str, Any]
+    ) -> int:
+        from mlops_assets.prediction.job import MapJob, Part
+        from mlops_assets.prediction.predict import predict_part
+
+        job, part = MapJob.from_json(planned_part["job"]), Part.from_json(planned_part["part"])
+        context.log.info(
+            f"{job.name}: {job.scenes[part.scene].name}, rows {part.first}-{part.last}"
+        )
+        return predict_part(store.open(), job, part).predicted
+
+    return predict
+
+
+def published(store: "Store", document: dict[str, Any]) -> "Prediction":
+    """Put the parts of a job together and publish the map."""
+    from mlops_assets.prediction.job import MapJob
+    from mlops_assets.prediction.predict import finish_map
+
+    return finish_map(store, MapJob.from_json(document))
