@@ -617,13 +617,19 @@ def test_a_copy_lies_where_it_was_asked_for(models: Store, tmp_path: Path) -> No
     found = map_scene(models, row_of(models, "patch"), scene, "copy", Options(OUTPUTS))
     out = tmp_path / "out"
     out.mkdir()
-    copy_out(found, out / "map.tif")
+    files = {file.path.partition("copy")[2]: file.path for file in found.files}
+    copy_out(models.workspace, "copy", files, str(out / "map.tif"))
     names = ["map.png", "map.scores.tif", "map.tif", "map.tif.aux.xml"]
     assert sorted(path.name for path in out.iterdir()) == names
     assert sha256_of(out / "map.tif") == found.raster.sha256
-    for wrong in (out / "map.png", tmp_path / "none/map.tif", scene):
+    for wrong in (out / "map.png", tmp_path / "none/map.tif", scene, "https://example.com/maps"):
         with pytest.raises(SpecificationError):
-            require_writable(wrong, scene)
+            require_writable(str(wrong), [str(scene)])
+    # a folder has the files under the name of the map
+    for folder in (str(tmp_path / "new"), (tmp_path / "url").as_uri()):
+        require_writable(folder, [str(scene)])
+        at = copy_out(models.workspace, "valley/2024-06-01", files, folder)
+        assert at.endswith("valley/2024-06-01.tif") and sha256_of(Path(at)) == found.raster.sha256
 
 
 def test_a_model_without_its_onnx_file_is_refused(models: Store, tmp_path: Path) -> None:

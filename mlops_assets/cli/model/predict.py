@@ -2,78 +2,356 @@
 
 from __future__ import annotations
 
+import datetime as dates
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
 from mlops_assets.cli.terminal import completion
 from mlops_assets.cli.terminal.interruption import again, interruptible
-from mlops_assets.cli.terminal.output import advise, console, open_store
+from mlops_assets.cli.terminal.output import Module, advise, console, open_store
 from mlops_assets.errors import NotFound, SpecificationError
 from mlops_assets.names import Reference
+from mlops_assets.settings import Settings
+
+if TYPE_CHECKING:
+    import dagster as dg
+
+    from mlops_assets.components.project.launch import Project
+    from mlops_assets.prediction.areas.specification import AreaSpecification
+    from mlops_assets.prediction.job import MapJob
+    from mlops_assets.registry import Map
+    from mlops_assets.store import Store
+
+# of a request only: an area has declared them
+_DECLARED = (
+    *("collections", "bbox", "area", "datetime", "query", "grid", "mask"),
+    "bands_by_position",
+)
 
 
 def predict(
     reference: Annotated[
         str,
         typer.Argument(
-            help="model@version or model@alias.", autocompletion=completion.model_references
+            help="model@version or model@alias; or the name of a declared area.",
+            autocompletion=completion.mapped_references,
         ),
     ],
-    scene: Annotated[Path, typer.Argument(help="Raster with the bands that the model expects.")],
+    sources: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="SOURCE…",
+            help="Scenes: GeoTIFFs, folders, STAC Items, Collections or ItemCollections, by path or"
+            " URL; or a STAC API as stac+https://….",
+        ),
+    ] = None,
     out: Annotated[
-        Path | None, typer.Option(help="Also write the map here, as a GeoTIFF with a picture.")
+        str | None,
+        typer.Option(
+            metavar="PATH|URL",
+            help="Also write the map here: a file that ends in .tif, a folder, or the URL of one.",
+        ),
     ] = None,
     outputs: Annotated[
-        str,
+        str | None,
         typer.Option(
             help="Comma-separated: class, probabilities, confidence, margin, entropy. All but the"
             " class go to a GeoTIFF of their own."
         ),
-    ] = "class",
+    ] = None,
+    date: Annotated[
+        str | None,
+        typer.Option(
+            "--date",
+            "--day",
+            metavar="YYYY-MM-DD",
+            help="Day of acquisition (UTC): of the area, or of scenes that have no date.",
+        ),
+    ] = None,
+    collection: Annotated[
+        list[str] | None,
+        typer.Option(help="Collection of a STAC API to search; repeatable."),
+    ] = None,
+    bbox: Annotated[
+        str | None, typer.Option(help="Scenes of west,south,east,north, in degrees.")
+    ] = None,
+    area: Annotated[
+        Path | None, typer.Option(help="GeoJSON file of the area to search and to map.")
+    ] = None,
+    datetime: Annotated[
+        str | None, typer.Option(help="Scenes of a time or START/END; '..' is open.")
+    ] = None,
+    query: Annotated[
+        str | None,
+        typer.Option(help="Filter of a STAC API, as CQL2 text, e.g. 'eo:cloud_cover < 20'."),
+    ] = None,
+    grid: Annotated[
+        str | None,
+        typer.Option(metavar="CRS@RESOLUTION", help="Grid of the map, e.g. EPSG:32632@10."),
+    ] = None,
+    mask: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ASSET=CODES", help="Codes whose pixels have no class, e.g. scl=3,8,9,10."
+        ),
+    ] = None,
+    on_broken: Annotated[
+        str | None,
+        typer.Option(metavar="skip|fail", help="What a scene does that cannot be read."),
+    ] = None,
     bands_by_position: Annotated[
         bool,
         typer.Option(
             "--bands-by-position", help="Read bands in file order where they cannot be identified."
         ),
     ] = False,
+    plan: Annotated[
+        bool, typer.Option("--plan", help="Only print scenes, pixels, bytes, minutes and memory.")
+    ] = False,
+    module: Module = None,
 ) -> None:
-    """Predict a whole scene, as a GeoTIFF and a picture in the workspace."""
-    from mlops_assets.prediction.job import MapJob
-    from mlops_assets.prediction.mapped import Options
-    from mlops_assets.prediction.maps.copy_out import copy_out, require_writable
-    from mlops_assets.prediction.maps.outputs import parse_outputs
-    from mlops_assets.prediction.predict import make_map, scene_name
-    from mlops_assets.prediction.scenes.found import FoundScene
-    from mlops_assets.prediction.scenes.reading import Reading
+    """Map scenes, or a day of an area, as GeoTIFFs and pictures in the workspace.
 
-    if not scene.is_file():
-        raise NotFound(f"{scene} is not a file; name a raster")
-    options = Options(parse_outputs(outputs))
+    Several scenes of a day become one map. An interrupted map is continued by the same command.
+    """
+    from mlops_assets.prediction.areas.geometry import read_outline
+    from mlops_assets.prediction.maps.copy_out import is_file, require_writable
+    from mlops_assets.prediction.maps.outputs import parse_outputs
+
+    given: dict[str, Any] = {
+        "sources": [_source(source) for source in sources or []],
+        "collections": collection or [],
+        "bbox": None if bbox is None else _numbers(bbox, "--bbox"),
+        "area": None if area is None else read_outline(area),
+        "datetime": datetime,
+        "query": query,
+        "grid": None if grid is None else _grid(grid),
+        "mask": None if mask is None else _mask(mask),
+        "outputs": None if outputs is None else list(parse_outputs(outputs)),
+        "on_broken": on_broken,
+        "bands_by_position": bands_by_position or None,
+    }
+    chosen = {name: value for name, value in given.items() if value not in (None, [])}
     if out is not None:
-        require_writable(out, scene)
+        require_writable(out, chosen.get("sources", []))
+    from mlops_assets.components.project.launch import open_project
+
     store = open_store()
-    row = store.registry.model_version(Reference.parse(reference))
-    try:
-        job = MapJob(
-            scene_name(scene),
-            row.model,
-            row.version,
-            (FoundScene(scene.stem, scene.resolve().as_uri()),),
-            options,
-            Reading(bands_by_position),
+    with open_project(Settings.from_environment(), module) as project:
+        declared = project.area(reference)
+        if declared is not None:
+            run = _of_area(store, declared, date, chosen)
+        else:
+            run = _of_scenes(store, reference, chosen | ({} if date is None else {"date": date}))
+        if plan:
+            _print_plan(store, run.jobs())
+            return
+        with interruptible(lambda: f"what was predicted is kept; to continue: {again()}"):
+            result = run.launch(project)
+    maps = list(_made(store, result))
+    if out is not None and is_file(out) and len(maps) > 1:
+        advise(f"{len(maps)} maps were made, so that {out} was not written; name a folder")
+        out = None
+    for made in maps:
+        _report(store, made, out)
+
+
+@dataclass(frozen=True)
+class _Run:
+    """A run of the project that makes maps.
+
+    Attributes:
+        job: its name.
+        op: the op that plans, by its path in the job.
+        config: of that op.
+        partition: day of an area.
+        tags: of the run.
+        jobs: returns the maps that it makes.
+    """
+
+    job: str
+    op: tuple[str, ...]
+    config: Mapping[str, object]
+    partition: str | None
+    tags: Mapping[str, str]
+    jobs: Callable[[], list[MapJob]]
+
+    def launch(self, project: Project) -> dg.ExecuteInProcessResult:
+        """Run it in this process."""
+        ops: dict[str, object] = {"config": dict(self.config)}
+        *graph, plan = self.op
+        ops = {plan: ops}
+        for name in reversed(graph):
+            ops = {name: {"ops": ops}}
+        return project.launch(self.job, self.partition, ops, self.tags)
+
+
+def _of_scenes(store: Store, reference: str, chosen: Mapping[str, object]) -> _Run:
+    """Return the run that maps any scenes."""
+    if "sources" not in chosen:
+        raise SpecificationError(
+            f"no scenes are named, and no area is called {reference!r}; run: mlops predict"
+            f" {reference} SOURCE…"
         )
-        with interruptible(lambda: f"finished parts are kept; to continue: {again()}"):
-            found = make_map(store, job)
+    from mlops_assets.components.areas.predict_job import PLAN_OP, PREDICT
+    from mlops_assets.components.naming import MODEL_VERSION
+    from mlops_assets.prediction.request import map_jobs, parse_request
+
+    row = store.registry.model_version(Reference.parse(reference))
+    config = {"model": f"{row.model}@{row.version}", **chosen}
+    request = parse_request(config)
+    return _Run(
+        job=PREDICT,
+        op=(PLAN_OP,),
+        config=config,
+        partition=None,
+        tags={MODEL_VERSION: row.version},
+        jobs=lambda: map_jobs(store, row, request),
+    )
+
+
+def _of_area(
+    store: Store, area: AreaSpecification, day: str | None, chosen: Mapping[str, object]
+) -> _Run:
+    """Return the run that maps a day of a declared area."""
+    from mlops_assets.components.areas.prediction_area import DayConfig
+    from mlops_assets.components.naming import MODEL_VERSION
+    from mlops_assets.prediction.areas.day import day_job
+
+    declared = [name for name in _DECLARED if name in chosen]
+    if declared:
+        raise SpecificationError(
+            f"{area.name} declares how it is mapped; leave out"
+            f" {', '.join('--' + name.replace('_', '-') for name in declared)}, or name the model"
+            f" {area.model} instead of the area"
+        )
+    if day is None:
+        raise SpecificationError(f"{area.name} is mapped day by day; name one: --date YYYY-MM-DD")
+    row = store.registry.model_version(Reference(area.model, area.alias))
+    config = {"model_version": row.version, **chosen}
+    return _Run(
+        job=f"{area.name}_prediction",
+        op=(f"{area.name}__prediction", f"{area.name}__plan"),
+        config=config,
+        partition=day,
+        tags={MODEL_VERSION: row.version},
+        jobs=lambda: [
+            day_job(
+                store,
+                DayConfig.model_validate(config).applied(area),
+                row,
+                _day(day),
+                cast("list[str]", chosen.get("sources", [])),
+            )
+        ],
+    )
+
+
+def _day(text: str) -> dates.date:
+    try:
+        return dates.date.fromisoformat(text)
     except ValueError as error:
-        raise SpecificationError(f"{scene}: {error}") from error
-    if out is not None:
-        copy_out(found, out)
-    for note in found.notes:
+        raise typer.BadParameter(
+            f"{text!r} is not a day; write YYYY-MM-DD", param_hint="--date"
+        ) from error
+
+
+@dataclass(frozen=True)
+class _Made:
+    """A map that a run has made, and remarks for people."""
+
+    row: Map
+    notes: Sequence[str]
+
+
+def _made(store: Store, result: dg.ExecuteInProcessResult) -> Iterator[_Made]:
+    """Yield the maps that a run has made, from its events."""
+    from mlops_assets.components.areas.results import MAP, MAP_MODEL, NOTES
+    from mlops_assets.registry.records.maps import MapFilter
+
+    for event in result.all_events:
+        if not event.is_step_materialization:
+            continue
+        metadata = event.step_materialization_data.materialization.metadata
+        if MAP in metadata:
+            wanted = MapFilter(
+                model=str(metadata[MAP_MODEL].value),
+                version=str(metadata["model_version"].value),
+                name=str(metadata[MAP].value),
+            )
+            notes = cast("list[str]", metadata[NOTES].value)
+            yield from (_Made(row, notes) for row in store.registry.maps(wanted))
+
+
+def _report(store: Store, made: _Made, out: str | None) -> None:
+    """Write a map out, and print where it is and what to know about it."""
+    from mlops_assets.paths import map_key
+    from mlops_assets.prediction.maps.copy_out import copy_out
+    from mlops_assets.stac.maps.document import PICTURE, RASTER, read_document
+
+    row = made.row
+    ends = sorted(
+        read_document(store, row).files, key=lambda end: (end != RASTER, end != PICTURE, end)
+    )
+    files = {end: map_key(row.model, row.version, row.name, end) for end in ends}
+    copied = [] if out is None else [copy_out(store.workspace, row.name, files, out)]
+    for note in made.notes:
         advise(f"note: {note}")
-    shown = [store.workspace.where(file.path) for file in (found.raster, found.picture)]
-    shown += [
-        store.workspace.where(file.path) for file in found.others if file.path.endswith(".tif")
-    ]
-    console.print("\n".join([*shown, *([] if out is None else [str(out)])]))
+    shown = [store.workspace.where(key) for key in files.values() if key.endswith((".tif", ".png"))]
+    console.print("\n".join([*shown, *copied]))
+
+
+def _print_plan(store: Store, jobs: Sequence[MapJob]) -> None:
+    from mlops_assets.prediction.plan import plan
+
+    for job in jobs:
+        cost = plan(store, job)
+        size = "unknown" if cost.bytes is None else f"{cost.bytes / 1e6:,.0f} MB"
+        console.print(
+            f"{job.name}: {cost.scenes} {'scene' if cost.scenes == 1 else 'scenes'},"
+            f" {cost.pixels:,} pixels, {size}; {cost.seconds / 60:.1f} minutes,"
+            f" {cost.memory / 2**30:.1f} GiB of memory"
+        )
+        for reason in cost.broken:
+            advise(f"skipped {reason}")
+
+
+def _source(text: str) -> str:
+    """Return a source that is the same from any folder."""
+    if "://" in text:
+        return text
+    path = Path(text).resolve()
+    if not path.exists():
+        raise NotFound(f"{text} is not a file or a folder; name scenes")
+    return str(path)
+
+
+def _numbers(text: str, option: str) -> list[float]:
+    try:
+        return [float(number) for number in text.split(",")]
+    except ValueError as error:
+        raise typer.BadParameter(
+            f"{text!r} is not a list of numbers separated by commas", param_hint=option
+        ) from error
+
+
+def _grid(text: str) -> dict[str, object]:
+    crs, _, resolution = text.rpartition("@")
+    if not crs:
+        raise typer.BadParameter(
+            f"{text!r} is not CRS@RESOLUTION, such as EPSG:32632@10", param_hint="--grid"
+        )
+    return {"crs": crs, "resolution": _numbers(resolution, "--grid")[0]}
+
+
+def _mask(text: str) -> dict[str, object]:
+    asset, equals, codes = text.partition("=")
+    if not equals or not asset:
+        raise typer.BadParameter(
+            f"{text!r} is not ASSET=CODES, such as scl=3,8,9,10", param_hint="--mask"
+        )
+    return {"asset": asset, "invalid": [int(code) for code in _numbers(codes, "--mask")]}

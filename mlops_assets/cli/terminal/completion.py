@@ -112,6 +112,13 @@ def run_ids(incomplete: str) -> Iterable[tuple[str, str]]:
         yield short, f"{model} on {data_version}, {status}"
 
 
+@_completer
+def mapped_references(incomplete: str) -> Iterable[Candidate]:
+    """Declared areas, and models as `model_references` has them."""
+    yield from (declaration.name for declaration in declared("PredictionArea"))
+    yield from model_references(incomplete)
+
+
 def _models() -> Iterator[str]:
     yield from (declaration.name for declaration in declared("TrainedModel"))
     yield from _column("SELECT DISTINCT model FROM runs ORDER BY model")

@@ -1,52 +1,90 @@
-"""A map copied out of the workspace, to a file that the user has named: whole, or not at all."""
+"""A map copied out of the workspace, to where the user wants it: each file whole, or not at all."""
 
 from __future__ import annotations
 
 import shutil
-from pathlib import Path, PurePosixPath
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from mlops_assets.errors import SpecificationError, StorageError
-from mlops_assets.prediction.predict import Prediction
+from mlops_assets.storage import Workspace
 from mlops_assets.storage.scratch import scratch_folder
+from mlops_assets.storage.stores import BUCKETS
 
 _SUFFIXES = (".tif", ".tiff")
 
 
-def require_writable(out: Path, scene: Path) -> None:
-    """Check the name of a file for a map before the map is made.
+def require_writable(out: str, sources: Sequence[str]) -> None:
+    """Check the place of a map before the map is made.
+
+    Args:
+        out: name of a GeoTIFF in an existing folder, a folder, or the URL of one.
+        sources: paths and URLs of the scenes.
 
     Raises:
-        SpecificationError: it is not the name of a GeoTIFF in an existing folder, or is the scene.
+        SpecificationError: nothing can be written there, or it is a scene.
     """
-    if out.suffix.lower() not in _SUFFIXES:
-        raise SpecificationError(f"{out} is not the name of a GeoTIFF; end it in .tif")
-    if not out.parent.is_dir():
-        raise SpecificationError(f"{out.parent} is not a folder; make it first")
-    if out.exists() and out.samefile(scene):
+    scheme, given, _ = out.partition("://")
+    if given:
+        if scheme not in ("file", *BUCKETS):
+            raise SpecificationError(
+                f"{out} cannot be written; name a folder, or one of a bucket by"
+                f" {', '.join(f'{name}://' for name in BUCKETS)}"
+            )
+        return
+    path = Path(out)
+    if not is_file(out):
+        if path.exists() and not path.is_dir():
+            raise SpecificationError(
+                f"{out} is not the name of a GeoTIFF; end it in .tif, or name a folder"
+            )
+        return
+    if not path.parent.is_dir():
+        raise SpecificationError(f"{path.parent} is not a folder; make it first")
+    if path.exists() and any(Path(each).exists() and path.samefile(each) for each in sources):
         raise SpecificationError(f"{out} is the scene itself; name another file")
 
 
-def copy_out(prediction: Prediction, out: Path) -> None:
-    """Copy the files of a map beside each other; the GeoTIFF appears last.
+def is_file(out: str) -> bool:
+    """Return whether a place is that of one GeoTIFF, and not a folder."""
+    return "://" not in out and Path(out).suffix.lower() in _SUFFIXES
+
+
+def copy_out(workspace: Workspace, name: str, files: Mapping[str, str], out: str) -> str:
+    """Copy the files of a map; its GeoTIFF appears last.
 
     Args:
-        prediction: the map.
-        out: name of its GeoTIFF; the other files are named after it.
+        workspace: that has the map.
+        name: of the map, which its files have in a folder.
+        files: end of a file's name, such as `.tif` → its key; the main GeoTIFF first.
+        out: see `require_writable`; files beside a GeoTIFF are named after it.
+
+    Returns:
+        Path or URL of the GeoTIFF.
 
     Raises:
         StorageError: a file cannot be written.
     """
-    name = PurePosixPath(prediction.raster.path).stem
+    if is_file(out):
+        return _beside(workspace, files, Path(out))
+    url = out if "://" in out else Path(out).resolve().as_uri()
+    target = Workspace(url, workspace.cache)
+    for end, key in reversed([*files.items()]):
+        target.put(f"{name}{end}", workspace.local_path(key))
+    return target.where(f"{name}{next(iter(files))}")
+
+
+def _beside(workspace: Workspace, files: Mapping[str, str], out: Path) -> str:
     with scratch_folder("prediction", out.parent) as scratch:
         try:
-            for file in reversed((prediction.raster, prediction.picture, *prediction.others)):
-                rest = PurePosixPath(file.path).name.removeprefix(name)
-                target = out.with_name(out.stem + rest.replace(".tif", out.suffix, 1))
+            for end, key in reversed([*files.items()]):
+                target = out.with_name(out.stem + end.replace(".tif", out.suffix, 1))
                 part = scratch / target.name
-                shutil.copyfile(prediction.workspace.local_path(file.path), part)
+                shutil.copyfile(workspace.local_path(key), part)
                 part.replace(target)
         except OSError as error:
             raise StorageError(
                 f"{out} could not be written: {error.strerror}; the map is in the workspace,"
-                f" {prediction.workspace.where(prediction.raster.path)}"
+                f" {workspace.where(next(iter(files.values())))}"
             ) from error
+    return str(out)
