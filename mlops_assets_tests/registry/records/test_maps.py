@@ -17,6 +17,7 @@ from mlops_assets.registry.records.maps import MapFilter
 from mlops_assets.registry.records.rows import PublishedRecords, RecordRow
 from mlops_assets.registry.schema import StacItem
 from mlops_assets.storage import FileStat
+from mlops_assets.text.json_values import JsonObject
 from mlops_assets_tests.registry.rows import data_version, map_row, model_version, new_run
 
 VERSION = "v1-00000000"
@@ -40,8 +41,12 @@ def registry(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Registr
 def publish(registry: Registry, row: Map, source: str, *ends: str) -> None:
     """Publish a map of one scene, with files that end in `ends`."""
     key = f"{map_items_folder(row.collection, row.model, row.version)}/{row.item}.json"
-    link = {"rel": "derived_from", "href": "scene.tif", "file:checksum": f"1220{source * 64}"}
-    item = {
+    link: JsonObject = {
+        "rel": "derived_from",
+        "href": "scene.tif",
+        "file:checksum": f"1220{source * 64}",
+    }
+    item: JsonObject = {
         "type": "Feature",
         "collection": row.collection,
         "id": row.item,
@@ -52,7 +57,8 @@ def publish(registry: Registry, row: Map, source: str, *ends: str) -> None:
     folder = f"predictions/{row.model}/{row.version}/{row.name}"
     files = [FileStat(f"{folder}{end}", source * 64, 1) for end in ends]
     dropped = {file.path for file in registry.files(prediction_owner(row.model, row.version))}
-    dropped = {path for path in dropped if path.startswith(f"{folder}.")} - {file.path for file in files}
+    dropped = {path for path in dropped if path.startswith(f"{folder}.")}
+    dropped -= {file.path for file in files}
     records = PublishedRecords(
         {
             prediction_owner(row.model, row.version): files,
@@ -101,7 +107,7 @@ def test_maps_and_their_items_are_hidden_with_their_model_version(registry: Regi
     publish(registry, map_row(VERSION), "a", ".tif")
     registry.set_visibility(model_version(VERSION, "run-1"), Visibility.PRIVATE)
     bob = registry.acting(BOB)
-    assert bob.maps() == bob.maps_with("a" * 64) == bob.map_collections() == []
+    assert (bob.maps(), bob.maps_with("a" * 64), bob.map_collections()) == ([], [], [])
     with registry.reading() as session:
         assert session.scalars(select(StacItem.visibility)).all() == [Visibility.PRIVATE]
 
