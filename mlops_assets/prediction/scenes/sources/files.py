@@ -7,6 +7,7 @@ user may; files elsewhere as those of other hosts are, see `datasets.sources.ext
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
 from collections.abc import Generator
 from contextlib import closing
@@ -61,7 +62,7 @@ class Stated:
 
 def absolute(place: str) -> str:
     """Return the URL of a place: a URL, or a path from the current folder."""
-    return place if "://" in place else Path(place).absolute().as_uri()
+    return place if "://" in place else Path(os.path.normpath(Path(place).absolute())).as_uri()
 
 
 def local_path(url: str) -> Path | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import posixpath
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, cast
 from urllib.parse import urlsplit
 
 from mlops_assets.datasets.io.rasters import band_names, open_raster
+from mlops_assets.datasets.sources.base import together
 from mlops_assets.errors import SpecificationError
 from mlops_assets.prediction.scenes.bands import Wanted, asset_bands, file_bands, find_bands
 from mlops_assets.prediction.scenes.found import FoundScene, LocalScene, SourceFile
@@ -128,10 +130,11 @@ class _Opening:
             path, file = self._fetched(key, str(assets[key]["href"]), assets[key])
             bands, notes = self._by_file(path, key)
             return _Bands(bands, [file], notes)
-        fetched = {
-            key: self._fetched(key, str(assets[key]["href"]), assets[key])
-            for key in dict.fromkeys(band.asset for band in chosen)
-        }
+        keys = list(dict.fromkeys(band.asset for band in chosen))
+        several = together(
+            lambda key: self._fetched(key, str(assets[key]["href"]), assets[key]), keys
+        )
+        fetched = dict(zip(keys, several, strict=True))
         bands = [
             self._stacked(fetched[band.asset][0], band, name)
             for band, name in zip(chosen, self.wanted.features, strict=True)
@@ -214,9 +217,9 @@ class _Opening:
             checksum if isinstance(checksum, str) else None, size if isinstance(size, int) else None
         )
         # names of others do not become names of files
-        number = len(list(self.folder.iterdir()))
+        digest = hashlib.sha256(f"{key}\n{href}".encode()).hexdigest()[:16]
         ending = posixpath.splitext(urlsplit(href).path)[1]
-        target = self.folder / f"source-{number}{ending if ending[1:].isalnum() else ''}"
+        target = self.folder / f"{digest}{ending if ending[1:].isalnum() else ''}"
         path, sha256, size_read = fetch(href, self.own, target, stated)
         return path, SourceFile(key, href, sha256, size_read)
 
