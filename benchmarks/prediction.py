@@ -12,7 +12,10 @@ from benchmarks.tables import median, print_table
 # side of the scene in pixels, bands, channels of the network
 _FAST = (4096, 4, 64)
 _LARGE = ((10_980, 4, 4), (10_980, 12, 4))
+# sides of scenes whose cost is planned
+_PLANNED = (1024, 2048, 4096)
 _WANTED_SPEED = 0.8
+_WANTED_PLAN = 0.3
 _WANTED_MIB = 2048
 
 
@@ -32,8 +35,32 @@ def measure(options: Options) -> None:
     rows = []
     for side, bands, channels in _LARGE:
         found = _steps(options, side, bands, channels)
-        rows.append([f"{side:,}² × {bands}", f"{found.cpu['map']:.0f}", f"{found.peak_mib:,.0f}"])
-    print_table(["scene", "CPU s", f"peak MiB (wanted: {_WANTED_MIB:,})"], rows)
+        planned = found.facts["planned_mib"]
+        rows.append(
+            [
+                f"{side:,}² × {bands}",
+                f"{found.cpu['map']:.0f}",
+                f"{found.peak_mib:,.0f}",
+                f"{planned:,.0f}",
+            ]
+        )
+    print_table(["scene", "CPU s", f"peak MiB (wanted: {_WANTED_MIB:,})", "planned MiB"], rows)
+    rows = []
+    for side in _PLANNED:
+        runs = [_steps(options, side, *_FAST[1:]) for _ in range(options.rounds)]
+        real = median(run.seconds["map"] for run in runs)
+        planned = median(run.facts["planned_s"] for run in runs)
+        rows.append(
+            [
+                f"{side:,}² × {_FAST[1]}",
+                f"{planned:.1f}",
+                f"{real:.1f}",
+                f"{planned / real - 1:+.0%}",
+            ]
+        )
+    print_table(
+        ["scene", "planned s", "measured s", f"difference (wanted: ±{_WANTED_PLAN:.0%})"], rows
+    )
 
 
 def _steps(options: Options, side: int, bands: int, channels: int, *what: str) -> Measured:

@@ -19,6 +19,7 @@ from mlops_assets.datasets.io.rasters import open_raster
 from mlops_assets.models.onnx.session import OnnxModel
 from mlops_assets.paths import model_folder
 from mlops_assets.prediction.job import MapJob
+from mlops_assets.prediction.plan import plan
 from mlops_assets.prediction.predict import make_map
 from mlops_assets.prediction.scenes.found import FoundScene
 from mlops_assets.prediction.windows import Overlap
@@ -165,6 +166,8 @@ def main() -> None:
                 model.predict(X[first : first + 16])
         weights = sum(np.prod(tensor.dims) for tensor in proto.graph.initializer)
         facts = {"windows": len(X), "gflop": 2 * float(weights) * WINDOW**2 / 1e9}
+    cost = plan(store, job_of(row, scene))
+    facts |= {"planned_s": cost.seconds, "planned_mib": cost.memory / 2**20}
     with steps.step("map"):
         make_map(store, job_of(row, scene))
     steps.report(**facts)

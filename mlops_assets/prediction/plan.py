@@ -5,17 +5,19 @@ Nothing here is published.
 
 from __future__ import annotations
 
-import resource
 import sys
 import time
 import tracemalloc
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
+
+from mlops_assets.datasets.io.rasters import open_raster
 from mlops_assets.errors import BrokenScene
 from mlops_assets.prediction.job import MapJob, Part
-from mlops_assets.prediction.maps.geotiff import write_cog
+from mlops_assets.prediction.maps.geotiff import Layer, MapGrid, open_layer, write_cog, write_rows
 from mlops_assets.prediction.opened import OpenedJob, OpenedScene
 from mlops_assets.prediction.scenes.found import Bounds, FoundScene
 from mlops_assets.prediction.writing import part_layers, write_part
@@ -28,9 +30,11 @@ PART_SECONDS = 30.0
 MIN_MEASURED_PIXELS = 2048 * 2048
 # also where the measured windows had no data
 MAX_PART_PIXELS = 8192 * 8192
-# number and width of the strips that are predicted, for a plan, and for the size of parts
-_PLAN_SAMPLES = (3, 1024)
-_PART_SAMPLES = (3, 256)
+_SAMPLE_WIDTH = 1024
+_NARROW = 256
+_SAMPLES = 3  # one above the other
+_SAMPLE_SECONDS = 0.3
+_FINISHED_BYTES = 4 << 20  # of a sample that is written as a map
 _PICTURE_SECONDS = 0.5  # whatever the size of the map
 _GDAL_CACHE_BYTES = 128 << 20
 
@@ -112,7 +116,7 @@ def _plan_like(
     read = sum(file.size for file in scene.local.files)
     if len(rest) == 1:
         sizes = [read]
-    speed = measure(opened, scene, _PLAN_SAMPLES)
+    speed = measure(opened, scene)
     seconds = (
         opening * pixels / own + pixels * (speed.predicting + speed.finishing) + _PICTURE_SECONDS
     )
@@ -121,7 +125,7 @@ def _plan_like(
         pixels,
         None if None in sizes else sum(size or 0 for size in sizes),
         seconds,
-        round(_peak_memory() + speed.buffers * grid.width + _GDAL_CACHE_BYTES),
+        round(_memory() + speed.buffers * grid.width + _GDAL_CACHE_BYTES),
         tuple(broken),
     )
 
@@ -150,11 +154,23 @@ def part_tops(opened: OpenedJob, scene: OpenedScene) -> tuple[int, ...]:
     grid = scene.grid
     if grid.height * grid.width <= MIN_MEASURED_PIXELS:
         return (0,)
-    pixels = PART_SECONDS / measure(opened, scene, _PART_SAMPLES).predicting
+    pixels = PART_SECONDS * _pixels_a_second(opened, scene)
     return grouped(
         opened.mapped.tops((grid.height, grid.width)),
         max(1, round(min(pixels, MAX_PART_PIXELS) / grid.width)),
     )
+
+
+def _pixels_a_second(opened: OpenedJob, scene: OpenedScene) -> float:
+    """Return the speed on one narrow strip, which is near enough for the size of parts."""
+    sample, part = _sample(opened, scene, _SAMPLES // 2, 1, _NARROW)
+    with scratch_folder("sample") as scratch:
+        # what is loaded at the first call is not counted
+        _predict_sample(opened, sample, part, scratch)
+        started = time.perf_counter()
+        _predict_sample(opened, sample, part, scratch)
+        seconds = time.perf_counter() - started
+    return (part.last - part.first) * sample.rows.width / seconds
 
 
 def grouped(tops: Sequence[int], rows: int) -> tuple[int, ...]:
@@ -171,52 +187,74 @@ def grouped(tops: Sequence[int], rows: int) -> tuple[int, ...]:
     return tuple(found)
 
 
-def measure(opened: OpenedJob, scene: OpenedScene, strips: tuple[int, int]) -> Speed:
+def measure(opened: OpenedJob, scene: OpenedScene) -> Speed:
     """Predict some windows of a scene, spread over it, and return the speed.
 
     Args:
         opened: the job.
         scene: one of its scenes.
-        strips: number of the strips that are predicted, and their width.
     """
     with scratch_folder("sample") as scratch:
-        samples = _samples(opened, scene, strips)
-        first, part = samples[0]
+        # what is loaded, and what is reserved for a batch, is not counted
+        _run_batch(opened, scene)
         tracemalloc.start()
-        # what is loaded at the first call is not counted
+        first, part = _sample(opened, scene, 0, 1)
         _predict_sample(opened, first, part, scratch)
         _, peak = tracemalloc.get_traced_memory()
         tracemalloc.stop()
-        predicting = finishing = 0.0
+        strips = _strips_in(_SAMPLE_SECONDS, lambda: _predict_sample(opened, first, part, scratch))
+        seconds = 0.0
         pixels = 0
-        for sample, part in samples:
+        for number in range(_SAMPLES):
+            sample, part = _sample(opened, scene, number, strips)
             started = time.perf_counter()
             layers = _predict_sample(opened, sample, part, scratch)
-            predicted = time.perf_counter()
-            for name, layer in opened.mapped.layers.items():
-                write_cog(layers[name], scratch / f"map{name}.tif", layer)
-            predicting += predicted - started
-            finishing += time.perf_counter() - predicted
+            seconds += time.perf_counter() - started
             pixels += (part.last - part.first) * sample.rows.width
-    return Speed(predicting / pixels, finishing / pixels, peak / first.rows.width)
+        finishing = sum(
+            _seconds_a_pixel(layers[name], scratch / f"plain{name}.tif", layer)
+            for name, layer in opened.mapped.layers.items()
+        )
+    return Speed(seconds / pixels, finishing, peak / first.rows.width)
 
 
-def _samples(
-    opened: OpenedJob, scene: OpenedScene, strips: tuple[int, int]
-) -> list[tuple[OpenedScene, Part]]:
-    """Return strips of a few columns, from the upper left to the lower right."""
+def _run_batch(opened: OpenedJob, scene: OpenedScene) -> None:
+    """Run the model on as many samples as it takes at once, all of them 0."""
+    model, overlap = opened.mapped.model, opened.mapped.overlap
+    samples = model.session.batch_size(model.shape)
+    if overlap is not None:
+        samples = min(samples, len(overlap.place(scene.grid.width)))
+    model.predict(np.zeros((samples, *model.shape), dtype=np.float32))
+
+
+def _strips_in(seconds: float, work: Callable[[], object]) -> int:
+    """Return the number of strips that take some seconds, from the work on one."""
+    started = time.perf_counter()
+    work()
+    return max(1, round(seconds / (time.perf_counter() - started)))
+
+
+def _sample(
+    opened: OpenedJob, scene: OpenedScene, number: int, strips: int, columns: int = _SAMPLE_WIDTH
+) -> tuple[OpenedScene, Part]:
+    """Return strips of a few columns, the first sample above and left of the others.
+
+    Args:
+        opened: the job.
+        scene: one of its scenes.
+        number: of the sample.
+        strips: how many, fewer where the scene ends.
+        columns: how many, fewer where the scene ends.
+    """
     grid = scene.grid
-    count, width = strips[0], min(grid.width, strips[1])
-    tops = opened.mapped.tops((grid.height, width))
-    ends = (*tops[1:], grid.height)
-    found = []
-    for number in range(1, count + 1):
-        share = number / (count + 1)
-        place = int(share * len(tops))
-        left = int(share * (grid.width - width))
-        sample = replace(scene, rows=scene.rows.cropped((left, left + width)))
-        found.append((sample, Part(scene.index, "", tops[place], ends[place])))
-    return found
+    width = min(grid.width, columns)
+    tops = (*opened.mapped.tops((grid.height, width)), grid.height)
+    share = (number + 1) / (_SAMPLES + 1)
+    first = int(share * (len(tops) - 1))
+    last = min(first + strips, len(tops) - 1)
+    left = int(share * (grid.width - width))
+    sample = replace(scene, rows=scene.rows.cropped((left, left + width)))
+    return sample, Part(scene.index, "", tops[first], tops[last])
 
 
 def _predict_sample(
@@ -229,8 +267,27 @@ def _predict_sample(
     return layers
 
 
-def _peak_memory() -> int:
-    """Return the peak memory of this process so far, in bytes."""
-    # kilobytes, except on macOS
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+def _seconds_a_pixel(sample: Path, plain: Path, layer: Layer) -> float:
+    """Return how long a pixel of a layer takes from its part to the map.
+
+    Args:
+        sample: the layer of a part, which is written again and again until it is large.
+        plain: of a new file.
+        layer: its bands.
+    """
+    with open_raster(sample) as raster:
+        rows, grid = np.asarray(raster.read()), MapGrid.of(raster)
+    times = max(1, _FINISHED_BYTES // rows.nbytes)
+    started = time.perf_counter()
+    with open_layer(plain, replace(grid, height=times * grid.height), layer, {}) as written:
+        for number in range(times):
+            write_rows(written, number * grid.height, rows)
+    write_cog(plain, plain.with_name(f"cog{plain.name}"), layer)
+    return (time.perf_counter() - started) / (times * grid.height * grid.width)
+
+
+def _memory() -> int:
+    """Return the memory of this process, in bytes."""
+    import psutil
+
+    return int(psutil.Process().memory_info().rss)
