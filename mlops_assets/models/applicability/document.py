@@ -116,6 +116,14 @@ class Measured(Document):
     test: Tested | None
     profile: Profile | None
 
+    def error_profile(self) -> ErrorProfile | None:
+        """Return the error profile for computations; None if there is none."""
+        own = self.profile
+        if own is None:
+            return None
+        di, error = (np.array(knots, dtype=np.float32) for knots in (own.di, own.error))
+        return ErrorProfile(own.measure, own.split, own.samples, di, error)
+
 
 class ApplicabilityDocument(Document):
     """The `applicability.json` of a model version.
@@ -204,15 +212,8 @@ def restored(measured: Measured, parquet: bytes) -> Applicability:
         mean_distance=measured.mean_distance,
         threshold=measured.threshold,
         gap=measured.gap,
-        profile=_profile(measured.profile),
+        profile=measured.error_profile(),
     )
-
-
-def _profile(stored: Profile | None) -> ErrorProfile | None:
-    if stored is None:
-        return None
-    di, error = (np.array(knots, dtype=np.float32) for knots in (stored.di, stored.error))
-    return ErrorProfile(stored.measure, stored.split, stored.samples, di, error)
 
 
 def outside_check(document: ApplicabilityDocument, gates: Sequence[Gate]) -> tuple[bool, str]:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import numpy as np
+
+from mlops_assets.models.applicability.document import read_document
 from mlops_assets.models.approval.standing import EVIDENCE, decided_files
 from mlops_assets.models.signing.trust import Trust
 from mlops_assets.models.signing.verify import check_signatures, signature_names
@@ -17,14 +20,16 @@ from mlops_assets.text.templates import template
 
 
 def current_card(store: Store, row: ModelVersion) -> str:
-    """Return the published card, followed by aliases, gates, decisions and signatures as of now.
+    """Return the published card, followed by what is known as of now.
+
+    That is aliases, applicability, gates, decisions and signatures.
 
     Args:
         store: workspace and registry.
         row: an evaluated model version.
 
     Raises:
-        IntegrityError: the card is not as it was published.
+        IntegrityError: the card, or the applicability, is not as it was published.
         SettingsError: `MLOPS_TRUST` cannot be used.
         StorageError: it was not evaluated yet.
     """
@@ -41,6 +46,7 @@ def current_card(store: Store, row: ModelVersion) -> str:
     later = template("mlops_assets.models.evaluation", "current_card.md.j2").render(
         today=f"{now():%Y-%m-%d}",
         facts=table(["", ""], facts.items()),
+        applicability=_applicability(store, row),
         gates=_gates(promotions),
         decisions=_decisions(store, row),
         trusted=trust is not None,
@@ -65,6 +71,32 @@ def card_figures(store: Store, row: ModelVersion) -> Mapping[str, bytes]:
         for file in store.registry.files(model_owner(row.model, row.version))
         if file.path.startswith(folder)
     }
+
+
+def _applicability(store: Store, row: ModelVersion) -> str:
+    """Return the area of applicability and the errors to expect; "" if it was not measured."""
+    document = read_document(store, row)
+    if document is None:
+        return ""
+    found = document.measured
+    if found is None:
+        return f"Unknown: {plain(document.unknown or '')}."
+    facts = {
+        "described by": f"{len(found.axes)} {found.space}",
+        "largest index inside": f"{found.threshold:.3f}",
+        "test samples outside": "–" if found.test is None else f"{found.test.outside:.1%}",
+        "compared with": plain(found.training.compared),
+        "notes": plain("; ".join(document.notes) or "none"),
+    }
+    text = table(["", ""], facts.items())
+    if (profile := found.error_profile()) is None:
+        return text
+    indices = found.threshold * np.array([0, 0.25, 0.5, 0.75, 1, 1.5, 2], dtype=np.float32)
+    rows = [
+        [f"{index:.3f}", f"{error:.3f}"]
+        for index, error in zip(indices, profile.expected(indices), strict=True)
+    ]
+    return f"{text}\n\n{table(['index', f'expected {plain(profile.measure)}'], rows)}"
 
 
 def _gates(promotions: list[Promotion]) -> str:

@@ -11,6 +11,7 @@ import pytest
 
 from mlops_assets.datasets.commit.commit import Commit
 from mlops_assets.datasets.versions.summary import Summary
+from mlops_assets.models.applicability.measure import publish_applicability
 from mlops_assets.models.approval.decisions import approve
 from mlops_assets.models.evaluation.card_page import card_page
 from mlops_assets.models.evaluation.current_card import card_figures, current_card
@@ -80,7 +81,7 @@ def test_the_card_names_what_is_not_declared_and_how_to_reproduce(
     card = published(store, row, "md")
     for missing in ("`card.intended_use`", "`card.misuse`", "`card.limitations`", "`description`"):
         assert f"declare {missing}" in card
-    assert "Applicability: not measured." in card
+    assert "in `applicability.json` beside it, if that was measured" in card
     assert f"`mlops model reproduce crops@{row.version}`" in card
     assert "| class | train | validation | test | in no split |" in card
     for own in Summary.open(store.workspace, store.registry, Reference("fields")).facts.classes:
@@ -112,6 +113,12 @@ def test_the_card_of_today_has_aliases_gates_decisions_and_signatures(
     row = lifecycle(store, specification, recorded=True)
     before = published(store, row, "md")
     assert "It was never promoted" in current_card(store, row)
+    assert "Not measured. Nothing states which inputs" in current_card(store, row)
+    found = publish_applicability(store, row).measured
+    assert found is not None and found.test is not None
+    card = current_card(store, row)
+    assert f"| test samples outside | {found.test.outside:.1%} |" in card
+    assert f"| {found.threshold:.3f} | " in card.partition("expected error rate")[2]
     assert "The version has 0 signature(s)." in current_card(store, row)
     make_key(tmp_path, "a")
     sign_with(monkeypatch, tmp_path, "a")
