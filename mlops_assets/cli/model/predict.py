@@ -231,6 +231,7 @@ def _of_area(
         )
     if day is None:
         raise SpecificationError(f"{area.name} is mapped day by day; name one: --date YYYY-MM-DD")
+    area.require_day(_day(day), dates.datetime.now(dates.UTC).date())
     row = store.registry.model_version(Reference(area.model, area.alias))
     config = {"model_version": row.version, **chosen}
     return _Run(

@@ -263,5 +263,6 @@ def with_outline(specification: AreaSpecification, folder: Path) -> AreaSpecific
     try:
         found = read_outline(beside / specification.area)
     except SpecificationError as error:
-        raise SpecificationError(f"attributes.area: {error}") from error
+        # the last cause is what is reported of a declaration
+        raise SpecificationError(f"attributes.area: {error}") from None
     return specification.model_copy(update={"area": found})

@@ -12,7 +12,7 @@ from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from mlops_assets.choices import MAP_OUTPUTS, MapOutput
 from mlops_assets.datasets.specification.source import SCHEMES
-from mlops_assets.errors import NameRefused
+from mlops_assets.errors import NameRefused, SpecificationError
 from mlops_assets.models.specification import Compute
 from mlops_assets.names import check_label, check_name
 from mlops_assets.strict import Strict, refusing
@@ -250,6 +250,23 @@ class AreaSpecification(Strict):
     def last_day(self) -> date | None:
         """The last day that can be predicted; None if there is none."""
         return interval_days(self.source.datetime)[1] if self.source.datetime else None
+
+    def require_day(self, day: date, today: date) -> None:
+        """Refuse a day that is not one of the area's.
+
+        Args:
+            day: of acquisition, UTC.
+            today: the last day unless the area ends before.
+
+        Raises:
+            SpecificationError: it is before the first day or after the last one.
+        """
+        last = min(today, self.last_day or today)
+        if not self.first_day <= day <= last:
+            raise SpecificationError(
+                f"{self.name} has days from {self.first_day} to {last}, so not {day}; choose one of"
+                " them, or declare another 'start' or 'source.datetime'"
+            )
 
     def watched_interval(self, today: date) -> tuple[date, date]:
         """Return the first and the last day that the sensor lists scenes of."""

@@ -13,15 +13,37 @@ from rasterio import Affine
 from mlops_assets.components import PredictionArea
 from mlops_assets.components.areas.predict_job import predict_job
 from mlops_assets.components.project.load import project_resources
+from mlops_assets.datasets.commit.commit import commit
 from mlops_assets.datasets.io.rasters import open_raster
 from mlops_assets.models.promotion import promote
 from mlops_assets.prediction.areas.specification import AreaSpecification
-from mlops_assets.registry import ModelVersion
+from mlops_assets.principals import local
+from mlops_assets.registry import ModelVersion, Registry
+from mlops_assets.storage import Workspace
 from mlops_assets.store import Store
-from mlops_assets_tests.training.example_trainers import model_specification
+from mlops_assets_tests.conftest import scenes_specification, write_scene
+from mlops_assets_tests.training.example_trainers import lifecycle, model_specification
 
 MODEL = model_specification("land", dataset="scenes", inputs="pixel")
 LEFT, TOP = 500_000, 4_700_000
+
+
+def open_workspace(root: Path) -> Store:
+    """The workspace of a folder."""
+    return Store(
+        Workspace(root.as_uri()),
+        Registry(f"sqlite:///{root / 'registry.db'}").acting(local("tester")),
+    )
+
+
+def trained_workspace(root: Path) -> Path:
+    """A workspace with a version of `land` in production."""
+    store = open_workspace(root)
+    write_scene(root / "landing/scenes", crs="EPSG:32632")
+    commit(store.workspace, store.registry, scenes_specification())
+    promoted(store, lifecycle(store, MODEL, recorded=True))
+    store.registry.close()
+    return root
 
 
 def promoted(store: Store, row: ModelVersion) -> ModelVersion:
