@@ -7,11 +7,10 @@ from datetime import datetime
 
 from mlops_assets.errors import NotFound
 from mlops_assets.names import Reference
-from mlops_assets.paths import map_document_key, map_key
+from mlops_assets.paths import map_key
 from mlops_assets.registry import Map
-from mlops_assets.registry.files.verified_read import read_published
 from mlops_assets.registry.records.maps import MapFilter
-from mlops_assets.stac.maps.document import MapDocument
+from mlops_assets.stac.maps.document import read_document
 from mlops_assets.store import Store
 
 
@@ -130,8 +129,7 @@ def map_lineage(store: Store, row: Map) -> MapLineage:
         IntegrityError: its document is not as it was published.
         StorageError: it cannot be read.
     """
-    key = map_document_key(row.model, row.version, row.name)
-    document = MapDocument.model_validate_json(read_published(store.workspace, store.registry, key))
+    document = read_document(store, row)
     deprecation = store.registry.deprecated_versions(row.model).get((row.model, row.version))
     return MapLineage(
         name=row.name,

@@ -130,30 +130,30 @@ def _model_links(
 
 def _source(scene: SceneFacts) -> dict[str, object]:
     """Return the link to a scene, with the checksums of its files."""
+    is_item = any(file.asset for file in scene.files)
     found: dict[str, object] = {
         "rel": "derived_from",
         "href": source_href(scene.href),
+        "type": "application/geo+json" if is_item else media_type(scene.href),
         "title": scene.name,
     }
-    if len(scene.files) == 1 and not scene.files[0].asset:
-        (file,) = scene.files
-        media = media_type(file.href)
-        return {
-            **found,
-            "type": media,
-            "file:checksum": f"1220{file.sha256}",
-            "file:size": file.size,
-        }
-    files = [
-        {
-            "asset": file.asset,
-            "href": source_href(file.href),
-            "file:checksum": f"1220{file.sha256}",
-            "file:size": file.size,
-        }
-        for file in scene.files
-    ]
-    return {**found, "type": "application/geo+json", "mlops:files": files}
+    others = list(scene.files)
+    if not is_item and others:
+        # a plain file, which may have files beside it
+        own = next((file for file in others if file.href == scene.href), others[0])
+        others.remove(own)
+        found |= {"file:checksum": f"1220{own.sha256}", "file:size": own.size}
+    if others:
+        found["mlops:files"] = [
+            {
+                "asset": file.asset or None,
+                "href": source_href(file.href),
+                "file:checksum": f"1220{file.sha256}",
+                "file:size": file.size,
+            }
+            for file in others
+        ]
+    return found
 
 
 def _properties(document: MapDocument) -> dict[str, object]:

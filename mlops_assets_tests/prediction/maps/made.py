@@ -28,7 +28,10 @@ CLASSES = [MapClass(3, "open water", (10, 20, 200)), MapClass(7, "land", (90, 60
 SCORES = number_layer(("confidence",), "1")
 PLAIN = MappedScene(
     FoundScene("S2_T32", "file:///scenes/S2_T32.tif", datetime(2026, 5, 1, 10, 30, tzinfo=UTC)),
-    (SourceFile("", "file:///scenes/S2_T32.tif", "a" * 64, 1234),),
+    (
+        SourceFile("", "file:///scenes/S2_T32.tif.msk", "9" * 64, 12),
+        SourceFile("", "file:///scenes/S2_T32.tif", "a" * 64, 1234),
+    ),
 )
 ITEM = MappedScene(
     FoundScene(

@@ -85,7 +85,8 @@ def test_the_item_of_a_map_is_valid(
     }
     model, plain, scene = (each for each in item["links"] if each["rel"] == "derived_from")
     assert model["href"].endswith(f"/models/crops/{row.version}/{row.version}.json")
-    assert plain["file:checksum"] == f"1220{'a' * 64}"
+    assert plain["file:checksum"] == f"1220{'a' * 64}" and plain["type"].startswith("image/tiff")
+    assert [each["href"] for each in plain["mlops:files"]] == ["file:///scenes/S2_T32.tif.msk"]
     assert [(each["asset"], each["file:checksum"][4:6]) for each in scene["mlops:files"]] == [
         ("B04", "bb"),
         ("B08", "cc"),
