@@ -12,12 +12,14 @@ from pystac.validation import validate_dict
 from rasterio import Affine
 
 from mlops_assets.errors import Conflict, NotFound
+from mlops_assets.models.verify import verify_model
 from mlops_assets.names import Reference
-from mlops_assets.paths import map_key
+from mlops_assets.paths import map_key, prediction_owner
 from mlops_assets.prediction.maps.made import SkippedScene
 from mlops_assets.prediction.maps.publish import publish_map
 from mlops_assets.principals import Principal, Role, Visibility
 from mlops_assets.registry import Map, ModelVersion
+from mlops_assets.registry.files.publication import publication
 from mlops_assets.registry.records.lookup import find_collection, find_item
 from mlops_assets.registry.records.maps import MapFilter
 from mlops_assets.stac.catalog import CLASSIFICATION
@@ -175,6 +177,24 @@ def test_a_map_of_other_scenes_replaces_that_of_its_name(
         if each["rel"] == "derived_from" and "file:size" in each
     )
     assert link["file:checksum"].endswith("d" * 64) and link["href"].startswith("file:///")
+
+
+def test_files_of_an_earlier_release_are_verified_and_replaced_by_a_recorded_map(
+    store: Store, row: ModelVersion, tmp_path: Path
+) -> None:
+    made = made_map(tmp_path, row)
+    with publication(store.workspace, store.registry) as publishing:
+        publishing.put_all(
+            {map_key("crops", row.version, "scene", end): path for end, path in made.files.items()}
+        )
+        owner = prediction_owner("crops", row.version)
+        store.registry.add_files(owner, publishing.files)
+    assert (verify_model(store, row).problems, store.registry.maps()) == ([], [])
+    publish_map(store, made_map(tmp_path, row, layers={".tif": made.layers[".tif"]}))
+    assert [each.name for each in store.registry.maps()] == ["scene"]
+    scores = map_key("crops", row.version, "scene", ".scores.tif")
+    assert store.registry.files_at(scores) == [] and not store.workspace.exists(scores)
+    assert verify_model(store, row).problems == []
 
 
 def test_maps_are_as_visible_as_their_model_version(

@@ -129,6 +129,7 @@ def test_a_lost_registry_has_its_maps_again(
     reindex(Workspace(store.workspace.url), url, store.registry.principal)
     rebuilt = Store(store.workspace, Registry(url).acting(store.registry.principal))
     assert [_columns(each) for each in rebuilt.registry.maps()] == expected
+    assert len(rebuilt.registry.maps_with("a" * 64)) == 2
     (again,) = rebuilt.registry.model_versions("crops")
     assert [line for line in verify_model(rebuilt, again).problems if "map" in line] == []
     rebuilt.registry.close()
