@@ -44,7 +44,7 @@ def predict(
     sources: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="SOURCE…",
+            metavar="SOURCE",
             help="Scenes: GeoTIFFs, folders, STAC Items, Collections or ItemCollections, by path or"
             " URL; or a STAC API as stac+https://….",
         ),
@@ -87,7 +87,7 @@ def predict(
     ] = None,
     query: Annotated[
         str | None,
-        typer.Option(help="Filter of a STAC API, as CQL2 text, e.g. 'eo:cloud_cover < 20'."),
+        typer.Option(help="Filter of a STAC API, as CQL2 text, e.g. '\"eo:cloud_cover\" < 20'."),
     ] = None,
     grid: Annotated[
         str | None,
@@ -101,7 +101,9 @@ def predict(
     ] = None,
     on_broken: Annotated[
         str | None,
-        typer.Option(metavar="skip|fail", help="What a scene does that cannot be read."),
+        typer.Option(
+            metavar="skip|fail", help="Whether a scene that cannot be read is skipped or an error."
+        ),
     ] = None,
     bands_by_position: Annotated[
         bool,

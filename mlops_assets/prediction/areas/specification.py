@@ -38,7 +38,7 @@ class AreaSource(Strict):
     )
     query: str | None = Field(
         default=None,
-        description="Filter of a STAC API, as CQL2 text, e.g. 'eo:cloud_cover < 20'.",
+        description="Filter of a STAC API, as CQL2 text, e.g. '\"eo:cloud_cover\" < 20'.",
     )
     datetime: str | None = Field(
         default=None,

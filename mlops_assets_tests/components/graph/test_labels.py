@@ -38,7 +38,7 @@ def test_owners_and_tags_are_on_every_asset_of_a_dataset_and_of_a_model() -> Non
         for node in definitions.resolve_asset_graph().asset_nodes
         if node.is_materializable or node.is_observable
     }
-    assert len(nodes) == 9
+    assert len(nodes) == 10
     for node in nodes.values():
         assert node.owners == LABELS["owners"]
         assert node.tags["domain"] == "food"
