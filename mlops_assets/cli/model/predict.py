@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from mlops_assets.components.project.launch import Project
     from mlops_assets.prediction.areas.specification import AreaSpecification
     from mlops_assets.prediction.job import MapJob
-    from mlops_assets.registry import Map
+    from mlops_assets.registry import Map, ModelVersion
     from mlops_assets.store import Store
 
 # of a request only: an area has declared them
@@ -37,7 +37,8 @@ def predict(
     reference: Annotated[
         str,
         typer.Argument(
-            help="model@version or model@alias; or the name of a declared area.",
+            help="model@version or model@alias; the path or URL of its MLM Item; or a declared"
+            " area.",
             autocompletion=completion.mapped_references,
         ),
     ],
@@ -203,7 +204,7 @@ def _of_scenes(store: Store, reference: str, chosen: Mapping[str, object]) -> _R
     from mlops_assets.components.naming import MODEL_VERSION
     from mlops_assets.prediction.request import map_jobs, parse_request
 
-    row = store.registry.model_version(Reference.parse(reference))
+    row = _model(store, reference)
     config = {"model": f"{row.model}@{row.version}", **chosen}
     request = parse_request(config)
     return _Run(
@@ -214,6 +215,15 @@ def _of_scenes(store: Store, reference: str, chosen: Mapping[str, object]) -> _R
         tags={MODEL_VERSION: row.version},
         jobs=lambda: map_jobs(store, row, request),
     )
+
+
+def _model(store: Store, reference: str) -> ModelVersion:
+    """Return the model version of a reference, or of an MLM Item."""
+    if "://" not in reference and not reference.endswith(".json"):
+        return store.registry.model_version(Reference.parse(reference))
+    from mlops_assets.integrations.mlm.known_model import known_model
+
+    return known_model(store, reference)
 
 
 def _of_area(

@@ -161,6 +161,25 @@ def model_of_item(item: JsonObject, place: str, scratch: Path) -> Fetched:
     return Fetched(found.path, found.place, found.sha256, unchecked=False)
 
 
+def sha256_of_item(item: JsonObject, place: str, scratch: Path) -> str:
+    """Return the sha256 of the ONNX file of an Item, which is copied only if the Item has none.
+
+    Args:
+        item: the document.
+        place: path or URL of the Item.
+        scratch: a folder for a copy.
+
+    Raises:
+        ImportRefused: it has no ONNX file, or several.
+        StorageError: the file cannot be read.
+    """
+    _, asset = _onnx_asset(item, place)
+    stated = multihash(str(asset.get("file:checksum", "")))
+    if stated is not None and stated[0] == "sha256":
+        return stated[1]
+    return model_of_item(item, place, scratch).sha256
+
+
 def fetch_model(place: str, scratch: Path) -> Fetched:
     """Copy an ONNX file whose checksum nobody has stated.
 

@@ -8,6 +8,8 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
+from mlops_assets.names import Reference
+from mlops_assets.paths import model_item_key
 from mlops_assets.registry.records.maps import MapFilter
 from mlops_assets.store import Store
 from mlops_assets_tests import interpreter
@@ -77,6 +79,24 @@ def test_scenes_are_mapped_by_their_days_and_are_in_the_graph(
     refused = mlops("predict", "land", str(scene), str(other))
     assert refused.code == 1 and "--date YYYY-MM-DD" in refused.err
     assert "1 scene, 1,024 pixels" in mlops("predict", "land", str(scene), "--plan").out
+
+
+def test_an_mlm_item_stands_for_the_model_version_that_has_its_file(
+    mapped: Store, project: Path, mlops: Mlops
+) -> None:
+    scene = land(project, "plain", None)
+    row = mapped.registry.model_version(Reference("land"))
+    item = json.loads(mapped.workspace.get(model_item_key("land", row.version)))
+    moved = project / "moved.json"
+    moved.write_text(json.dumps(item))
+    assert mlops("predict", str(moved), str(scene)).code == 0
+    (made,) = mapped.registry.maps(MapFilter(model="land"))
+    assert made.version == row.version
+    (onnx,) = (asset for asset in item["assets"].values() if asset["href"].endswith("model.onnx"))
+    onnx["file:checksum"] = "1220" + "0" * 64
+    moved.write_text(json.dumps(item))
+    refused = mlops("predict", str(moved), str(scene))
+    assert refused.code == 1 and f"mlops model import {moved} --model NAME" in refused.err
 
 
 def test_a_day_of_an_area_is_mapped_within_its_outline(
