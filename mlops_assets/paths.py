@@ -122,7 +122,7 @@ LAYOUT = (  # key and content, in the order of docs/workspace.md
         "parts/<job>/<scene>/",
         "finished parts of maps that are not published yet, and what was planned",
     ),
-    ("steps/<Dagster run>/", "what steps of a run hand on; delete it once the run has succeeded"),
+    ("steps/<Dagster run>/", "what steps of a run hand on, until its maps are published"),
     ("landing/<name>/", "new files arrive here; never changed by the platform"),
     ("cache/", "copies of remote files, decoded samples; delete it at any time"),
     (
@@ -178,6 +178,11 @@ def data_log_key(dataset: str, version: str) -> str:
     return f"{version_folder(dataset, version)}/log.txt"
 
 
+def step_values_folder(dagster_run: str) -> str:
+    """Return the folder of the values that steps of a Dagster run hand on."""
+    return f"{STEPS}/{dagster_run}"
+
+
 def step_value_key(dagster_run: str, names: Sequence[str]) -> str:
     """Return the key of a value that a step of a Dagster run hands on.
 
@@ -185,7 +190,9 @@ def step_value_key(dagster_run: str, names: Sequence[str]) -> str:
         dagster_run: id of the run.
         names: of the step, of its output, and of one of several values of the output.
     """
-    return f"{STEPS}/{dagster_run}/{'/'.join(quote(name, safe='') for name in names)}.json"
+    return (
+        f"{step_values_folder(dagster_run)}/{'/'.join(quote(name, safe='') for name in names)}.json"
+    )
 
 
 def model_folder(model: str, version: str) -> str:

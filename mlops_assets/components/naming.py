@@ -88,7 +88,7 @@ def requested_by(context: dg.AssetExecutionContext) -> str:
 
 
 def ancestors(
-    context: dg.AssetExecutionContext | dg.AssetCheckExecutionContext,
+    context: dg.AssetExecutionContext | dg.AssetCheckExecutionContext | dg.OpExecutionContext,
 ) -> Sequence[str]:
     """Return the id of this Dagster run, then of the run it is a re-execution of, and so on."""
     found = [context.run.run_id]

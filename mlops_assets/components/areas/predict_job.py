@@ -21,6 +21,7 @@ from mlops_assets.components.areas.steps import (
     planned,
     predict_op,
     published,
+    remove_step_values,
 )
 from mlops_assets.components.graph.retries import retried
 from mlops_assets.components.naming import MAPS, MODEL, MODEL_VERSION, tag_run
@@ -122,3 +123,4 @@ def _publish(
             )
         )
         context.log_event(observation_of(row))
+    remove_step_values(opened, context)

@@ -23,6 +23,7 @@ from mlops_assets.components.areas.steps import (
     planned,
     predict_op,
     published,
+    remove_step_values,
 )
 from mlops_assets.components.graph.kinds import workspace_kinds
 from mlops_assets.components.graph.labels import Labels, declared
@@ -229,6 +230,7 @@ class PredictionArea(dg.Component):
                 metadata=map_metadata(opened, made),
                 tags=map_tags(opened, made.map),
             )
+            remove_step_values(opened, context)
 
         return publish
 

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from mlops_assets.components.graph.retries import retried
+from mlops_assets.components.naming import ancestors
 from mlops_assets.components.run_config import kubernetes_tags
 from mlops_assets.models.specification import Compute
+from mlops_assets.paths import step_values_folder
 from resources import StoreResource
 
 if TYPE_CHECKING:
@@ -47,6 +49,13 @@ def planned(
                 mapping_key=f"{number}_{part.scene}_{part.first}",
                 output_name=PARTS,
             )
+
+
+def remove_step_values(store: "Store", context: dg.OpExecutionContext) -> None:
+    """Remove what steps of a run, and of those that it continues, have handed on."""
+    for run in ancestors(context):
+        for key in list(store.workspace.list(step_values_folder(run))):
+            store.workspace.remove(key)
 
 
 def predict_op(prefix: str, compute: Compute) -> dg.OpDefinition:

@@ -132,6 +132,7 @@ def test_a_run_from_failure_continues_with_what_was_predicted(
         broken.setattr("mlops_assets.prediction.predict.finish_map", fails)
         with dg.execute_job(job, instance=instance, tags=tags) as failed:
             assert not failed.success
+    assert list(store.workspace.list("steps"))
     first = store.registry.model_version(Reference("land"))
     promoted(store, lifecycle(store, MODEL, recorded=True, depth=2))
     options = dg.ReexecutionOptions.from_failure(failed.run_id, instance)
@@ -139,6 +140,7 @@ def test_a_run_from_failure_continues_with_what_was_predicted(
         assert again.success
         steps = {event.step_key for event in again.all_events if event.is_step_success}
     assert steps == {"valley__prediction.valley__publish", "valley__record"}
+    assert not list(store.workspace.list("steps"))
     # by the version of the run that was interrupted
     (made,) = store.registry.maps(MapFilter(area="valley", day=DAY))
     assert made.version == first.version
