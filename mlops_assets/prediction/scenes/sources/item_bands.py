@@ -8,12 +8,17 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, cast
 
+from mlops_assets.datasets.sources.stac.bands import described
 from mlops_assets.errors import SpecificationError
 from mlops_assets.prediction.scenes.bands import Band, Wanted, asset_bands, by_spectrum
 from mlops_assets.prediction.scenes.found import FoundScene
 from mlops_assets.prediction.scenes.sources.items import raster_assets
 from mlops_assets.text.listing import named
+
+if TYPE_CHECKING:
+    from mlops_assets.datasets.sources.stac.crawler import ItemDocument
 
 
 @dataclass(frozen=True)
@@ -86,6 +91,25 @@ def wanted_assets(
         f" are {named(have) or 'none'}; name the bands in the Item as the model does, or give their"
         " common names or wavelengths"
     )
+
+
+def stated_nodata(item: Mapping[str, object], key: str, place: int) -> float | None:
+    """Return the value that means 'no data' in a band of an asset, as an Item states it.
+
+    Args:
+        item: with `properties` and `assets`.
+        key: of the asset.
+        place: index of the band in the file.
+    """
+    found = described(cast("ItemDocument", item), [key]).get("assets")
+    asset = found[0] if isinstance(found, list) else {}
+    fields = asset if isinstance(asset, dict) else {}
+    bands = fields.get("bands")
+    band = bands[place] if isinstance(bands, list) and place < len(bands) else None
+    value = band.get("nodata") if isinstance(band, dict) else None
+    if value is None:
+        value = fields.get("nodata")
+    return float(value) if isinstance(value, int | float | str) else None
 
 
 def _differs(entry: AssetBand) -> bool:

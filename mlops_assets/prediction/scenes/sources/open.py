@@ -18,7 +18,11 @@ from mlops_assets.prediction.scenes.bands import Wanted, asset_bands, file_bands
 from mlops_assets.prediction.scenes.found import FoundScene, LocalScene, SourceFile
 from mlops_assets.prediction.scenes.sources.files import Own, Stated, fetch, local_path
 from mlops_assets.prediction.scenes.sources.grids import PixelGrid, chosen, declared
-from mlops_assets.prediction.scenes.sources.item_bands import AssetBand, wanted_assets
+from mlops_assets.prediction.scenes.sources.item_bands import (
+    AssetBand,
+    stated_nodata,
+    wanted_assets,
+)
 from mlops_assets.prediction.scenes.sources.items import raster_assets
 from mlops_assets.prediction.scenes.sources.stack import Codes, StackedBand, stack
 from mlops_assets.text.listing import named
@@ -115,7 +119,7 @@ class _Opening:
         with _of_scene(self.found.name, asset), open_raster(path) as raster:
             roles = find_bands(raster, path, self.wanted, self.reading.by_position, stated)
             bands = [
-                StackedBand(path, number, name, self._is_coded(raster, number, asset))
+                self._band(raster, number, name, asset)
                 for number, name in zip(roles.roles.measured, self.wanted.features, strict=True)
             ]
         return bands, () if roles.note is None else (roles.note,)
@@ -162,7 +166,14 @@ class _Opening:
                     f"{self.found.name}: asset {band.asset} has {raster.count} bands, and its Item"
                     f" describes {max(len(stated), 1)}; correct the Item"
                 )
-            return StackedBand(path, number, name, self._is_coded(raster, number, band.asset))
+            return self._band(raster, number, name, band.asset)
+
+    def _band(self, raster: Raster, number: int, name: str, asset: str) -> StackedBand:
+        """Return a band of an open file, with what its Item states of it."""
+        item = self.found.item
+        nodata = None if item is None else stated_nodata(item, asset, number - 1)
+        codes = self._is_coded(raster, number, asset)
+        return StackedBand(Path(raster.name), number, name, codes, nodata)
 
     def _is_coded(self, raster: Raster, number: int, asset: str) -> bool:
         """Return whether values of a band are codes or embeddings."""
@@ -198,7 +209,8 @@ class _Opening:
         path, file = self._fetched(mask.asset, str(asset["href"]), asset)
         if all(file.href != other.href for other in files):
             files.append(file)
-        return Codes(path, mask.invalid)
+        nodata = stated_nodata(item, mask.asset, 0)
+        return Codes(path, mask.invalid if nodata is None else (*mask.invalid, nodata))
 
     def _grid(self, bands: list[StackedBand]) -> PixelGrid:
         name = self.found.name

@@ -60,12 +60,14 @@ class StackedBand:
         number: in the file, counted from 1.
         name: its description in the stack.
         codes: whether values between its values mean nothing, so that the nearest is taken.
+        nodata: means 'no data' where the file itself declares no such value; None if none does.
     """
 
     path: Path
     number: int
     name: str
     codes: bool
+    nodata: float | None = None
 
 
 @dataclass(frozen=True)
@@ -78,7 +80,7 @@ class Codes:
     """
 
     path: Path
-    invalid: tuple[int, ...]
+    invalid: tuple[float, ...]
 
     def shows(self, raster: Raster, window: Window) -> NDArray[np.bool_]:
         """Return which pixels of a window of the open file are not hidden."""
@@ -191,7 +193,7 @@ class _File:
                 self.offset or (0, 0),
                 band,
                 raster.dtypes[band.number - 1],
-                raster.nodatavals[band.number - 1],
+                _nodata(raster, band),
                 (raster.scales[band.number - 1], raster.offsets[band.number - 1]),
             )
             for band in bands
@@ -243,6 +245,11 @@ def _roles(raster: Raster, bands: Sequence[StackedBand]) -> BandRoles:
     return BandRoles(numbers, None if alpha in numbers else alpha)
 
 
+def _nodata(raster: Raster, band: StackedBand) -> float | None:
+    declared = raster.nodatavals[band.number - 1]
+    return band.nodata if declared is None else declared
+
+
 def _valid_in(bands: Sequence[StackedBand]) -> Valid:
     """Return the pixels that have data in all of some bands."""
 
@@ -251,6 +258,10 @@ def _valid_in(bands: Sequence[StackedBand]) -> Valid:
         values = raster.read(list(roles.measured), window=window)
         # NaN differs from itself
         known = value_mask(raster, window, roles, values) & (values == values)
+        for found, pixels, band in zip(known, values, bands, strict=True):
+            nodata = _nodata(raster, band)
+            if nodata is not None:
+                found &= pixels != nodata
         return np.asarray(known.all(axis=0))
 
     return valid

@@ -244,6 +244,9 @@ def test_remote_items_name_no_file_of_this_machine(store: Store, https_folder: W
     write_item(https_folder.folder, asset("file:///etc/x.tif"))
     with pytest.raises(SpecificationError, match=r"/etc/x\.tif, which is not read"):
         find_scenes(store, [f"{https_folder.url}/item.json"])
+    own = f"{store.workspace.url}/predictions/x.tif"
+    write_item(https_folder.folder, asset(own))
+    assert hrefs(find_scenes(store, [f"{https_folder.url}/item.json"])[0]) == [own]
 
 
 def test_names_are_fit_for_paths_and_unique(store: Store, tmp_path: Path) -> None:

@@ -111,7 +111,7 @@ def test_the_grid_is_the_one_that_the_model_has_learned_on(
         assert np.abs(values[1] - both)[1:-1, 1:-1].max() <= 0.5 + 1e-6
 
 
-@pytest.mark.parametrize("kind", ["nodata", "NaN beside nodata", "mask", "alpha"])
+@pytest.mark.parametrize("kind", ["nodata", "Item", "NaN beside nodata", "mask", "alpha"])
 def test_pixels_without_data_do_not_bleed_into_their_neighbours(
     store: Store, tmp_path: Path, kind: str
 ) -> None:
@@ -136,10 +136,13 @@ def test_pixels_without_data_do_not_bleed_into_their_neighbours(
             raster.write_mask(valid)
         if kind == "alpha":
             raster.colorinterp = (ColorInterp.gray, ColorInterp.alpha)
-    item = write_item(folder, {"fine": {}, "coarse": {}})
+    fields = {"bands": [{"name": "coarse", "nodata": 30_000}]} if kind == "Item" else {}
+    item = write_item(folder, {"fine": {}, "coarse": fields})
 
     _, values, shown = opened(store, item, wanted("fine", "coarse"), NONE, tmp_path / "a")
+    _, _, alone = opened(store, item, wanted("coarse"), NONE, tmp_path / "b")
 
+    assert (alone[~np.isnan(stored)] == valid[~np.isnan(stored)]).all()
     assert (shown == np.kron(valid, np.ones((2, 2), bool))).all()
     assert np.abs(values[1] - bilinear(own, valid, 2))[shown].max() < 0.01
 
