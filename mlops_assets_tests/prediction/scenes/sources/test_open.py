@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from rasterio import Affine
 from rasterio.enums import ColorInterp
 from rasterio.warp import transform
-from scipy.ndimage import map_coordinates
+from scipy.ndimage import map_coordinates, maximum_filter
 
 from mlops_assets.datasets.io.rasters import open_raster
 from mlops_assets.errors import IntegrityError, SpecificationError, StorageError
@@ -24,6 +24,7 @@ from mlops_assets.prediction.scenes.reading import Grid, Mask, Reading
 from mlops_assets.prediction.scenes.sources.find import find_scenes
 from mlops_assets.prediction.scenes.sources.open import open_scene
 from mlops_assets.store import Store
+from mlops_assets_tests.conftest import require_shared_data
 from mlops_assets_tests.prediction.scenes.sources.items import (
     GEOTIFF,
     ORIGIN,
@@ -175,6 +176,30 @@ def test_a_declared_grid_in_the_next_zone(store: Store, tmp_path: Path) -> None:
     assert shown[inner].all()
     assert not shown[beyond].any()
     assert np.abs(values - expected)[:, inner].max() < 0.13
+
+
+def test_a_sentinel_2_scene_on_a_grid_in_metres(store: Store, tmp_path: Path) -> None:
+    path = require_shared_data("eotdl_sentinel2_boadella", "sentinel_2") / "Boadella_2020-01-13.tif"
+    grid = Grid("EPSG:32631", 10, (483_000, 4_686_400, 486_500, 4_690_000))
+    names = tuple(f"B{number:03d}" for number in range(1, 13))
+
+    _, values, shown = opened(store, path, wanted(*names), Reading(grid=grid), tmp_path / "a")
+
+    with open_raster(path) as raster:
+        place, own = ~raster.transform, raster.read().astype(float)
+    y, x = np.mgrid[:360, :350] * 10 + 5.0
+    degrees = transform("EPSG:32631", "EPSG:4326", (483_000 + x).ravel(), (4_690_000 - y).ravel())
+    columns, rows = np.reshape(place @ np.array(degrees), (2, 360, 350)) - 0.5
+    inside = (columns > 1) & (rows > 1) & (columns < 378) & (rows < 375)
+    assert inside.sum() > 50_000
+    assert shown[inside].all()
+    for found, band in zip(values, own, strict=True):
+        expected = map_coordinates(band, [rows, columns], order=1, mode="nearest")
+        steep = np.abs(np.gradient(band)).max(axis=0)
+        # GDAL's places are exact to an eighth of a pixel
+        near = map_coordinates(maximum_filter(steep, 3), [rows, columns], order=0, mode="nearest")
+        assert (np.abs(found - expected) <= 0.5 + 0.25 * near)[inside].all()
+        assert np.median(np.abs(found - expected)[inside]) <= 1
 
 
 def test_a_declared_grid_whose_pixels_are_the_scenes_changes_no_value(
