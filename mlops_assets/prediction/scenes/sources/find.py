@@ -109,8 +109,9 @@ def _wanted(scenes: list[FoundScene], search: SceneSearch, where: str) -> list[F
         if not found:
             bounds = ", ".join(f"{degrees:.4f}" for degrees in place.bounds)
             raise NoScenes(
-                f"none of the {len(scenes)} scenes of {where} reaches the area ({bounds}); name"
-                " other scenes, or check that the area is in longitude and latitude"
+                f"{where} has no scene that reaches the area ({bounds}), but {len(scenes)}"
+                " elsewhere; name another source, or check that the area is in longitude and"
+                " latitude"
             )
         scenes = found
     interval = search.interval()
@@ -128,8 +129,8 @@ def _wanted(scenes: list[FoundScene], search: SceneSearch, where: str) -> list[F
     if not found:
         times = sorted(acquired for _, acquired in dated if acquired)
         raise NoScenes(
-            f"none of the {len(scenes)} scenes of {where} was acquired in {search.datetime}; they"
-            f" were from {times[0]:%Y-%m-%d} to {times[-1]:%Y-%m-%d}"
+            f"{where} has no scene that was acquired in {search.datetime}, but {len(scenes)} from"
+            f" {times[0]:%Y-%m-%d} to {times[-1]:%Y-%m-%d}; name another time"
         )
     return found
 

@@ -84,8 +84,11 @@ def scenes_of_folder(own: Own) -> Iterator[FoundScene]:
     for url, items in zip(urls, together(lambda url: _items(url, own), urls), strict=True):
         for item in items:
             if raster_assets(cast("dict[str, object]", item.document)):
-                found.append(scene_of_item(_with_files_beside(item, url, present), url, folder))
-                claimed |= _rasters_of(found[-1])
+                scene = scene_of_item(_with_files_beside(item, url, present), url, folder)
+                # an ItemCollection may repeat Items that have documents of their own
+                if not _rasters_of(scene) <= claimed:
+                    found.append(scene)
+                    claimed |= _rasters_of(scene)
     alone = [url for url in rasters if url not in claimed]
     if not found and not alone:
         raise NoScenes(

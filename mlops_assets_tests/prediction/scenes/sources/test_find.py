@@ -100,6 +100,10 @@ def test_a_folder_has_items_and_rasters_that_no_item_names(store: Store, tmp_pat
     write_item(folder / "d", {"data": {"href": "https://host/x/old.tif"}}, id="old").rename(
         folder / "d/old.json"
     )
+    again = json.loads((folder / "a/item.json").read_text())
+    (folder / "a/items.json").write_text(
+        json.dumps({"type": "FeatureCollection", "features": [again]})
+    )
     (folder / "d/note.json").write_text('{"type": "note"}')
 
     scenes = find_scenes(store, ["scenes"])
@@ -136,9 +140,9 @@ def test_times_of_files_are_those_of_acquisition_only(store: Store, tmp_path: Pa
         (SceneSearch(bbox=(179.0, 40.0, 9.01, 45.0)), [1, 2]),
         (
             SceneSearch(datetime="2024-05-31/2024-05-31"),
-            "acquired in .*from 2024-06-01 to 2024-06-02",
+            "acquired in .* 2 from 2024-06-01 to 2024-06-02",
         ),
-        (SceneSearch(area=FAR), "none of the 2 scenes .* reaches the area"),
+        (SceneSearch(area=FAR), "reaches the area .* but 2 elsewhere"),
         (SceneSearch(collections=("others",)), "its collections are tiles"),
     ],
 )

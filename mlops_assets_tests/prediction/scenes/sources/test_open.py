@@ -33,6 +33,7 @@ from mlops_assets_tests.prediction.scenes.sources.items import (
     write_item,
     write_raster,
 )
+from mlops_assets_tests.servers.web import WebFolder
 
 SENTINEL = {"B02": 10, "B11": 20, "B01": 60}
 NONE = Reading()
@@ -491,6 +492,24 @@ def test_names_of_assets_do_not_become_paths(store: Store, s3_item: str, tmp_pat
     short = replace(found, item=None, href=found.href.replace("item.json", "missing.tif"))
     with pytest.raises(StorageError, match=r"missing\.tif could not be read: it is not there"):
         open_scene(store, short, wanted("red"), NONE, folder)
+
+
+def test_items_lead_to_no_host_of_this_network(
+    store: Store, https_folder: WebFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("MLOPS_TRUSTED_SOURCES")
+    write_raster(https_folder.folder / "B02.tif", noise(8, 8), 10)
+    (tmp_path / "a").mkdir()
+
+    def attempt(href: str) -> LocalScene:
+        write_item(https_folder.folder, {"B02": {"href": href}})
+        (found,) = find_scenes(store, [f"{https_folder.url}/item.json"])
+        return open_scene(store, found, wanted("B02"), NONE, tmp_path / "a")
+
+    # the server that the user named is not limited
+    assert attempt("B02.tif").files[0].href == f"{https_folder.url}/B02.tif"
+    with pytest.raises(StorageError, match="which is not public"):
+        attempt("http://127.0.0.1:9/B02.tif")
 
 
 @pytest.fixture
