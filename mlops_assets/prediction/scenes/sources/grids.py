@@ -68,6 +68,9 @@ class PixelGrid:
 
         None unless all pixels of the other one are pixels of this one.
         """
+        if self.crs is None or other.crs is None:
+            # without a place only the whole is known to be the same
+            return (0, 0) if self == other else None
         if self.crs != other.crs:
             return None
         # pixels of the other one → pixels of this one

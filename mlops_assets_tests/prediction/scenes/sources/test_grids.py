@@ -28,12 +28,19 @@ GRID = PixelGrid(UTM, Affine(10, 0, 500_000, 0, -10, 4_700_000), 100, 80)
         (PixelGrid(UTM, GRID.transform @ Affine.scale(2), 10, 10), None),
         (PixelGrid(UTM, GRID.transform @ Affine.scale(1, -1), 10, 10), None),
         (PixelGrid(CRS.from_epsg(32633), GRID.transform, 100, 80), None),
+        (PixelGrid(None, GRID.transform, 100, 80), None),
     ],
 )
 def test_a_grid_is_part_of_another_if_its_pixels_are(
     other: PixelGrid, offset: tuple[int, int] | None
 ) -> None:
     assert GRID.offset(other) == offset
+
+
+def test_without_a_place_grids_must_be_the_same() -> None:
+    nowhere = PixelGrid(None, Affine.identity(), 100, 80)
+    assert nowhere.offset(PixelGrid(None, Affine.identity(), 100, 80)) == (0, 0)
+    assert nowhere.offset(PixelGrid(None, Affine.identity(), 50, 40)) is None
 
 
 @pytest.mark.parametrize(("crs", "size"), [("EPSG:32632", 10.0), (None, None)])
