@@ -1,7 +1,8 @@
 """The layers of a map, put together from the finished parts of its scenes.
 
-Where scenes overlap, the more confident pixel is taken; of numbers, and of pixels that are as
-confident, that of the scene acquired first. Memory grows with the width of the map.
+Where scenes overlap, the more confident pixel is taken; of numbers the one that is more like the
+training data, where that is known; else that of the scene acquired first. Memory grows with the
+width of the map.
 """
 
 from __future__ import annotations

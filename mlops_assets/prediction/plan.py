@@ -32,6 +32,7 @@ MIN_MEASURED_PIXELS = 2048 * 2048
 MAX_PART_PIXELS = 8192 * 8192
 _SAMPLE_WIDTH = 1024
 _NARROW = 256
+_BUFFERED = 5
 _SAMPLES = 3  # one above the other
 _SAMPLE_SECONDS = 0.3
 _FINISHED_BYTES = 4 << 20  # of a sample that is written as a map
@@ -198,10 +199,12 @@ def measure(opened: OpenedJob, scene: OpenedScene) -> Speed:
         # what is loaded, and what is reserved for a batch, is not counted
         _run_batch(opened, scene)
         tracemalloc.start()
-        first, part = _sample(opened, scene, 0, 1)
-        _predict_sample(opened, first, part, scratch)
+        # as many strips as are read, used and written at once
+        narrow, part = _sample(opened, scene, 0, _BUFFERED, _NARROW)
+        _predict_sample(opened, narrow, part, scratch)
         _, peak = tracemalloc.get_traced_memory()
         tracemalloc.stop()
+        first, part = _sample(opened, scene, 0, 1)
         strips = _strips_in(_SAMPLE_SECONDS, lambda: _predict_sample(opened, first, part, scratch))
         seconds = 0.0
         pixels = 0
@@ -215,7 +218,7 @@ def measure(opened: OpenedJob, scene: OpenedScene) -> Speed:
             _seconds_a_pixel(layers[name], scratch / f"plain{name}.tif", layer)
             for name, layer in opened.mapped.layers.items()
         )
-    return Speed(seconds / pixels, finishing, peak / first.rows.width)
+    return Speed(seconds / pixels, finishing, peak / narrow.rows.width)
 
 
 def _run_batch(opened: OpenedJob, scene: OpenedScene) -> None:

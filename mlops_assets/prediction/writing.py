@@ -31,7 +31,8 @@ def part_layers(mapped: MappedModel, is_mosaic: bool) -> dict[str, Layer]:
         is_mosaic: whether scenes may overlap.
     """
     priority = {PRIORITY: number_layer(("priority",), "1")}
-    return {**mapped.layers, **(priority if is_mosaic and mapped.classes else {})}
+    decided = is_mosaic and (mapped.classes or APPLICABILITY in mapped.layers)
+    return {**mapped.layers, **(priority if decided else {})}
 
 
 def write_part(
@@ -146,13 +147,17 @@ def _applicability(
 def _priority(kind: Scores | None, strip: Strip, usable: NDArray[np.bool_]) -> NDArray[np.float32]:
     """Return the rows of the layer that decides between scenes, the larger the better.
 
-    It is the confidence; of scores that are no probabilities the largest; of labels alone 0, so
-    that the first scene decides.
+    It is the confidence; of scores that are not probabilities the largest; of numbers and labels
+    how like the training data the pixel is, else 0, so that the first scene decides.
     """
     rows = np.full((1, *usable.shape), np.nan, dtype=np.float32)
-    if "scores" not in strip.outputs:
-        rows[:, usable] = 0
-    elif usable.any():
+    if not usable.any():
+        return rows
+    if "scores" in strip.outputs:
         scores = strip.outputs["scores"].astype(np.float32, copy=False)[:, usable]
         rows[:, usable] = scores.max(axis=0) if kind is None else confidence(scores, kind)
+    elif DI in strip.outputs:
+        rows[:, usable] = -strip.outputs[DI][usable]
+    else:
+        rows[:, usable] = 0
     return rows

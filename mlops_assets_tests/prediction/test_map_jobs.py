@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from mlops_assets.datasets.io.rasters import open_raster
 from mlops_assets.errors import BrokenScene, Conflict, IntegrityError, SpecificationError
+from mlops_assets.models.onnx.session import Outputs
 from mlops_assets.prediction import plan as planning
 from mlops_assets.prediction.job import MapJob, Part
 from mlops_assets.prediction.mapped import Options
@@ -31,6 +32,8 @@ from mlops_assets.prediction.predict import (
 )
 from mlops_assets.prediction.scenes.found import FoundScene
 from mlops_assets.prediction.scenes.reading import Grid, Reading
+from mlops_assets.prediction.strips import Strip
+from mlops_assets.prediction.writing import _priority
 from mlops_assets.progress import Step
 from mlops_assets.storage import Workspace
 from mlops_assets.store import Store
@@ -164,6 +167,24 @@ def test_numbers_are_those_of_the_first_scene(tmp_path: Path) -> None:
     ]
     with open_raster(tmp_path / "map.tif") as raster:
         np.testing.assert_array_equal(raster.read(1), expected)
+
+
+def test_what_decides_between_scenes() -> None:
+    usable = np.array([[True, False]])
+    outputs: Outputs = {
+        "value": np.ones((1, 2), np.float32),
+        "di": np.array([[0.25, 9]], np.float32),
+    }
+    np.testing.assert_array_equal(
+        _priority(None, Strip(0, usable, outputs), usable), [[[-0.25, np.nan]]]
+    )
+    del outputs["di"]
+    np.testing.assert_array_equal(
+        _priority(None, Strip(0, usable, outputs), usable), [[[0, np.nan]]]
+    )
+    logits: Outputs = {"scores": np.array([[[2.0, 0]], [[1.0, 0]]], np.float32)}
+    found = _priority("logits", Strip(0, usable, logits), usable)
+    np.testing.assert_allclose(found, [[[np.e / (1 + np.e), np.nan]]], rtol=1e-6)
 
 
 def test_broken_scenes_are_skipped_and_reported(
