@@ -26,6 +26,7 @@ BENCHMARKS = {
     "sensors": ("benchmarks.sensors", "Sensor ticks"),
     "training": ("benchmarks.training", "Training, beside the bare loop"),
     "gates": ("benchmarks.gates", "Gates that know chance"),
+    "applicability": ("benchmarks.applicability", "Area of applicability"),
     "prediction": ("benchmarks.prediction", "Maps of whole scenes"),
     "lifecycle": ("benchmarks.lifecycle", "The lifecycle of a model from the shell"),
 }
