@@ -1,4 +1,6 @@
-"""A map of a synthetic scene in a fresh process, and the bare windows of the same scene.
+"""Maps of a synthetic scene in a fresh process, and the bare windows of the same scene.
+
+With `bare`, there is also a map with the area of applicability.
 
 Called as `python -m benchmarks.prediction_steps FOLDER SIDE BANDS CHANNELS [bare]`.
 """
@@ -16,8 +18,22 @@ from numpy.typing import NDArray
 from benchmarks.landings import add_scene
 from benchmarks.measured import Steps
 from mlops_assets.datasets.io.rasters import open_raster
+from mlops_assets.models.applicability.document import (
+    ApplicabilityDocument,
+    Axis,
+    Measured,
+    Training,
+    references_parquet,
+)
+from mlops_assets.models.applicability.index import Applicability
+from mlops_assets.models.onnx.features import FEATURES_FILE, as_samples, features_graph
 from mlops_assets.models.onnx.session import OnnxModel
-from mlops_assets.paths import model_folder
+from mlops_assets.paths import (
+    applicability_key,
+    applicability_references_key,
+    model_folder,
+    model_owner,
+)
 from mlops_assets.prediction.job import MapJob
 from mlops_assets.prediction.plan import plan
 from mlops_assets.prediction.predict import make_map
@@ -28,7 +44,7 @@ from mlops_assets.registry import ModelVersion, Registry, Run
 from mlops_assets.registry.files.publication import publication
 from mlops_assets.registry.session import now
 from mlops_assets.stac.mlm.onnx_graph import read_graph
-from mlops_assets.storage import Workspace
+from mlops_assets.storage import Workspace, sha256_of
 from mlops_assets.store import Store
 
 if TYPE_CHECKING:
@@ -36,6 +52,8 @@ if TYPE_CHECKING:
 
 WINDOW = 128
 CLASSES = 5
+REFERENCES = 2000
+Windows = NDArray[np.float32]
 
 
 def network(bands: int, channels: int) -> onnx.ModelProto:
@@ -109,6 +127,61 @@ def publish(store: Store, bands: int, model: onnx.ModelProto) -> ModelVersion:
     return row
 
 
+def publish_applicability(store: Store, row: ModelVersion, model: Path, X: Windows) -> None:
+    """Publish features of a model version, and 2,000 of them as references of its applicability.
+
+    Args:
+        store: workspace and registry.
+        row: of the model version.
+        model: its ONNX file.
+        X: windows.
+    """
+    path = model.with_name(FEATURES_FILE)
+    features_graph(model, path, X[:8])
+    samples = as_samples(OnnxModel(path).predict(X)["features"].astype(np.float32))
+    samples = np.random.default_rng(0).permutation(samples)[:REFERENCES]
+    centre, scale = samples.mean(axis=0), np.maximum(samples.std(axis=0), 1e-6)
+    references = ((samples - centre) / scale).astype(np.float32)
+    names = tuple(f"feature {number}" for number in range(samples.shape[1]))
+    measured = Measured(
+        space="features",
+        threshold=0.5,
+        mean_distance=float(np.linalg.norm(references[1:] - references[:-1], axis=1).mean()),
+        references=len(references),
+        gap=0.0,
+        onnx=sha256_of(model),
+        axes=[
+            Axis(name=name, centre=float(own), scale=float(spread), weight=1.0)
+            for name, own, spread in zip(names, centre, scale, strict=True)
+        ],
+        weighted=None,
+        training=Training(samples=len(samples), read=0, total=0, left_out=0, compared="none"),
+        test=None,
+        profile=None,
+    )
+    applicability = Applicability(
+        measured.space,
+        names,
+        centre,
+        scale,
+        np.ones(len(names)),
+        references,
+        measured.mean_distance,
+        measured.threshold,
+        measured.gap,
+    )
+    with publication(store.workspace, store.registry) as publishing:
+        publishing.put(f"{model_folder(row.model, row.version)}/{FEATURES_FILE}", path)
+        publishing.put(
+            applicability_references_key(row.model, row.version), references_parquet(applicability)
+        )
+        publishing.put(
+            applicability_key(row.model, row.version),
+            ApplicabilityDocument(measured=measured).model_dump_json().encode(),
+        )
+        store.registry.add_files(model_owner(row.model, row.version), publishing.files)
+
+
 def job_of(row: ModelVersion, scene: Path) -> MapJob:
     """Return the job of the map of one scene."""
     return MapJob(
@@ -170,6 +243,11 @@ def main() -> None:
     facts |= {"planned_s": cost.seconds, "planned_mib": cost.memory / 2**20}
     with steps.step("map"):
         make_map(store, job_of(row, scene))
+    if bare:
+        publish_applicability(store, row, root / "model.onnx", X[:64])
+        make_map(store, job_of(row, root / "small.tif"))
+        with steps.step("applicability"):
+            make_map(store, job_of(row, scene))
     steps.report(**facts)
 
 
