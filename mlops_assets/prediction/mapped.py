@@ -168,7 +168,8 @@ class MappedModel:
         if bands := number_bands(self.options.outputs, self.classes):
             found[SCORES] = number_layer(bands, "1")
         if self.index is not None:
-            found[APPLICABILITY] = number_layer(("di", "aoa"), "1")
+            in_cells = self.overlap is not None and self.index.features_file is not None
+            found[APPLICABILITY] = number_layer(("di", "aoa"), "1", in_cells)
         return found
 
     @property

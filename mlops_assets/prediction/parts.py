@@ -201,8 +201,9 @@ def open_part(path: Path, shape: tuple[int, int], layer: Layer) -> Iterator[Writ
         "bigtiff": "if_safer",
         "interleave": "band",
         "blockysize": min(_BLOCK_ROWS, shape[0]),
-        "compress": "deflate",
-        "zlevel": 1,
+        # a third of the time of deflate, and only we read it
+        "compress": "zstd",
+        "zstd_level": 1,
     }
     with open_raster(path, "w", **profile) as raster:
         yield raster

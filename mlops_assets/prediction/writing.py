@@ -138,9 +138,9 @@ def _applicability(
     """Return the rows of the dissimilarity index, and of 1 inside its threshold and 0 outside."""
     rows = np.full((2, *usable.shape), np.nan, dtype=np.float32)
     if usable.any() and mapped.index is not None:
-        di = strip.outputs[DI][usable].astype(np.float32, copy=False)
-        rows[0, usable] = di
-        rows[1, usable] = mapped.index.applicability.inside(di)
+        di = strip.outputs[DI].astype(np.float32, copy=False)
+        np.copyto(rows[0], di, where=usable)
+        np.copyto(rows[1], mapped.index.applicability.inside(di), where=usable)
     return rows
 
 

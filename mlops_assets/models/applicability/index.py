@@ -139,14 +139,15 @@ def nearest(
         (n,); infinite where no reference counts.
     """
     found = np.empty(len(points), dtype=np.float32)
-    doubled = np.ascontiguousarray(-2 * references.T)
     squares = np.einsum("rd,rd->r", references, references)
+    # (x, 1) by (-2 r, r²): less the squares of the points, which do not change the order
+    factors = np.vstack([-2 * references.T, squares])
     block = max(1, _BLOCK_BYTES // (4 * max(1, len(references))))
+    buffer = np.empty((min(block, len(points)), len(references)), dtype=np.float32)
     for start in range(0, len(points), block):
         part = points[start : start + block]
-        # less the squares of the points, which do not change the order
-        distances = part @ doubled
-        distances += squares
+        ones = np.ones((len(part), 1), dtype=np.float32)
+        distances = np.matmul(np.hstack([part, ones]), factors, out=buffer[: len(part)])
         if codes is not None:
             own, others = codes
             distances[own[start : start + block, None] == others] = np.inf
