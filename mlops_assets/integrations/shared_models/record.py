@@ -28,6 +28,7 @@ from mlops_assets.paths import (
     model_item_key,
     provenance_key,
     run_document_key,
+    signature_key,
     signature_of_key,
 )
 from mlops_assets.registry.model_documents import SharedFile, SharedModel, Signature
@@ -192,9 +193,10 @@ def read_record(record: str, cache: Path) -> PublishedModel:
         license=item.properties.license,
         deprecated=item.properties.deprecated,
         bundles={
+            # read once, so that what is verified is what is kept
             name: Bundles(
-                partial(read, f"{folder}{SIGNATURES}/{name}.sigstore.json"),
-                partial(read, provenance_key(model, version, name)),
+                partial(bytes, read(signature_key(model, version, name))),
+                partial(bytes, read(provenance_key(model, version, name))),
             )
             for name in sorted(filter(None, signed))
         },

@@ -352,6 +352,11 @@ def _other_sum(item: Any) -> None:
     item["assets"]["run_json"]["file:checksum"] = f"1220{'0' * 64}"
 
 
+def _no_provenance(item: Any) -> None:
+    for name in [name for name in item["assets"] if name.startswith("provenance_")]:
+        del item["assets"][name]
+
+
 def _not_a_sum(item: Any) -> None:
     item["assets"]["model"]["file:checksum"] = "md5:1234"
 
@@ -363,9 +368,17 @@ def _not_a_sum(item: Any) -> None:
         (_elsewhere, ImportRefused, "has its ONNX file s3://third/workspace/"),
         (_outside, IntegrityError, "does not link runs/"),
         (_other_sum, IntegrityError, "is not as its record .* states"),
+        (_no_provenance, IntegrityError, r"does not link .*\.provenance\.sigstore\.json with"),
         (_not_a_sum, IntegrityError, r"assets\.model\.file:checksum"),
     ],
-    ids=["no run.json", "of a third workspace", "outside", "another checksum", "no checksum"],
+    ids=[
+        "no run.json",
+        "of a third workspace",
+        "outside",
+        "another checksum",
+        "no provenance",
+        "no checksum",
+    ],
 )
 def test_a_record_that_does_not_suffice_is_refused(
     change: Callable[[Any], None],
