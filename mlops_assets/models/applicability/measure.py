@@ -56,8 +56,10 @@ def publish_applicability(store: Store, row: ModelVersion) -> ApplicabilityDocum
         IntegrityError: a file of the model or of its data is not as it was published.
         StorageError: the model version has no ONNX file yet, or a file cannot be read.
     """
-    if store.registry.run_of(row).imported:
+    if imported := store.registry.run_of(row).imported:
         unknown = "it was imported, and what it was trained on is not known"
+        if there := imported.get("trained_on"):
+            unknown = f"it was trained in another workspace, on {there} there, which is not read"
         return _published(store, row, ApplicabilityDocument(unknown=unknown), {})
     data = raw_data(store.workspace, store.registry, row)
     with (

@@ -188,6 +188,7 @@ def test_its_stages_are_reported_and_its_partition_added(
             store, request, None, lambda known: DagsterReporter(store, known, instance)
         )
         assert found.outcome is not None and found.outcome.notes == []
+        assert "trained in another workspace, on fields@v1 there" in str(found.outcome)
         for stage in ("trained_model", "onnx_model", "evaluation", "record"):
             key = dg.AssetKey(["theirs", stage])
             (event,) = instance.fetch_materializations(key, limit=5).records
