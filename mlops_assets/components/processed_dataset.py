@@ -23,7 +23,7 @@ from mlops_assets.components.naming import (
 from mlops_assets.components.run_config import kubernetes_tags, parameters_type, pool_of
 from mlops_assets.components.scaffolding import ProcessedDatasetScaffolder
 from mlops_assets.components.sensors.new_input import new_input_sensor
-from mlops_assets.components.training_dataset import TrainingDataset
+from mlops_assets.components.training_dataset import TrainingDataset, located
 from mlops_assets.errors import ProcessingError
 from mlops_assets.processing.function import load_processing
 from mlops_assets.processing.specification import ProcessedDatasetSpecification
@@ -77,7 +77,8 @@ class ProcessedDataset(TrainingDataset):
     def load(cls, attributes: BaseModel | None, context: dg.ComponentLoadContext) -> Self:
         """Make the component from checked attributes."""
         checked = ProcessedDatasetAttributes.model_validate(attributes)
-        return cls(declared(checked, ProcessedDatasetSpecification), checked)
+        specification = located(declared(checked, ProcessedDatasetSpecification), context.path)
+        return cls(specification, checked)
 
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
         """Return the dataset's assets, checks, jobs and sensors."""

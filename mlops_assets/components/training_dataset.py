@@ -4,7 +4,8 @@ It has the source, landing, training data and record of one dataset, with checks
 """
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Self
+from pathlib import Path
+from typing import TYPE_CHECKING, Self, TypeVar
 
 import dagster as dg
 from pydantic import BaseModel, Field
@@ -55,6 +56,7 @@ if TYPE_CHECKING:
 # Data version, in Dagster's sense, of whatever is committed: a version stays as it is when another
 # lands, so that `training_data` of an older one is not out of date.
 COMMITTED = dg.DataVersion("committed")
+Declared = TypeVar("Declared", bound=DatasetSpecification)
 
 
 class DvcCommit(dg.Config):
@@ -103,6 +105,21 @@ def _use(
     return dg.MaterializeResult(data_version=COMMITTED, metadata={**found, "origin": record})
 
 
+def located(specification: Declared, path: Path) -> Declared:
+    """Return a declaration whose target area names its file wherever it is read.
+
+    Args:
+        specification: as declared.
+        path: of the declaration, or the folder that it is in.
+    """
+    if specification.target_area is None:
+        return specification
+    beside = path if path.is_dir() else path.parent
+    return specification.model_copy(
+        update={"target_area": specification.target_area.beside(beside)}
+    )
+
+
 class TrainingDatasetAttributes(Labels, DatasetSpecification):
     """A dataset as declared, with what only Dagster's graph shows."""
 
@@ -144,7 +161,8 @@ class TrainingDataset(dg.Component):
     def load(cls, attributes: BaseModel | None, context: dg.ComponentLoadContext) -> Self:
         """Make the component from checked attributes."""
         checked = TrainingDatasetAttributes.model_validate(attributes)
-        return cls(declared(checked, DatasetSpecification), checked, checked.freshness)
+        specification = located(declared(checked, DatasetSpecification), context.path)
+        return cls(specification, checked, checked.freshness)
 
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
         """Return the dataset's assets, checks, jobs and sensors."""

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
 import pytest
 
 from mlops_assets.components import TrainingDataset
+from mlops_assets.components.training_dataset import located
 from mlops_assets.datasets.commit.commit import Commit
 from mlops_assets.datasets.quality import CHECKS
 from mlops_assets.datasets.versions.committed_dataset import CommittedDataset
@@ -89,3 +91,17 @@ def test_a_target_area_has_a_check_that_does_not_block(
     assert found["resembles_target"].severity == dg.AssetCheckSeverity.WARN
     (event,) = result.asset_materializations_for_node("fields__training_data")
     assert "target_area.json" in event.metadata
+
+
+def test_the_file_of_a_target_area_is_beside_its_declaration(tmp_path: Path) -> None:
+    declaration = tmp_path / "defs" / "defs.yaml"
+    declaration.parent.mkdir()
+    declaration.touch()
+    declared = table_specification(target_area={"area": "../areas/valley.geojson"})
+    for path in (declaration, declaration.parent):
+        target = located(declared, path).target_area
+        assert target is not None
+        assert target.area == f"{tmp_path}/defs/../areas/valley.geojson"
+    remote = table_specification(target_area={"area": "s3://areas/valley.geojson"})
+    assert located(remote, declaration) == remote
+    assert located(table_specification(), declaration) == table_specification()

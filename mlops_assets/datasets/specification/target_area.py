@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from pydantic import Field, field_validator, model_validator
 
 from mlops_assets.datasets.specification.description import require_box
@@ -22,14 +24,15 @@ class TargetArea(Strict):
     area: str | None = Field(
         default=None,
         description=(
-            "GeoJSON file with polygons: relative to the workspace, an absolute path, or a file://,"
+            "GeoJSON file with polygons, beside the declaration; or an absolute path, or a file://,"
             " s3://, az://, gs:// or https:// URL."
         ),
     )
     scenes: list[str] = Field(
         default=[],
         description=(
-            "Scenes to be mapped: GeoTIFF files and folders of them, as paths or URLs like 'area'."
+            "Scenes to be mapped: GeoTIFF files and folders of them, as paths relative to the"
+            " workspace, absolute paths, or URLs."
             " With them bands are compared, too; within 'bbox' or 'area' where one is given."
         ),
     )
@@ -46,9 +49,18 @@ class TargetArea(Strict):
     @classmethod
     def _supported(cls, declared: str | list[str] | None) -> str | list[str] | None:
         for url in [declared] if isinstance(declared, str) else declared or []:
+            # a file may lie anywhere beside the declaration
+            if isinstance(declared, str) and "://" not in url:
+                continue
             if require_supported(url).startswith("stac+"):
                 raise ValueError(f"{url}: a STAC API is not searched here; name files or folders")
         return declared
+
+    def beside(self, folder: Path) -> TargetArea:
+        """Return the declaration with the path of its file, if that is relative to a folder."""
+        if self.area is None or "://" in self.area:
+            return self
+        return self.model_copy(update={"area": str(folder.absolute() / self.area)})
 
     @model_validator(mode="after")
     def _one_place(self) -> TargetArea:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass, replace
+from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -55,6 +56,7 @@ from mlops_assets.registry import Registry
 from mlops_assets.registry.files.publication import publication
 from mlops_assets.registry.files.verified_read import read_published
 from mlops_assets.storage import FileStat
+from mlops_assets.text.json_values import JsonObject
 
 if TYPE_CHECKING:
     from shapely import MultiPolygon
@@ -111,7 +113,7 @@ def compare_with_target(
         passed, description = judged(report, target.max_difference)
         report = report.model_copy(
             update={
-                "target_area": target.model_dump(mode="json"),
+                "target_area": _recorded(target),
                 "passed": passed,
                 "description": description,
             }
@@ -131,12 +133,20 @@ def _area(committed: CommittedDataset, target: TargetArea) -> _Area:
     identity = [
         FORMAT,
         committed.row.digest,
-        target.model_dump(mode="json", exclude={"max_difference"}),
+        target.model_dump(mode="json", exclude={"area", "max_difference"}),
         None if content is None else hashlib.sha256(content).hexdigest(),
         [[scene.url, scene.file.size, scene.file.stamp] for scene in scenes],
     ]
     digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
     return _Area(area_of(target, content), scenes, digest)
+
+
+def _recorded(target: TargetArea) -> JsonObject:
+    """Return a target area as declared, of a file of this machine its name only."""
+    found = target.model_dump(mode="json")
+    if target.area is not None and "://" not in target.area:
+        found["area"] = PurePath(target.area).name
+    return found
 
 
 def _published(

@@ -182,6 +182,7 @@ def test_it_is_measured_again_only_if_the_area_has_changed(
     assert first is not None
     assert second is not None
     assert first.geographic == second.geographic
+    assert second.target_area["area"] == "area.geojson"
     ring[1] = [east + 1, south]
     path.write_text(json.dumps({"type": "Polygon", "coordinates": [ring]}))
     compared(area="area.geojson")
