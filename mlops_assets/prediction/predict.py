@@ -212,9 +212,29 @@ def _planned(opened: OpenedJob, scene: OpenedScene) -> PlannedScene:
     known = opened.parts.scene(scene.index)
     if known is not None and known.planned is not None and known.planned.files == scene.local.files:
         return known.planned
+    _require_one_grid(opened, scene)
     planned = PlannedScene(scene.local.files, scene.grid, part_tops(opened, scene), scene.notes)
     opened.parts.put_scene(scene.index, SceneState(planned))
     return planned
+
+
+def _require_one_grid(opened: OpenedJob, scene: OpenedScene) -> None:
+    """Refuse a scene on another grid than the first one before it is predicted.
+
+    Raises:
+        SpecificationError: it is; the parts are removed, as no map has both.
+    """
+    for index in range(scene.index):
+        state = opened.parts.scene(index)
+        if state is None or state.planned is None:
+            continue
+        first = PlacedScene(opened.job.scenes[index].name, state.planned.grid, ())
+        try:
+            place([first, PlacedScene(scene.name, scene.grid, ())])
+        except SpecificationError:
+            opened.parts.remove()
+            raise
+        return
 
 
 def _predicted(opened: OpenedJob, scene: OpenedScene, part: Part, done: Step) -> PartResult:

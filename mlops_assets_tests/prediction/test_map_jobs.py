@@ -236,6 +236,10 @@ def test_scenes_on_different_grids_need_a_declared_one(
     both = (scenes[0], FoundScene("d", (tmp_path / "d.tif").as_uri()))
     with pytest.raises(SpecificationError, match=message):
         make_map(store, job_of(both))
+    # before hours of prediction, and nothing is left that no map could have
+    with pytest.raises(SpecificationError, match=message):
+        plan_parts(store, job_of(both))
+    assert is_clean(store)
     if crs == "EPSG:32632":
         found = make_map(store, job_of(both, reading=Reading(grid=Grid(crs, 20))))
         with open_raster(store.workspace.local_path(found.raster.path)) as raster:
