@@ -20,7 +20,7 @@ Measure: TypeAlias = Literal["Brier score", "error rate", "mean squared error"]
 
 REPEATS = 3
 MIN_SAMPLES, MAX_SAMPLES = 50, 1000
-_MAX_VALUES = 50_000_000  # of the samples that the model is run on
+_MAX_VALUES = 10_000_000  # of the samples that the model is run on
 _SEED = 0
 
 
