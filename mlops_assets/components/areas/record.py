@@ -64,11 +64,14 @@ def record_asset(
         from mlops_assets.stac.maps.item import item_key
 
         opened = store.open()
-        row = map_of_day(opened, specification, context.partition_key)
+        # that of the run, whose first step may have set it; the newest if this step runs alone
+        run = context.instance.get_run_by_id(context.run.run_id)
+        version = None if run is None else run.tags.get(MODEL_VERSION)
+        row = map_of_day(opened, specification, context.partition_key, version)
         tags = {AREA: name, MODEL: row.model, MODEL_VERSION: row.version}
         tag_run(context, opened.user, tags)
-        version = opened.registry.model_version(Reference(row.model, row.version))
-        key = item_key(read_document(opened, row), is_private(version))
+        made_by = opened.registry.model_version(Reference(row.model, row.version))
+        key = item_key(read_document(opened, row), is_private(made_by))
         # fails if it is not as it was published
         read_published(opened.workspace, opened.registry, key)
         yield dg.MaterializeResult(

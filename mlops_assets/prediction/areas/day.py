@@ -150,13 +150,22 @@ def _no_scenes(
     )
 
 
-def map_of_day(store: Store, specification: AreaSpecification, day: str) -> Map:
+def map_of_day(
+    store: Store, specification: AreaSpecification, day: str, version: str | None
+) -> Map:
     """Return the newest map of a day of an area.
+
+    Args:
+        store: workspace and registry.
+        specification: the area.
+        day: of acquisition, `YYYY-MM-DD`.
+        version: of the model that made it; any if None.
 
     Raises:
         NotFound: there is none.
     """
-    found = store.registry.maps(MapFilter(area=specification.name, day=day), limit=1)
+    wanted = MapFilter(area=specification.name, day=day, version=version)
+    found = store.registry.maps(wanted, limit=1)
     if not found:
         raise NotFound(
             f"{specification.name} has no map of {day}; make it: mlops predict {specification.name}"

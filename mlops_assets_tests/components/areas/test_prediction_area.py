@@ -82,6 +82,12 @@ def test_a_run_keeps_the_version_that_it_was_launched_for(
     assert prediction.materialization.metadata["model_version"].value == first.version
     # and the map says that it is of another version than that in production
     assert (prediction.materialization.tags or {})["mlops/in_production"] == "false"
+    # a map that is there already is recorded as that of the run, not as the newest one
+    assert run(instance).success
+    _, record = run(
+        instance, tags={MODEL_VERSION: first.version}
+    ).get_asset_materialization_events()
+    assert record.materialization.metadata["model_version"].value == first.version
 
 
 def test_a_broken_scene_is_skipped_and_named_or_fails_the_day(
