@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
+import numpy as np
 import pytest
 
 from mlops_assets.components.events.reporting import DagsterReporter
@@ -39,8 +40,14 @@ from mlops_assets.registry.files.verified_read import published_path
 from mlops_assets.reindex.reindex import reindex
 from mlops_assets.storage import FileStat, Workspace, sha256_of
 from mlops_assets.store import Store
-from mlops_assets_tests.conftest import crops_table, table_specification
+from mlops_assets_tests.conftest import (
+    crops_table,
+    scenes_specification,
+    table_specification,
+    write_scene,
+)
 from mlops_assets_tests.models.signing.keys import make_key, sign_with, trust
+from mlops_assets_tests.prediction.jobs import map_scene
 from mlops_assets_tests.servers.buckets import Bucket
 from mlops_assets_tests.steps import Unheard
 from mlops_assets_tests.training.example_trainers import lifecycle, model_specification
@@ -196,6 +203,26 @@ def test_its_stages_are_reported_and_its_partition_added(
         assert instance.get_dynamic_partitions("fields_versions") == ["v1"]
     card = store.workspace.get(f"{model_folder('theirs', found.version)}/model-card.md").decode()
     assert "It is used from another workspace" in card and "Parity is claimed there" in card
+
+
+def test_a_map_made_with_it_is_that_of_the_other_workspace(
+    store: Store, land_scenes: Callable[..., Commit], tmp_path: Path, _empty_registry: bytes
+) -> None:
+    (tmp_path / "theirs.db").write_bytes(_empty_registry)
+    registry = Registry(f"sqlite:///{tmp_path / 'theirs.db'}").acting(local("neighbour"))
+    there = Store(Workspace((tmp_path / "theirs").as_uri()), registry)
+    specification = scenes_specification()
+    write_scene(there.workspace.root / specification.source.url, crs="EPSG:32632")
+    commit(there.workspace, there.registry, specification)
+    model = model_specification("land", dataset="scenes", inputs="pixel")
+    theirs = lifecycle(there, model, recorded=True, depth=4)
+    land_scenes(size=40, seed=3, crs="EPSG:32632")
+    record = f"{there.workspace.url}/{model_item_key('land', theirs.version)}"
+    ours = row_of(store, used(store, record, data="scenes@v1"))
+    scene = store.workspace.root / "landing/scenes/images/a.tif"
+    expected = map_scene(there, theirs, scene, "map").classes
+    np.testing.assert_array_equal(map_scene(store, ours, scene, "map").classes, expected)
+    assert len(np.unique(expected)) > 1
 
 
 def test_what_changes_or_vanishes_there_is_reported_by_name(
