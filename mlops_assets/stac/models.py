@@ -46,6 +46,7 @@ from mlops_assets.stac.extents import (
     known_bbox,
     times,
 )
+from mlops_assets.stac.maps.record import link_maps
 from mlops_assets.stac.mlm.assets import asset_name, code_assets, is_signature, model_asset
 from mlops_assets.stac.mlm.facts import ModelDeclaration, ModelFacts
 from mlops_assets.stac.mlm.properties import FRAMEWORKS, mlm_properties, model_input
@@ -75,6 +76,8 @@ def write_model_record(
         facts = ModelFacts.read(workspace, registry, row, declared)
         add_model_record(writer, facts)
         link_model(writer, facts)
+        if row.stage != "recorded":
+            link_maps(writer, row)
         with writer.publishing() as records:
             registry.advance(
                 row, "recorded", [], seconds=time.monotonic() - started, records=records

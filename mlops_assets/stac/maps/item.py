@@ -63,7 +63,7 @@ def map_item(
         link("root", key, catalog_root_of(key)),
         link("parent", key, collection),
         link("collection", key, collection),
-        *_model_links(document, key, model_item),
+        *([] if model_item is None else [model_link(document.model, key, model_item)]),
         *(_source(scene) for scene in document.scenes),
     ]
     properties = _properties(document)
@@ -96,6 +96,19 @@ def asset_name(end: str) -> str:
     return _NAMES.get(end, end.removesuffix(RASTER).strip(".").replace(".", "_"))
 
 
+def model_link(model: str, key: str, model_item: str) -> dict[str, object]:
+    """Return the link from the Item of a map to that of its model version.
+
+    Args:
+        model: name of the model, as MLM wants it of what is derived from one.
+        key: of the Item of the map.
+        model_item: key of the Item of the model version.
+    """
+    media = "application/geo+json"
+    title = f"{model}@{model_item.rpartition('/')[2].removesuffix('.json')}"
+    return link("derived_from", key, model_item, title=title, **{"type": media, "mlm:name": model})
+
+
 def source_href(place: str) -> str:
     """Return where a source is as a URL; a path of this machine becomes one of `file:`."""
     return place if "://" in place else Path(place).absolute().as_uri()
@@ -112,19 +125,6 @@ def _files(document: MapDocument) -> list[tuple[str, FileStat]]:
             ),
         )
         for end, file in document.files.items()
-    ]
-
-
-def _model_links(
-    document: MapDocument, key: str, model_item: str | None
-) -> list[dict[str, object]]:
-    if model_item is None:
-        return []
-    title = f"{document.model}@{document.version}"
-    # its name there, as MLM wants it of what is derived from a model
-    return [
-        link("derived_from", key, model_item, title=title, **{"mlm:name": document.model})
-        | {"type": "application/geo+json"}
     ]
 
 

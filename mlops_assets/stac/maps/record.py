@@ -27,7 +27,7 @@ from mlops_assets.registry.records.lookup import target_of
 from mlops_assets.stac.catalog import CatalogWriter, is_private, link, plain, record_key
 from mlops_assets.stac.extents import WHOLE_WORLD
 from mlops_assets.stac.maps.document import MapDocument
-from mlops_assets.stac.maps.item import item_key, map_item
+from mlops_assets.stac.maps.item import item_key, map_item, model_link
 from mlops_assets.storage import FileStat, sha256_of
 
 _UNKNOWN_PLACE = "unknown; the whole world, as STAC demands a bounding box"
@@ -66,6 +66,21 @@ def add_map_record(writer: CatalogWriter, row: ModelVersion, document: MapDocume
     items = _items(writer, collection)
     _write_collection(writer, collection, [*items, key], {key})
     writer.write_root(private)
+
+
+def link_maps(writer: CatalogWriter, row: ModelVersion) -> None:
+    """Link the Items of maps to that of their model version, which is recorded after them.
+
+    Args:
+        writer: has the record of the model version.
+        row: the model version.
+    """
+    owner = maps_owner(row.model, row.version)
+    for file in writer.registry.files(owner):
+        item = writer.read(file.path)
+        made_by = model_link(row.model, file.path, record_key(row))
+        if made_by not in item["links"]:
+            writer.write(file.path, {**item, "links": [*item["links"], made_by]}, owner)
 
 
 def move_maps(writer: CatalogWriter, row: ModelVersion) -> None:

@@ -12,6 +12,7 @@ from pystac.validation import validate_dict
 from rasterio import Affine
 
 from mlops_assets.errors import Conflict, NotFound
+from mlops_assets.models.record import record_version
 from mlops_assets.models.verify import verify_model
 from mlops_assets.names import Reference
 from mlops_assets.paths import map_key, prediction_owner
@@ -29,6 +30,7 @@ from mlops_assets_tests.prediction.maps.made import PLAIN, UTM, area_map, made_m
 from mlops_assets_tests.processing.test_lineage import open_store
 from mlops_assets_tests.stac.extension_schemas import uris, validator
 from mlops_assets_tests.stac.test_visibility import consistent, published
+from mlops_assets_tests.training.example_trainers import lifecycle, model_specification
 
 __all__ = ["published"]
 
@@ -195,6 +197,20 @@ def test_files_of_an_earlier_release_are_verified_and_replaced_by_a_recorded_map
     scores = map_key("crops", row.version, "scene", ".scores.tif")
     assert store.registry.files_at(scores) == [] and not store.workspace.exists(scores)
     assert verify_model(store, row).problems == []
+
+
+def test_a_map_is_linked_to_its_model_version_that_is_recorded_later(
+    store: Store, tmp_path: Path
+) -> None:
+    specification = model_specification("later")
+    row = lifecycle(store, specification, "v1")
+    found = publish_map(store, made_map(tmp_path, row))
+    assert not any("mlm:name" in link for link in item_of(store, found)["links"])
+    record_version(store, specification, row)
+    (link,) = (link for link in item_of(store, found)["links"] if "mlm:name" in link)
+    assert link["title"] == f"later@{row.version}"
+    consistent(store, "catalog")
+    assert verify_model(store, store.registry.model_version(Reference("later"))).problems == []
 
 
 def test_maps_are_as_visible_as_their_model_version(
