@@ -170,3 +170,10 @@ def test_a_bucket_packs_small_objects_unless_it_is_told_otherwise(
     assert Workspace(s3.url, tmp_path / "cache").pack_below == 256 << 10
     assert Workspace(s3.url, tmp_path / "cache", 0).pack_below == 0
     assert Workspace((tmp_path / "folder").as_uri()).pack_below == 16 << 10
+
+
+def test_an_executor_that_is_unknown_is_refused(tmp_path: Path) -> None:
+    settings = Settings.from_environment({"MLOPS_EXECUTOR": "multiprocess"}, tmp_path)
+    assert settings.executor == "multiprocess"
+    with pytest.raises(SettingsError, match="MLOPS_EXECUTOR=threads: write one of in_process"):
+        Settings.from_environment({"MLOPS_EXECUTOR": "threads"}, tmp_path)

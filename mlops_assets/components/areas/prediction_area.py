@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import dagster as dg
+from dagster._utils.warnings import disable_dagster_warnings
 from pydantic import BaseModel, Field, ValidationError
 
 from mlops_assets.components.areas.options import BrokenChoice
@@ -224,12 +225,15 @@ class PredictionArea(dg.Component):
             opened = store.open()
             made = published(opened, jobs[0])
             context.log_event(observation_of(made.map))
-            yield dg.Output(
-                None,
-                data_version=map_version(made.map),
-                metadata=map_metadata(opened, made),
-                tags=map_tags(opened, made.map),
-            )
+            # of a parameter that is beta, which is ours to follow
+            with disable_dagster_warnings():
+                output = dg.Output(
+                    None,
+                    data_version=map_version(made.map),
+                    metadata=map_metadata(opened, made),
+                    tags=map_tags(opened, made.map),
+                )
+            yield output
             remove_step_values(opened, context)
 
         return publish

@@ -163,7 +163,7 @@ class Project:
         """Return the declaration of an area; None if none is called so.
 
         Raises:
-            SpecificationError: it is declared wrongly.
+            SpecificationError: it is declared wrongly, and no model with a version is called so.
         """
         found = {
             area.name: area
@@ -171,8 +171,9 @@ class Project:
                 AreaSpecification.model_validate, _declarations(self.definitions, "prediction")
             )
         }
-        if name not in found:
-            _require_well_declared(name, left_out(self.definitions))
+        reasons = left_out(self.definitions)
+        if name in reasons and not open_store(self.settings).registry.model_versions(name):
+            _require_well_declared(name, reasons)
         return found.get(name)
 
     def require(self, key: dg.AssetKey) -> None:
