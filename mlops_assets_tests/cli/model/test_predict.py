@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import dagster as dg
@@ -37,10 +38,16 @@ attributes:
 """
 
 
+@pytest.fixture(scope="module")
+def _trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return trained_workspace(tmp_path_factory.mktemp("area") / "workspace")
+
+
 @pytest.fixture
-def mapped(project: Path) -> Store:
+def mapped(project: Path, _trained: Path) -> Store:
     """A project that declares the area `valley`, with scenes of two days, and is the cwd."""
-    store = open_workspace(trained_workspace(project / "workspace"))
+    shutil.copytree(_trained, project / "workspace", dirs_exist_ok=True)
+    store = open_workspace(project / "workspace")
     folder = project / "workspace/landing/valley"
     land(folder, "west", DAY)
     land(folder, "east", DAY, east=320, seed=1)
