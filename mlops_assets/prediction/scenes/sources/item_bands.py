@@ -54,7 +54,7 @@ class AssetBand:
 
 def wanted_assets(
     found: FoundScene, wanted: Wanted, others: Sequence[str]
-) -> list[AssetBand] | None:
+) -> list[AssetBand] | str:
     """Return the bands of an Item that a model takes, in its order.
 
     Args:
@@ -63,8 +63,8 @@ def wanted_assets(
         others: keys of assets that are not data, such as the mask.
 
     Returns:
-        One for each band of the model; None if the Item has one raster only and does not name its
-        bands as the model does, so that the file must.
+        One for each band of the model; or, if the Item does not name its bands as the model does,
+        the key of the only asset that may have all, so that its file must name them.
 
     Raises:
         SpecificationError: the Item lacks bands; all of them are listed.
@@ -80,8 +80,9 @@ def wanted_assets(
     places = by_spectrum([entry.band for entry in distinct], wanted)
     if places is not None:
         return [distinct[place] for place in places]
-    if len(assets) == 1:
-        return None
+    alone = _file_of_all(assets, wanted)
+    if alone is not None:
+        return alone
     missing = [name for name, band in zip(wanted.features, by_name, strict=True) if band is None]
     have = [
         f"{entry.asset} ({entry.band.name})" if _differs(entry) else entry.asset for entry in every
@@ -91,6 +92,22 @@ def wanted_assets(
         f" are {named(have) or 'none'}; name the bands in the Item as the model does, or give their"
         " common names or wavelengths"
     )
+
+
+def _file_of_all(assets: Mapping[str, Mapping[str, object]], wanted: Wanted) -> str | None:
+    """Return the key of the only asset that may have all bands; None without one."""
+    if len(assets) == 1:
+        return next(iter(assets))
+    # codes beside the data have one band
+    count = max(len(wanted.features), 2)
+    large = [key for key, asset in assets.items() if _count(asset) >= count]
+    return large[0] if len(large) == 1 else None
+
+
+def _count(asset: Mapping[str, object]) -> int:
+    """Return the number of bands that an Item lists for an asset."""
+    lists = [asset.get(name) for name in ("bands", "eo:bands", "raster:bands")]
+    return max(len(found) if isinstance(found, list) else 0 for found in lists)
 
 
 def stated_nodata(item: Mapping[str, object], key: str, place: int) -> float | None:

@@ -129,10 +129,9 @@ class _Opening:
         others = () if mask is None else (mask.asset,)
         chosen = wanted_assets(self.found, self.wanted, others)
         assets = raster_assets(item)
-        if chosen is None:
-            key = next(key for key in assets if key not in others)
-            path, file = self._fetched(key, str(assets[key]["href"]), assets[key])
-            bands, notes = self._by_file(path, key)
+        if isinstance(chosen, str):
+            path, file = self._fetched(chosen, str(assets[chosen]["href"]), assets[chosen])
+            bands, notes = self._by_file(path, chosen)
             return _Bands(bands, [file], notes)
         keys = list(dict.fromkeys(band.asset for band in chosen))
         several = together(

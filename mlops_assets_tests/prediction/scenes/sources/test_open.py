@@ -352,6 +352,19 @@ def test_bands_of_one_file_by_its_item(store: Store, tmp_path: Path) -> None:
     assert (values == own[[2, 0]]).all()
 
 
+def test_bands_of_one_file_by_its_own_names_beside_a_file_of_codes(
+    store: Store, tmp_path: Path
+) -> None:
+    own = noise(8, 8, 3)
+    write_raster(tmp_path / "tile/image.tif", own, 10, ("swir", "red", "blue"))
+    write_raster(tmp_path / "tile/udm.tif", noise(8, 8), 10)
+    item = write_item(tmp_path / "tile", {"udm": {}, "image": {"raster:bands": [{}, {}, {}]}})
+
+    _, values, _ = opened(store, item, wanted("blue", "swir"), NONE, tmp_path / "a")
+
+    assert (values == own[[2, 0]]).all()
+
+
 def test_names_in_a_file_count_more_than_the_order_in_its_item(
     store: Store, tmp_path: Path
 ) -> None:
