@@ -224,3 +224,15 @@ def test_an_erdas_image_has_no_pixels_of_a_file_in_another_folder(tmp_path: Path
         raster.write(np.full((1, 8, 8), 7, dtype=np.uint8))
     with open_raster(landing / "b.img") as raster:
         assert (raster.read() == 7).all()
+
+
+def test_a_vrt_may_be_as_large_as_its_files(tmp_path: Path) -> None:
+    profile = {"height": 2500, "width": 2500, "count": 1, "dtype": "uint16", "driver": "GTiff"}
+    with open_raster(tmp_path / "large.tif", "w", **profile) as raster:
+        raster.write(np.ones((1, 2500, 2500), np.uint16))
+    copy(tmp_path / "large.tif", tmp_path / "large.vrt", driver="VRT")
+    read_all(tmp_path / "large.vrt")
+    text = (tmp_path / "large.vrt").read_text()
+    (tmp_path / "large.vrt").write_text(text.replace('"2500"', '"250000"'))
+    with pytest.raises(ValueError, match="the header is wrong"):
+        read_all(tmp_path / "large.vrt")

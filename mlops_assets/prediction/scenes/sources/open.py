@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from mlops_assets.prediction.scenes.reading import Mask, Reading
     from mlops_assets.store import Store
 
+# keys of codes that catalogues describe without classes: of Sentinel-2, of Landsat, of HLS
+_CODES = frozenset({"scl", "qa", "fmask"})
 _EMBEDDINGS = frozenset({"embedding", "embeddings"})  # roles
 
 
@@ -126,7 +128,8 @@ class _Opening:
 
     def _of_item(self, item: Mapping[str, object]) -> _Bands:
         mask = self.reading.mask
-        others = () if mask is None else (mask.asset,)
+        features = self.wanted.features
+        others = () if mask is None or mask.asset in features else (mask.asset,)
         chosen = wanted_assets(self.found, self.wanted, others)
         assets = raster_assets(item)
         if isinstance(chosen, str):
@@ -182,6 +185,8 @@ class _Opening:
             return True
         if self.found.item is None:
             return False
+        if asset.lower().split("_")[0] in _CODES:
+            return True
         entry = raster_assets(self.found.item)[asset]
         bands = entry.get("bands") or entry.get("raster:bands")
         described = bands[number - 1] if isinstance(bands, list) and number <= len(bands) else {}

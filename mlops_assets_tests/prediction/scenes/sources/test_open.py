@@ -232,6 +232,9 @@ def test_a_mask_hides_pixels_by_their_nearest_code(
     expected[40:42, 40:42] = False
     assert (shown == expected).all()
     assert [file.asset for file in scene.files] == ["B02", "scl"]
+    both, values, _ = opened(store, tile, wanted("B02", "scl"), reading, tmp_path / "b")
+    assert both.files == scene.files
+    assert set(np.unique(values[1][shown])) == {4}
 
 
 def test_an_area_crops_the_grid_and_hides_what_is_outside(
