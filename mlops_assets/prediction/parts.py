@@ -26,7 +26,9 @@ from mlops_assets.prediction.maps.geotiff import Layer, MapGrid
 from mlops_assets.prediction.scenes.found import SourceFile
 from mlops_assets.storage import Workspace, sha256_of
 
-_BLOCK_ROWS = 64  # that are compressed together
+# bytes that are compressed together: of nothing but nodata Zstandard makes 22, and of larger blocks
+# more than `open_raster` believes
+_BLOCK_BYTES = 64 << 10
 T = TypeVar("T")
 
 
@@ -191,6 +193,7 @@ def open_part(path: Path, shape: tuple[int, int], layer: Layer) -> Iterator[Writ
         shape: rows and columns.
         layer: the bands.
     """
+    row_bytes = shape[1] * np.dtype(layer.dtype).itemsize
     profile = {
         "driver": "GTiff",
         "height": shape[0],
@@ -200,10 +203,13 @@ def open_part(path: Path, shape: tuple[int, int], layer: Layer) -> Iterator[Writ
         "nodata": layer.nodata,
         "bigtiff": "if_safer",
         "interleave": "band",
-        "blockysize": min(_BLOCK_ROWS, shape[0]),
+        "blockysize": max(1, min(shape[0], _BLOCK_BYTES // row_bytes)),
         # a third of the time of deflate, and only we read it
-        "compress": "zstd",
-        "zstd_level": 1,
+        **(
+            {"compress": "zstd", "zstd_level": 1}
+            if row_bytes <= _BLOCK_BYTES
+            else {"compress": "deflate", "zlevel": 1}
+        ),
     }
     with open_raster(path, "w", **profile) as raster:
         yield raster

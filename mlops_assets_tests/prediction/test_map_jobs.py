@@ -19,7 +19,13 @@ from mlops_assets.models.onnx.session import Outputs
 from mlops_assets.prediction import plan as planning
 from mlops_assets.prediction.job import MapJob, Part
 from mlops_assets.prediction.mapped import Options
-from mlops_assets.prediction.maps.geotiff import MapGrid, number_layer, write_rows
+from mlops_assets.prediction.maps.geotiff import (
+    MapClass,
+    MapGrid,
+    class_layer,
+    number_layer,
+    write_rows,
+)
 from mlops_assets.prediction.mosaic import Mosaic, PlacedScene, place
 from mlops_assets.prediction.parts import PartResult, Parts, open_part
 from mlops_assets.prediction.plan import Speed, grouped, plan
@@ -284,6 +290,17 @@ def test_a_part_that_has_changed_is_not_used(store: Store, scenes: tuple[FoundSc
     store.workspace.put(layer, bytes(content))
     with pytest.raises(IntegrityError, match="has changed since it was written; remove parts/"):
         finish_map(store, job)
+
+
+@pytest.mark.parametrize("shape", [(3000, 3000), (100, 200_000)], ids=["large", "wide"])
+def test_a_part_of_nothing_but_nodata_can_be_read(shape: tuple[int, int], tmp_path: Path) -> None:
+    layer = class_layer([MapClass(1, "crop", (0, 0, 0))])
+    with open_part(tmp_path / "part.tif", shape, layer) as raster:
+        for top in range(0, shape[0], 124):
+            rows = min(124, shape[0] - top)
+            write_rows(raster, top, np.full((1, rows, shape[1]), layer.nodata, layer.dtype))
+    with open_raster(tmp_path / "part.tif") as raster:
+        assert (raster.read(1) == layer.nodata).all()
 
 
 def test_a_scene_that_changes_is_predicted_anew(
