@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.spatial import cKDTree
 
 from benchmarks.options import Options
 from benchmarks.peer_environments import install_peer
@@ -73,8 +74,7 @@ def measure(options: Options) -> None:
     store = _store(options.folder)
     rows = []
     sums: list[NDArray[np.float64]] = []
-    index: Applicability | None = None
-    for left_out in (None, *classes):
+    for left_out in (*classes, None):
         trained = np.where(upper & (labels != (left_out or 0)), labels, 0)
         mapped, index = _mapped(store, f"without_{left_out or 'none'}", scene, trained, pixels)
         own = _sums(mapped, labels.ravel(), ~upper.ravel(), left_out)
@@ -208,20 +208,23 @@ def _row(sums: NDArray[np.float64]) -> list[str]:
 
 
 def _beside_seapig(folder: Path, index: Applicability, pixels: NDArray[np.float32]) -> None:
-    """Print the difference from seapig's distance to the nearest training sample."""
+    """Print the largest differences of the index, and of seapig's, from that in float64."""
     figures = index.centre, index.scale, index.weights
     points = scaled(pixels, *figures)
     np.savez(folder / "points.npz", references=index.references, points=points)
     program = install_peer("seapig") / "python"
-    command = [str(program), str(_PEER_SCRIPT), str(folder / "points.npz")]
+    command = [str(program), "-P", str(_PEER_SCRIPT), str(folder / "points.npz")]
     answer = subprocess.run(
         command, check=True, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": ""}
     )
     theirs = np.load(folder / "distances.npy")
-    ours = nearest(points, index.references)
     facts = json.loads(answer.stdout.splitlines()[-1])
-    difference = np.abs(ours - theirs).max() / index.mean_distance
+    exact = cKDTree(index.references.astype(np.float64)).query(points.astype(np.float64))[0]
+    ours, seapigs = (
+        f"{np.abs(found - exact).max() / index.mean_distance:.1e}"
+        for found in (nearest(points, index.references), theirs)
+    )
     print_table(
-        ["beside seapig", "pixels", "references", "largest difference of the index"],
-        [[facts["version"], f"{len(points):,}", f"{len(index.references):,}", f"{difference:.1e}"]],
+        ["pixels", "references", "ours beside float64", f"{facts['version']} beside float64"],
+        [[f"{len(points):,}", f"{len(index.references):,}", ours, seapigs]],
     )

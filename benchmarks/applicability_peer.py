@@ -11,12 +11,12 @@ import sys
 from pathlib import Path
 
 import numpy as np
+from seapig.scores import EuclideanScore
 
 
 def main(path: Path) -> None:
     """Compare every point with the references."""
     import torch
-    from seapig.scores import EuclideanScore
 
     given = np.load(path)
     score = EuclideanScore(k=1)

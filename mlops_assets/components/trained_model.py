@@ -308,7 +308,10 @@ class TrainedModel(dg.Component):
                 " index, by which maps show where the model applies."
             ),
         )
-        described = "The test split is in the area of applicability, as far as the gates ask."
+        described = (
+            "The target area, else the test split, is in the area of applicability, as far as the"
+            " gates ask."
+        )
         check = self._check(stage, MAX_OUTSIDE, described, blocking=False)
         return self._stage(stage, ["onnx_model"], check)
 

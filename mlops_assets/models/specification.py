@@ -25,7 +25,7 @@ CLASS_METRICS = (
 )
 SINGLE_CLASS_METRICS = ("precision", "recall", "f1", "iou")
 NUMBER_METRICS = ("rmse", "mae", "r2", "bias")
-# the share of the test split outside the area of applicability
+# the share of the target area, else of the test split, outside the area of applicability
 OUTSIDE = "outside"
 # whatever the task; all but the last are of the ONNX file
 CEILING_METRICS = ("size_mb", "latency_ms", "batch_latency_ms", OUTSIDE)
@@ -98,7 +98,7 @@ class Gate(Strict):
         description=(
             "Metric on the test split, e.g. accuracy, macro_f1, recall.wheat, ece, brier, rmse; or"
             " of the ONNX file: size_mb, latency_ms (one sample), batch_latency_ms; or outside, the"
-            " share of the test split outside the area of applicability."
+            " share of the target area, else of the test split, outside the area of applicability."
         )
     )
     slice: dict[str, Annotated[str, Field(coerce_numbers_to_str=True)]] | None = Field(

@@ -41,7 +41,7 @@ Result = dg.MaterializeResult[Any]
 # checks of an ONNX file: the same outputs, and what other software lacks to run it
 PARITY = "parity"
 PORTABLE = "portable"
-# check of an area of applicability: the share of the test split outside
+# check of an area of applicability: the share outside
 MAX_OUTSIDE = "max_outside"
 # checks of a record: floors and ceilings, and comparisons with other versions
 GATES = "gates"
@@ -228,8 +228,8 @@ def applicability_result(
             "references": found.measured.references,
             "difference_to_exact_at_most": found.measured.gap,
         }
-        if found.measured.test is not None:
-            details["outside"] = found.measured.test.outside
+        if found.measured.outside is not None:
+            details["outside"], details["outside_of"] = found.measured.outside
     if found.notes:
         details["notes"] = "; ".join(found.notes)
     passed, described = outside_check(found, specification.gates)

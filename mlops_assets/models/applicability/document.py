@@ -20,7 +20,7 @@ from mlops_assets.registry.files.verified_read import read_published
 from mlops_assets.registry.model_documents import Document
 from mlops_assets.store import Store
 
-MAX_OUTSIDE = 0.2  # share of the test split, beyond which there is a warning
+MAX_OUTSIDE = 0.2  # share, beyond which there is a warning
 
 
 class Axis(Document):
@@ -77,6 +77,18 @@ class Tested(Document):
     difference: float
 
 
+class Target(Document):
+    """The index on pixels of the scenes that the dataset's `target_area` declares.
+
+    Attributes:
+        pixels: their number.
+        outside: the share of them outside the area of applicability.
+    """
+
+    pixels: int
+    outside: float
+
+
 class Profile(Document):
     """Index → expected error, see `ErrorProfile`."""
 
@@ -102,6 +114,7 @@ class Measured(Document):
         training: the samples behind the references.
         test: None without test samples.
         profile: None if there are too few samples.
+        target: None without scenes to be mapped, and where features describe samples.
     """
 
     space: Space
@@ -115,6 +128,16 @@ class Measured(Document):
     training: Training
     test: Tested | None
     profile: Profile | None
+    target: Target | None = None
+
+    @property
+    def outside(self) -> tuple[float, str] | None:
+        """The share outside, and of what: of the target area if known, else of the test split."""
+        if self.target is not None:
+            return self.target.outside, f"{self.target.pixels} pixels of the target area"
+        if self.test is not None:
+            return self.test.outside, f"{self.test.samples} test samples"
+        return None
 
     def error_profile(self) -> ErrorProfile | None:
         """Return the error profile for computations; None if there is none."""
@@ -144,8 +167,9 @@ class ApplicabilityDocument(Document):
         if self.measured is None:
             return f"not known: {self.unknown}"
         text = f"threshold {self.measured.threshold:.3f} in the space of {self.measured.space}"
-        if self.measured.test is not None:
-            text += f", {self.measured.test.outside:.1%} of the test split outside"
+        if self.measured.outside is not None:
+            share, what = self.measured.outside
+            text += f", {share:.1%} of {what} outside"
         return text
 
 
@@ -217,7 +241,7 @@ def restored(measured: Measured, parquet: bytes) -> Applicability:
 
 
 def outside_check(document: ApplicabilityDocument, gates: Sequence[Gate]) -> tuple[bool, str]:
-    """Return whether the share of the test split outside is low enough, and a sentence on it.
+    """Return whether the share outside is low enough, and a sentence on it.
 
     Args:
         document: of the model version.
@@ -227,10 +251,10 @@ def outside_check(document: ApplicabilityDocument, gates: Sequence[Gate]) -> tup
     limit = min(limits, default=MAX_OUTSIDE)
     if document.measured is None:
         return False, f"not known: {document.unknown}"
-    if document.measured.test is None:
+    if document.measured.outside is None:
         return False, "not known: the test split has no sample"
-    share = document.measured.test.outside
-    found = f"{share:.1%} of the test split are outside the area of applicability"
+    share, what = document.measured.outside
+    found = f"{share:.1%} of {what} are outside the area of applicability"
     if share <= limit:
         return True, f"{found}, at most {limit:.1%} accepted"
     return False, f"{found}, and {limit:.1%} are accepted: train on samples like them"

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mlops_assets.datasets.loading.training_data import TrainingData
 from mlops_assets.datasets.versions.documents import json_bytes
@@ -16,6 +17,7 @@ from mlops_assets.models.applicability.document import (
     Axis,
     Measured,
     Profile,
+    Target,
     Tested,
     Training,
     references_parquet,
@@ -24,6 +26,7 @@ from mlops_assets.models.applicability.fit import Described, Fit, fit
 from mlops_assets.models.applicability.index import Applicability, ErrorProfile
 from mlops_assets.models.applicability.profile import error_profile
 from mlops_assets.models.applicability.samples import Samples, read_samples
+from mlops_assets.models.applicability.target import target_pixels
 from mlops_assets.models.onnx.features import FEATURES_FILE
 from mlops_assets.models.signature import raw_data
 from mlops_assets.paths import (
@@ -66,7 +69,8 @@ def publish_applicability(store: Store, row: ModelVersion) -> ApplicabilityDocum
         step(f"measuring the applicability of {row.model}@{row.version}"),
         described(store, row, data) as description,
     ):
-        found = _measured(data, description)
+        pixels = target_pixels(store, data) if description.space == "predictors" else None
+        found = _measured(data, description, pixels)
         if isinstance(found, str):
             return _published(store, row, ApplicabilityDocument(unknown=found), {})
         document, applicability = found
@@ -92,7 +96,7 @@ def _published(
 
 
 def _measured(
-    data: TrainingData, description: Description
+    data: TrainingData, description: Description, pixels: NDArray[np.float32] | str | None
 ) -> tuple[ApplicabilityDocument, Applicability] | str:
     """Return the applicability of a model version, or why nothing is known of it."""
     space, model = description.space, description.model
@@ -131,8 +135,11 @@ def _measured(
         training=_training(training, found),
         test=tested.document,
         profile=None if own.profile is None else _profile(own.profile),
+        target=None if pixels is None or isinstance(pixels, str) else _target(own, pixels),
     )
     notes = _notes(training, found)
+    if isinstance(pixels, str):
+        notes.append(f"the target area is not known: {pixels}")
     if description.note is not None:
         notes.append(description.note)
     return ApplicabilityDocument(measured=measured, notes=notes), own
@@ -178,6 +185,11 @@ class _Tested:
         )
         measure = "absolute error" if numbers else "error rate"
         return cls(document, error_profile(di, test.errors, measure, "test"))
+
+
+def _target(applicability: Applicability, pixels: NDArray[np.float32]) -> Target:
+    inside = applicability.inside(applicability.di(pixels))
+    return Target(pixels=len(pixels), outside=float(np.mean(~inside)))
 
 
 def _profile(profile: ErrorProfile) -> Profile:

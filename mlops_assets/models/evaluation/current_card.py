@@ -84,7 +84,7 @@ def _applicability(store: Store, row: ModelVersion) -> str:
     facts = {
         "described by": f"{len(found.axes)} {found.space}",
         "largest index inside": f"{found.threshold:.3f}",
-        "test samples outside": "–" if found.test is None else f"{found.test.outside:.1%}",
+        "outside": "–" if found.outside is None else "{:.1%} of {}".format(*found.outside),
         "compared with": plain(found.training.compared),
         "notes": plain("; ".join(document.notes) or "none"),
     }

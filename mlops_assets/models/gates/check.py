@@ -174,9 +174,9 @@ class _CheckedVersion:
             return None, "its applicability was not measured; materialise it"
         if found.measured is None:
             return None, f"its applicability is not known: {found.unknown}"
-        if found.measured.test is None:
+        if found.measured.outside is None:
             return None, f"{self._data} has no test sample"
-        return found.measured.test.outside, f"{found.measured.test.samples} test samples"
+        return found.measured.outside
 
     def _of_class(self, measure: str, name: str) -> tuple[float | None, str | None]:
         classes = {entry.name: entry for entry in self._document.per_class}

@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from mlops_assets.datasets.commit.commit import Commit
+from mlops_assets.datasets.io.rasters import open_raster
+from mlops_assets.datasets.quality.assessment import QualityAssessment
+from mlops_assets.datasets.quality.findings.balance import no_counts
+from mlops_assets.datasets.quality.target.compare import compare_with_target
+from mlops_assets.datasets.specification.target_area import TargetArea
+from mlops_assets.datasets.versions.committed_dataset import CommittedDataset
 from mlops_assets.models.applicability.document import (
     ApplicabilityDocument,
     read_applicability,
@@ -23,6 +30,7 @@ from mlops_assets.models.onnx.session import OnnxModel
 from mlops_assets.models.signature import raw_data
 from mlops_assets.models.signing.statements import signed_files
 from mlops_assets.models.specification import Gate
+from mlops_assets.names import Reference
 from mlops_assets.paths import applicability_key, model_folder, model_owner
 from mlops_assets.registry import ModelVersion
 from mlops_assets.registry.files.verified_read import published_path
@@ -74,7 +82,7 @@ def test_it_is_published_signed_and_the_same_again(store: Store, land_table: Lan
     specification = model_specification()
     outcome = Outcome(row.model, row.version)
     do_stage("applicability", store, specification, row, outcome, Unheard())
-    assert "of the test split outside" in str(outcome.stages)
+    assert "test samples outside" in str(outcome.stages)
     files = store.registry.files(model_owner(row.model, row.version))
     assert {"applicability.json", "applicability.parquet"} <= signed_files(row, files).keys()
     publish_applicability(store, row)
@@ -144,6 +152,29 @@ def test_a_network_of_an_earlier_release_gets_its_features(
     document = publish_applicability(store, row)
     assert document.measured is not None and document.measured.space == "features"
     assert store.registry.files_at(key)
+
+
+def test_the_share_outside_is_of_the_target_area(
+    store: Store, land_scenes: Land, tmp_path: Path
+) -> None:
+    path = tmp_path / "target.tif"
+    pixels = np.full((4, 20, 20), 9000, dtype=np.uint16)
+    # like land
+    pixels[:, :5] = 225
+    with open_raster(
+        path, "w", driver="GTiff", height=20, width=20, count=4, dtype="uint16"
+    ) as raster:
+        raster.write(pixels)
+    land_scenes(scenes_specification(), size=96)
+    row = lifecycle(store, model_specification(dataset="scenes", inputs="pixel"))
+    committed = CommittedDataset.open(store.workspace, store.registry, Reference("scenes"))
+    quality = QualityAssessment({}, no_counts(), [], [])
+    compare_with_target(store.registry, committed, TargetArea(scenes=[str(path)]), quality)
+    found = publish_applicability(store, row).measured
+    assert found is not None and found.target is not None
+    assert found.target.pixels == 400 and found.target.outside == pytest.approx(0.75)
+    (outcome,) = check_gates(store, row, [Gate(metric="outside", max=0.5)])
+    assert outcome.verdict == "failed" and "400 pixels of the target area" in str(outcome)
 
 
 def test_training_data_of_imports_is_unknown(store: Store, land_table: Land) -> None:

@@ -117,7 +117,7 @@ def test_the_card_of_today_has_aliases_gates_decisions_and_signatures(
     found = publish_applicability(store, row).measured
     assert found is not None and found.test is not None
     card = current_card(store, row)
-    assert f"| test samples outside | {found.test.outside:.1%} |" in card
+    assert f"| outside | {found.test.outside:.1%} of {found.test.samples} test samples |" in card
     assert f"| {found.threshold:.3f} | " in card.partition("expected error rate")[2]
     assert "The version has 0 signature(s)." in current_card(store, row)
     make_key(tmp_path, "a")
