@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,7 @@ from mlops_assets.models.onnx.features import FEATURES, as_samples
 from mlops_assets.models.onnx.session import OnnxModel, Outputs
 
 DI = "di"  # the output of the dissimilarity index
+Index: TypeAlias = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,7 @@ class SceneModel:
     shape: tuple[int, ...]
     classes: int
     missing: NDArray[np.float32]
-    index: Callable[[NDArray[np.float32]], NDArray[np.float32]] | None = None
+    index: Index | None = None
 
     @property
     def size(self) -> int:
@@ -61,19 +63,20 @@ class SceneModel:
         """
         outputs = self.session.predict(X)
         if self.index is not None:
-            outputs[DI] = self._dissimilarity(X, outputs)
+            outputs[DI] = self._dissimilarity(self.index, X, outputs)
         outputs.pop(FEATURES, None)
         return outputs
 
-    def _dissimilarity(self, X: NDArray[np.float32], outputs: Outputs) -> NDArray[np.float32]:
-        assert self.index is not None
+    def _dissimilarity(
+        self, index: Index, X: NDArray[np.float32], outputs: Outputs
+    ) -> NDArray[np.float32]:
         is_map = "scores" in outputs and outputs["scores"].ndim == 4
         described = outputs.get(FEATURES, X).astype(np.float32, copy=False)
         if described.ndim == 4 and not is_map:
             # of a patch the pixel in its middle, which is predicted
             middle = self.size // 2
             described = described[:, :, middle, middle]
-        found = self.index(as_samples(described))
+        found = index(as_samples(described))
         if not is_map:
             return found
         cells = found.reshape(len(X), *described.shape[2:])
