@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeAlias
+from functools import cache
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,8 +16,18 @@ from numpy.typing import NDArray
 from mlops_assets.models.onnx.features import FEATURES, as_samples
 from mlops_assets.models.onnx.session import OnnxModel, Outputs
 
+if TYPE_CHECKING:
+    from threadpoolctl import ThreadpoolController
+
 DI = "di"  # the output of the dissimilarity index
 Index: TypeAlias = Callable[[NDArray[np.float32]], NDArray[np.float32]]
+
+
+@cache
+def _threads() -> ThreadpoolController:
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController()
 
 
 @dataclass(frozen=True)
@@ -76,7 +87,9 @@ class SceneModel:
             # of a patch the pixel in its middle, which is predicted
             middle = self.size // 2
             described = described[:, :, middle, middle]
-        found = index(as_samples(described))
+        # waiting threads of BLAS keep processors busy, which onnxruntime's do not
+        with _threads().limit(limits=1, user_api="blas"):
+            found = index(as_samples(described))
         if not is_map:
             return found
         cells = found.reshape(len(X), *described.shape[2:])
