@@ -16,7 +16,7 @@ from mlops_assets.datasets.sources.base import together
 from mlops_assets.datasets.sources.folder import FolderLanding
 from mlops_assets.datasets.sources.object_store import BucketLanding
 from mlops_assets.datasets.sources.stac.crawler import MAX_DOCUMENT, Item, items_of
-from mlops_assets.errors import NoScenes, StorageError
+from mlops_assets.errors import EmptyLanding, NoScenes, StorageError
 from mlops_assets.prediction.scenes.found import Bounds, FoundScene
 from mlops_assets.prediction.scenes.sources.files import (
     Own,
@@ -100,8 +100,19 @@ def scenes_of_folder(own: Own) -> Iterator[FoundScene]:
 
 
 def _listing(url: str) -> Listing:
+    """Return the files of a folder or prefix.
+
+    Raises:
+        NoScenes: there are none, or no folder.
+        StorageError: it cannot be listed.
+    """
     local = local_path(url)
-    return (BucketLanding(url) if local is None else FolderLanding(local)).list()
+    try:
+        return (BucketLanding(url) if local is None else FolderLanding(local)).list()
+    except EmptyLanding as error:
+        raise NoScenes(
+            f"{redacted(url)} is empty or not there; put scenes into it, or name another folder"
+        ) from error
 
 
 def _items(url: str, own: Own) -> list[Item]:

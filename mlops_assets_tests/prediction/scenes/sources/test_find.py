@@ -269,6 +269,7 @@ def test_names_are_fit_for_paths_and_unique(store: Store, tmp_path: Path) -> Non
         ("nothing.tif", None, NoScenes, r"nothing\.tif is not there"),
         ("nothing.json", None, StorageError, r"nothing\.json is not there"),
         ("empty", None, NoScenes, "has no raster"),
+        ("bare", None, NoScenes, "bare is empty or not there; put scenes into it"),
         ("label.json", None, SpecificationError, "no Item has a raster .* there are labels"),
         ("notes.json", None, SpecificationError, "1 documents that cannot be used"),
         ("scene.tif", SceneSearch(datetime="2024"), SpecificationError, "not known, so '2024'"),
@@ -284,6 +285,7 @@ def test_sources_without_scenes(
     kind: type[Exception],
     message: str,
 ) -> None:
+    (tmp_path / "bare").mkdir()
     (tmp_path / "empty").mkdir()
     (tmp_path / "empty/a.txt").write_text("a")
     write_raster(tmp_path / "scene.tif", noise(8, 8), 10)
