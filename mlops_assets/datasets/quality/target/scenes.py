@@ -6,6 +6,7 @@ Of many scenes and pixels a fixed subsample is read, in whole blocks of the file
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,7 @@ from mlops_assets.datasets.io.rasters import (
     open_raster,
     own_band_names,
     read_values,
+    require_real,
 )
 from mlops_assets.datasets.quality.content.subsample import SEED, draw
 from mlops_assets.datasets.quality.target.area import Lonlat, inside
@@ -28,7 +30,7 @@ from mlops_assets.datasets.sources import LandedFile, Landing, landing_url
 from mlops_assets.datasets.sources.folder import FolderLanding
 from mlops_assets.datasets.sources.http import WebLanding
 from mlops_assets.datasets.sources.object_store import BucketLanding
-from mlops_assets.errors import SpecificationError
+from mlops_assets.errors import EmptyLanding, SpecificationError
 from mlops_assets.progress import each
 from mlops_assets.storage import Workspace
 from mlops_assets.storage.scratch import scratch_folder
@@ -79,14 +81,15 @@ def scenes_of(workspace: Workspace, urls: Sequence[str]) -> list[TargetScene]:
         urls: of GeoTIFF files and of folders of them.
 
     Raises:
-        EmptyLanding: a folder is missing or empty.
-        SpecificationError: there is no GeoTIFF in it.
+        SpecificationError: a folder is missing, or has no GeoTIFF.
         StorageError: it cannot be listed.
     """
     found: list[TargetScene] = []
     for declared in urls:
         url = landing_url(workspace, declared)
-        own = list(_scenes_at(url))
+        own: list[TargetScene] = []
+        with suppress(EmptyLanding):
+            own += _scenes_at(url)
         if not own:
             raise SpecificationError(
                 f"target_area: there is no GeoTIFF at {declared}; name files that end in .tif, or"
@@ -156,6 +159,7 @@ def _read(
 ) -> Pixels:
     from rasterio.windows import Window
 
+    require_real(raster)
     bands, unlike = _bands(raster, features)
     height, width = raster.block_shapes[0]
     across = -(-raster.width // width)

@@ -198,7 +198,7 @@ def test_an_area_that_cannot_be_read_fails_the_check_and_publishes_nothing(
     assert "nowhere/area.geojson" in check.description
     check, report = compared(scenes=["nowhere"])
     assert (check.passed, report) == (False, None)
-    assert "nowhere" in check.description
+    assert "there is no GeoTIFF at nowhere" in check.description
 
 
 def write_target(path: Path, values: NDArray[np.generic], names: list[str] | None = None) -> None:
@@ -307,11 +307,15 @@ def test_an_area_and_scenes_may_lie_in_a_bucket(
     assert "other.geojson could not be read: it is not there; check the path" in check.description
 
 
-def test_a_truncated_scene_is_named(
+def test_a_scene_that_cannot_be_read_is_named(
     store: Store, land_table: LandTable, compared: Compared
 ) -> None:
     land_table()
     path = store.workspace.root / "tomap/a.tif"
+    write_target(path, np.ones((6, 8, 8), dtype=np.complex64))
+    check, report = compared(scenes=["tomap"])
+    assert (check.passed, report) == (False, None)
+    assert "tomap/a.tif has complex numbers" in check.description
     write_target(path, np.random.default_rng(0).normal(size=(6, 300, 300)).astype(np.float32))
     path.write_bytes(path.read_bytes()[:-200_000])
     check, report = compared(scenes=["tomap"])
