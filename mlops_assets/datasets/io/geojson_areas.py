@@ -51,12 +51,6 @@ def read_polygons(document: object, where: str) -> MultiPolygon:
             f"{where} has {', '.join(other) or 'nothing'}; an area is made of polygons only"
         )
     whole = shapely.union_all([shapely.make_valid(polygon) for polygon in polygons])
-    west, south, east, north = whole.bounds
-    if not (west >= -360 and east <= 360 and south >= -90 and north <= 90):
-        raise SpecificationError(
-            f"{where} reaches from {west:g}, {south:g} to {east:g}, {north:g}; GeoJSON is in"
-            " degrees of longitude and latitude (WGS 84): reproject it"
-        )
     found = polygons_of(in_turns(whole, (-180, -90, 180, 90)))
     if found.is_empty:
         raise SpecificationError(f"{where} encloses no area; draw a polygon around it")
@@ -137,8 +131,11 @@ def _unwrapped(ring: Sequence[Sequence[float]]) -> NDArray[np.float64]:
         ValueError, TypeError: it is not a ring of points.
     """
     at = np.array([point[:2] for point in ring], dtype=np.float64)
-    if not np.isfinite(at).all():
-        raise ValueError("a coordinate is not a number")
+    if not (np.abs(at) <= [360, 90]).all():
+        x, y = at[~(np.abs(at) <= [360, 90]).all(axis=1)][0]
+        raise ValueError(
+            f"{x:g}, {y:g} is not a longitude and latitude in degrees (WGS 84), reproject it"
+        )
     steps = np.diff(at[:, 0])
     turns = np.where((np.abs(steps) > 180) & (np.abs(steps) < 360), -np.sign(steps), 0)
     at[1:, 0] += 360 * np.cumsum(turns)

@@ -81,6 +81,7 @@ def test_points_are_as_dense_everywhere_on_the_ground_and_none_is_in_a_hole() ->
         (b"[" * 100_000, "recursion"),
         (b'{"type": "Point", "coordinates": [1, 2]}', "has Point; an area is made of polygons"),
         (b'{"type": "Polygon", "coordinates": [[[5e5, 4e6], [1, 2], [3, 4]]]}', "reproject"),
+        (b'{"type": "Polygon", "coordinates": [[[1e308, 0], [-1e308, 1], [1, 1]]]}', "reproject"),
         (b'{"type": "Feature", "geometry": null}', "has nothing; an area is made of polygons"),
         (
             b'{"type": "FeatureCollection", "features": []}',
