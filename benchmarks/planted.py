@@ -292,6 +292,14 @@ PLANTED = [
         tests=["hub/test_routes.py"],
     ),
     Mutation(
+        name="applicability-groups",
+        fault="the threshold of applicability compares training samples within their groups",
+        file="mlops_assets/models/applicability/fit.py",
+        before="codes = np.arange(len(points)) if alone else training.codes",
+        after="codes = np.arange(len(points))",
+        tests=["models/applicability/test_index.py"],
+    ),
+    Mutation(
         name="exit-code",
         fault="a command that fails prints its error and exits with 0",
         file="mlops_assets/cli/__init__.py",

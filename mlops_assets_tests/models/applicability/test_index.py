@@ -118,12 +118,13 @@ def test_training_that_says_nothing(values: NDArray[np.float32], reason: str) ->
 
 def test_missing_values_have_no_index() -> None:
     found = fitted(described(), IMPORTANCE)
-    samples = described(3, seed=1).values
+    samples = described(4, seed=1).values
     samples[1, 0] = np.nan
+    samples[3, 0] = np.inf
     # of no weight
     samples[2, 2] = np.nan
     di = found.di(samples)
-    assert np.isnan(di).tolist() == [False, True, False]
+    assert np.isnan(di).tolist() == [False, True, False, True]
     assert not found.inside(di)[1]
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 
 from mlops_assets.datasets.commit.commit import Commit
@@ -33,6 +34,7 @@ from mlops_assets.models.specification import Gate
 from mlops_assets.names import Reference
 from mlops_assets.paths import applicability_key, model_folder, model_owner
 from mlops_assets.registry import ModelVersion
+from mlops_assets.registry.files.publication import publication
 from mlops_assets.registry.files.verified_read import published_path
 from mlops_assets.store import Store
 from mlops_assets_tests.conftest import crops_table, scenes_specification, table_specification
@@ -189,6 +191,19 @@ def test_training_data_of_imports_is_unknown(store: Store, land_table: Land) -> 
     assert read_document(store, row) == document
     (outcome,) = check_gates(store, row, [Gate(metric="outside", max=1)])
     assert outcome.verdict == "cannot tell" and "it was imported" in str(outcome)
+
+
+def test_that_of_another_onnx_file_does_not_count(store: Store, land_table: Land) -> None:
+    row = trained_on_rows(store, land_table)
+    publish_applicability(store, row)
+    assert read_applicability(store, row) is not None
+    key = f"{model_folder(row.model, row.version)}/model.onnx"
+    model = onnx.load_from_string(store.workspace.get(key))
+    onnx.helper.set_model_props(model, {"exported": "again"})
+    with publication(store.workspace, store.registry) as publishing:
+        publishing.put(key, model.SerializeToString())
+        store.registry.add_files(model_owner(row.model, row.version), publishing.files)
+    assert read_applicability(store, row) is None
 
 
 def test_a_newer_document_is_read(store: Store, land_table: Land) -> None:
