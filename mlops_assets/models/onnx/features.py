@@ -135,6 +135,14 @@ def head_graph(model: Path, target: Path) -> bool:
     source = layer.input[0]
     convolves = layer.op_type in _FEATURES_SECOND
     kernel = [side for own in layer.attribute if own.name == "kernel_shape" for side in own.ints]
+    if not kernel:
+        # exporters may leave it to the weights
+        kernel = [
+            side
+            for own in proto.graph.initializer
+            if own.name == layer.input[1]
+            for side in own.dims[2:]
+        ]
     if convolves and (not kernel or any(side != 1 for side in kernel)):
         raise ExportError("its last layer takes more than one pixel")
     needed = {output.name for output in proto.graph.output}
