@@ -11,12 +11,11 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from mlops_assets.choices import MAP_OUTPUTS, MapOutput
-from mlops_assets.datasets.specification.source import SCHEMES
+from mlops_assets.datasets.specification.source import require_supported
 from mlops_assets.errors import NameRefused, SpecificationError
 from mlops_assets.models.specification import Compute
 from mlops_assets.names import check_label, check_name
 from mlops_assets.strict import Strict, refusing
-from mlops_assets.text.secret_urls import redacted
 
 # of an area that declares no start: the year in which Sentinel-2 was launched
 DEFAULT_START = date(2015, 1, 1)
@@ -47,16 +46,10 @@ class AreaSource(Strict):
 
     @field_validator("url")
     @classmethod
-    def _known_scheme(cls, url: str) -> str:
-        scheme, given, _ = url.partition("://")
-        if given and scheme not in SCHEMES:
-            raise ValueError(
-                f"{redacted(url)} has the scheme {scheme!r}; use one of"
-                f" {', '.join(f'{name}://' for name in SCHEMES)}, or a path in the workspace"
-            )
+    def _supported(cls, url: str) -> str:
         if not url.strip():
             raise ValueError("names no place; write a folder of scenes, or stac+https://…")
-        return url
+        return require_supported(url)
 
     @field_validator("datetime")
     @classmethod
