@@ -9,7 +9,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from datetime import UTC, date, datetime
+from datetime import date
 from typing import Literal, TypeVar, cast
 
 from mlops_assets.errors import SpecificationError
@@ -19,7 +19,6 @@ from mlops_assets.prediction.scenes.found import FoundScene
 from mlops_assets.prediction.scenes.reading import Reading
 from mlops_assets.text.json_values import JsonObject
 
-_UNDATED = datetime.max.replace(tzinfo=UTC)  # after all others
 T = TypeVar("T")
 
 
@@ -57,7 +56,9 @@ class MapJob:
         """
         if not self.scenes:
             raise SpecificationError(f"map {self.name} has no scene; name at least one")
-        object.__setattr__(self, "scenes", tuple(sorted(self.scenes, key=_order)))
+        object.__setattr__(
+            self, "scenes", tuple(sorted(self.scenes, key=lambda scene: scene.order))
+        )
 
     @property
     def reference(self) -> Reference:
@@ -141,7 +142,3 @@ def from_json(kind: type[T], document: object) -> T:
         raise SpecificationError(
             f"not a {kind.__name__}: {listed_problems(error, 'document')}; plan the map again"
         ) from error
-
-
-def _order(scene: FoundScene) -> tuple[datetime, str, str]:
-    return scene.acquired or _UNDATED, scene.name, scene.href

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from datetime import UTC, date
+from datetime import date
 from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field, ValidationError, field_validator
 
 from mlops_assets.choices import MAP_OUTPUTS, MapOutput
+from mlops_assets.datasets.specification.description import require_box
 from mlops_assets.errors import SpecificationError
 from mlops_assets.names import Reference
 from mlops_assets.prediction.areas.geometry import outline_of
 from mlops_assets.prediction.areas.specification import AreaGrid, AreaMask, AreaSpecification
+from mlops_assets.prediction.scenes.interval import parse_interval
 from mlops_assets.strict import Strict, listed_problems, refusing
 from mlops_assets.text.listing import named
 
@@ -77,12 +79,25 @@ class MapRequest(Strict):
         default="skip", description="Whether a scene that cannot be read is skipped or fails a map."
     )
 
+    @field_validator("bbox")
+    @classmethod
+    def _box(cls, bbox: list[float] | None) -> list[float] | None:
+        if bbox is not None:
+            require_box(bbox)
+        return bbox
+
+    @field_validator("datetime")
+    @classmethod
+    def _interval(cls, text: str | None) -> str | None:
+        if text is not None:
+            parse_interval(text)
+        return text
+
     @field_validator("date")
     @classmethod
     def _day(cls, text: str | None) -> str | None:
-        if text is not None:
-            date.fromisoformat(text)
-        return text
+        # of the forms of ISO 8601 that which partitions have
+        return None if text is None else date.fromisoformat(text).isoformat()
 
     @field_validator("area")
     @classmethod
@@ -156,16 +171,17 @@ def _by_day(
     scenes: Sequence[FoundScene], given: date | None
 ) -> dict[date | None, list[FoundScene]]:
     """Return scenes by their day of acquisition, oldest first."""
-    undated = [scene for scene in scenes if scene.acquired is None]
-    if undated and given is None and len(scenes) > 1:
+    from mlops_assets.prediction.scenes.by_day import ScenesByDay
+
+    listed = ScenesByDay.of(scenes)
+    if listed.undated and given is None and len(scenes) > 1:
         raise SpecificationError(
-            f"{named([scene.name for scene in undated], _NAMED)}: the day of acquisition is"
+            f"{named([scene.name for scene in listed.undated], _NAMED)}: the day of acquisition is"
             " unknown; give it with --date YYYY-MM-DD, or put a STAC Item beside each file"
         )
-    days: dict[date | None, list[FoundScene]] = {}
-    for scene in scenes:
-        day = given if scene.acquired is None else scene.acquired.astimezone(UTC).date()
-        days.setdefault(day, []).append(scene)
+    days: dict[date | None, list[FoundScene]] = dict(listed.days.items())
+    if listed.undated:
+        days[given] = [*days.get(given, []), *listed.undated]
     return dict(sorted(days.items(), key=lambda entry: entry[0] or date.min))
 
 

@@ -128,7 +128,7 @@ def predict(
     given: dict[str, Any] = {
         "sources": [_source(source) for source in sources or []],
         "collections": collection or [],
-        "bbox": None if bbox is None else _numbers(bbox, "--bbox"),
+        "bbox": None if bbox is None else _box(bbox),
         "area": None if area is None else read_outline(area),
         "datetime": datetime,
         "query": query,
@@ -243,21 +243,22 @@ def _of_area(
         )
     if day is None:
         raise SpecificationError(f"{area.name} is mapped day by day; name one: --date YYYY-MM-DD")
-    area.require_day(_day(day), dates.datetime.now(dates.UTC).date())
+    wanted = _day(day)
+    area.require_day(wanted, dates.datetime.now(dates.UTC).date())
     row = store.registry.model_version(Reference(area.model, area.alias))
     config = {"model_version": row.version, **chosen}
     return _Run(
         job=f"{area.name}_prediction",
         op=(f"{area.name}__prediction", f"{area.name}__plan"),
         config=config,
-        partition=day,
+        partition=wanted.isoformat(),
         tags={MODEL_VERSION: row.version},
         jobs=lambda: [
             day_job(
                 store,
                 DayConfig.model_validate(config).applied(area),
                 row,
-                _day(day),
+                wanted,
                 cast("list[str]", chosen.get("sources", [])),
             )
         ],
@@ -343,28 +344,30 @@ def _source(text: str) -> str:
     return str(path)
 
 
-def _numbers(text: str, option: str) -> list[float]:
+def _box(text: str) -> list[float]:
     try:
-        return [float(number) for number in text.split(",")]
+        return [float(degrees) for degrees in text.split(",")]
     except ValueError as error:
         raise typer.BadParameter(
-            f"{text!r} is not a list of numbers separated by commas", param_hint=option
+            f"{text!r} is not west,south,east,north, such as 9.5,47,10,47.5", param_hint="--bbox"
         ) from error
 
 
 def _grid(text: str) -> dict[str, object]:
     crs, _, resolution = text.rpartition("@")
-    if not crs:
+    try:
+        return {"crs": crs, "resolution": float(resolution if crs else "")}
+    except ValueError as error:
         raise typer.BadParameter(
             f"{text!r} is not CRS@RESOLUTION, such as EPSG:32632@10", param_hint="--grid"
-        )
-    return {"crs": crs, "resolution": _numbers(resolution, "--grid")[0]}
+        ) from error
 
 
 def _mask(text: str) -> dict[str, object]:
-    asset, equals, codes = text.partition("=")
-    if not equals or not asset:
+    asset, _, codes = text.partition("=")
+    try:
+        return {"asset": asset, "invalid": [int(code) for code in codes.split(",")]}
+    except ValueError as error:
         raise typer.BadParameter(
             f"{text!r} is not ASSET=CODES, such as scl=3,8,9,10", param_hint="--mask"
-        )
-    return {"asset": asset, "invalid": [int(code) for code in _numbers(codes, "--mask")]}
+        ) from error

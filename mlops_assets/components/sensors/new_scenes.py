@@ -20,7 +20,7 @@ from mlops_assets.text.listing import named
 from resources import StoreResource
 
 if TYPE_CHECKING:
-    from mlops_assets.prediction.areas.day import Listing
+    from mlops_assets.prediction.scenes.by_day import ScenesByDay
 
 # tag of a run and of its map: the listing of the scenes of its day
 LISTING = "mlops/listing"
@@ -77,7 +77,7 @@ def new_scenes_sensor(specification: AreaSpecification, job: str) -> dg.SensorDe
 
 
 def _due(
-    context: dg.SensorEvaluationContext, specification: AreaSpecification, listing: Listing
+    context: dg.SensorEvaluationContext, specification: AreaSpecification, listing: ScenesByDay
 ) -> tuple[dict[str, str], dict[str, str]]:
     """Return the days to request and those that were requested, each with its listing.
 
@@ -99,7 +99,7 @@ def _asset(specification: AreaSpecification) -> dg.AssetKey:
 
 
 def _reason(
-    context: dg.SensorEvaluationContext, specification: AreaSpecification, listing: Listing
+    context: dg.SensorEvaluationContext, specification: AreaSpecification, listing: ScenesByDay
 ) -> str:
     """Return why no day is requested, with the newest failures."""
     days = [str(day) for day in listing.days]

@@ -71,6 +71,22 @@ def in_turns(shape: BaseGeometry, bounds: tuple[float, float, float, float]) -> 
     return shapely.intersection(shapely.union_all(turns), shapely.box(*bounds))
 
 
+def shape_of_bounds(bounds: tuple[float, float, float, float]) -> BaseGeometry:
+    """Return the geometry of bounds; of two boxes across the antimeridian.
+
+    Args:
+        bounds: west, south, east, north in degrees; west > east across the antimeridian.
+    """
+    import shapely
+
+    west, south, east, north = bounds
+    if west <= east:
+        return shapely.box(west, south, east, north)
+    return shapely.union(
+        shapely.box(west, south, 180, north), shapely.box(-180, south, east, north)
+    )
+
+
 def polygons_of(shape: BaseGeometry) -> MultiPolygon:
     """Return the polygons of a shape, without the lines and points that cutting may leave."""
     import shapely

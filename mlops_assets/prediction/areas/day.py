@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from datetime import UTC, date
+from dataclasses import replace
+from datetime import date
 
 from mlops_assets.errors import NoScenes, NotFound, SpecificationError
 from mlops_assets.prediction.areas.geometry import outline_of
@@ -14,6 +12,7 @@ from mlops_assets.prediction.areas.specification import AreaSpecification
 from mlops_assets.prediction.job import MapJob
 from mlops_assets.prediction.mapped import Options
 from mlops_assets.prediction.request import reading_of
+from mlops_assets.prediction.scenes.by_day import ScenesByDay
 from mlops_assets.prediction.scenes.found import FoundScene
 from mlops_assets.prediction.scenes.sources.find import find_scenes
 from mlops_assets.prediction.scenes.sources.search import SceneSearch
@@ -27,40 +26,9 @@ from mlops_assets.text.secret_urls import redacted
 _NAMED = 5
 
 
-@dataclass(frozen=True)
-class Listing:
-    """The scenes of an area, listed and not read.
-
-    Attributes:
-        days: day of acquisition (UTC) → its scenes.
-        undated: scenes whose day is unknown, which are part of no day.
-    """
-
-    days: dict[date, list[FoundScene]]
-    undated: list[FoundScene]
-
-    @classmethod
-    def of(cls, scenes: Sequence[FoundScene]) -> Listing:
-        """Return scenes by their days, oldest first."""
-        days: dict[date, list[FoundScene]] = {}
-        undated = []
-        for scene in scenes:
-            if scene.acquired is None:
-                undated.append(scene)
-            else:
-                days.setdefault(scene.acquired.astimezone(UTC).date(), []).append(scene)
-        return cls(dict(sorted(days.items())), undated)
-
-    def digest(self, day: date) -> str:
-        """Return a digest of the listing of a day: another if a scene is new, gone or changed."""
-        entries = sorted(
-            json.dumps([scene.name, scene.href, scene.size, scene.item], sort_keys=True)
-            for scene in self.days.get(day, [])
-        )
-        return hashlib.sha256("\n".join(entries).encode()).hexdigest()
-
-
-def list_scenes(store: Store, specification: AreaSpecification, first: date, last: date) -> Listing:
+def list_scenes(
+    store: Store, specification: AreaSpecification, first: date, last: date
+) -> ScenesByDay:
     """List the scenes of an area from one day to another, both included.
 
     Only a STAC API is searched by time: among files that were listed, those without a date would
@@ -78,7 +46,7 @@ def list_scenes(store: Store, specification: AreaSpecification, first: date, las
         datetime=f"{first}/{last}" if source.is_searched else None,
         query=source.query,
     )
-    found = Listing.of(find_scenes(store, [url], search))
+    found = ScenesByDay.of(find_scenes(store, [url], search))
     days = {day: scenes for day, scenes in found.days.items() if first <= day <= last}
     return replace(found, days=days)
 
@@ -113,7 +81,7 @@ def day_job(
         MlopsError: the source cannot be listed.
     """
     if sources:
-        listing = Listing.of(find_scenes(store, list(sources), None))
+        listing = ScenesByDay.of(find_scenes(store, list(sources), None))
         scenes = [*listing.days.get(day, []), *listing.undated]
     else:
         listing = list_scenes(store, specification, day, day)

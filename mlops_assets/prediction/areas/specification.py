@@ -5,7 +5,7 @@ Only declarations and the rules that need no data; Dagster's docs have every des
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, timedelta
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
@@ -15,6 +15,7 @@ from mlops_assets.datasets.specification.source import require_supported
 from mlops_assets.errors import NameRefused, SpecificationError
 from mlops_assets.models.specification import Compute
 from mlops_assets.names import check_label, check_name
+from mlops_assets.prediction.scenes.interval import Interval, parse_interval
 from mlops_assets.strict import Strict, refusing
 
 # of an area that declares no start: the year in which Sentinel-2 was launched
@@ -41,7 +42,9 @@ class AreaSource(Strict):
     )
     datetime: str | None = Field(
         default=None,
-        description="Only scenes of this interval, as START/END in RFC 3339, where '..' is open.",
+        description=(
+            "Only scenes of this day, month or year, or of START/END, where '..' is open; UTC."
+        ),
     )
 
     @field_validator("url")
@@ -55,8 +58,13 @@ class AreaSource(Strict):
     @classmethod
     def _interval(cls, interval: str | None) -> str | None:
         if interval is not None:
-            interval_days(interval)
+            parse_interval(interval)
         return interval
+
+    @property
+    def interval(self) -> Interval | None:
+        """The interval of acquisition; None if none is declared."""
+        return None if self.datetime is None else parse_interval(self.datetime)
 
     @property
     def is_searched(self) -> bool:
@@ -72,32 +80,6 @@ class AreaSource(Strict):
                 "'collections' and 'query' are of a STAC API; write its address as stac+https://…"
             )
         return self
-
-
-def interval_days(interval: str) -> tuple[date | None, date | None]:
-    """Return the first and the last day (UTC) of an interval `START/END`; None where it is open.
-
-    Raises:
-        ValueError: it is not one.
-    """
-    ends = interval.split("/")
-    try:
-        first, last = (None if end in ("", "..") else _instant(end) for end in ends)
-    except ValueError as error:
-        raise ValueError(
-            f"{interval!r} is not an interval; write START/END, such as 2024-01-01/2024-12-31"
-        ) from error
-    if first is None and last is None:
-        raise ValueError(f"{interval!r} is open on both sides; name a start or an end")
-    if first is not None and last is not None and last < first:
-        raise ValueError(f"{interval!r} ends before it starts")
-    return first, last
-
-
-def _instant(text: str) -> date:
-    """Return the day (UTC) of a date or a time, which is in UTC unless it has an offset."""
-    found = datetime.fromisoformat(text)
-    return (found if found.tzinfo else found.replace(tzinfo=UTC)).astimezone(UTC).date()
 
 
 def _ordered(bounds: list[float]) -> list[float]:
@@ -234,7 +216,7 @@ class AreaSpecification(Strict):
     @property
     def first_day(self) -> date:
         """The first day that can be predicted."""
-        first = interval_days(self.source.datetime)[0] if self.source.datetime else None
+        first = self.source.interval.first_day if self.source.interval else None
         if "start" in self.model_fields_set or first is None:
             return self.start
         return first
@@ -242,7 +224,7 @@ class AreaSpecification(Strict):
     @property
     def last_day(self) -> date | None:
         """The last day that can be predicted; None if there is none."""
-        return interval_days(self.source.datetime)[1] if self.source.datetime else None
+        return self.source.interval.last_day if self.source.interval else None
 
     def require_day(self, day: date, today: date) -> None:
         """Refuse a day that is not one of the area's.

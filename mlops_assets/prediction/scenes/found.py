@@ -5,13 +5,14 @@ These travel between steps of a map as JSON. Nothing here reads files.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from datetime import datetime
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import TypeAlias, cast
+from typing import TypeAlias
 
 # west, south, east, north in degrees (WGS 84); west > east across the antimeridian
 Bounds: TypeAlias = tuple[float, float, float, float]
+_UNDATED = datetime.max.replace(tzinfo=UTC)  # after all others
 
 
 @dataclass(frozen=True)
@@ -35,26 +36,10 @@ class FoundScene:
     size: int | None = None
     item: dict[str, object] | None = None
 
-    def as_json(self) -> dict[str, object]:
-        """Return the scene as JSON has it."""
-        return {
-            **asdict(self),
-            "acquired": None if self.acquired is None else self.acquired.isoformat(),
-            "bounds": None if self.bounds is None else list(self.bounds),
-        }
-
-    @classmethod
-    def from_json(cls, document: dict[str, object]) -> FoundScene:
-        """Return the scene that `as_json` wrote."""
-        acquired, bounds = document["acquired"], document["bounds"]
-        return cls(
-            name=cast("str", document["name"]),
-            href=cast("str", document["href"]),
-            acquired=None if acquired is None else datetime.fromisoformat(cast("str", acquired)),
-            bounds=None if bounds is None else cast("Bounds", tuple(cast("list[float]", bounds))),
-            size=cast("int | None", document["size"]),
-            item=cast("dict[str, object] | None", document["item"]),
-        )
+    @property
+    def order(self) -> tuple[datetime, str, str]:
+        """What scenes are sorted by: time of acquisition, name, URL; those of unknown time last."""
+        return self.acquired or _UNDATED, self.name, self.href
 
 
 @dataclass(frozen=True)
@@ -72,20 +57,6 @@ class SourceFile:
     href: str
     sha256: str
     size: int
-
-    def as_json(self) -> dict[str, object]:
-        """Return the file as JSON has it."""
-        return asdict(self)
-
-    @classmethod
-    def from_json(cls, document: dict[str, object]) -> SourceFile:
-        """Return the file that `as_json` wrote."""
-        return cls(
-            asset=cast("str", document["asset"]),
-            href=cast("str", document["href"]),
-            sha256=cast("str", document["sha256"]),
-            size=cast("int", document["size"]),
-        )
 
 
 @dataclass(frozen=True)

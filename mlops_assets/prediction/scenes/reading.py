@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import cast
+from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
@@ -50,32 +49,3 @@ class Reading:
     grid: Grid | None = None
     mask: Mask | None = None
     area: dict[str, object] | None = None
-
-    def as_json(self) -> dict[str, object]:
-        """Return the choices as JSON has them."""
-        return asdict(self)
-
-    @classmethod
-    def from_json(cls, document: dict[str, object]) -> Reading:
-        """Return the choices that `as_json`, or JSON of it, has."""
-        grid = cast("dict[str, object] | None", document["grid"])
-        mask = cast("dict[str, object] | None", document["mask"])
-        return cls(
-            by_position=cast("bool", document["by_position"]),
-            grid=None if grid is None else _grid(grid),
-            mask=None
-            if mask is None
-            else Mask(cast("str", mask["asset"]), tuple(cast("list[int]", mask["invalid"]))),
-            area=cast("dict[str, object] | None", document["area"]),
-        )
-
-
-def _grid(document: dict[str, object]) -> Grid:
-    bounds = cast("list[float] | None", document["bounds"])
-    return Grid(
-        cast("str", document["crs"]),
-        cast("float", document["resolution"]),
-        None
-        if bounds is None
-        else cast("tuple[float, float, float, float]", tuple(map(float, bounds))),
-    )

@@ -118,7 +118,11 @@ def test_a_day_of_an_area_is_mapped_within_its_outline(
         refused = mlops("predict", "valley", *options)
         assert refused.code == 1, options
         assert message in refused.err and "Traceback" not in refused.err
-    done = mlops("predict", "valley", "--day", DAY)
+    for wrong in (["--mask", "scl=nan"], ["--grid", "EPSG:32632@10,20"], ["--bbox", "9;47"]):
+        refused = mlops("predict", "land", "workspace/landing/valley", *wrong)
+        assert refused.code == 2 and "such as" in refused.err, wrong
+    # the day has the form of its partition, however it was written
+    done = mlops("predict", "valley", "--day", DAY.replace("-", ""))
     assert done.code == 0, done.err
     (made,) = mapped.registry.maps(MapFilter(area="valley"))
     assert f"{made.name}.tif" in done.out

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from mlops_assets.prediction.areas import day
-from mlops_assets.prediction.areas.day import Listing, list_scenes
+from mlops_assets.prediction.areas.day import list_scenes
+from mlops_assets.prediction.scenes.by_day import ScenesByDay
 from mlops_assets.prediction.scenes.found import FoundScene
 from mlops_assets.prediction.scenes.sources.search import SceneSearch
 from mlops_assets.registry import Registry
@@ -49,8 +50,8 @@ def test_only_an_api_is_searched_by_time_as_undated_files_would_prevent_it(
 
 
 def test_a_day_is_listed_otherwise_once_a_scene_is_new_or_changed() -> None:
-    listed = Listing.of([LATE]).digest(LAST)
-    assert Listing.of([LATE, NEXT]).digest(LAST) == listed
+    listed = ScenesByDay.of([LATE]).digest(LAST)
+    assert ScenesByDay.of([LATE, NEXT]).digest(LAST) == listed
     for changed in (replace(LATE, size=2), replace(LATE, href="other.tif")):
-        assert Listing.of([changed]).digest(LAST) != listed
-    assert Listing.of([LATE, replace(LATE, name="b")]).digest(LAST) != listed
+        assert ScenesByDay.of([changed]).digest(LAST) != listed
+    assert ScenesByDay.of([LATE, replace(LATE, name="b")]).digest(LAST) != listed

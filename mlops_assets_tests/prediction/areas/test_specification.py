@@ -35,7 +35,7 @@ def area(source: dict[str, Any] | None = None, **changes: Any) -> AreaSpecificat
         ({"source": {"url": "ftp://host/scenes"}}, "on ftp:// are not supported"),
         ({"source": {"url": "../other/scenes"}}, "leads out of the workspace"),
         ({"source": {"url": "https://host/item.json?sig=abc"}}, "has a secret"),
-        ({"source": {"url": "a", "datetime": "2024-01-01"}}, "is not an interval"),
+        ({"source": {"url": "a", "datetime": "last week"}}, "is not a time or interval"),
         ({"source": {"url": "a", "datetime": "2024-02-01/2024-01-01"}}, "ends before it starts"),
         ({"source": {"url": "a", "datetime": "../.."}}, "open on both sides"),
         ({"grid": {"crs": "EPSG:32632", "resolution": 10, "bounds": [5, 0, 1, 9]}}, "left < right"),
@@ -55,6 +55,8 @@ def test_days_begin_with_the_start_else_with_the_interval_of_the_source() -> Non
     assert area(source).first_day == date(2024, 3, 2)
     assert area(source, start="1992-06-12").first_day == date(1992, 6, 12)
     assert area().first_day == date(2015, 1, 1)
+    month = area({"url": "landing/scenes", "datetime": "2024-06"})
+    assert (month.first_day, month.last_day) == (date(2024, 6, 1), date(2024, 6, 30))
     # the sensor goes back no further than its days, and ends with the interval
     assert area(source).watched_interval(date(2024, 6, 15)) == (
         date(2024, 5, 16),

@@ -12,7 +12,7 @@ import numpy as np
 import obstore
 from numpy.typing import NDArray
 
-from mlops_assets.datasets.io.geojson_areas import in_turns, polygons_of, read_polygons
+from mlops_assets.datasets.io.geojson_areas import polygons_of, read_polygons, shape_of_bounds
 from mlops_assets.datasets.sources import landing_url
 from mlops_assets.datasets.specification.target_area import TargetArea
 from mlops_assets.errors import SpecificationError
@@ -63,12 +63,9 @@ def area_of(target: TargetArea, content: bytes | None) -> MultiPolygon | None:
     Raises:
         SpecificationError: the file has no polygons in degrees.
     """
-    from shapely import box
-
     if target.bbox is not None:
         west, south, east, north = target.bbox
-        around = box(west, south, east + 360 * (west > east), north)
-        return polygons_of(in_turns(around, (-180, -90, 180, 90)))
+        return polygons_of(shape_of_bounds((west, south, east, north)))
     if content is None:
         return None
     where = f"target_area {target.area}"

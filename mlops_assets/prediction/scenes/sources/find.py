@@ -7,7 +7,6 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from mlops_assets.errors import NoScenes, SpecificationError
@@ -59,11 +58,7 @@ def find_scenes(
     where = named([redacted(source) for source in sources], 3)
     if not scenes:
         raise NoScenes(f"{where} has no scene; name another source, or widen the search")
-    last = datetime.max.replace(tzinfo=UTC)
-    return sorted(
-        _named(_wanted(scenes, wanted, where)),
-        key=lambda scene: (scene.acquired or last, scene.name),
-    )
+    return sorted(_named(_wanted(scenes, wanted, where)), key=lambda scene: scene.order)
 
 
 def _of_source(store: Store, source: str, search: SceneSearch) -> Iterator[FoundScene]:
@@ -124,8 +119,7 @@ def _wanted(scenes: list[FoundScene], search: SceneSearch, where: str) -> list[F
             f"{named(undated)}: the time of acquisition is not known, so {search.datetime!r} cannot"
             " choose them; put a STAC Item beside each, or leave out the time"
         )
-    start, end = interval
-    found = [scene for scene, acquired in dated if acquired and start <= acquired < end]
+    found = [scene for scene, acquired in dated if acquired and acquired in interval]
     if not found:
         times = sorted(acquired for _, acquired in dated if acquired)
         raise NoScenes(

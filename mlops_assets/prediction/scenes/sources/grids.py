@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeAlias, cast
 
 import numpy as np
 
-from mlops_assets.datasets.io.geojson_areas import in_turns, polygons_of
+from mlops_assets.datasets.io.geojson_areas import in_turns, polygons_of, shape_of_bounds
 from mlops_assets.datasets.io.raster_places import (
     WGS84,
     bounds_of,
@@ -17,7 +17,7 @@ from mlops_assets.datasets.io.raster_places import (
     georeference,
 )
 from mlops_assets.errors import SpecificationError
-from mlops_assets.prediction.scenes.area import Area, shape_of_area, shape_of_bounds
+from mlops_assets.prediction.scenes.area import Area, shape_of_area
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -13,7 +13,7 @@ from mlops_assets.datasets.sources.stac.hrefs import path_below, resolve
 from mlops_assets.datasets.versions.extents import on_globe
 from mlops_assets.errors import SpecificationError
 from mlops_assets.prediction.scenes.found import Bounds, FoundScene
-from mlops_assets.prediction.scenes.sources.search import utc
+from mlops_assets.prediction.scenes.interval import parse_time
 from mlops_assets.text.secret_urls import redacted
 
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ def _acquired(properties: Mapping[str, object]) -> datetime | None:
         text = properties.get(name)
         if isinstance(text, str):
             with suppress(ValueError):
-                return utc(text)
+                return parse_time(text)
     return None
 
 

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import datetime as dt
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
+from mlops_assets.datasets.io.geojson_areas import shape_of_bounds
 from mlops_assets.errors import SpecificationError
-from mlops_assets.prediction.scenes.area import Area, shape_of_area, shape_of_bounds
+from mlops_assets.prediction.scenes.area import Area, shape_of_area
+from mlops_assets.prediction.scenes.interval import Interval, parse_interval
 
 if TYPE_CHECKING:
     from shapely.geometry.base import BaseGeometry
 
     from mlops_assets.prediction.scenes.found import Bounds, FoundScene
-
-OPEN = ("", "..")
 
 
 @dataclass(frozen=True)
@@ -50,28 +49,18 @@ class SceneSearch:
         parts += [] if self.area is None else [shape_of_area(self.area)]
         return shapely.intersection_all(parts) if parts else None
 
-    def interval(self) -> tuple[dt.datetime, dt.datetime] | None:
-        """Return the first moment and the one after the last, UTC; None if no time is given.
+    def interval(self) -> Interval | None:
+        """Return the interval of acquisition; None if no time is given.
 
         Raises:
             SpecificationError: the time is not valid.
         """
         if self.datetime is None:
             return None
-        first, slash, last = self.datetime.partition("/")
         try:
-            start = dt.datetime.min.replace(tzinfo=dt.UTC) if first in OPEN else _span(first)[0]
-            if not slash:
-                return _span(first)
-            end = dt.datetime.max.replace(tzinfo=dt.UTC) if last in OPEN else _span(last)[1]
-        except (ValueError, OverflowError) as error:
-            raise SpecificationError(
-                f"{self.datetime!r} is not a time or interval ({error}); write 2024-06-01, or"
-                " 2024-06-01/2024-06-30, in UTC"
-            ) from error
-        if start >= end:
-            raise SpecificationError(f"{self.datetime!r} ends before it begins; swap its times")
-        return start, end
+            return parse_interval(self.datetime)
+        except ValueError as error:
+            raise SpecificationError(str(error)) from error
 
 
 def reaches(scene: FoundScene, place: BaseGeometry) -> bool:
@@ -86,30 +75,3 @@ def reaches(scene: FoundScene, place: BaseGeometry) -> bool:
         except (ShapelyError, ValueError, TypeError, LookupError, AttributeError):
             pass
     return scene.bounds is None or bool(shape_of_bounds(scene.bounds).intersects(place))
-
-
-def utc(text: str) -> dt.datetime:
-    """Return a time, UTC unless it has another zone.
-
-    Raises:
-        ValueError: it is not a time.
-    """
-    found = dt.datetime.fromisoformat(text)
-    return found.replace(tzinfo=dt.UTC) if found.tzinfo is None else found.astimezone(dt.UTC)
-
-
-def _span(text: str) -> tuple[dt.datetime, dt.datetime]:
-    """Return the first moment of a day, month, year or time, and the one after the last.
-
-    Raises:
-        ValueError: it is none of these.
-    """
-    if len(text) == len("2024"):
-        start = utc(f"{text}-01-01")
-        return start, start.replace(year=start.year + 1)
-    if len(text) == len("2024-06"):
-        start = utc(f"{text}-01")
-        return start, (start + dt.timedelta(days=32)).replace(day=1)
-    start = utc(text)
-    day = len(text) == len("2024-06-01")
-    return start, start + (dt.timedelta(days=1) if day else dt.timedelta(microseconds=1))

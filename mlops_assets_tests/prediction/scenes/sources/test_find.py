@@ -14,6 +14,7 @@ import pytest
 
 from mlops_assets.datasets.io.rasters import open_raster
 from mlops_assets.errors import NoScenes, SpecificationError, StorageError
+from mlops_assets.prediction.job import as_json, from_json
 from mlops_assets.prediction.scenes.found import FoundScene
 from mlops_assets.prediction.scenes.sources.find import find_scenes
 from mlops_assets.prediction.scenes.sources.search import SceneSearch
@@ -81,7 +82,7 @@ def test_a_catalogue_that_was_moved_leads_to_its_files(
     assert scenes[-1].acquired == ACQUIRED.replace(day=2)
     assert scenes[-1].bounds == (9.0, 42.0, 9.1, 42.5)
     assert hrefs(scenes[-1]) == [(moved / "data/2.tif").as_uri()]
-    assert FoundScene.from_json(json.loads(json.dumps(scenes[-1].as_json()))) == scenes[-1]
+    assert from_json(FoundScene, json.loads(json.dumps(as_json(scenes[-1])))) == scenes[-1]
 
 
 def test_a_folder_has_items_and_rasters_that_no_item_names(store: Store, tmp_path: Path) -> None:
