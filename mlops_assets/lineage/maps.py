@@ -32,7 +32,7 @@ class SceneFile:
 
 
 @dataclass(frozen=True)
-class MappedScene:
+class SceneLineage:
     """A scene in a map.
 
     Attributes:
@@ -90,7 +90,7 @@ class MapLineage:
     input_digest: str
     digest: str
     settings: dict[str, object]
-    scenes: list[MappedScene]
+    scenes: list[SceneLineage]
     skipped: dict[str, str]
     files: dict[str, str]
     software: dict[str, str]
@@ -149,7 +149,7 @@ def map_lineage(store: Store, row: Map) -> MapLineage:
         digest=row.digest,
         settings=dict(document.settings),
         scenes=[
-            MappedScene(
+            SceneLineage(
                 scene.name,
                 scene.href,
                 scene.acquired,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mlops_assets.choices import MapOutput
 from mlops_assets.datasets.versions.columns import label_name
 from mlops_assets.datasets.versions.committed_dataset import CommittedDataset
 from mlops_assets.errors import SpecificationError
@@ -28,7 +29,7 @@ from mlops_assets.prediction.maps.geotiff import (
     map_classes,
     number_layer,
 )
-from mlops_assets.prediction.maps.outputs import Output, number_bands
+from mlops_assets.prediction.maps.outputs import number_bands
 from mlops_assets.prediction.scene_model import SceneModel
 from mlops_assets.prediction.scenes.bands import Band, Wanted
 from mlops_assets.prediction.scenes.scene import Range, Scene
@@ -62,7 +63,7 @@ class Options:
         outputs: of the map; classes or values always are.
     """
 
-    outputs: tuple[Output, ...] = ("class",)
+    outputs: tuple[MapOutput, ...] = ("class",)
 
 
 @dataclass(frozen=True)

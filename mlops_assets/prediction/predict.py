@@ -11,7 +11,6 @@ no data where the scenes have none.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,7 +34,7 @@ from mlops_assets.prediction.plan import part_tops
 from mlops_assets.prediction.writing import part_layers, write_part
 from mlops_assets.progress import Step, step
 from mlops_assets.registry import Map
-from mlops_assets.storage import FileStat, Workspace, sha256_of
+from mlops_assets.storage import FileStat, Workspace
 from mlops_assets.storage.scratch import scratch_folder
 from mlops_assets.store import Store
 from mlops_assets.text.json_values import JsonObject
@@ -81,21 +80,6 @@ class Prediction:
         """The whole map, (height, width): class values or numbers, and nodata elsewhere."""
         with open_raster(self.workspace.local_path(self.raster.path)) as raster:
             return np.asarray(raster.read(1))
-
-
-def scene_name(scene: Path) -> str:
-    """Return a unique name for a scene's map: the scene's own, with a digest of path and bytes.
-
-    Raises:
-        ValueError: the scene cannot be read.
-    """
-    digest = hashlib.sha256(str(scene.resolve()).encode())
-    with open_raster(scene) as raster:
-        # with its sidecar files; members of archives and URLs have no file of their own here
-        files = [file for file in map(Path, raster.files) if file.is_file()]
-    for file in files:
-        digest.update(bytes.fromhex(sha256_of(file)))
-    return f"{scene.stem}-{digest.hexdigest()[:8]}"
 
 
 def plan_parts(store: Store, job: MapJob) -> list[Part]:

@@ -23,6 +23,7 @@ from rasterio.enums import ColorInterp
 from rasterio.errors import NotGeoreferencedWarning
 from rasterio.shutil import copy
 
+from mlops_assets.choices import MAP_OUTPUTS
 from mlops_assets.datasets.commit.commit import commit
 from mlops_assets.datasets.io.rasters import open_raster
 from mlops_assets.datasets.readers.scenes.read_samples import read_patches
@@ -34,9 +35,7 @@ from mlops_assets.prediction import predict, strips
 from mlops_assets.prediction.mapped import Options
 from mlops_assets.prediction.maps.copy_out import copy_out, require_writable
 from mlops_assets.prediction.maps.geotiff import map_classes
-from mlops_assets.prediction.maps.outputs import OUTPUTS
 from mlops_assets.prediction.maps.picture import draw
-from mlops_assets.prediction.predict import scene_name
 from mlops_assets.prediction.windows import Overlap
 from mlops_assets.principals import local
 from mlops_assets.registry import ModelVersion, Registry
@@ -304,19 +303,6 @@ def test_where_a_scene_has_no_data_neither_has_its_map(
     np.testing.assert_array_equal(has_data, ~gone)
 
 
-def test_scenes_of_one_name_have_maps_of_their_own(models: Store, tmp_path: Path) -> None:
-    paths = [tmp_path / "a/s.tif", tmp_path / "b/s.tif"]
-    for path in paths:
-        path.parent.mkdir()
-    write(paths[0], image(16, 24))
-    write(paths[1], image(16, 24)[:, ::-1])
-    names = [scene_name(path) for path in paths]
-    assert names[0] != names[1] and all(name.startswith("s-") for name in names)
-    assert scene_name(paths[0]) == names[0]
-    write(paths[0], image(16, 23))
-    assert scene_name(paths[0]) != names[0]
-
-
 def test_a_picture_of_a_large_map_takes_little_memory(tmp_path: Path) -> None:
     side = 4000
     profile = {
@@ -477,7 +463,7 @@ def test_further_outputs_are_measured_from_probabilities(
     model: str, models: Store, tmp_path: Path
 ) -> None:
     scene = with_hole(tmp_path / "scene.tif", "nodata")
-    found = map_scene(models, row_of(models, model), scene, "outputs", Options(outputs=OUTPUTS))
+    found = map_scene(models, row_of(models, model), scene, "outputs", Options(outputs=MAP_OUTPUTS))
     (scores,) = [file for file in found.others if file.path.endswith(".scores.tif")]
     with open_raster(models.workspace.root / scores.path) as raster:
         values = raster.read()
@@ -614,7 +600,7 @@ def test_windows_of_a_network_that_looks_far_are_blended() -> None:
 
 def test_a_copy_lies_where_it_was_asked_for(models: Store, tmp_path: Path) -> None:
     scene = write(tmp_path / "scene.tif", image(16, 24))
-    found = map_scene(models, row_of(models, "patch"), scene, "copy", Options(OUTPUTS))
+    found = map_scene(models, row_of(models, "patch"), scene, "copy", Options(MAP_OUTPUTS))
     out = tmp_path / "out"
     out.mkdir()
     files = {file.path.partition("copy")[2]: file.path for file in found.files}

@@ -6,12 +6,11 @@ import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from mlops_assets.datasets.io.raster_formats import GEOTIFFS
 from mlops_assets.errors import SpecificationError, StorageError
 from mlops_assets.storage import Workspace
 from mlops_assets.storage.scratch import scratch_folder
 from mlops_assets.storage.stores import BUCKETS
-
-_SUFFIXES = (".tif", ".tiff")
 
 
 def require_writable(out: str, sources: Sequence[str]) -> None:
@@ -47,7 +46,7 @@ def require_writable(out: str, sources: Sequence[str]) -> None:
 
 def is_file(out: str) -> bool:
     """Return whether a place is that of one GeoTIFF, and not a folder."""
-    return "://" not in out and Path(out).suffix.lower() in _SUFFIXES
+    return "://" not in out and Path(out).suffix.lower() in GEOTIFFS
 
 
 def copy_out(workspace: Workspace, name: str, files: Mapping[str, str], out: str) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,26 +12,24 @@ from mlops_assets.errors import SpecificationError
 from mlops_assets.models.evaluation.calibration import Scores
 from mlops_assets.prediction.maps.geotiff import MapClass
 
-Output: TypeAlias = MapOutput
-OUTPUTS = MAP_OUTPUTS
 
-
-def parse_outputs(text: str) -> tuple[Output, ...]:
-    """Return the outputs in a comma-separated list, in the order of `OUTPUTS`.
+def parse_outputs(text: str) -> tuple[MapOutput, ...]:
+    """Return the outputs in a comma-separated list, in the order of `MAP_OUTPUTS`.
 
     Raises:
         SpecificationError: one is unknown.
     """
     names = [name.strip() for name in text.split(",") if name.strip()]
-    unknown = [name for name in names if name not in OUTPUTS]
+    unknown = [name for name in names if name not in MAP_OUTPUTS]
     if unknown or not names:
         raise SpecificationError(
-            f"{', '.join(unknown) or 'nothing'} is not an output; choose from {', '.join(OUTPUTS)}"
+            f"{', '.join(unknown) or 'nothing'} is not an output; choose from"
+            f" {', '.join(MAP_OUTPUTS)}"
         )
-    return tuple(name for name in OUTPUTS if name in names)
+    return tuple(name for name in MAP_OUTPUTS if name in names)
 
 
-def number_bands(outputs: Sequence[Output], classes: Sequence[MapClass]) -> list[str]:
+def number_bands(outputs: Sequence[MapOutput], classes: Sequence[MapClass]) -> list[str]:
     """Return the descriptions of the bands of numbers for some outputs."""
     bands: list[str] = []
     for output in outputs:
@@ -44,7 +41,7 @@ def number_bands(outputs: Sequence[Output], classes: Sequence[MapClass]) -> list
 
 
 def measure(
-    scores: NDArray[np.float32], kind: Scores, outputs: Sequence[Output]
+    scores: NDArray[np.float32], kind: Scores, outputs: Sequence[MapOutput]
 ) -> NDArray[np.float32]:
     """Return the bands of `number_bands`.
 

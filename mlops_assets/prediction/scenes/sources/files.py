@@ -35,7 +35,7 @@ class Own:
     """The places that are read with the user's rights.
 
     Attributes:
-        own: places that are read with the user's rights.
+        source: URL of the file, folder, document or API that the user named.
         workspace: URL of the workspace.
     """
 
