@@ -38,6 +38,7 @@ from mlops_assets.registry.files.publication import publication
 from mlops_assets.registry.files.verified_read import read_published
 from mlops_assets.registry.records.rows import PublishedRecords, published_rows
 from mlops_assets.storage import FileStat, Workspace, sha256_of
+from mlops_assets.storage.checksums import MULTIHASH_SHA256
 from mlops_assets.text.json_changes import json_changes
 
 if TYPE_CHECKING:
@@ -361,7 +362,7 @@ def asset(
         "href": relative(source, file.path),
         "type": media,
         "roles": roles,
-        "file:checksum": f"1220{file.sha256}",
+        "file:checksum": f"{MULTIHASH_SHA256}{file.sha256}",
         "file:size": file.size,
         **extra,
     }

@@ -9,6 +9,7 @@ from pathlib import Path
 from mlops_assets.errors import StorageError
 
 _CHUNK = 8 << 20
+MULTIHASH_SHA256 = "1220"  # before the sha256 (hex) in STAC's `file:checksum`
 # code of a multihash → function, as hashlib calls it; https://github.com/multiformats/multicodec
 HASHES = {
     b"\x11": "sha1",

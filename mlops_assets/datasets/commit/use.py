@@ -23,13 +23,14 @@ from mlops_assets.datasets.commit.commit import publish
 from mlops_assets.datasets.sources.base import LandedFile
 from mlops_assets.datasets.sources.listing import Listing, checked
 from mlops_assets.datasets.versions.digest import digest_of_documents
-from mlops_assets.datasets.versions.manifest import MULTIHASH_SHA256, read_manifest
+from mlops_assets.datasets.versions.manifest import read_manifest
 from mlops_assets.datasets.versions.version_document import SharedVersion, VersionDocument
 from mlops_assets.errors import DataProblems, IntegrityError, NotFound
 from mlops_assets.paths import dataset_collection_key, object_href
 from mlops_assets.principals import Role
 from mlops_assets.registry import DataVersion, Registry
 from mlops_assets.storage import Workspace, sha256_of
+from mlops_assets.storage.checksums import MULTIHASH_SHA256
 from mlops_assets.storage.stores import BUCKETS, explained, open_object_store
 from mlops_assets.text.secret_urls import redacted
 

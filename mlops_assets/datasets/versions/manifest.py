@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 from mlops_assets.datasets.io.media_types import media_types
 from mlops_assets.datasets.versions.contents import FILE_COLUMNS, ascends, unknown
 from mlops_assets.paths import OBJECTS, PACKS, object_href
+from mlops_assets.storage.checksums import MULTIHASH_SHA256
 from mlops_assets.storage.packs import Place
 
 if TYPE_CHECKING:
@@ -57,7 +58,6 @@ DATA_TYPES = {
 CRS_CODE = re.compile("[A-Za-z0-9_]+:[A-Za-z0-9_.-]+")
 BBOX = ("xmin", "ymin", "xmax", "ymax")
 WORKSPACE = "../../../"  # from datasets/<name>/<version>/ to where keys begin
-MULTIHASH_SHA256 = "1220"
 _UNSAFE = re.compile("[^A-Za-z0-9_.-]")
 _MAX_ID = 100  # characters; ids become names of files
 _ROWS_AT_ONCE = 1 << 16  # bounds the memory that geometries take; also a good size of a row group

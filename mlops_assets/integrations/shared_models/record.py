@@ -17,8 +17,8 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
-from mlops_assets.datasets.versions.manifest import MULTIHASH_SHA256
 from mlops_assets.errors import ImportRefused, IntegrityError, NotFound, StorageError
+from mlops_assets.models.signing.statements import Sha256
 from mlops_assets.models.signing.verify import Bundles
 from mlops_assets.names import check_key, check_name
 from mlops_assets.paths import (
@@ -33,6 +33,7 @@ from mlops_assets.paths import (
 )
 from mlops_assets.registry.model_documents import SharedFile, SharedModel, Signature
 from mlops_assets.storage import FileStat, Workspace, sha256_of
+from mlops_assets.storage.checksums import MULTIHASH_SHA256
 from mlops_assets.storage.other_workspace import open_other_workspace
 from mlops_assets.storage.stores import BUCKETS, is_missing
 from mlops_assets.strict import listed_problems
@@ -43,8 +44,6 @@ _RECORD = re.compile(
     r"/(?P=version)\.json"
 )
 _ASK = "ask whoever runs that workspace to verify it"
-
-Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from mlops_assets.principals import Role
 from mlops_assets.registry.records.rows import PublishedRecords
 from mlops_assets.registry.schema import Map, ModelVersion, StacItem
 from mlops_assets.registry.session import RegistrySession, drop_files, existing, publish_records
+from mlops_assets.storage.checksums import MULTIHASH_SHA256
 
 __all__ = ["Map", "MapFilter", "Maps"]
 
@@ -82,7 +83,11 @@ class Maps(RegistrySession):
         query = (
             select(Map)
             .join(StacItem, and_(StacItem.collection == Map.collection, StacItem.id == Map.item))
-            .where(cast(StacItem.document, Text).contains(f'"1220{sha256}"', autoescape=True))
+            .where(
+                cast(StacItem.document, Text).contains(
+                    f'"{MULTIHASH_SHA256}{sha256}"', autoescape=True
+                )
+            )
             .order_by(Map.created.desc(), Map.name)
         )
         with self.reading() as session:

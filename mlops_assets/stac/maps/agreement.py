@@ -22,6 +22,7 @@ from mlops_assets.registry.model_documents import Document
 from mlops_assets.stac.catalog import is_private
 from mlops_assets.stac.maps.document import MapDocument, digest_of, input_digest
 from mlops_assets.stac.maps.item import asset_name, item_key
+from mlops_assets.storage.checksums import MULTIHASH_SHA256
 from mlops_assets.store import Store
 
 
@@ -125,7 +126,7 @@ def _item_of(store: Store, row: Map, document: MapDocument, subject: str) -> Ite
     checksums = {asset_name(end): file.sha256 for end, file in document.files.items()}
     for name, sha256 in checksums.items():
         found = item.assets.get(name, _Asset()).checksum
-        if found != f"1220{sha256}":
+        if found != f"{MULTIHASH_SHA256}{sha256}":
             yield f"{subject}: its record has another checksum of its asset {name}"
     sources = {
         checksum
@@ -134,7 +135,9 @@ def _item_of(store: Store, row: Map, document: MapDocument, subject: str) -> Ite
         for checksum in (link.checksum, *(file.checksum for file in link.files))
         if checksum is not None
     }
-    if sources != {f"1220{file.sha256}" for scene in document.scenes for file in scene.files}:
+    if sources != {
+        f"{MULTIHASH_SHA256}{file.sha256}" for scene in document.scenes for file in scene.files
+    }:
         yield f"{subject}: its record has other scenes than its document"
 
 

@@ -29,6 +29,7 @@ from mlops_assets.stac.maps.document import (
     SceneFacts,
 )
 from mlops_assets.storage import FileStat
+from mlops_assets.storage.checksums import MULTIHASH_SHA256
 
 _NAMES = {RASTER: "map", PICTURE: "picture", DOCUMENT: "document"}
 _TITLES = {
@@ -109,7 +110,7 @@ def model_link(model: str, key: str, model_item: str) -> dict[str, object]:
     return link("derived_from", key, model_item, title=title, **{"type": media, "mlm:name": model})
 
 
-def source_href(place: str) -> str:
+def _source_href(place: str) -> str:
     """Return where a source is as a URL; a path of this machine becomes one of `file:`."""
     return place if "://" in place else Path(place).absolute().as_uri()
 
@@ -133,7 +134,7 @@ def _source(scene: SceneFacts) -> dict[str, object]:
     is_item = any(file.asset for file in scene.files)
     found: dict[str, object] = {
         "rel": "derived_from",
-        "href": source_href(scene.href),
+        "href": _source_href(scene.href),
         "type": "application/geo+json" if is_item else media_type(scene.href),
         "title": scene.name,
     }
@@ -142,13 +143,13 @@ def _source(scene: SceneFacts) -> dict[str, object]:
         # a plain file, which may have files beside it
         own = next((file for file in others if file.href == scene.href), others[0])
         others.remove(own)
-        found |= {"file:checksum": f"1220{own.sha256}", "file:size": own.size}
+        found |= {"file:checksum": f"{MULTIHASH_SHA256}{own.sha256}", "file:size": own.size}
     if others:
         found["mlops:files"] = [
             {
                 "asset": file.asset or None,
-                "href": source_href(file.href),
-                "file:checksum": f"1220{file.sha256}",
+                "href": _source_href(file.href),
+                "file:checksum": f"{MULTIHASH_SHA256}{file.sha256}",
                 "file:size": file.size,
             }
             for file in others
