@@ -112,7 +112,7 @@ def _publish(
 ) -> None:
     opened = store.open()
     for document in jobs:
-        made = published(opened, document)
+        made = published(opened, document, context)
         row = made.map
         context.log_event(
             dg.AssetMaterialization(

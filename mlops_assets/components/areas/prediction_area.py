@@ -223,7 +223,7 @@ class PredictionArea(dg.Component):
             predicted: list[int],
         ) -> Iterator[dg.Output[None]]:
             opened = store.open()
-            made = published(opened, jobs[0])
+            made = published(opened, jobs[0], context)
             context.log_event(observation_of(made.map))
             # of a parameter that is beta, which is ours to follow
             with disable_dagster_warnings():

@@ -11,6 +11,7 @@ import dagster as dg
 from mlops_assets.components.graph.retries import retried
 from mlops_assets.components.naming import ancestors
 from mlops_assets.components.run_config import kubernetes_tags
+from mlops_assets.errors import Conflict
 from mlops_assets.models.specification import Compute
 from mlops_assets.paths import step_values_folder
 from resources import StoreResource
@@ -89,9 +90,24 @@ def predict_op(prefix: str, compute: Compute) -> dg.OpDefinition:
     return predict
 
 
-def published(store: "Store", document: dict[str, Any]) -> "Prediction":
-    """Put the parts of a job together and publish the map."""
-    from mlops_assets.prediction.job import MapJob
-    from mlops_assets.prediction.predict import finish_map
+def published(
+    store: "Store", document: dict[str, Any], context: dg.OpExecutionContext
+) -> "Prediction":
+    """Put the parts of a job together and publish the map.
 
-    return finish_map(store, MapJob.from_json(document))
+    Re-execution from failure leaves out parts that a killed run had not started: Dagster repeats
+    only those steps of a dynamic output that have events. They are predicted here.
+    """
+    from mlops_assets.prediction.job import MapJob
+    from mlops_assets.prediction.predict import finish_map, plan_parts, predict_part
+
+    job = MapJob.from_json(document)
+    try:
+        return finish_map(store, job)
+    except Conflict as error:
+        if context.run.parent_run_id is None:
+            raise
+        context.log.info(f"{error}; predicting what is missing")
+    for part in plan_parts(store, job):
+        predict_part(store, job, part)
+    return finish_map(store, job)

@@ -8,6 +8,7 @@ from typing import Any
 
 import dagster as dg
 import pytest
+from dagster._core.execution.api import execute_run_iterator
 
 from mlops_assets.components.areas.prediction_area import days_of
 from mlops_assets.components.naming import MODEL_VERSION
@@ -17,6 +18,7 @@ from mlops_assets.prediction.maps.made import MadeMap
 from mlops_assets.prediction.maps.publish import publish_map
 from mlops_assets.registry import Map
 from mlops_assets.registry.records.maps import MapFilter
+from mlops_assets.stac.maps.document import read_document
 from mlops_assets.store import Store
 from mlops_assets_tests.components.areas.project import (
     MODEL,
@@ -150,6 +152,27 @@ def test_a_run_from_failure_continues_with_what_was_predicted(
     # by the version of the run that was interrupted
     (made,) = store.registry.maps(MapFilter(area="valley", day=DAY))
     assert made.version == first.version
+
+
+def test_a_killed_run_from_failure_predicts_parts_that_it_had_not_started(
+    store: Store, instance: dg.DagsterInstance
+) -> None:
+    folder = store.workspace.root / "landing/valley"
+    for number, name in enumerate(("a", "b", "c")):
+        land(folder, name, DAY, east=320 * number)
+    job, tags = dg.reconstructable(valley_job), {"dagster/partition": DAY}
+    # as a process that is killed, this one leaves no events of the steps that it had not started
+    killed = instance.create_run_for_job(valley_job(), tags=tags)
+    events = execute_run_iterator(job, killed, instance)
+    assert any(event.is_step_start and "[0_1_0]" in str(event.step_key) for event in events)
+    instance.report_run_failed(killed)
+    options = dg.ReexecutionOptions.from_failure(killed.run_id, instance)
+    with dg.execute_job(job, instance=instance, tags=tags, reexecution_options=options) as again:
+        assert again.success
+    (made,) = store.registry.maps(MapFilter(area="valley", day=DAY))
+    assert [scene.name for scene in read_document(store, made).scenes] == ["a", "b", "c"]
+    # Dagster's generators cannot be closed half-way
+    assert list(events)
 
 
 @pytest.mark.parametrize(
