@@ -308,15 +308,17 @@ def _report(store: Store, made: _Made, out: str | None) -> None:
     from mlops_assets.stac.maps.document import PICTURE, RASTER, read_document
 
     row = made.row
-    ends = sorted(
-        read_document(store, row).files, key=lambda end: (end != RASTER, end != PICTURE, end)
-    )
+    document = read_document(store, row)
+    ends = sorted(document.files, key=lambda end: (end != RASTER, end != PICTURE, end))
     files = {end: map_key(row.model, row.version, row.name, end) for end in ends}
-    copied = [] if out is None else [copy_out(store.workspace, row.name, files, out)]
+    scenes = {file.href for scene in document.scenes for file in scene.files}
+    copied = [] if out is None else [copy_out(store.workspace, row.name, files, out, scenes)]
     for note in made.notes:
         advise(f"note: {note}")
-    shown = [store.workspace.where(key) for key in files.values() if key.endswith((".tif", ".png"))]
-    console.print("\n".join([*shown, *copied]))
+    places = [
+        store.workspace.where(key) for key in files.values() if key.endswith((".tif", ".png"))
+    ]
+    console.print("\n".join([*places, *copied]))
 
 
 def _print_plan(store: Store, jobs: Sequence[MapJob]) -> None:

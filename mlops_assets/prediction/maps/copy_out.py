@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from mlops_assets.datasets.io.raster_formats import GEOTIFFS
 from mlops_assets.errors import SpecificationError, StorageError
 from mlops_assets.storage import Workspace
 from mlops_assets.storage.scratch import scratch_folder
-from mlops_assets.storage.stores import BUCKETS
+from mlops_assets.storage.stores import BUCKETS, join, local_folder
 
 
 def require_writable(out: str, sources: Sequence[str]) -> None:
@@ -49,7 +49,13 @@ def is_file(out: str) -> bool:
     return "://" not in out and Path(out).suffix.lower() in GEOTIFFS
 
 
-def copy_out(workspace: Workspace, name: str, files: Mapping[str, str], out: str) -> str:
+def copy_out(
+    workspace: Workspace,
+    name: str,
+    files: Mapping[str, str],
+    out: str,
+    scenes: Collection[str] = (),
+) -> str:
     """Copy the files of a map; its GeoTIFF appears last.
 
     Args:
@@ -57,27 +63,55 @@ def copy_out(workspace: Workspace, name: str, files: Mapping[str, str], out: str
         name: of the map, which its files have in a folder.
         files: end of a file's name, such as `.tif` → its key; the main GeoTIFF first.
         out: see `require_writable`; files beside a GeoTIFF are named after it.
+        scenes: URLs of the files that the map was made from, which it never replaces.
 
     Returns:
         Path or URL of the GeoTIFF.
 
     Raises:
+        SpecificationError: a file of the map would replace a scene.
         StorageError: a file cannot be written.
     """
     if is_file(out):
-        return _beside(workspace, files, Path(out))
+        targets = [_beside(Path(out), end).resolve().as_uri() for end in files]
+        _require_no_scene(targets, scenes)
+        return _copy_beside(workspace, files, Path(out))
     url = out if "://" in out else Path(out).resolve().as_uri()
+    _require_no_scene([join(url, f"{name}{end}") for end in files], scenes)
     target = Workspace(url, workspace.cache)
     for end, key in reversed([*files.items()]):
         target.put(f"{name}{end}", workspace.local_path(key))
     return target.where(f"{name}{next(iter(files))}")
 
 
-def _beside(workspace: Workspace, files: Mapping[str, str], out: Path) -> str:
+def _require_no_scene(targets: Sequence[str], scenes: Collection[str]) -> None:
+    """Refuse targets that are scenes, by their URLs or, on this machine, also by other names.
+
+    Raises:
+        SpecificationError: one is.
+    """
+    local = [local_folder(url) for url in scenes if url.startswith("file:")]
+    for target in targets:
+        same = target in scenes
+        if target.startswith("file:") and (path := local_folder(target)).exists():
+            same = same or any(scene.exists() and path.samefile(scene) for scene in local)
+        if same:
+            raise SpecificationError(
+                f"{target} is a scene of the map, and was not replaced; name another place, the map"
+                " is in the workspace"
+            )
+
+
+def _beside(out: Path, end: str) -> Path:
+    """Return the path of a file of a map beside its GeoTIFF."""
+    return out.with_name(out.stem + end.replace(".tif", out.suffix, 1))
+
+
+def _copy_beside(workspace: Workspace, files: Mapping[str, str], out: Path) -> str:
     with scratch_folder("prediction", out.parent) as scratch:
         try:
             for end, key in reversed([*files.items()]):
-                target = out.with_name(out.stem + end.replace(".tif", out.suffix, 1))
+                target = _beside(out, end)
                 part = scratch / target.name
                 shutil.copyfile(workspace.local_path(key), part)
                 part.replace(target)

@@ -77,6 +77,13 @@ def test_scenes_are_mapped_by_their_days_and_are_in_the_graph(
     assert names == {"map.tif", "map.tif.aux.xml", "map.scores.tif", "map.png"}
     (event,) = materialised(project, "land/maps")
     assert event is not None and event.metadata["map"].value == made.name
+    # a map replaces no scene, whatever the source is called
+    valley = project / "workspace/landing/valley"
+    scene_bytes = (valley / "later.tif").read_bytes()
+    for source, out in (("later.json", valley / "later.tif"), ("later.tif", valley)):
+        refused = mlops("predict", "land", str(valley / source), "--out", str(out))
+        assert refused.code == 1 and "later.tif is a scene of the map" in refused.err
+        assert (valley / "later.tif").read_bytes() == scene_bytes
     # two days are two maps, and files of two scenes without a day are refused
     folder = "workspace/landing/valley"
     done = mlops("predict", "land", folder, "--out", "maps", "--datetime", f"{DAY}/..")
