@@ -37,7 +37,7 @@ def record_asset(
                 asset=[name, "record"],
                 description=(
                     f"At most {specification.max_outside:.0%} of the map lie outside the model's"
-                    " area of applicability. A warning is that this cannot be told."
+                    " area of applicability. A warning says that the share is unknown."
                 ),
                 partitions_def=days,
             )
@@ -93,7 +93,7 @@ def record_asset(
 
 
 def _applicable(outside: float | None, specification: AreaSpecification) -> Check:
-    """Return the check of the share outside; one that cannot be told is a warning."""
+    """Return the check of the share outside; an unknown share is a warning."""
     limit = specification.max_outside or 0.0
     if outside is None:
         text = (

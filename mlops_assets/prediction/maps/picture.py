@@ -63,8 +63,8 @@ def draw(
     else:
         known = values[np.isfinite(values)]
         low, high = np.percentile(known, _PERCENTILES) if known.size else (0, 1)
-        shown = axes.imshow(values, interpolation="nearest", aspect=aspect, vmin=low, vmax=high)
-        figure.colorbar(shown, ax=axes, shrink=0.8)
+        image = axes.imshow(values, interpolation="nearest", aspect=aspect, vmin=low, vmax=high)
+        figure.colorbar(image, ax=axes, shrink=0.8)
     if outside is not None:
         veil = np.zeros((*shape, 4), dtype=np.float32)
         veil[outside] = _VEIL

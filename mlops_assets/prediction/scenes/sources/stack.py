@@ -85,8 +85,8 @@ class Codes:
     def shows(self, raster: Raster, window: Window) -> NDArray[np.bool_]:
         """Return which pixels of a window of the open file are not hidden."""
         codes = raster.read([1], window=window)
-        shown = value_mask(raster, window, BandRoles((1,), None), codes)
-        return np.asarray((shown & ~np.isin(codes, self.invalid))[0])
+        valid = value_mask(raster, window, BandRoles((1,), None), codes)
+        return np.asarray((valid & ~np.isin(codes, self.invalid))[0])
 
 
 def stack(
