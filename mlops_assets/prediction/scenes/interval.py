@@ -10,7 +10,7 @@ _SHORTEST = timedelta(microseconds=1)
 
 
 @dataclass(frozen=True)
-class Interval:
+class AcquisitionInterval:
     """An interval of time.
 
     Attributes:
@@ -37,7 +37,7 @@ class Interval:
         return None if self.end is None else (self.end - _SHORTEST).date()
 
 
-def parse_interval(text: str) -> Interval:
+def parse_interval(text: str) -> AcquisitionInterval:
     """Return the interval of a time, a day, a month or a year, or from one of these to another.
 
     Args:
@@ -63,7 +63,7 @@ def parse_interval(text: str) -> Interval:
         raise ValueError(f"{text!r} is open on both sides; name a start or an end")
     if start is not None and end is not None and start >= end:
         raise ValueError(f"{text!r} ends before it starts; swap its times")
-    return Interval(start, end)
+    return AcquisitionInterval(start, end)
 
 
 def parse_time(text: str) -> datetime:

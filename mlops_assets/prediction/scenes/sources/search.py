@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
 from mlops_assets.datasets.io.geojson_areas import shape_of_bounds
-from mlops_assets.errors import SpecificationError
+from mlops_assets.datasets.versions.extents import enclosing
+from mlops_assets.errors import NoScenes, SpecificationError
 from mlops_assets.prediction.scenes.area import Area, shape_of_area
-from mlops_assets.prediction.scenes.interval import Interval, parse_interval
+from mlops_assets.prediction.scenes.interval import AcquisitionInterval, parse_interval
 
 if TYPE_CHECKING:
     from shapely.geometry.base import BaseGeometry
@@ -39,17 +40,29 @@ class SceneSearch:
         """Return the box to search an API by."""
         if self.bbox is not None or self.area is None:
             return self.bbox
-        return cast("Bounds", tuple(shape_of_area(self.area).bounds))
+        import shapely
+
+        parts = shapely.get_parts(shape_of_area(self.area))
+        return cast("Bounds", tuple(enclosing(shapely.bounds(parts))))
 
     def place(self) -> BaseGeometry | None:
-        """Return the geometry that scenes must reach, None if there is none."""
+        """Return the geometry that scenes must reach, None if there is none.
+
+        Raises:
+            NoScenes: box and area have nothing in common.
+        """
         import shapely
 
         parts = [] if self.bbox is None else [shape_of_bounds(self.bbox)]
         parts += [] if self.area is None else [shape_of_area(self.area)]
-        return shapely.intersection_all(parts) if parts else None
+        if not parts:
+            return None
+        found = shapely.intersection_all(parts)
+        if found.is_empty:
+            raise NoScenes("the box and the area do not overlap; leave out one of them")
+        return found
 
-    def interval(self) -> Interval | None:
+    def interval(self) -> AcquisitionInterval | None:
         """Return the interval of acquisition; None if no time is given.
 
         Raises:

@@ -11,9 +11,11 @@ from typing import Any
 
 import pystac
 import pytest
+from shapely.geometry import shape
 
 from mlops_assets.datasets.io.rasters import open_raster
 from mlops_assets.errors import NoScenes, SpecificationError, StorageError
+from mlops_assets.prediction.areas.geometry import outline_of
 from mlops_assets.prediction.job import as_json, from_json
 from mlops_assets.prediction.scenes.found import FoundScene
 from mlops_assets.prediction.scenes.sources.find import find_scenes
@@ -143,6 +145,7 @@ def test_times_of_files_are_those_of_acquisition_only(store: Store, tmp_path: Pa
             SceneSearch(datetime="2024-05-31/2024-05-31"),
             "acquired in .* 2 from 2024-06-01 to 2024-06-02",
         ),
+        (SceneSearch(bbox=(9.0, 42.0, 9.1, 42.5), area=FAR), "box and the area do not overlap"),
         (SceneSearch(area=FAR), "reaches the area .* but 2 elsewhere"),
         (SceneSearch(collections=("others",)), "its collections are tiles"),
     ],
@@ -157,6 +160,13 @@ def test_collections_area_and_time(
         return
     scenes = find_scenes(store, source, search)
     assert [scene.name for scene in scenes] == [f"tile-{day}" for day in found]
+
+
+def test_an_area_across_the_antimeridian_is_searched_there_only() -> None:
+    rings = [[[179, -18], [-179, -18], [-179, -17], [179, -17], [179, -18]]]
+    area = outline_of({"type": "Polygon", "coordinates": rings}, "Fiji")
+    assert SceneSearch(area=area).bounds() == (179, -18, -179, -17)
+    assert SceneSearch(area=INSIDE).bounds() == shape(INSIDE).bounds
 
 
 def test_a_bucket_and_a_web_server(
