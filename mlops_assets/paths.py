@@ -109,8 +109,8 @@ LAYOUT = (  # key and content, in the order of docs/workspace.md
     (
         "predictions/<model>/<version>/",
         "Cloud-Optimised GeoTIFFs, class names for GDAL and pictures,"
-        " <scene>-<digest of its place and bytes> or <area>/<day>; <name>.map.json states their"
-        " origin",
+        " the id of an Item, <file>-<digest of its URL>, <day>-<digest> of several scenes, or"
+        " <area>/<day>; <name>.map.json states their origin",
     ),
     (
         "log/<number>.json",

@@ -6,6 +6,7 @@ Only declarations and the rules that need no data; Dagster's docs have every des
 from __future__ import annotations
 
 from datetime import date, timedelta
+from math import inf
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
@@ -15,7 +16,7 @@ from mlops_assets.datasets.specification.source import require_supported
 from mlops_assets.errors import NameRefused, SpecificationError
 from mlops_assets.models.specification import Compute
 from mlops_assets.names import check_label, check_name
-from mlops_assets.prediction.scenes.interval import Interval, parse_interval
+from mlops_assets.prediction.scenes.interval import AcquisitionInterval, parse_interval
 from mlops_assets.strict import Strict, refusing
 
 # of an area that declares no start: the year in which Sentinel-2 was launched
@@ -62,7 +63,7 @@ class AreaSource(Strict):
         return interval
 
     @property
-    def interval(self) -> Interval | None:
+    def interval(self) -> AcquisitionInterval | None:
         """The interval of acquisition; None if none is declared."""
         return None if self.datetime is None else parse_interval(self.datetime)
 
@@ -83,8 +84,10 @@ class AreaSource(Strict):
 
 
 def _ordered(bounds: list[float]) -> list[float]:
-    if len(bounds) == 4 and not (bounds[0] < bounds[2] and bounds[1] < bounds[3]):
-        raise ValueError("bounds are [left, bottom, right, top]: left < right and bottom < top")
+    if len(bounds) == 4:
+        left, bottom, right, top = bounds
+        if not (-inf < left < right < inf and -inf < bottom < top < inf):
+            raise ValueError("bounds are [left, bottom, right, top]: left < right and bottom < top")
     return bounds
 
 
@@ -172,8 +175,8 @@ class AreaSpecification(Strict):
             " check of the record fails."
         ),
     )
-    start: date = Field(
-        default=DEFAULT_START,
+    start: date | None = Field(
+        default=None,
         description=(
             "First day; that of 'source.datetime' if not given, else 2015-01-01. Scenes of earlier"
             " days are not part of the area."
@@ -217,9 +220,7 @@ class AreaSpecification(Strict):
     def first_day(self) -> date:
         """The first day that can be predicted."""
         first = self.source.interval.first_day if self.source.interval else None
-        if "start" in self.model_fields_set or first is None:
-            return self.start
-        return first
+        return self.start or first or DEFAULT_START
 
     @property
     def last_day(self) -> date | None:

@@ -39,6 +39,10 @@ def area(source: dict[str, Any] | None = None, **changes: Any) -> AreaSpecificat
         ({"source": {"url": "a", "datetime": "2024-02-01/2024-01-01"}}, "ends before it starts"),
         ({"source": {"url": "a", "datetime": "../.."}}, "open on both sides"),
         ({"grid": {"crs": "EPSG:32632", "resolution": 10, "bounds": [5, 0, 1, 9]}}, "left < right"),
+        (
+            {"grid": {"crs": "EPSG:32632", "resolution": 10, "bounds": [5, 0, float("inf"), 9]}},
+            "left < right",
+        ),
         ({"mask": {"asset": "scl", "invalid": []}}, "at least 1 item"),
         ({"alias": "v3"}, "looks like a version"),
         ({"max_outside": 20}, "less than or equal to 1"),
@@ -53,6 +57,9 @@ def test_a_wrong_declaration_is_refused(changes: dict[str, Any], message: str) -
 def test_days_begin_with_the_start_else_with_the_interval_of_the_source() -> None:
     source = {"url": "landing/scenes", "datetime": "2024-03-01T23:30:00-02:00/2024-06-30"}
     assert area(source).first_day == date(2024, 3, 2)
+    # also as Dagster keeps it, with every default
+    stored = AreaSpecification.model_validate(area(source).model_dump(mode="json"))
+    assert stored.first_day == date(2024, 3, 2)
     assert area(source, start="1992-06-12").first_day == date(1992, 6, 12)
     assert area().first_day == date(2015, 1, 1)
     month = area({"url": "landing/scenes", "datetime": "2024-06"})
