@@ -134,10 +134,16 @@ class WebFile:
 class PublicWeb:
     """Files on a web server, read as from an object store; a `ReadableStore`."""
 
-    def __init__(self, base: str) -> None:
-        """Take the URL of the server, without a path."""
+    def __init__(self, base: str, own: bool = False) -> None:
+        """Open a session.
+
+        Args:
+            base: URL of the server, without a path.
+            own: whether the user has named this server, which then may have any address; those
+                that it redirects to may not.
+        """
         self._base = base
-        self._session = public_session()
+        self._session = public_session(base if own else None)
 
     def follow(self, key: str) -> None:
         """Check the redirects of a file.

@@ -21,7 +21,7 @@ from mlops_assets.datasets.sources.external_assets import store_outside
 from mlops_assets.datasets.sources.stac.hrefs import path_below, same_origin
 from mlops_assets.errors import IntegrityError, StorageError
 from mlops_assets.storage.checksums import multihash
-from mlops_assets.storage.stores import explained, local_folder, open_object_store
+from mlops_assets.storage.stores import WEB, explained, local_folder, open_object_store
 from mlops_assets.text.secret_urls import redacted
 
 if TYPE_CHECKING:
@@ -242,5 +242,10 @@ def _store_of(url: str, own: Own) -> tuple[ReadableStore, str]:
 
 @lru_cache(maxsize=64)
 def _own_store(base: str) -> ReadableStore:
+    if urlsplit(base).scheme in WEB:
+        # takes a tenth of a second
+        from mlops_assets.datasets.sources.public_web import PublicWeb
+
+        return PublicWeb(base, own=True)
     store: ReadableStore = open_object_store(base)
     return store

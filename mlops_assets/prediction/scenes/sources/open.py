@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 from urllib.parse import urlsplit
 
+from mlops_assets.datasets.io.raster_formats import is_vrt
 from mlops_assets.datasets.io.rasters import band_names, open_raster
 from mlops_assets.datasets.sources.base import together
 from mlops_assets.errors import SpecificationError
@@ -26,6 +27,7 @@ from mlops_assets.prediction.scenes.sources.item_bands import (
 from mlops_assets.prediction.scenes.sources.items import raster_assets
 from mlops_assets.prediction.scenes.sources.stack import Codes, StackedBand, stack
 from mlops_assets.text.listing import named
+from mlops_assets.text.secret_urls import redacted
 
 if TYPE_CHECKING:
     from mlops_assets.datasets.io.rasterio_types import Raster
@@ -207,7 +209,8 @@ class _Opening:
         asset = item["assets"].get(mask.asset)
         if asset is None:
             raise SpecificationError(
-                f"Item {self.found.name} has no asset {mask.asset!r} for the mask; there are"
+                f"Item {self.found.name} has no asset {mask.asset!r} for the mask that may be read;"
+                " there are"
                 f" {named(sorted(item['assets']))}"
             )
         path, file = self._fetched(mask.asset, str(asset["href"]), asset)
@@ -237,6 +240,11 @@ class _Opening:
         ending = posixpath.splitext(urlsplit(href).path)[1]
         target = self.folder / f"{digest}{ending if ending[1:].isalnum() else ''}"
         path, sha256, size_read = fetch(href, self.own, target, stated)
+        if (self.found.item is not None or path == target) and is_vrt(path):
+            raise SpecificationError(
+                f"{redacted(href)} of {self.found.name} is a VRT, which may name any file of this"
+                " machine; only a local VRT without an Item is read, so convert it to GeoTIFF"
+            )
         return path, SourceFile(key, href, sha256, size_read)
 
     def _sidecars(self, path: Path) -> list[SourceFile]:

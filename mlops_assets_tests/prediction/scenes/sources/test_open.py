@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import numpy as np
@@ -19,7 +21,7 @@ from scipy.ndimage import map_coordinates, maximum_filter
 from mlops_assets.datasets.io.rasters import open_raster
 from mlops_assets.errors import IntegrityError, SpecificationError, StorageError
 from mlops_assets.prediction.scenes.bands import Band, Wanted
-from mlops_assets.prediction.scenes.found import LocalScene, SourceFile
+from mlops_assets.prediction.scenes.found import FoundScene, LocalScene, SourceFile
 from mlops_assets.prediction.scenes.reading import Grid, Mask, Reading
 from mlops_assets.prediction.scenes.sources.find import find_scenes
 from mlops_assets.prediction.scenes.sources.open import open_scene
@@ -526,6 +528,58 @@ def test_items_lead_to_no_host_of_this_network(
     assert attempt("B02.tif").files[0].href == f"{https_folder.url}/B02.tif"
     with pytest.raises(StorageError, match="which is not public"):
         attempt("http://127.0.0.1:9/B02.tif")
+
+
+def test_a_server_redirects_to_no_host_of_this_network(
+    store: Store, https_folder: WebFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("MLOPS_TRUSTED_SOURCES")
+    write_raster(https_folder.folder / "B02.tif", noise(8, 8), 10)
+
+    class Redirect(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(302)
+            self.send_header("Location", f"{https_folder.url}/B02.tif")
+            self.end_headers()
+
+        do_HEAD = do_GET  # noqa: N815  the server's own name
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Redirect) as server:
+        Thread(target=server.serve_forever).start()
+        try:
+            href = f"http://127.0.0.1:{server.server_port}/B02.tif"
+            with pytest.raises(StorageError, match="which is not public"):
+                open_scene(store, FoundScene("B02", href), wanted("B02"), NONE, tmp_path)
+        finally:
+            server.shutdown()
+
+
+@pytest.mark.parametrize("remote", [False, True])
+def test_a_vrt_of_an_item_is_refused_as_it_may_name_any_file(
+    store: Store, https_folder: WebFolder, tmp_path: Path, remote: bool
+) -> None:
+    private = write_raster(tmp_path / "private/scene.tif", noise(8, 8), 10, ("B02",))
+    folder = https_folder.folder if remote else tmp_path / "scenes"
+    item = write_item(folder, {"B02": {"href": "B02.vrt"}})
+    (folder / "B02.vrt").write_text(
+        '<VRTDataset rasterXSize="8" rasterYSize="8"><VRTRasterBand dataType="UInt16" band="1">'
+        f'<SimpleSource><SourceFilename relativeToVRT="0">{private}</SourceFilename>'
+        "<SourceBand>1</SourceBand></SimpleSource></VRTRasterBand></VRTDataset>"
+    )
+    source = f"{https_folder.url}/item.json" if remote else str(item)
+    (found,) = find_scenes(store, [source])
+    (tmp_path / "a").mkdir()
+
+    with pytest.raises(SpecificationError, match="is a VRT, which may name any file"):
+        open_scene(store, found, wanted("B02"), NONE, tmp_path / "a")
+    local = find_scenes(store, [str(folder / "B02.vrt")])[0]
+    # what a user names is not limited
+    (tmp_path / "b").mkdir()
+    own = open_scene(store, replace(local, item=None), wanted("B02"), NONE, tmp_path / "b")
+    assert own.files[1].href == private.as_uri()
 
 
 @pytest.fixture
