@@ -67,15 +67,17 @@ def scene_of_item(item: Item, url: str, own: Own) -> FoundScene:
     document = item.document
     assets: dict[str, object] = {}
     for key, asset in document["assets"].items():
-        assets[key] = {**asset, "href": _href(item, key, url, own)}
+        href = _href(item, key, url, own)
+        if href is not None:
+            assets[key] = {**asset, "href": href}
     properties = document["properties"]
     kept = cast("dict[str, object]", {**document, "assets": assets})
     kept.pop("links", None)
     return FoundScene(item.id, url, _acquired(properties), _bounds(document.get("bbox")), item=kept)
 
 
-def _href(item: Item, key: str, url: str, own: Own) -> str:
-    """Return the URL of an asset.
+def _href(item: Item, key: str, url: str, own: Own) -> str | None:
+    """Return the URL of an asset; None of one that is not data, and may not be named by the Item.
 
     An Item on this machine may name files of it by relative paths, and below its source; one of a
     folder only those below that. No Item may name others, but those of the workspace.
@@ -90,8 +92,10 @@ def _href(item: Item, key: str, url: str, own: Own) -> str:
     below = path_below(target, own.workspace) or (
         url.startswith("file:") and (relative or path_below(target, folder))
     )
-    if below or not _is_data(key, {**item.assets[key]}):
+    if below:
         return target
+    if not _is_data(key, {**item.assets[key]}):
+        return None  # it could still be named as a mask
     raise SpecificationError(
         f"Item {item.id} of {redacted(url)}: asset {key!r} is {unquote(urlsplit(target).path)},"
         " which is not read, as an Item names it by its path on this machine; make its hrefs"
@@ -104,7 +108,7 @@ def _acquired(properties: Mapping[str, object]) -> datetime | None:
     for name in ("datetime", "start_datetime"):
         text = properties.get(name)
         if isinstance(text, str):
-            with suppress(ValueError):
+            with suppress(ValueError, OverflowError):
                 return parse_time(text)
     return None
 

@@ -264,6 +264,25 @@ def test_remote_items_name_no_file_of_this_machine(store: Store, https_folder: W
     assert hrefs(find_scenes(store, [f"{https_folder.url}/item.json"])[0]) == [own]
 
 
+@pytest.mark.parametrize("fields", [{"roles": ["metadata"]}, {"type": None}])
+def test_remote_items_name_no_file_of_this_machine_as_what_is_not_data(
+    store: Store, https_folder: WebFolder, tmp_path: Path, fields: dict[str, Any]
+) -> None:
+    private = write_raster(tmp_path / "private/codes.bin", noise(8, 8), 10)
+    codes = {"href": private.as_uri(), **fields}
+    write_item(https_folder.folder, {"B02": {}, "scl": codes})
+
+    (found,) = find_scenes(store, [f"{https_folder.url}/item.json"])
+
+    assert hrefs(found) == [f"{https_folder.url}/B02.tif"]
+
+
+def test_times_that_are_no_moment_in_utc_are_unknown(store: Store, tmp_path: Path) -> None:
+    write_item(tmp_path, asset("x.tif"), properties={"datetime": "0001-01-01T00:00:00+14:00"})
+
+    assert find_scenes(store, ["item.json"])[0].acquired is None
+
+
 def test_names_are_fit_for_paths_and_unique(store: Store, tmp_path: Path) -> None:
     for folder, name in (("a", "../x y"), ("b", "same"), ("c", "SAME")):
         write_item(tmp_path / "items" / folder, asset("x.tif"), id=name)
