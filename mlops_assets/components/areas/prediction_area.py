@@ -38,7 +38,7 @@ from mlops_assets.components.naming import (
     tag_run,
 )
 from mlops_assets.components.scaffolding import PredictionAreaScaffolder
-from mlops_assets.components.sensors.new_scenes import new_scenes_sensor
+from mlops_assets.components.sensors.new_scenes import LISTING, new_scenes_sensor
 from mlops_assets.errors import SpecificationError
 from mlops_assets.prediction.areas.geometry import read_outline
 from mlops_assets.prediction.areas.specification import AreaSpecification
@@ -234,6 +234,8 @@ class PredictionArea(dg.Component):
                     tags=map_tags(opened, made.map),
                 )
             yield output
+            # the sensor does not request again what somebody has mapped
+            tag_run(context, opened.user, {LISTING: _listing(jobs[0])})
             remove_step_values(opened, context)
 
         return publish
@@ -251,6 +253,15 @@ def _pinned(
     launched = context.run.tags.get(MODEL_VERSION)
     what = wanted or launched or specification.alias
     return store.registry.model_version(Reference(specification.model, what))
+
+
+def _listing(document: dict[str, Any]) -> str:
+    """Return the digest of the listing that the scenes of a map are."""
+    from mlops_assets.prediction.job import MapJob
+    from mlops_assets.prediction.scenes.by_day import ScenesByDay
+
+    job = MapJob.from_json(document)
+    return "" if job.day is None else ScenesByDay.of(job.scenes).digest(job.day)
 
 
 def with_outline(specification: AreaSpecification, folder: Path) -> AreaSpecification:

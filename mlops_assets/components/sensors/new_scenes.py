@@ -81,12 +81,13 @@ def _due(
 ) -> tuple[dict[str, str], dict[str, str]]:
     """Return the days to request and those that were requested, each with its listing.
 
-    The cursor has the latter. For days that it lacks the newest run of the day counts, whoever
-    started it, as the tag of the run has the listing.
+    The cursor has the latter. For other days than it has, and other listings, the newest run of the
+    day counts, whoever started it: the tag of the run has the listing, at the latest when it has
+    published the map.
     """
     digests = {str(day): listing.digest(day) for day in listing.days}
     cursor: dict[str, str] = json.loads(context.cursor) if context.cursor else {}
-    unknown = [day for day in digests if day not in cursor]
+    unknown = [day for day, digest in digests.items() if cursor.get(day) != digest]
     runs = latest_runs(context.instance, _asset(specification), unknown)
     known = cursor | {day: run.tags.get(LISTING, "") for day, run in runs.items()}
     settled = {day: digest for day, digest in digests.items() if known.get(day) == digest}

@@ -55,6 +55,21 @@ def test_days_with_new_or_changed_scenes_are_requested_once(
     assert watcher.tick() == []
 
 
+def test_days_that_somebody_has_mapped_are_not_requested(
+    folder: Path, instance: dg.DagsterInstance
+) -> None:
+    watcher = daemon(instance)
+    land(folder, "west", day_before(5))
+    assert watcher.run(dg.RunRequest(partition_key=day_before(5)))
+    assert watcher.tick() == []
+    # nor is another listing than that of the cursor
+    land(folder, "east", day_before(5), east=320)
+    assert watcher.run(dg.RunRequest(partition_key=day_before(5)))
+    assert watcher.tick() == []
+    land(folder, "later", day_before(5), east=640)
+    assert [each.partition_key for each in watcher.tick()] == [day_before(5)]
+
+
 def test_what_prevents_a_listing_or_failed_is_the_reason_of_a_tick(
     folder: Path, instance: dg.DagsterInstance
 ) -> None:
