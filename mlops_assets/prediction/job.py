@@ -36,6 +36,7 @@ class MapJob:
         area: name of the area; None for a map of scenes alone.
         day: of acquisition, UTC; None if unknown.
         on_broken: whether a scene that cannot be read is skipped and reported, or fails the map.
+        notes: remarks for people on how the scenes were found.
     """
 
     name: str
@@ -47,6 +48,7 @@ class MapJob:
     area: str | None = None
     day: date | None = None
     on_broken: Literal["skip", "fail"] = "skip"
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Order the scenes by time of acquisition, then by name.
@@ -71,8 +73,8 @@ class MapJob:
         Args:
             model_sha256: checksums of `model.onnx` and of the document of its applicability.
         """
-        # a scene that is skipped, or not, changes no part
-        text = json.dumps(replace(self, on_broken="skip").as_json(), sort_keys=True)
+        # neither a scene that is skipped, or not, nor a remark changes a part
+        text = json.dumps(replace(self, on_broken="skip", notes=()).as_json(), sort_keys=True)
         return hashlib.sha256(f"{model_sha256}\n{text}".encode()).hexdigest()
 
     def as_json(self) -> JsonObject:

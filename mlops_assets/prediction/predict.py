@@ -307,7 +307,7 @@ def _published(opened: OpenedJob, scratch: Path) -> Prediction:
         ),
         outside=contained.outside,
     )
-    notes = [note for scene in planned.values() for note in scene.notes]
+    notes = [*job.notes, *(note for scene in planned.values() for note in scene.notes)]
     notes += [f"skipped: {reason}" for reason in skipped.values()]
     if contained.outside is not None:
         notes.append(f"{contained.outside:.1%} of the pixels are outside the area of applicability")

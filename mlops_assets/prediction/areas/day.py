@@ -80,12 +80,16 @@ def day_job(
         SpecificationError: there are only scenes without a date.
         MlopsError: the source cannot be listed.
     """
+    notes: list[str] = []
     if sources:
         listing = ScenesByDay.of(find_scenes(store, list(sources), None))
         scenes = [*listing.days.get(day, []), *listing.undated]
     else:
         listing = list_scenes(store, specification, day, day)
         scenes = listing.days.get(day, [])
+        if listing.undated:
+            names = named([scene.name for scene in listing.undated], _NAMED)
+            notes.append(f"files whose day is unknown are in no map: {names}")
     if not scenes:
         raise _no_scenes(specification, day, listing.undated)
     return MapJob(
@@ -98,6 +102,7 @@ def day_job(
         area=specification.name,
         day=day,
         on_broken=specification.on_broken,
+        notes=tuple(notes),
     )
 
 

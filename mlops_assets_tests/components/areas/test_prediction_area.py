@@ -125,6 +125,11 @@ def test_files_without_a_date_are_of_the_day_only_if_they_are_named(
     (made,) = store.registry.maps(MapFilter(area="valley", day=DAY))
     files = list(store.workspace.list(f"predictions/land/{made.version}/valley"))
     assert f"predictions/land/{made.version}/valley/{DAY}.scores.tif" in files
+    # a day with other scenes names them all the same
+    land(store.workspace.root / "landing/valley", "dated", DAY)
+    prediction, _ = run(instance).get_asset_materialization_events()
+    notes = str(prediction.materialization.metadata["notes"].value)
+    assert "files whose day is unknown are in no map: west" in notes
 
 
 def test_a_run_from_failure_continues_with_what_was_predicted(
