@@ -151,6 +151,9 @@ def open_layer(
         **georeference,
     }
     with open_raster(path, "w", **profile) as raster:
+        if layer.classes and np.dtype(layer.dtype) == np.uint8:
+            # GDAL cannot make a file one with a palette once it has pixels
+            raster.write_colormap(1, _colour_table(layer))
         yield raster
         raster.update_tags(**tags)
         for band, name in enumerate(layer.bands, start=1):
@@ -160,8 +163,6 @@ def open_layer(
         if layer.classes:
             names = {f"CLASS_{entry.value}": entry.name for entry in layer.classes}
             raster.update_tags(1, **names)
-            if np.dtype(layer.dtype) == np.uint8:
-                raster.write_colormap(1, _colour_table(layer))
 
 
 def write_rows(raster: WritableRaster, first: int, rows: NDArray[np.number]) -> None:
