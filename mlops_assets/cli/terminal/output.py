@@ -165,10 +165,24 @@ def _text(value: object) -> str:
     if isinstance(value, datetime):
         return value.strftime("%Y-%m-%d %H:%M:%S")
     if isinstance(value, dict):
-        return "\n".join(f"{name}: {_text(inner)}" for name, inner in value.items())
+        return "\n".join(_entry(name, inner) for name, inner in value.items())
     if isinstance(value, list):
+        if any(isinstance(inner, dict) for inner in value):
+            return "\n".join("- " + _indented(_text(inner)) for inner in value)
         return ", ".join(map(_text, value))
     return str(value)
+
+
+def _entry(name: str, value: object) -> str:
+    """Return a name and its value; one of several lines is below the name."""
+    text = _text(value)
+    if isinstance(value, dict | list) and "\n" in text:
+        return f"{name}:\n  {_indented(text)}"
+    return f"{name}: {text}".rstrip()
+
+
+def _indented(text: str) -> str:
+    return text.replace("\n", "\n  ")
 
 
 def _plain(value: object) -> str:
