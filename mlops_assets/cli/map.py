@@ -58,7 +58,9 @@ def list_maps(
         {column: getattr(found, column) for column in columns}
         for found in store.registry.maps(wanted, limit, skip)
     ]
-    show(rows, as_json, _COLUMNS, "no map yet; run 'mlops predict'")
+    is_limited = any(chosen is not None for chosen in (model, area, day)) or skip > 0
+    none = "no such map; see 'mlops map list'" if is_limited else "no map yet; run 'mlops predict'"
+    show(rows, as_json, _COLUMNS, none)
 
 
 @app.command("show")

@@ -141,7 +141,7 @@ def predict(
     chosen = {name: value for name, value in given.items() if value not in (None, [])}
     if out is not None:
         require_writable(out, chosen.get("sources", []))
-    from mlops_assets.components.project.launch import open_project
+    from mlops_assets.components.project.launch import evaluated_checks, open_project
 
     store = open_store()
     with open_project(Settings.from_environment(), module) as project:
@@ -161,6 +161,9 @@ def predict(
         out = None
     for made in maps:
         _report(store, made, out)
+    for check in evaluated_checks(result):
+        if not check.passed:
+            advise(f"check {check.name!r} failed: {check.description}")
 
 
 @dataclass(frozen=True)
@@ -326,7 +329,7 @@ def _print_plan(store: Store, jobs: Sequence[MapJob]) -> None:
 
     for job in jobs:
         cost = plan(store, job)
-        size = "unknown" if cost.bytes is None else f"{cost.bytes / 1e6:,.0f} MB"
+        size = "size unknown" if cost.bytes is None else f"{cost.bytes / 1e6:,.0f} MB"
         console.print(
             f"{job.name}: {cost.scenes} {'scene' if cost.scenes == 1 else 'scenes'},"
             f" {cost.pixels:,} pixels, {size}; {cost.seconds / 60:.1f} minutes,"

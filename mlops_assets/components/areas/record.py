@@ -36,8 +36,8 @@ def record_asset(
                 APPLICABLE,
                 asset=[name, "record"],
                 description=(
-                    f"At most {specification.max_outside:.0%} of the map lie outside the model's"
-                    " area of applicability. A warning says that the share is unknown."
+                    f"At most {specification.max_outside:.0%} of the map is outside the model's"
+                    " area of applicability. A warning means that the share is unknown."
                 ),
                 partitions_def=days,
             )
@@ -101,5 +101,8 @@ def _applicable(outside: float | None, specification: AreaSpecification) -> Chec
             f" {specification.model}/applicability, then predict the day again"
         )
         return Check(APPLICABLE, False, text, False)
-    text = f"{outside:.1%} of the map lie outside the area of applicability; {limit:.0%} may"
+    text = (
+        f"{outside:.1%} of the map is outside the area of applicability; at most {limit:.0%} is"
+        " allowed"
+    )
     return Check(APPLICABLE, outside <= limit, text, True, {"outside": outside})

@@ -135,6 +135,13 @@ def test_a_day_of_an_area_is_mapped_within_its_outline(
     assert f"{made.name}.tif" in done.out
     (event,) = materialised(project, "valley/prediction")
     assert event is not None and event.partition == DAY
+    # the outcome of its check is stated, and the day has a map all the same
+    declared = project / "fieldwork/defs/valley/defs.yaml"
+    declared.write_text(AREA + "  max_outside: 0\n")
+    done = mlops("predict", "valley", "--date", "2026-06-03")
+    assert done.code == 0 and "check 'max_outside' failed: " in done.err
+    # as is that no map is of that day
+    assert "no such map" in mlops("map", "list", "--day", "2026-06-04").out
 
 
 @pytest.mark.slow
