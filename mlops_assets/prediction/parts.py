@@ -159,8 +159,7 @@ class Parts:
 
     def remove(self) -> None:
         """Remove all parts, once the map is published."""
-        for key in list(self.workspace.list(parts_folder(self.key))):
-            self.workspace.remove(key)
+        self.workspace.remove_folder(parts_folder(self.key))
 
     def _key(self, part: Part, end: str) -> str:
         return part_key(self.key, f"{part.scene}-{part.digest[:16]}", (part.first, part.last)) + end

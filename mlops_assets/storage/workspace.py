@@ -9,7 +9,7 @@ import hashlib
 import os
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -358,6 +358,24 @@ class Workspace:
         except StorageError as error:
             if not is_missing(error.__cause__):
                 raise
+
+    def remove_folder(self, prefix: str) -> None:
+        """Remove the files under a folder, and the folder itself where it is one of this machine.
+
+        Args:
+            prefix: key of the folder.
+
+        Raises:
+            StorageError: a file cannot be removed.
+        """
+        for key in list(self.list(prefix)):
+            self.remove(key)
+        if self._root is None:
+            return
+        for folder, _, _ in os.walk(self._root / prefix, topdown=False):
+            # another process may have just written into it
+            with suppress(OSError):
+                Path(folder).rmdir()
 
     def move(self, source: str, target: str, sha256: str) -> None:
         """Move one file over another, atomically for readers of `target`.

@@ -77,6 +77,15 @@ def test_a_failed_write_leaves_no_partial_file_behind(workspace: Workspace) -> N
     assert [path.name for path in workspace.root.iterdir()] == ["a"]
 
 
+def test_a_folder_is_removed_with_its_files_and_no_other(workspace: Workspace) -> None:
+    for key in ("parts/a/0/x", "parts/a/y", "parts/ab/z"):
+        workspace.put(key, b"x")
+    workspace.remove_folder("parts/a")
+    workspace.remove_folder("parts/missing")
+    assert [path.name for path in (workspace.root / "parts").iterdir()] == ["ab"]
+    assert list(workspace.list("parts")) == ["parts/ab/z"]
+
+
 def test_a_workspace_that_is_a_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(StorageError, match="choose another MLOPS_WORKSPACE"):

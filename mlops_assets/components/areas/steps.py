@@ -55,8 +55,7 @@ def planned(
 def remove_step_values(store: "Store", context: dg.OpExecutionContext) -> None:
     """Remove what steps of a run, and of those that it continues, have handed on."""
     for run in ancestors(context):
-        for key in list(store.workspace.list(step_values_folder(run))):
-            store.workspace.remove(key)
+        store.workspace.remove_folder(step_values_folder(run))
 
 
 def predict_op(prefix: str, compute: Compute) -> dg.OpDefinition:
