@@ -52,6 +52,10 @@ class StorageUnreachable(StorageError):
     """The workspace, a landing or the registry did not answer; the same may succeed later."""
 
 
+class DiskFull(StorageError):
+    """A disk of this machine has no room for a copy."""
+
+
 class TimeLimitExceeded(MlopsError):
     """What a caller asked for takes longer than they may keep the registry busy."""
 

@@ -12,6 +12,7 @@ from mlops_assets.datasets.io.rasterio_types import Raster
 from mlops_assets.datasets.io.rasters import open_raster
 from mlops_assets.errors import (
     BrokenScene,
+    DiskFull,
     IntegrityError,
     NotFound,
     SpecificationError,
@@ -132,6 +133,7 @@ class OpenedJob:
         Raises:
             BrokenScene: it cannot be read, or lacks what the model takes.
             StorageUnreachable: its host does not answer.
+            DiskFull: it cannot be copied to this machine.
         """
         with ExitStack() as stack:
             folder = stack.enter_context(scratch_folder("scene"))
@@ -159,7 +161,7 @@ def broken(name: str) -> Iterator[None]:
     """
     try:
         yield
-    except StorageUnreachable:
+    except (StorageUnreachable, DiskFull):
         raise
     except _OF_THE_SCENE as error:
         raise BrokenScene(str(error)) from error

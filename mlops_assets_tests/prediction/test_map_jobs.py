@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 import subprocess
 import sys
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 from mlops_assets.datasets.io.rasters import open_raster
-from mlops_assets.errors import BrokenScene, Conflict, IntegrityError, SpecificationError
+from mlops_assets.datasets.sources.base import together
+from mlops_assets.errors import (
+    BrokenScene,
+    Conflict,
+    DiskFull,
+    IntegrityError,
+    SpecificationError,
+    StorageError,
+)
 from mlops_assets.models.onnx.session import Outputs
 from mlops_assets.prediction import plan as planning
 from mlops_assets.prediction.job import MapJob, Part
@@ -45,6 +55,7 @@ from mlops_assets.storage import Workspace
 from mlops_assets.store import Store
 from mlops_assets_tests.prediction.killed import OUTPUTS
 from mlops_assets_tests.prediction.networks import VERSION, scene, with_network
+from mlops_assets_tests.servers.buckets import Bucket
 
 ROOT = Path(__file__).parents[2]
 SHAPES = {"a": ((0, 0), (70, 90)), "b": ((40, 50), (80, 60)), "c": ((20, -10), (60, 75))}
@@ -138,6 +149,31 @@ def test_a_mosaic_has_the_more_confident_pixel(
         tags = raster.tags()
     assert tags["MLOPS_SOURCE"] == "a.tif b.tif c.tif"
     assert found.map.name == "day" and is_clean(store)
+
+
+def test_a_full_disk_is_no_broken_scene(
+    store: Store,
+    scenes: tuple[FoundScene, ...],
+    s3: Bucket,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    (tmp_path / "remote").mkdir()
+    shutil.copy(tmp_path / "b.tif", tmp_path / "remote/far.tif")
+    s3.land(tmp_path / "remote", "remote")
+    far = FoundScene("far", f"{s3.url}/remote/far.tif")
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=0))
+    with pytest.raises(StorageError, match="has 0 left; free space there") as raised:
+        make_map(store, job_of((scenes[0], far)))
+    assert not isinstance(raised.value, BrokenScene)
+    assert store.registry.maps() == []
+
+    # nor where several files of an Item are copied at once
+    def full(_: int) -> None:
+        raise DiskFull("no room")
+
+    with pytest.raises(DiskFull):
+        together(full, [1, 2])
 
 
 def test_the_order_of_scenes_does_not_change_a_byte(

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Protocol, TypedDict, TypeVar
 
-from mlops_assets.errors import StorageError, StorageUnreachable
+from mlops_assets.errors import DiskFull, StorageError, StorageUnreachable
 from mlops_assets.text.json_values import JsonObject
 
 if TYPE_CHECKING:
@@ -182,6 +182,7 @@ def together(function: Callable[[T], R], things: Sequence[T]) -> list[R]:
         The results, in the order of the arguments.
 
     Raises:
+        DiskFull: it failed for some as there is no room.
         StorageUnreachable: it failed for some, all of which may succeed later.
         StorageError: it failed for some. The message has all failures.
     """
@@ -196,8 +197,11 @@ def together(function: Callable[[T], R], things: Sequence[T]) -> list[R]:
         results = list(pool.map(attempt, things))
     failures = [result for result in results if isinstance(result, StorageError)]
     if failures:
-        may_pass = all(isinstance(failure, StorageUnreachable) for failure in failures)
-        kind = StorageUnreachable if may_pass else StorageError
+        kind = StorageError
+        if any(isinstance(failure, DiskFull) for failure in failures):
+            kind = DiskFull
+        elif all(isinstance(failure, StorageUnreachable) for failure in failures):
+            kind = StorageUnreachable
         raise kind("\n".join(map(str, failures)))
     return [result for result in results if not isinstance(result, StorageError)]
 

@@ -19,7 +19,7 @@ from urllib.parse import unquote, urlsplit
 
 from mlops_assets.datasets.sources.external_assets import store_outside
 from mlops_assets.datasets.sources.stac.hrefs import path_below, same_origin
-from mlops_assets.errors import IntegrityError, StorageError
+from mlops_assets.errors import DiskFull, IntegrityError, StorageError
 from mlops_assets.storage.checksums import multihash
 from mlops_assets.storage.stores import WEB, explained, local_folder, open_object_store
 from mlops_assets.text.secret_urls import redacted
@@ -132,7 +132,8 @@ def fetch(url: str, own: Own, target: Path, stated: Stated) -> tuple[Path, str, 
         stated: what the file must be like.
 
     Raises:
-        StorageError: it is not there, may not be read, was read in part, or the disk is full.
+        StorageError: it is not there, may not be read, or was read in part.
+        DiskFull: there is no room for the copy.
         IntegrityError: it is not as stated.
     """
     local = local_path(url)
@@ -157,19 +158,25 @@ def _copy(url: str, own: Own, target: Path, stated: Stated) -> tuple[_Digests, i
     """Copy a remote file, and return its digests and size."""
     expected = head(url, own)["size"]
     free = shutil.disk_usage(target.parent).free
+    remedy = "free space there, or set TMPDIR to another folder"
     if expected > free:
-        raise StorageError(
-            f"{redacted(url)} has {expected:,} bytes, and {target.parent} has {free:,} left; free"
-            " space there, or set TMPDIR to another folder"
+        raise DiskFull(
+            f"{redacted(url)} has {expected:,} bytes, and {target.parent} has {free:,} left;"
+            f" {remedy}"
         )
     digests = _Digests(stated)
     size = 0
-    with target.open("wb") as stream:
-        for chunk in _chunks(url, own):
-            size += digests.update(chunk)
-            if size > expected:
-                break
-            stream.write(chunk)
+    try:
+        with target.open("wb") as stream:
+            for chunk in _chunks(url, own):
+                size += digests.update(chunk)
+                if size > expected:
+                    break
+                stream.write(chunk)
+    except OSError as error:
+        raise DiskFull(
+            f"{redacted(url)} could not be copied to {target.parent}: {error.strerror}; {remedy}"
+        ) from error
     if size != expected:
         raise StorageError(
             f"{redacted(url)} has {expected:,} bytes, and {size:,} were read; try again"
