@@ -21,6 +21,8 @@ def request(**changes: Any) -> MapRequest:
         ({"bbox": [500_000, 5_000_000, 600_000, 5_100_000]}, "in degrees"),
         ({"bbox": [float("nan")] * 4}, "in degrees"),
         ({"datetime": "last week"}, "is not a time or interval"),
+        # a basic date of ISO 8601, of which STAC APIs know nothing
+        ({"datetime": "20240601"}, "write 2024-06-01"),
         ({"datetime": "2024-06-02/2024-06-01"}, "ends before it starts"),
         ({"date": "today"}, "date"),
         ({"outputs": ["certainty"]}, "outputs"),

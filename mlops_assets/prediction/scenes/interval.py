@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 
 _OPEN = ("", "..")
+# RFC 3339, as STAC APIs take it: other forms of ISO 8601 are not sent to them
+_TIME = re.compile(r"\d{4}-\d{2}-\d{2}($|[Tt ])")
 _SHORTEST = timedelta(microseconds=1)
 
 
@@ -88,6 +91,8 @@ def _span(text: str) -> tuple[datetime, datetime]:
     if len(text) == len("2024-06"):
         start = parse_time(f"{text}-01")
         return start, (start + timedelta(days=32)).replace(day=1)
+    if not _TIME.match(text):
+        raise ValueError("its date is not YYYY-MM-DD")
     start = parse_time(text)
     is_day = len(text) == len("2024-06-01")
     return start, start + (timedelta(days=1) if is_day else _SHORTEST)
