@@ -56,6 +56,10 @@ class DiskFull(StorageError):
     """A disk of this machine has no room for a copy."""
 
 
+class TrainingDataUnreadable(MlopsError):
+    """What a model was trained on is needed, and cannot be read."""
+
+
 class TimeLimitExceeded(MlopsError):
     """What a caller asked for takes longer than they may keep the registry busy."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -13,7 +14,14 @@ import numpy as np
 from mlops_assets.choices import MapOutput
 from mlops_assets.datasets.versions.columns import label_name
 from mlops_assets.datasets.versions.committed_dataset import CommittedDataset
-from mlops_assets.errors import SpecificationError
+from mlops_assets.errors import (
+    IntegrityError,
+    NotFound,
+    SpecificationError,
+    StorageError,
+    StorageUnreachable,
+    TrainingDataUnreadable,
+)
 from mlops_assets.models.applicability.document import read_applicability
 from mlops_assets.models.applicability.index import Applicability
 from mlops_assets.models.evaluation.calibration import Scores
@@ -230,6 +238,25 @@ def _committed(store: Store, row: ModelVersion) -> CommittedDataset:
     )
 
 
+@contextmanager
+def _of_training(row: ModelVersion) -> Iterator[None]:
+    """Distinguish unreadable data of a model from a scene that cannot be read.
+
+    Raises:
+        TrainingDataUnreadable: it cannot be read.
+        StorageUnreachable: the workspace does not answer.
+    """
+    try:
+        yield
+    except StorageUnreachable:
+        raise
+    except (IntegrityError, NotFound, StorageError) as error:
+        raise TrainingDataUnreadable(
+            f"what {row.model}@{row.version} was trained on cannot be read, which describes its"
+            f" bands: {error}"
+        ) from error
+
+
 def wanted_bands(store: Store, mapped: MappedModel) -> Wanted:
     """Return the bands that a model takes, with what its data version states of them."""
     row, signature = mapped.row, mapped.signature
@@ -237,15 +264,20 @@ def wanted_bands(store: Store, mapped: MappedModel) -> Wanted:
     def describe() -> list[Band]:
         from mlops_assets.stac.asset_fields import shared_bands
 
-        known = {str(band["name"]): band for band in shared_bands(_committed(store, row))}
+        with _of_training(row):
+            known = {str(band["name"]): band for band in shared_bands(_committed(store, row))}
         return [_described(name, known.get(name, {})) for name in signature.features]
+
+    def resolution() -> float | None:
+        with _of_training(row):
+            return resolution_of(_committed(store, row).manifest)
 
     return Wanted(
         f"{row.model}@{row.version}",
         signature.features,
         signature.source_features,
         describe,
-        lambda: resolution_of(_committed(store, row).manifest),
+        resolution,
     )
 
 

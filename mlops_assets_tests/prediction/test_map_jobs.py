@@ -22,13 +22,14 @@ from mlops_assets.errors import (
     Conflict,
     DiskFull,
     IntegrityError,
+    MlopsError,
     SpecificationError,
     StorageError,
 )
 from mlops_assets.models.onnx.session import Outputs
 from mlops_assets.prediction import plan as planning
 from mlops_assets.prediction.job import MapJob, Part
-from mlops_assets.prediction.mapped import Options
+from mlops_assets.prediction.mapped import Options, wanted_bands
 from mlops_assets.prediction.maps.geotiff import (
     MapClass,
     MapGrid,
@@ -37,6 +38,8 @@ from mlops_assets.prediction.maps.geotiff import (
     write_rows,
 )
 from mlops_assets.prediction.mosaic import Mosaic, PlacedScene, place
+from mlops_assets.prediction.opened import OpenedJob
+from mlops_assets.prediction.opened import broken as of_scene
 from mlops_assets.prediction.parts import PartResult, Parts, open_part
 from mlops_assets.prediction.plan import Speed, grouped, plan
 from mlops_assets.prediction.predict import (
@@ -174,6 +177,20 @@ def test_a_full_disk_is_no_broken_scene(
 
     with pytest.raises(DiskFull):
         together(full, [1, 2])
+
+
+def test_data_of_the_model_that_is_gone_is_no_broken_scene(
+    store: Store, scenes: tuple[FoundScene, ...]
+) -> None:
+    opened = OpenedJob.of(store, job_of(scenes))
+    wanted = wanted_bands(store, opened.mapped)
+    for ask in (wanted.describe, wanted.resolution):
+        with (
+            pytest.raises(MlopsError, match=r"what crops@.* was trained on") as raised,
+            of_scene("a"),
+        ):
+            ask()
+        assert not isinstance(raised.value, BrokenScene)
 
 
 def test_the_order_of_scenes_does_not_change_a_byte(
