@@ -13,8 +13,15 @@ from functools import partial
 from pydantic import Field
 
 from mlops_assets.errors import IntegrityError, NotFound, StorageError
+from mlops_assets.models.applicability.document import ApplicabilityDocument, other_files
 from mlops_assets.names import Reference
-from mlops_assets.paths import model_folder, model_owner, record_owner, run_document_key
+from mlops_assets.paths import (
+    applicability_key,
+    model_folder,
+    model_owner,
+    record_owner,
+    run_document_key,
+)
 from mlops_assets.registry import Alias, ModelVersion, Promotion, Run
 from mlops_assets.registry.files.verified_read import read_published
 from mlops_assets.registry.log.chain import kept
@@ -107,8 +114,22 @@ def _model_version_of(store: Store, run: Run) -> ModelVersion | None:
 def model_version_problems(store: Store, row: ModelVersion) -> Iterator[str]:
     """Yield the differences of a model version's row from its documents, run and data version."""
     subject = f"{row.model}@{row.version}"
-    for check in (_run_of, _data_of, _stage_of, _metrics_of, _record_of):
+    for check in (_run_of, _data_of, _stage_of, _metrics_of, _record_of, _applicability_of):
         yield from guarded(subject, partial(check, store, row, subject))
+
+
+def _applicability_of(store: Store, row: ModelVersion, subject: str) -> Iterator[str]:
+    content = published_content(store, applicability_key(row.model, row.version))
+    measured = (
+        None if content is None else ApplicabilityDocument.model_validate_json(content).measured
+    )
+    if measured is None:
+        return
+    # that of a file that was exported before is not used
+    for file in store.registry.files_at(f"{model_folder(row.model, row.version)}/model.onnx"):
+        if file.sha256 == measured.onnx:
+            for problem in other_files(store, row, measured):
+                yield f"{subject}: {problem}"
 
 
 def _run_of(store: Store, row: ModelVersion, subject: str) -> Iterator[str]:

@@ -55,7 +55,8 @@ class Description:
         model: gives errors, and the output `features` if these describe samples.
         path: of `model.onnx`.
         scores: kind of its scores; None if unknown.
-        made: local path of `features.onnx` if it was not published before.
+        features: local path of `features.onnx`; None if predictors describe samples.
+        made: the same path if it was not published before.
         note: why a network is described by its predictors; None otherwise.
     """
 
@@ -63,6 +64,7 @@ class Description:
     model: OnnxModel
     path: Path
     scores: Scores | None
+    features: Path | None = None
     made: Path | None = None
     note: str | None = None
 
@@ -121,7 +123,7 @@ def described(store: Store, row: ModelVersion, data: TrainingData) -> Iterator[D
     key = f"{folder}/{FEATURES_FILE}"
     if store.registry.files_at(key):
         features = published_path(store.workspace, store.registry, key)
-        yield Description("features", OnnxModel(features), path, scores)
+        yield Description("features", OnnxModel(features), path, scores, features)
         return
     with scratch_folder("applicability") as scratch:
         made = scratch / FEATURES_FILE
@@ -134,7 +136,7 @@ def described(store: Store, row: ModelVersion, data: TrainingData) -> Iterator[D
             note = f"described by its predictors, as it has no features: {error}"
             yield Description("predictors", OnnxModel(path), path, scores, note=note)
             return
-        yield Description("features", OnnxModel(made), path, scores, made)
+        yield Description("features", OnnxModel(made), path, scores, made, made)
 
 
 def _head(model: Path, target: Path) -> Predict | None:

@@ -7,12 +7,14 @@ column each predictor or feature, scaled and weighted.
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from pydantic import Field
 
+from mlops_assets.errors import IntegrityError
 from mlops_assets.models.applicability.index import Applicability, ErrorProfile, Space
+from mlops_assets.models.onnx.features import FEATURES_FILE
 from mlops_assets.models.specification import OUTSIDE, Gate
 from mlops_assets.paths import applicability_key, applicability_references_key, model_folder
 from mlops_assets.registry import ModelVersion
@@ -109,6 +111,9 @@ class Measured(Document):
         references: number of reference points.
         gap: see `Applicability`.
         onnx: sha256 of the model's file.
+        features: sha256 of the file that gives features; None if predictors describe samples, and
+            in documents that do not state it.
+        points: sha256 of the file of reference points; None in documents that do not state it.
         axes: predictors or features.
         weighted: how weights were measured; None for equal weights.
         training: the samples behind the references.
@@ -129,6 +134,8 @@ class Measured(Document):
     test: Tested | None
     profile: Profile | None
     target: Target | None = None
+    features: str | None = None
+    points: str | None = None
 
     @property
     def outside(self) -> tuple[float, str] | None:
@@ -192,7 +199,8 @@ def read_applicability(store: Store, row: ModelVersion) -> Applicability | None:
     That of another ONNX file, which was exported before, does not count.
 
     Raises:
-        IntegrityError: a file of it is not as it was published.
+        IntegrityError: a file of it is not as it was published, or is another one than its
+            document states.
     """
     document = read_document(store, row)
     if document is None or document.measured is None:
@@ -200,8 +208,29 @@ def read_applicability(store: Store, row: ModelVersion) -> Applicability | None:
     (onnx,) = store.registry.files_at(f"{model_folder(row.model, row.version)}/model.onnx")
     if document.measured.onnx != onnx.sha256:
         return None
+    for problem in other_files(store, row, document.measured):
+        raise IntegrityError(f"{problem}; materialise {row.model}/applicability again")
     key = applicability_references_key(row.model, row.version)
     return restored(document.measured, read_published(store.workspace, store.registry, key))
+
+
+def other_files(store: Store, row: ModelVersion, measured: Measured) -> Iterator[str]:
+    """Yield what is published beside an applicability and is another file than it was made with.
+
+    Args:
+        store: workspace and registry.
+        row: the model version.
+        measured: its applicability, of the `model.onnx` that is published.
+    """
+    folder = model_folder(row.model, row.version)
+    stated = {
+        f"{folder}/{FEATURES_FILE}": measured.features,
+        applicability_references_key(row.model, row.version): measured.points,
+    }
+    published = {file.path: file.sha256 for file in store.registry.files_at(*stated)}
+    for key, sha256 in stated.items():
+        if sha256 is not None and published.get(key) != sha256:
+            yield f"{key} is not the file that the applicability was measured with"
 
 
 def references_parquet(applicability: Applicability) -> bytes:

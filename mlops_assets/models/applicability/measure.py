@@ -125,6 +125,8 @@ def _measured(
         references=len(own.references),
         gap=own.gap,
         onnx=sha256_of(description.path),
+        features=None if description.features is None else sha256_of(description.features),
+        points=sha256_of(references_parquet(own)),
         axes=[
             Axis(name=name, centre=centre, scale=scale, weight=weight)
             for name, centre, scale, weight in zip(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from mlops_assets.datasets.quality.findings.balance import no_counts
 from mlops_assets.datasets.quality.target.compare import compare_with_target
 from mlops_assets.datasets.specification.target_area import TargetArea
 from mlops_assets.datasets.versions.committed_dataset import CommittedDataset
+from mlops_assets.errors import IntegrityError
 from mlops_assets.models.applicability.document import (
     ApplicabilityDocument,
     read_applicability,
@@ -31,6 +33,7 @@ from mlops_assets.models.onnx.session import OnnxModel
 from mlops_assets.models.signature import raw_data
 from mlops_assets.models.signing.statements import signed_files
 from mlops_assets.models.specification import Gate
+from mlops_assets.models.verify import verify_model
 from mlops_assets.names import Reference
 from mlops_assets.paths import applicability_key, model_folder, model_owner
 from mlops_assets.registry import ModelVersion
@@ -204,6 +207,25 @@ def test_that_of_another_onnx_file_does_not_count(store: Store, land_table: Land
         publishing.put(key, model.SerializeToString())
         store.registry.add_files(model_owner(row.model, row.version), publishing.files)
     assert read_applicability(store, row) is None
+
+
+@pytest.mark.parametrize("name", ["features.onnx", "applicability.parquet"])
+def test_another_file_beside_it_is_not_used_and_named(
+    name: str, store: Store, land_scenes: Land
+) -> None:
+    land_scenes(scenes_specification(), size=96)
+    row = lifecycle(store, model_specification(dataset="scenes", trainer=f"{HERE}:network"))
+    publish_applicability(store, row)
+    assert [line for line in verify_model(store, row).problems if name in line] == []
+    folder = model_folder(row.model, row.version)
+    with publication(store.workspace, store.registry) as publishing:
+        # with its checksum in the registry: no byte is wrong
+        publishing.put(f"{folder}/{name}", store.workspace.get(f"{folder}/model.onnx"))
+        store.registry.add_files(model_owner(row.model, row.version), publishing.files)
+    named = rf"{name} is not the file that the applicability was measured with"
+    with pytest.raises(IntegrityError, match=f"{named}; materialise crops/applicability again"):
+        read_applicability(store, row)
+    assert len([line for line in verify_model(store, row).problems if re.search(named, line)]) == 1
 
 
 def test_a_newer_document_is_read(store: Store, land_table: Land) -> None:
