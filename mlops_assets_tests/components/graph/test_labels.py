@@ -24,9 +24,10 @@ def built(component: type[dg.Component], attributes: dict[str, object]) -> dg.De
     """The definitions of a component with these attributes, with the resources they need."""
     model = component.get_model_cls()
     assert model is not None
-    loaded = component.load(model.model_validate(attributes), None)  # type: ignore[arg-type]
+    context = dg.ComponentTree.for_test().load_context
+    loaded = component.load(model.model_validate(attributes), context)
     resources = dg.Definitions(resources={"store": StoreResource(), "mlflow": MlflowMirror()})
-    return dg.Definitions.merge(loaded.build_defs(None), resources)  # type: ignore[arg-type]
+    return dg.Definitions.merge(loaded.build_defs(context), resources)
 
 
 def test_owners_and_tags_are_on_every_asset_of_a_dataset_and_of_a_model() -> None:
