@@ -53,16 +53,22 @@ def promote(
         SignatureRefused: a signature is required, and none of it is accepted.
         GateFailure: a gate does not pass, or the version was not evaluated and recorded; no alias
             was moved.
-        NameRefused: the alias cannot be a name.
+        NameRefused: the alias cannot be a name, or would be taken for another one.
         PromotionRefused: the version is deprecated, or lacks the approval it needs; no alias was
             moved.
         DecisionRefused: the reason is not a short, plain text.
     """
     check_label(alias, "alias")
-    if alias == "previous":
+    if alias.lower() == "previous":
         raise NameRefused(
-            "alias 'previous' is kept for what was in production before; choose another alias"
+            f"alias {alias!r} is kept for what was in production before; choose another alias"
         )
+    for own in ("production", "candidate", *approval.aliases):
+        if alias != own and alias.lower() == own:
+            raise NameRefused(
+                f"alias {alias!r} differs from {own!r} only in case, and has none of its rules;"
+                " choose another alias"
+            )
     check_reason(reason)
     # before models run
     store.registry.principal.require(role_to_move(alias), f"move alias {alias}")

@@ -115,6 +115,7 @@ def test_who_is_not_an_approver_is_refused_before_anything_runs(
         ("crops/{version}/approve", {"reason": "x" * 2001}, 422, "at most 2000 characters"),
         ("crops/{version}/promote", {"alias": "a|b"}, 422, "cannot be used"),
         ("crops/{version}/promote", {"alias": "previous"}, 422, "is kept for what was"),
+        ("crops/{version}/promote", {"alias": "Production"}, 422, "only in case"),
         ("crops/{version}/promote", {"gates": []}, 422, "gates"),
         ("crops/baseline/approve", {"reason": "a"}, 422, "is an alias, which may move"),
         ("other/{version}/approve", {"reason": "a"}, 404, "does not declare the model other"),
