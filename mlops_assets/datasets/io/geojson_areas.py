@@ -6,6 +6,7 @@ beyond 180, or with sides that jump from 179 to -179.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from shapely.geometry.base import BaseGeometry
 
 _POLYGONS = ("Polygon", "MultiPolygon")
+# longitude and latitude of WGS 84, or less than a metre from it
+_DEGREES = re.compile(r"(CRS84h?|EPSG:.*\b(4326|4979|4258))$", re.IGNORECASE)
 
 
 def read_polygons(document: object, where: str) -> MultiPolygon:
@@ -38,6 +41,7 @@ def read_polygons(document: object, where: str) -> MultiPolygon:
     import shapely
 
     try:
+        _require_degrees(document)
         geometries = list(_geometries(document))
         other = sorted({str(found["type"]) for found in geometries} - set(_POLYGONS))
         polygons = [] if other else [part for found in geometries for part in _polygons(found)]
@@ -98,6 +102,24 @@ def polygons_of(shape: BaseGeometry) -> MultiPolygon:
             if part.geom_type == "Polygon" and part.area
         ]
     )
+
+
+def _require_degrees(document: object) -> None:
+    """Check the CRS that GeoJSON from before RFC 7946 may name.
+
+    Raises:
+        ValueError: it is not longitude and latitude of WGS 84.
+    """
+    crs = document.get("crs") if isinstance(document, dict) else None
+    if crs is None:
+        return
+    properties = crs.get("properties") if isinstance(crs, dict) else None
+    name = properties.get("name") if isinstance(properties, dict) else None
+    if not isinstance(name, str) or not _DEGREES.search(name):
+        raise ValueError(
+            f"its crs {crs if name is None else name} is not longitude and latitude in degrees (WGS"
+            " 84), reproject it"
+        )
 
 
 def _geometries(document: object) -> Iterator[dict[str, object]]:

@@ -108,6 +108,14 @@ def test_an_outline_across_the_antimeridian_is_cut_in_two_there() -> None:
         ({"type": "Sphere"}, "it is not valid GeoJSON"),
         ([1, 2], "it is not valid GeoJSON"),
         (
+            {
+                **SQUARE,
+                "crs": {"type": "name", "properties": {"name": "urn:ogc:def:crs:EPSG::3857"}},
+            },
+            "its crs urn:ogc:def:crs:EPSG::3857 is not longitude and latitude",
+        ),
+        ({**SQUARE, "crs": {"type": "link", "properties": {"href": "x"}}}, "its crs .* is not lon"),
+        (
             {"type": "Polygon", "coordinates": [[[5e5, 4e6], [6e5, 4e6], [6e5, 5e6], [5e5, 4e6]]]},
             "reproject it",
         ),
@@ -120,3 +128,8 @@ def test_an_outline_across_the_antimeridian_is_cut_in_two_there() -> None:
 def test_what_is_not_an_area_is_refused(document: object, message: str) -> None:
     with pytest.raises(SpecificationError, match=message):
         outline_of(document, "it")
+
+
+def test_the_crs_of_degrees_may_be_named() -> None:
+    named = {"type": "name", "properties": {"name": "urn:ogc:def:crs:OGC:1.3:CRS84"}}
+    assert outline_of({**SQUARE, "crs": named}, "it") == outline_of(SQUARE, "it")
