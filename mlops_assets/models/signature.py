@@ -49,7 +49,12 @@ def signature_of(data: TrainingData, description: ModelDescription) -> Signature
 
 def scaling_of(row: ModelVersion) -> Scaling | None:
     """Return the scaling of the trained model's samples, with the figures of its data version."""
-    entries = Signature.of(row).scaling
+    return scaling_in(Signature.of(row))
+
+
+def scaling_in(signature: Signature) -> Scaling | None:
+    """Return the scaling that a signature states; None for raw values."""
+    entries = signature.scaling
     return Scaling(tuple(cast("list[ScalingObject]", entries))) if entries else None
 
 

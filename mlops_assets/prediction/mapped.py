@@ -1,10 +1,10 @@
-"""A model version and the map that it makes: bands that it takes, layers, windows."""
+"""A model and the map that it makes: bands that it takes, layers, windows."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -27,7 +27,7 @@ from mlops_assets.models.applicability.index import Applicability
 from mlops_assets.models.evaluation.calibration import Scores
 from mlops_assets.models.onnx.features import FEATURES_FILE, cell_of
 from mlops_assets.models.onnx.session import OnnxModel
-from mlops_assets.models.signature import scaling_of
+from mlops_assets.models.signature import scaling_in
 from mlops_assets.names import Reference
 from mlops_assets.paths import applicability_key, model_folder
 from mlops_assets.prediction.maps.geotiff import (
@@ -120,21 +120,21 @@ class MapIndex:
 
 @dataclass(frozen=True)
 class MappedModel:
-    """A model version and the layers of its map.
+    """A model and the layers of its map.
 
     Attributes:
-        row: of the registry.
-        signature: of the row.
+        signature: of the model.
         onnx_file: local path.
         graph: facts of the file.
         classes: of the map; empty for numbers.
         first: the layer of classes or values.
         scores: kind of the model's scores; None if unknown.
         options: of the map.
+        wanted: the bands that it takes, and its name for people.
+        origin: metadata of the files of a map: where the model is from.
         index: how unlike training samples pixels are; None if nothing is known.
     """
 
-    row: ModelVersion
     signature: Signature
     onnx_file: Path
     graph: OnnxGraph
@@ -142,6 +142,8 @@ class MappedModel:
     first: Layer
     scores: Scores | None
     options: Options
+    wanted: Wanted
+    origin: Mapping[str, str] = field(default_factory=dict)
     index: MapIndex | None = None
 
     @classmethod
@@ -151,9 +153,40 @@ class MappedModel:
         Raises:
             SpecificationError: it cannot give them.
         """
+        signature = Signature.of(row)
+        origin = {
+            "MLOPS_MODEL": f"{row.model}@{row.version}",
+            "MLOPS_DATA": f"{row.dataset}@{row.data_version}",
+            "MLOPS_RUN": row.run_id,
+        }
+        numbers = None if signature.classes else _value_layer(store, row)
+        wanted = _wanted_bands(store, row, signature)
+        found = cls.of_signature(wanted, signature, onnx_file, options, numbers)
+        return replace(found, origin=origin, index=MapIndex.of(store, row))
+
+    @classmethod
+    def of_signature(
+        cls,
+        wanted: Wanted,
+        signature: Signature,
+        onnx_file: Path,
+        options: Options,
+        numbers: Layer | None,
+    ) -> MappedModel:
+        """Return a model for a map with some outputs, by its signature alone.
+
+        Args:
+            wanted: the bands that it takes.
+            signature: of the model.
+            onnx_file: local path, with the platform's input and outputs.
+            options: of the map.
+            numbers: the layer of a regression model; None if it predicts classes.
+
+        Raises:
+            SpecificationError: it cannot give them.
+        """
         from mlops_assets.stac.mlm.onnx_graph import read_graph
 
-        signature = Signature.of(row)
         graph = read_graph(onnx_file)
         classes = map_classes(signature.classes) if signature.classes else []
         more = [output for output in options.outputs if output != "class"]
@@ -163,12 +196,10 @@ class MappedModel:
         if more and (scores is None or not classes):
             reason = "predicts numbers" if not classes else "has no scores that are probabilities"
             raise SpecificationError(
-                f"{row.model}@{row.version} {reason}, so a map has no {', '.join(more)}; leave out"
-                " --outputs"
+                f"{wanted.model} {reason}, so a map has no {', '.join(more)}; leave out --outputs"
             )
-        first = class_layer(classes) if classes else _value_layer(store, row)
-        index = MapIndex.of(store, row)
-        return cls(row, signature, onnx_file, graph, classes, first, scores, options, index)
+        first = numbers or class_layer(classes)
+        return cls(signature, onnx_file, graph, classes, first, scores, options, wanted)
 
     @property
     def layers(self) -> dict[str, Layer]:
@@ -191,7 +222,7 @@ class MappedModel:
     @cached_property
     def model(self) -> SceneModel:
         """The loaded model."""
-        scaling = scaling_of(self.row)
+        scaling = scaling_in(self.signature)
         shape = tuple(self.signature.shape)
         file = None if self.index is None else self.index.features_file
         return SceneModel(
@@ -257,9 +288,8 @@ def _of_training(row: ModelVersion) -> Iterator[None]:
         ) from error
 
 
-def wanted_bands(store: Store, mapped: MappedModel) -> Wanted:
+def _wanted_bands(store: Store, row: ModelVersion, signature: Signature) -> Wanted:
     """Return the bands that a model takes, with what its data version states of them."""
-    row, signature = mapped.row, mapped.signature
 
     def describe() -> list[Band]:
         from mlops_assets.stac.asset_fields import shared_bands

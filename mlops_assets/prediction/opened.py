@@ -22,7 +22,7 @@ from mlops_assets.errors import (
 from mlops_assets.models.signing.verify import require_signature
 from mlops_assets.paths import model_folder
 from mlops_assets.prediction.job import MapJob
-from mlops_assets.prediction.mapped import MappedModel, wanted_bands
+from mlops_assets.prediction.mapped import MappedModel
 from mlops_assets.prediction.maps.geotiff import MapGrid
 from mlops_assets.prediction.parts import Parts
 from mlops_assets.prediction.scenes.bands import Found, find_bands
@@ -80,7 +80,7 @@ class OpenedJob:
     Attributes:
         store: workspace and registry.
         job: the map to be made.
-        mapped: the model version, and the layers of the map.
+        mapped: the model, and the layers of the map.
     """
 
     store: Store
@@ -142,7 +142,7 @@ class OpenedJob:
             yield scene
 
     def _open(self, index: int, folder: Path, stack: ExitStack) -> OpenedScene:
-        wanted = wanted_bands(self.store, self.mapped)
+        wanted = self.mapped.wanted
         found, reading = self.job.scenes[index], self.job.reading
         local = open_scene(self.store, found, wanted, reading, folder)
         raster = stack.enter_context(open_raster(local.raster))

@@ -91,7 +91,12 @@ def plan(store: Store, job: MapJob) -> Plan:
         SignatureRefused: a signature of the model is required, and none is accepted.
         SpecificationError: the model does not take scenes, or cannot give the outputs.
     """
-    opened = OpenedJob.of(store, job)
+    return cost_of(OpenedJob.of(store, job))
+
+
+def cost_of(opened: OpenedJob) -> Plan:
+    """Return the cost of a map whose model is loaded; see `plan`."""
+    job = opened.job
     broken: list[str] = []
     for index in range(len(job.scenes)):
         started = time.perf_counter()

@@ -24,7 +24,7 @@ from mlops_assets.paths import map_key
 from mlops_assets.prediction.job import MapJob, Part, as_json
 from mlops_assets.prediction.mapped import APPLICABILITY
 from mlops_assets.prediction.maps.geotiff import write_cog
-from mlops_assets.prediction.maps.made import MadeMap, MappedScene, SkippedScene
+from mlops_assets.prediction.maps.made import AssembledMap, MadeMap, MappedScene, SkippedScene
 from mlops_assets.prediction.maps.picture import draw
 from mlops_assets.prediction.maps.publish import publish_map
 from mlops_assets.prediction.mosaic import Mosaic, PlacedScene, place
@@ -39,7 +39,7 @@ from mlops_assets.storage.scratch import scratch_folder
 from mlops_assets.store import Store
 from mlops_assets.text.json_values import JsonObject
 
-_LOCK_SECONDS = 1.0  # a map takes longer than anyone waits
+LOCK_SECONDS = 1.0  # a map takes longer than anyone waits
 
 
 @dataclass(frozen=True)
@@ -147,8 +147,11 @@ def finish_map(store: Store, job: MapJob) -> Prediction:
         SpecificationError: scenes are on different grids, none can be read, or no pixel has data.
     """
     opened = OpenedJob.of(store, job)
+    row = store.registry.model_version(job.reference)
     with scratch_folder("map") as scratch:
-        found = _published(opened, scratch)
+        assembled, notes = assemble(opened, scratch)
+        made = MadeMap.of(assembled, row)
+        found = Prediction.of(store, publish_map(store, made), made, notes)
     opened.parts.remove()
     return found
 
@@ -173,14 +176,26 @@ def make_map(store: Store, job: MapJob) -> Prediction:
     """
     opened = OpenedJob.of(store, job)
     lock = f"map {job.name} of {job.reference}".replace("/", "-")
-    with store.registry.lock(lock, _LOCK_SECONDS):
-        for index in range(len(job.scenes)):
-            try:
-                with opened.scene(index) as scene:
-                    _predict_scene(opened, scene)
-            except BrokenScene as error:
-                _skip(opened, index, error)
+    with store.registry.lock(lock, LOCK_SECONDS):
+        predict_scenes(opened)
         return finish_map(store, job)
+
+
+def predict_scenes(opened: OpenedJob) -> None:
+    """Predict all parts of a job that are not there yet.
+
+    Args:
+        opened: the job.
+
+    Raises:
+        BrokenScene: a scene cannot be read, and it is the only one, or the job demands all.
+    """
+    for index in range(len(opened.job.scenes)):
+        try:
+            with opened.scene(index) as scene:
+                _predict_scene(opened, scene)
+        except BrokenScene as error:
+            _skip(opened, index, error)
 
 
 def _predict_scene(opened: OpenedJob, scene: OpenedScene) -> None:
@@ -255,8 +270,20 @@ def _skip(
     return PartResult(part or Part(index, "", 0, 0), broken=str(error))
 
 
-def _published(opened: OpenedJob, scratch: Path) -> Prediction:
-    """Put the parts of a map together in a folder, and publish it."""
+def assemble(opened: OpenedJob, scratch: Path) -> tuple[AssembledMap, list[str]]:
+    """Put the parts of a map together.
+
+    Args:
+        opened: the job.
+        scratch: receives the files.
+
+    Returns:
+        The map, and remarks for people.
+
+    Raises:
+        Conflict: a part is missing.
+        SpecificationError: scenes are on different grids, none can be read, or no pixel has data.
+    """
     job, mapped = opened.job, opened.mapped
     planned, skipped = _states(opened)
     if not planned:
@@ -285,15 +312,13 @@ def _published(opened: OpenedJob, scratch: Path) -> Prediction:
                 scratch / f"plain{suffix}.tif", scratch / f"map{suffix}.tif", layer
             )
         ]
-    row = mapped.row
     legend = [entry for entry in mapped.classes if entry.value in contained.classes]
     picture = scratch / "map.png"
     area = scratch / f"map{APPLICABILITY}.tif" if APPLICABILITY in mapped.layers else None
-    title = f"{row.model}@{row.version}, {job.name}"
+    title = f"{mapped.wanted.model}, {job.name}"
     picture.write_bytes(draw(scratch / "map.tif", legend, title, area))
-    made = MadeMap(
+    assembled = AssembledMap(
         name=job.name,
-        row=row,
         files={file.name.removeprefix("map"): file for file in (*files, picture)},
         layers={f"{suffix}.tif": layer for suffix, layer in mapped.layers.items()},
         scenes=tuple(
@@ -311,7 +336,7 @@ def _published(opened: OpenedJob, scratch: Path) -> Prediction:
     notes += [f"skipped: {reason}" for reason in skipped.values()]
     if contained.outside is not None:
         notes.append(f"{contained.outside:.1%} of the pixels are outside the area of applicability")
-    return Prediction.of(opened.store, publish_map(opened.store, made), made, notes)
+    return assembled, notes
 
 
 def _settings(opened: OpenedJob) -> JsonObject:
@@ -380,13 +405,10 @@ def _require_values(results: Sequence[PartResult], opened: OpenedJob) -> None:
 
 
 def _tags(opened: OpenedJob, planned: dict[int, PlannedScene]) -> dict[str, str]:
-    row = opened.mapped.row
     files = [file for scene in planned.values() for file in scene.files]
     tags = {
-        "MLOPS_MODEL": f"{row.model}@{row.version}",
-        "MLOPS_DATA": f"{row.dataset}@{row.data_version}",
-        "MLOPS_RUN": row.run_id,
         "MLOPS_MODEL_SHA256": opened.model_sha256,
+        **opened.mapped.origin,
         "MLOPS_SOURCE": " ".join(file.href.rpartition("/")[2] for file in files),
         "MLOPS_SOURCE_SHA256": " ".join(file.sha256 for file in files),
     }

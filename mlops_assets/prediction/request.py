@@ -145,11 +145,22 @@ def map_jobs(store: Store, row: ModelVersion, request: MapRequest) -> list[MapJo
         NoScenes: there is no scene.
         MlopsError: a source cannot be listed.
     """
+    return jobs_of(store, (row.model, row.version), request)
+
+
+def jobs_of(store: Store, model: tuple[str, str], request: MapRequest) -> list[MapJob]:
+    """Return the maps to be made by any model; see `map_jobs`.
+
+    Args:
+        store: workspace and registry.
+        model: name and version.
+        request: what is to be mapped.
+    """
     from mlops_assets.prediction.scenes.sources.find import find_scenes
 
     scenes = find_scenes(store, request.sources, _search(request))
     given = None if request.date is None else date.fromisoformat(request.date)
-    return [_job(row, request, day, found) for day, found in _by_day(scenes, given).items()]
+    return [_job(model, request, day, found) for day, found in _by_day(scenes, given).items()]
 
 
 def _search(request: MapRequest) -> SceneSearch | None:
@@ -186,15 +197,15 @@ def _by_day(
 
 
 def _job(
-    row: ModelVersion, request: MapRequest, day: date | None, scenes: Sequence[FoundScene]
+    model: tuple[str, str], request: MapRequest, day: date | None, scenes: Sequence[FoundScene]
 ) -> MapJob:
     from mlops_assets.prediction.job import MapJob
     from mlops_assets.prediction.mapped import Options
 
     return MapJob(
         name=_name(day, scenes),
-        model=row.model,
-        version=row.version,
+        model=model[0],
+        version=model[1],
         scenes=tuple(scenes),
         options=Options(tuple(request.outputs)),
         reading=reading_of(request, request.area),

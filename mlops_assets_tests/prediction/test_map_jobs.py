@@ -29,7 +29,7 @@ from mlops_assets.errors import (
 from mlops_assets.models.onnx.session import Outputs
 from mlops_assets.prediction import plan as planning
 from mlops_assets.prediction.job import MapJob, Part
-from mlops_assets.prediction.mapped import Options, wanted_bands
+from mlops_assets.prediction.mapped import Options
 from mlops_assets.prediction.maps.geotiff import (
     MapClass,
     MapGrid,
@@ -183,7 +183,7 @@ def test_data_of_the_model_that_is_gone_is_no_broken_scene(
     store: Store, scenes: tuple[FoundScene, ...]
 ) -> None:
     opened = OpenedJob.of(store, job_of(scenes))
-    wanted = wanted_bands(store, opened.mapped)
+    wanted = opened.mapped.wanted
     for ask in (wanted.describe, wanted.resolution):
         with (
             pytest.raises(MlopsError, match=r"what crops@.* was trained on") as raised,

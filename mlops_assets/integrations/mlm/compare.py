@@ -37,6 +37,42 @@ MAX_LABEL = 65_535
 
 
 @dataclass(frozen=True)
+class Samples:
+    """The samples that a model is to take, and what is to be known of each.
+
+    Attributes:
+        reference: of the data that they are from, for messages.
+        task: `classification`, `semantic-segmentation` or `regression`.
+        view: shape of a sample: `row`, `pixel`, `patch`, `window` or `image`.
+        features: names of the features or bands, in order.
+        shape: of one sample: (features,), or (bands, height, width) in pixels.
+        class_names: in the order of class indices; empty for regression.
+        is_scaled: whether values are physical, and not as they are stored.
+    """
+
+    reference: str
+    task: str
+    view: str
+    features: Sequence[str]
+    shape: tuple[int, ...]
+    class_names: Sequence[str]
+    is_scaled: bool
+
+    @classmethod
+    def of(cls, data: TrainingData) -> Samples:
+        """Return those of a data version, raw."""
+        return cls(
+            data.reference,
+            data.task,
+            data.view,
+            data.features,
+            data.sample_shape,
+            data.class_names,
+            data.committed.is_scaled,
+        )
+
+
+@dataclass(frozen=True)
 class Adaptation:
     """What makes an ONNX file take the samples of a dataset, and give what is evaluated.
 
@@ -71,14 +107,14 @@ class Adaptation:
 
 
 def compare(
-    model: onnx.ModelProto, record: ModelRecord, data: TrainingData
+    model: onnx.ModelProto, record: ModelRecord, data: Samples
 ) -> tuple[Adaptation | None, list[str]]:
     """Compare a model with its record and with data; return how it is adapted, or all problems.
 
     Args:
         model: of one file, with operators of ONNX only.
         record: as it was read.
-        data: the data version it is to run on, raw.
+        data: the samples it is to run on.
     """
     comparison = _Comparison(model, record, data)
     found = comparison.adaptation()
@@ -88,7 +124,7 @@ def compare(
 class _Comparison:
     """One comparison; problems are collected."""
 
-    def __init__(self, model: onnx.ModelProto, record: ModelRecord, data: TrainingData) -> None:
+    def __init__(self, model: onnx.ModelProto, record: ModelRecord, data: Samples) -> None:
         self._model = model
         self._record = record
         self._data = data
@@ -131,7 +167,7 @@ class _Comparison:
 
     def _assumed_input(self, source: onnx.ValueInfoProto) -> ModelInput:
         """Return a description of the input by its shape and the bands of the data."""
-        dims = dims_of(source) or [None] * (1 + len(self._data.sample_shape))
+        dims = dims_of(source) or [None] * (1 + len(self._data.shape))
         count = len(self._data.features)
         order = ["batch", "bands", "height", "width"]
         if len(dims) == 4 and dims[1] != count and dims[3] == count:
@@ -172,7 +208,7 @@ class _Comparison:
             )
 
     def _bands(self, described: ModelInput) -> tuple[int, ...] | None:
-        names, have = described.names, self._data.features
+        names, have = described.names, list(self._data.features)
         if sorted(names) != sorted(have):
             self.problems.append(
                 f"mlm:input: the record takes {', '.join(names)}, and the model is declared on"
@@ -194,8 +230,8 @@ class _Comparison:
         self, described: ModelInput, source: onnx.ValueInfoProto
     ) -> tuple[int, ...] | None:
         stated = described.input.dim_order
-        found = [_axis(name) for name in stated]
-        wanted = _IMAGE[: 1 + len(self._data.sample_shape)]
+        found = [axis_of(name) for name in stated]
+        wanted = _IMAGE[: 1 + len(self._data.shape)]
         if sorted(filter(None, found)) != sorted(wanted) or len(found) != len(wanted):
             self.problems.append(
                 f"mlm:input: the axes are {', '.join(stated)}, and samples of"
@@ -203,7 +239,7 @@ class _Comparison:
             )
             return None
         axes = tuple(wanted.index(str(name)) for name in found)
-        sizes = (None, *self._data.sample_shape)
+        sizes = (None, *self._data.shape)
         dims = dims_of(source) or [size if size > 0 else None for size in described.input.shape]
         for position, size in enumerate(dims[: len(axes)]):
             have = sizes[axes[position]]
@@ -217,7 +253,7 @@ class _Comparison:
         return None if axes == tuple(range(len(axes))) else axes
 
     def _compare_values(self, described: ModelInput) -> None:
-        physical = self._data.committed.is_scaled
+        physical = self._data.is_scaled
         unscales = any(step.format == UNSCALE for step in described.pre_processing_function)
         wanted = self._record.apply_scale or unscales
         if wanted != physical and (wanted or self._record.apply_scale is not None):
@@ -300,7 +336,7 @@ class _Comparison:
             return None
         order = [name.lower() for name in recorded.result.dim_order]
         position = _class_axis(order)
-        found = ["bands" if i == position else _axis(name) for i, name in enumerate(order)]
+        found = ["bands" if i == position else axis_of(name) for i, name in enumerate(order)]
         pixels = ["height", "width"] if self._data.view == "window" else []
         wanted = ["batch", *(["bands"] if position is not None else []), *pixels]
         if sorted(filter(None, found)) != sorted(wanted) or len(found) != len(wanted):
@@ -334,10 +370,12 @@ class _Comparison:
             matching = [
                 position
                 for position, entry in zip(positions, known, strict=True)
-                if _plain(name) in map(_plain, entry.names)
+                if plain_name(name) in map(plain_name, entry.names)
             ]
             indices += matching[:1]
-            unknown = [entry for entry in unknown if _plain(name) not in map(_plain, entry.names)]
+            unknown = [
+                entry for entry in unknown if plain_name(name) not in map(plain_name, entry.names)
+            ]
         if len(indices) != len(names) or unknown:
             recorded_names = ", ".join((entry.names or ["?"])[0] for entry in known) or "none"
             self.problems.append(
@@ -358,7 +396,8 @@ class _Comparison:
         return None if all(value == index for value, index in values.items()) else values
 
 
-def _axis(name: str) -> str | None:
+def axis_of(name: str) -> str | None:
+    """Return the axis that a name in `dim_order` means; None if unknown."""
     return next((axis for axis, names in _AXES.items() if name.lower() in names), None)
 
 
@@ -371,5 +410,6 @@ def _class_axis(order: Sequence[str]) -> int | None:
     return None
 
 
-def _plain(name: str) -> str:
+def plain_name(name: str) -> str:
+    """Return the letters and digits of the name of a class, by which classes are compared."""
     return "".join(c for c in name.casefold() if c.isalnum())

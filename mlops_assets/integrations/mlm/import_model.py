@@ -26,7 +26,7 @@ from mlops_assets.errors import (
 )
 from mlops_assets.integrations.external.recording import specification_for
 from mlops_assets.integrations.mlm.adapt import adapt
-from mlops_assets.integrations.mlm.compare import Adaptation, compare
+from mlops_assets.integrations.mlm.compare import Adaptation, Samples, compare
 from mlops_assets.integrations.mlm.fetch import (
     Fetched,
     fetch_model,
@@ -34,12 +34,11 @@ from mlops_assets.integrations.mlm.fetch import (
     read_record,
 )
 from mlops_assets.integrations.mlm.record import ModelRecord, parse_record
-from mlops_assets.integrations.mlm.tensors import graph_problems
+from mlops_assets.integrations.mlm.tensors import read_graph
 from mlops_assets.models.export import uploaded_onnx
 from mlops_assets.models.export.trial import require_runs_on
 from mlops_assets.models.frameworks import ModelDescription
 from mlops_assets.models.lifecycle import Outcome, Reporter, complete
-from mlops_assets.models.onnx.graph import require_valid
 from mlops_assets.models.publish import Artefact, FinishedRun, publish_version
 from mlops_assets.models.run_documents import end_run
 from mlops_assets.models.signature import data_for
@@ -203,7 +202,7 @@ def _checked(
         ImportRefused: they do not suit each other.
     """
     record, problems = parse_record(document)
-    model, own = _read_model(found)
+    model, own = read_graph(found.path)
     problems += own
     specification = data = None
     if record is not None:
@@ -215,7 +214,7 @@ def _checked(
     how = None
     # without a single input there is nothing to compare
     if model is not None and record is not None and data is not None and not own:
-        how, differing = compare(model, record, data)
+        how, differing = compare(model, record, Samples.of(data))
         problems += differing
     if (
         problems
@@ -251,20 +250,6 @@ def _checked(
         tags=_tags(request, found, assumed),
         assumed=assumed,
     )
-
-
-def _read_model(found: Fetched) -> tuple[onnx.ModelProto | None, list[str]]:
-    from onnx import shape_inference
-
-    try:
-        model = uploaded_onnx.read_self_contained(found.path)
-        problems = graph_problems(model)
-        if not problems:
-            require_valid(model)
-            model = shape_inference.infer_shapes(model)
-    except ExportError as error:
-        return None, [str(error)]
-    return model, problems
 
 
 def _specification(

@@ -188,6 +188,7 @@ class ModelOutput(_Document):
         validation_alias=AliasChoices("classification:classes", "classification_classes"),
     )
     post_processing_function: Expressions = []
+    unit: str = ""
 
     @field_validator("post_processing_function")
     @classmethod

@@ -3,13 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
+
+from mlops_assets.errors import ExportError
+from mlops_assets.models.export import uploaded_onnx
+from mlops_assets.models.onnx.graph import require_valid
 
 if TYPE_CHECKING:
     import onnx
 
 
-def graph_problems(model: onnx.ModelProto) -> list[str]:
+def read_graph(path: Path) -> tuple[onnx.ModelProto | None, list[str]]:
+    """Return a model with the shapes of its tensors, and what no record makes up for.
+
+    Args:
+        path: of a file of anybody; None is returned for one that is not a valid graph, or refers to
+            other files or operators.
+    """
+    from onnx import shape_inference
+
+    try:
+        model = uploaded_onnx.read_self_contained(path)
+        problems = _graph_problems(model)
+        if not problems:
+            require_valid(model)
+            model = shape_inference.infer_shapes(model)
+    except ExportError as error:
+        return None, [str(error)]
+    return model, problems
+
+
+def _graph_problems(model: onnx.ModelProto) -> list[str]:
     """Return what no record makes up for: several inputs, an unknown opset, a fixed batch."""
     import onnx
 

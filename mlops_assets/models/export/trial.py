@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mlops_assets.datasets.loading.training_data import TrainingData
 from mlops_assets.errors import ExportError, NotFound
@@ -34,14 +36,31 @@ def require_runs_on(path: Path, data: TrainingData) -> None:
             f"{data.reference} has no test sample, and a model of others is evaluated on them;"
             " change 'split' or name another data version"
         )
+    require_gives(path, X, data.class_names, y.shape[1:])
+
+
+def require_gives(
+    path: Path, X: NDArray[np.float32], classes: Sequence[str], pixels: tuple[int, ...]
+) -> None:
+    """Check that an ONNX file runs on samples, also one by one, and gives what it should.
+
+    Args:
+        path: the file.
+        X: samples, (n, *sample_shape), raw.
+        classes: names of the classes.
+        pixels: height and width of what it gives for each sample; empty for one class or number.
+
+    Raises:
+        ExportError: it does not run on them, gives something else, or other results in other
+            batches.
+    """
     session = OnnxModel(path)
-    pixels = y.shape[1:]
     outputs = session.predict(X, len(X))
     if "scores" in outputs:
         # the class of a tie may be another one in other batches
         outputs.pop("label", None)
     for name, whole in outputs.items():
-        expected = (len(X), *([len(data.class_names)] if name == "scores" else []), *pixels)
+        expected = (len(X), *([len(classes)] if name == "scores" else []), *pixels)
         if whole.shape != expected:
             raise ExportError(f"it returns {name} of shape {whole.shape}, not {expected}")
         for batch in _BATCHES:

@@ -72,19 +72,50 @@ def copy_out(
         SpecificationError: a file of the map would replace a scene.
         StorageError: a file cannot be written.
     """
+    local = {end: workspace.local_path(key) for end, key in files.items()}
+    first = next(iter(files.values()))
+    kept = f"the map is in the workspace, {workspace.where(first)}"
+    return write_out(local, name, out, scenes, workspace.cache, kept)
+
+
+def write_out(
+    files: Mapping[str, Path],
+    name: str,
+    out: str,
+    scenes: Collection[str],
+    cache: Path,
+    kept: str,
+) -> str:
+    """Copy local files of a map; its GeoTIFF appears last.
+
+    Args:
+        files: end of a file's name, such as `.tif` → the file; the main GeoTIFF first.
+        name: of the map, which its files have in a folder.
+        out: see `require_writable`; files beside a GeoTIFF are named after it.
+        scenes: URLs of the files that the map was made from, which it never replaces.
+        cache: folder for temporary files.
+        kept: what is left of the map, for errors.
+
+    Returns:
+        Path or URL of the GeoTIFF.
+
+    Raises:
+        SpecificationError: a file of the map would replace a scene.
+        StorageError: a file cannot be written.
+    """
     if is_file(out):
         targets = [_beside(Path(out), end).resolve().as_uri() for end in files]
-        _require_no_scene(targets, scenes)
-        return _copy_beside(workspace, files, Path(out))
+        _require_no_scene(targets, scenes, kept)
+        return _copy_beside(files, Path(out), kept)
     url = out if "://" in out else Path(out).resolve().as_uri()
-    _require_no_scene([join(url, f"{name}{end}") for end in files], scenes)
-    target = Workspace(url, workspace.cache)
-    for end, key in reversed([*files.items()]):
-        target.put(f"{name}{end}", workspace.local_path(key))
+    _require_no_scene([join(url, f"{name}{end}") for end in files], scenes, kept)
+    target = Workspace(url, cache)
+    for end, path in reversed([*files.items()]):
+        target.put(f"{name}{end}", path)
     return target.where(f"{name}{next(iter(files))}")
 
 
-def _require_no_scene(targets: Sequence[str], scenes: Collection[str]) -> None:
+def _require_no_scene(targets: Sequence[str], scenes: Collection[str], kept: str) -> None:
     """Refuse targets that are scenes, by their URLs or, on this machine, also by other names.
 
     Raises:
@@ -97,8 +128,7 @@ def _require_no_scene(targets: Sequence[str], scenes: Collection[str]) -> None:
             same = same or any(scene.exists() and path.samefile(scene) for scene in local)
         if same:
             raise SpecificationError(
-                f"{target} is a scene of the map, and was not replaced; name another place, the map"
-                " is in the workspace"
+                f"{target} is a scene of the map, and was not replaced; name another place: {kept}"
             )
 
 
@@ -107,17 +137,14 @@ def _beside(out: Path, end: str) -> Path:
     return out.with_name(out.stem + end.replace(".tif", out.suffix, 1))
 
 
-def _copy_beside(workspace: Workspace, files: Mapping[str, str], out: Path) -> str:
+def _copy_beside(files: Mapping[str, Path], out: Path, kept: str) -> str:
     with scratch_folder("prediction", out.parent) as scratch:
         try:
-            for end, key in reversed([*files.items()]):
+            for end, path in reversed([*files.items()]):
                 target = _beside(out, end)
                 part = scratch / target.name
-                shutil.copyfile(workspace.local_path(key), part)
+                shutil.copyfile(path, part)
                 part.replace(target)
         except OSError as error:
-            raise StorageError(
-                f"{out} could not be written: {error.strerror}; the map is in the workspace,"
-                f" {workspace.where(next(iter(files.values())))}"
-            ) from error
+            raise StorageError(f"{out} could not be written: {error.strerror}; {kept}") from error
     return str(out)

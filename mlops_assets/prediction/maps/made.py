@@ -40,12 +40,11 @@ class SkippedScene:
 
 
 @dataclass(frozen=True)
-class MadeMap:
-    """A map that was made, with all that its record states.
+class AssembledMap:
+    """A map that was made, with all that its document states but the model.
 
     Attributes:
         name: of the map; for an area `<area>/<day>`. A map of the same name is replaced.
-        row: the model version that made it.
         files: end of the file name, after the name of the map → local file: `.tif`,
             `.tif.aux.xml`, `.scores.tif`, `.applicability.tif`, `.png`. `.tif` is always there.
         layers: end of the file name of each GeoTIFF → its bands: `.tif`, `.scores.tif`, ….
@@ -60,7 +59,6 @@ class MadeMap:
     """
 
     name: str
-    row: ModelVersion
     files: Mapping[str, Path]
     layers: Mapping[str, Layer]
     scenes: tuple[MappedScene, ...]
@@ -69,3 +67,19 @@ class MadeMap:
     day: date | None = None
     skipped: tuple[SkippedScene, ...] = ()
     outside: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class MadeMap(AssembledMap):
+    """A map that a model version has made, to be published.
+
+    Attributes:
+        row: the model version.
+    """
+
+    row: ModelVersion
+
+    @classmethod
+    def of(cls, assembled: AssembledMap, row: ModelVersion) -> MadeMap:
+        """Return a map as one of a model version."""
+        return cls(**vars(assembled), row=row)

@@ -16,7 +16,7 @@ from mlops_assets.errors import StorageError
 from mlops_assets.names import Reference
 from mlops_assets.paths import map_document_key, map_key, model_folder, prediction_owner
 from mlops_assets.prediction.maps.geotiff import Layer
-from mlops_assets.prediction.maps.made import MadeMap, MappedScene
+from mlops_assets.prediction.maps.made import AssembledMap, MadeMap, MappedScene
 from mlops_assets.progress import step
 from mlops_assets.registry import Map
 from mlops_assets.registry.files.verified_read import stat_published
@@ -32,6 +32,7 @@ from mlops_assets.stac.maps.document import (
     GridFacts,
     LayerFacts,
     MapDocument,
+    MapFacts,
     SceneFacts,
     SkippedFacts,
     SourceFacts,
@@ -118,20 +119,35 @@ def _document(store: Store, made: MadeMap) -> MapDocument:
     row = made.row
     folder = model_folder(row.model, row.version)
     (onnx,) = store.registry.files_at(f"{folder}/model.onnx")
+    return MapDocument(
+        **dict(map_facts(store, made, onnx.sha256)),
+        model=row.model,
+        version=row.version,
+        dataset=row.dataset,
+        data_version=row.data_version,
+        run_id=row.run_id,
+        area=made.area,
+        collection=collection_of(row, made.area),
+        item=item_of(row, made.name),
+    )
+
+
+def map_facts(store: Store, made: AssembledMap, model_sha256: str) -> MapFacts:
+    """Return what the document of any map states.
+
+    Args:
+        store: whose principal has made it.
+        made: the map.
+        model_sha256: checksum of the ONNX file of the model.
+    """
     scenes = tuple(_scene_facts(scene) for scene in made.scenes)
     files = {
         end: FileFacts(sha256=sha256_of(path), size=path.stat().st_size)
         for end, path in sorted(made.files.items())
     }
-    return MapDocument(
-        model=row.model,
-        version=row.version,
+    return MapFacts(
         name=made.name,
-        dataset=row.dataset,
-        data_version=row.data_version,
-        run_id=row.run_id,
-        model_sha256=onnx.sha256,
-        area=made.area,
+        model_sha256=model_sha256,
         day=made.day,
         settings=made.settings,
         scenes=scenes,
@@ -144,8 +160,6 @@ def _document(store: Store, made: MadeMap) -> MapDocument:
         outside=made.outside,
         input_digest=input_digest(scenes, made.settings),
         digest=digest_of(files),
-        collection=collection_of(row, made.area),
-        item=item_of(row, made.name),
         software={
             "mlops_assets": __version__,
             "onnxruntime": importlib.metadata.version("onnxruntime"),

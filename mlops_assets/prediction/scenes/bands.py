@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 # bands of one name of Sentinel-2A, 2B and 2C are up to 5 nm apart; hyperspectral ones 5 to 10
 _MAX_DISTANCE = 0.01
+# of bands that have no other name than their place in a file
+NUMBERED = re.compile(r"B\d{3}")
 _MICROMETRES = {"micrometers": 1.0, "micrometer": 1.0, "um": 1.0, "nanometers": 1e-3, "nm": 1e-3}
 
 
@@ -99,7 +101,7 @@ def find_bands(
     Raises:
         SpecificationError: they cannot be identified; the message says what the scene has.
     """
-    numbered = all(re.fullmatch(r"B\d{3}", name) for name in wanted.source)
+    numbered = all(NUMBERED.fullmatch(name) for name in wanted.source)
     roles = band_roles(raster, None if numbered else wanted.source)
     beside = _item_bands(scene, raster.count) if stated is None else stated
     own = file_bands(raster, beside)

@@ -118,28 +118,26 @@ class GridFacts(_Stored):
     geometry: dict[str, JsonValue] | None
 
 
-class MapDocument(_Stored):
-    """The document of a map.
+class MapFacts(_Stored):
+    """What the document of any map states.
 
     Attributes:
-        model_sha256: of the `model.onnx` that was run.
+        name: of the map.
+        model_sha256: of the ONNX file of the model.
+        day: of acquisition, UTC; None if unknown.
         settings: what else decides the pixels, such as outputs and how scenes were read.
         files: end of the file's name → the file, without this document.
         layers: end of the file's name → bands of the GeoTIFF.
         outside: share of the predicted pixels outside of the area of applicability.
+        input_digest: sha256 over its sources' checksums and all settings.
+        digest: sha256 over its files' checksums.
         software: name → version of what has made it.
-
-    Others are as in the row of the registry, see `Map`.
+        created: when.
+        created_by: name of who has made it.
     """
 
-    model: str
-    version: str
     name: str
-    dataset: str
-    data_version: str
-    run_id: str
     model_sha256: str
-    area: str | None
     day: date | None
     settings: dict[str, JsonValue]
     scenes: tuple[SceneFacts, ...]
@@ -150,11 +148,44 @@ class MapDocument(_Stored):
     outside: float | None
     input_digest: str
     digest: str
-    collection: str
-    item: str
     software: dict[str, str]
     created: AwareDatetime
     created_by: str
+
+    def content(self) -> bytes:
+        """Return it as canonical JSON."""
+        return json_bytes(self.model_dump(mode="json"))
+
+
+class ExternalMapDocument(MapFacts):
+    """The document of a map by a model that no workspace here has, only its MLM Item.
+
+    Attributes:
+        model: id of the Item.
+        record: path or URL of the Item, without secrets.
+        record_sha256: of the Item as it was read, as canonical JSON.
+        model_source: path or URL of the ONNX file, without secrets.
+        assumed: what the Item does not state.
+    """
+
+    model: str
+    record: str
+    record_sha256: str
+    model_source: str
+    assumed: tuple[str, ...]
+
+
+class MapDocument(MapFacts):
+    """The document of a map by a model version; others are as in the row of the registry."""
+
+    model: str
+    version: str
+    dataset: str
+    data_version: str
+    run_id: str
+    area: str | None
+    collection: str
+    item: str
 
     @property
     def acquired(self) -> list[datetime]:
@@ -168,10 +199,6 @@ class MapDocument(_Stored):
         values = {name: getattr(self, name) for name in names}
         day = None if self.day is None else self.day.isoformat()
         return Map(**{**values, "day": day})
-
-    def content(self) -> bytes:
-        """Return it as canonical JSON."""
-        return json_bytes(self.model_dump(mode="json"))
 
 
 def read_document(store: Store, row: Map) -> MapDocument:

@@ -78,7 +78,7 @@ def made_map(folder: Path, row: ModelVersion, name: str = "scene", **changes: An
         for file in write_cog(plain, folder / f"map{end}", layer):
             files[file.name.removeprefix("map")] = file
     fields: dict[str, Any] = {"scenes": (PLAIN,), "settings": {"outputs": ["class"]}}
-    return MadeMap(name, row, files, layers, **{**fields, **changes})
+    return MadeMap(name, files, layers, row=row, **{**fields, **changes})
 
 
 def area_map(folder: Path, row: ModelVersion, day: int = 1, **changes: Any) -> MadeMap:
