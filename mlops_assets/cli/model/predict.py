@@ -10,12 +10,15 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
+from mlops_assets.cli.model.map_plan import print_plan
+from mlops_assets.cli.model.predict_external import predict_external, require_out
 from mlops_assets.cli.terminal import completion
 from mlops_assets.cli.terminal.interruption import again, interruptible
 from mlops_assets.cli.terminal.output import Module, advise, console, open_store
 from mlops_assets.errors import NotFound, SpecificationError
 from mlops_assets.names import Reference
 from mlops_assets.settings import Settings
+from mlops_assets.storage.scratch import scratch_folder
 
 if TYPE_CHECKING:
     import dagster as dg
@@ -54,7 +57,8 @@ def predict(
         str | None,
         typer.Option(
             metavar="PATH|URL",
-            help="Also write the map here: a file that ends in .tif, a folder, or the URL of one.",
+            help="Also write the map here: a file that ends in .tif, a folder, or the URL of one;"
+            " required for an MLM Item whose model this workspace does not have.",
         ),
     ] = None,
     outputs: Annotated[
@@ -149,7 +153,16 @@ def predict(
         if declared is not None:
             run = _of_area(store, declared, date, chosen)
         else:
-            run = _of_scenes(store, reference, chosen | ({} if date is None else {"date": date}))
+            chosen |= {} if date is None else {"date": date}
+            _require_scenes(reference, chosen)
+            row = _model(store, reference)
+            if row is None:
+                if not plan:
+                    require_out(reference, out)
+                place = None if plan else out
+                predict_external(store, reference, chosen, place, project.instance)
+                return
+            run = _of_scenes(store, row, chosen)
         if plan:
             _print_plan(store, run.jobs())
             return
@@ -196,18 +209,20 @@ class _Run:
         return project.launch(self.job, self.partition, ops, self.tags)
 
 
-def _of_scenes(store: Store, reference: str, chosen: Mapping[str, object]) -> _Run:
-    """Return the run that maps any scenes."""
+def _require_scenes(reference: str, chosen: Mapping[str, object]) -> None:
     if "sources" not in chosen:
         raise SpecificationError(
             f"no scenes are named, and no area is called {reference!r}; run: mlops predict"
             f" {reference} SOURCE…"
         )
+
+
+def _of_scenes(store: Store, row: ModelVersion, chosen: Mapping[str, object]) -> _Run:
+    """Return the run that maps any scenes."""
     from mlops_assets.components.areas.predict_job import PLAN_OP, PREDICT
     from mlops_assets.components.naming import MODEL_VERSION
     from mlops_assets.prediction.request import map_jobs, parse_request
 
-    row = _model(store, reference)
     config = {"model": f"{row.model}@{row.version}", **chosen}
     request = parse_request(config)
     return _Run(
@@ -220,13 +235,15 @@ def _of_scenes(store: Store, reference: str, chosen: Mapping[str, object]) -> _R
     )
 
 
-def _model(store: Store, reference: str) -> ModelVersion:
-    """Return the model version of a reference, or of an MLM Item."""
+def _model(store: Store, reference: str) -> ModelVersion | None:
+    """Return the model version of a reference, or of an MLM Item; None if only the Item has it."""
     if "://" not in reference and not reference.endswith(".json"):
         return store.registry.model_version(Reference.parse(reference))
+    from mlops_assets.integrations.mlm.fetch import read_record
     from mlops_assets.integrations.mlm.known_model import known_model
 
-    return known_model(store, reference)
+    with scratch_folder("model") as scratch:
+        return known_model(store, read_record(reference, scratch), reference, scratch)
 
 
 def _of_area(
@@ -328,15 +345,7 @@ def _print_plan(store: Store, jobs: Sequence[MapJob]) -> None:
     from mlops_assets.prediction.plan import plan
 
     for job in jobs:
-        cost = plan(store, job)
-        size = "size unknown" if cost.bytes is None else f"{cost.bytes / 1e6:,.0f} MB"
-        console.print(
-            f"{job.name}: {cost.scenes} {'scene' if cost.scenes == 1 else 'scenes'},"
-            f" {cost.pixels:,} pixels, {size}; {cost.seconds / 60:.1f} minutes,"
-            f" {cost.memory / 2**30:.1f} GiB of memory"
-        )
-        for reason in cost.broken:
-            advise(f"skipped {reason}")
+        print_plan(job.name, plan(store, job))
 
 
 def _source(text: str) -> str:

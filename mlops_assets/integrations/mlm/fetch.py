@@ -27,6 +27,7 @@ from mlops_assets.text.strict_json import parse_json
 
 MAX_RECORD = 8 << 20  # bytes
 MAX_MODEL = 2 << 30  # bytes; an ONNX file is a message of protobuf, which is never larger
+RECORD_COPY = "record"  # name of the copy of a record
 _CHUNK = 1 << 20
 
 
@@ -111,7 +112,7 @@ def read_record(place: str, scratch: Path) -> JsonObject:
         ImportRefused: it is neither, or describes no single model.
         StorageError: it cannot be read.
     """
-    path = scratch / "record"
+    path = scratch / RECORD_COPY
     fetch(place, path, MAX_RECORD)
     content = path.read_bytes()
     try:
@@ -146,7 +147,7 @@ def model_of_item(item: JsonObject, place: str, scratch: Path) -> Fetched:
         ImportRefused: it has no ONNX file, several, or one that is not as the Item states.
         StorageError: it cannot be read.
     """
-    name, asset = _onnx_asset(item, place)
+    name, asset = onnx_asset(item, place)
     found = fetch_model(_target(place, str(asset["href"])), scratch)
     size = asset.get("file:size")
     if isinstance(size, int) and size != found.path.stat().st_size:
@@ -173,7 +174,7 @@ def sha256_of_item(item: JsonObject, place: str, scratch: Path) -> str:
         ImportRefused: it has no ONNX file, or several.
         StorageError: the file cannot be read.
     """
-    _, asset = _onnx_asset(item, place)
+    _, asset = onnx_asset(item, place)
     stated = multihash(str(asset.get("file:checksum", "")))
     if stated is not None and stated[0] == "sha256":
         return stated[1]
@@ -203,7 +204,16 @@ def fetch_model(place: str, scratch: Path) -> Fetched:
     return Fetched(path, redacted(place), sha256_of(path), unchecked=True)
 
 
-def _onnx_asset(item: JsonObject, place: str) -> tuple[str, Mapping[str, object]]:
+def onnx_asset(item: JsonObject, place: str) -> tuple[str, Mapping[str, object]]:
+    """Return key and fields of the asset of an Item that is its ONNX file.
+
+    Args:
+        item: the document.
+        place: path or URL of the Item, for messages.
+
+    Raises:
+        ImportRefused: it has no ONNX file, or several.
+    """
     assets = item.get("assets")
     usable = {
         name: asset

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from mlops_assets.errors import NotFound
-from mlops_assets.integrations.mlm.fetch import read_record, sha256_of_item
+from pathlib import Path
+
+from mlops_assets.errors import ImportRefused
+from mlops_assets.integrations.mlm.fetch import sha256_of_item
 from mlops_assets.paths import model_folder
 from mlops_assets.registry import ModelVersion
-from mlops_assets.storage.scratch import scratch_folder
 from mlops_assets.store import Store
-from mlops_assets.text.secret_urls import redacted
+from mlops_assets.text.json_values import JsonObject
 
 
-def known_model(store: Store, place: str) -> ModelVersion:
-    """Return the newest model version whose ONNX file is that of an Item.
+def known_model(store: Store, item: JsonObject, place: str, scratch: Path) -> ModelVersion | None:
+    """Return the newest model version whose ONNX file is that of an Item; None if there is none.
 
     It is the file that this workspace has published, or that a model was imported from. So the Item
     of a catalogue that was moved, or of another workspace, leads to a model version whose bytes are
@@ -20,23 +21,22 @@ def known_model(store: Store, place: str) -> ModelVersion:
 
     Args:
         store: workspace and registry.
+        item: the document.
         place: path or URL of the Item.
+        scratch: a folder for a copy of the ONNX file.
 
     Raises:
-        ImportRefused: it is not an Item with one ONNX file.
-        NotFound: no model version has that file.
-        StorageError: it cannot be read.
+        StorageError: the file cannot be read.
     """
-    with scratch_folder("model") as scratch:
-        sha256 = sha256_of_item(read_record(place, scratch), place, scratch)
+    try:
+        sha256 = sha256_of_item(item, place, scratch)
+    except ImportRefused:
+        # whoever needs the file reports that, with all else that the Item lacks
+        return None
     registry = store.registry
     for row in sorted(registry.model_versions(), key=lambda row: row.created, reverse=True):
         files = registry.files_at(f"{model_folder(row.model, row.version)}/model.onnx")
         imported = registry.run(row.run_id).imported
         if sha256 in {*(file.sha256 for file in files), imported.get("sha256")}:
             return row
-    raise NotFound(
-        f"no model version of this workspace has the ONNX file of {redacted(place)} (sha256"
-        f" {sha256}); import it: mlops model import {redacted(place)} --model NAME --data"
-        " DATASET@VERSION"
-    )
+    return None
