@@ -183,11 +183,16 @@ class MappedModel:
             numbers: the layer of a regression model; None if it predicts classes.
 
         Raises:
-            SpecificationError: it cannot give them.
+            SpecificationError: it cannot give them, or windows of it cannot be joined.
         """
         from mlops_assets.stac.mlm.onnx_graph import read_graph
 
         graph = read_graph(onnx_file)
+        if signature.view == "window" and all(out.name != "scores" for out in graph.outputs):
+            raise SpecificationError(
+                f"{wanted.model} gives no scores of the pixels of a window, which decide where"
+                " windows overlap; export it with an output 'scores'"
+            )
         classes = map_classes(signature.classes) if signature.classes else []
         more = [output for output in options.outputs if output != "class"]
         scores: Scores | None = None
