@@ -67,6 +67,8 @@ def test_the_demo_reaches_its_accuracy_promotes_verifies_and_classifies_the_scen
         workspace(run) / "predictions" / "indian_pines_cnn" / latest["indian_pines_cnn"]["version"]
     )
     assert sorted(path.name for path in folder.iterdir()) == [
+        "indian_pines.applicability.tif",
+        "indian_pines.map.json",
         "indian_pines.png",
         "indian_pines.tif",
         "indian_pines.tif.aux.xml",
