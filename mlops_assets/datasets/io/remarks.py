@@ -33,6 +33,7 @@ TEXTS = {
         " pixels (PIL's ImageOps.exif_transpose) if the upright image is meant"
     ),
 }
+_MAX_BANDS = 6  # of a TIFF that Pillow opens; of others it logs an error
 _ORIENTATION = 274  # tag of EXIF and TIFF; 1 is as stored
 _HEAD = 4096  # bytes in which a PNG has its EXIF, if any: it comes before the pixels
 
@@ -73,6 +74,8 @@ def _orientation(raster: Raster) -> int | None:
         text = raster.tags().get("EXIF_Orientation", "")
         return int(text) if text.isdecimal() else None
     if raster.driver not in ("PNG", "WEBP", "GTiff") or raster.crs is not None:
+        return None
+    if raster.count > _MAX_BANDS:
         return None
     local = Path(raster.name)
     if raster.driver == "PNG":

@@ -140,6 +140,15 @@ def test_what_viewers_show_otherwise_is_noted(folder: Path, read: Read) -> None:
     assert note.startswith("a/1.png (2 file(s)): has a palette")
 
 
+def test_many_bands_are_read_without_a_word_of_pillow(
+    folder: Path, read: Read, caplog: pytest.LogCaptureFixture
+) -> None:
+    for name in ("a", "b"):
+        write_raster(folder / name / "1.tif", np.ones((7, 8, 8), dtype=np.uint8))
+    read()
+    assert caplog.records == []
+
+
 # paths
 
 
