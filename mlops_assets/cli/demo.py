@@ -230,6 +230,11 @@ def _predict(store: Store, scene: Path) -> None:
         f"   {found.classes.size} pixels; {agreement:.1%} of all labelled ones agree (training"
         " pixels among them)"
     )
+    if found.map.outside is not None:
+        console.print(
+            f"   {found.map.outside:.1%} of the map lie outside the model's area of applicability,"
+            " grey in the picture"
+        )
     console.print(f"   {store.workspace.root / found.picture.path}")
 
 
