@@ -38,7 +38,7 @@ from mlops_assets.prediction.job import MapJob
 from mlops_assets.prediction.plan import plan
 from mlops_assets.prediction.predict import make_map
 from mlops_assets.prediction.scenes.found import FoundScene
-from mlops_assets.prediction.windows import Overlap
+from mlops_assets.prediction.windows.overlap import Overlap
 from mlops_assets.principals import local
 from mlops_assets.registry import ModelVersion, Registry, Run
 from mlops_assets.registry.files.publication import publication

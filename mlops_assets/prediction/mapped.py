@@ -38,18 +38,18 @@ from mlops_assets.prediction.maps.geotiff import (
     number_layer,
 )
 from mlops_assets.prediction.maps.outputs import number_bands
-from mlops_assets.prediction.scene_model import SceneModel
 from mlops_assets.prediction.scenes.bands import Band, Wanted
 from mlops_assets.prediction.scenes.scene import Range, Scene
 from mlops_assets.prediction.scenes.sources.grids import resolution_of
-from mlops_assets.prediction.strips import (
+from mlops_assets.prediction.windows.overlap import Overlap
+from mlops_assets.prediction.windows.scene_model import SceneModel
+from mlops_assets.prediction.windows.strips import (
     Strip,
     pixel_strips,
     pixel_tops,
     window_strips,
     window_tops,
 )
-from mlops_assets.prediction.windows import Overlap
 from mlops_assets.registry import ModelVersion
 from mlops_assets.registry.files.verified_read import published_path
 from mlops_assets.registry.model_documents import Signature

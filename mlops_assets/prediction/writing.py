@@ -16,8 +16,8 @@ from mlops_assets.prediction.maps.geotiff import Layer, number_layer, write_rows
 from mlops_assets.prediction.maps.outputs import confidence, measure
 from mlops_assets.prediction.opened import OpenedScene, broken
 from mlops_assets.prediction.parts import PartResult, open_part
-from mlops_assets.prediction.scene_model import DI
-from mlops_assets.prediction.strips import Strip
+from mlops_assets.prediction.windows.scene_model import DI
+from mlops_assets.prediction.windows.strips import Strip
 from mlops_assets.progress import Step
 
 PRIORITY = ".priority"  # of the layer that decides between scenes of a mosaic; it is in no map

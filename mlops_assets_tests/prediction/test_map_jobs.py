@@ -51,7 +51,7 @@ from mlops_assets.prediction.predict import (
 )
 from mlops_assets.prediction.scenes.found import FoundScene
 from mlops_assets.prediction.scenes.reading import Grid, Reading
-from mlops_assets.prediction.strips import Strip
+from mlops_assets.prediction.windows.strips import Strip
 from mlops_assets.prediction.writing import _priority
 from mlops_assets.progress import Step
 from mlops_assets.storage import Workspace

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from mlops_assets.models.frameworks.pytorch import PyTorch
-from mlops_assets.prediction.windows import Overlap
+from mlops_assets.prediction.windows.overlap import Overlap
 from mlops_assets.stac.mlm.receptive_field import reach
 from mlops_assets_tests.prediction.test_windows import BANDS, CLASSES, SIZE, scores_of, write
 

@@ -31,12 +31,13 @@ from mlops_assets.errors import BrokenScene, SignatureRefused, SpecificationErro
 from mlops_assets.models.onnx.session import OnnxModel, decide
 from mlops_assets.names import Reference
 from mlops_assets.paths import Owner, model_folder
-from mlops_assets.prediction import predict, strips
+from mlops_assets.prediction import predict
 from mlops_assets.prediction.mapped import Options
 from mlops_assets.prediction.maps.copy_out import copy_out, require_writable
 from mlops_assets.prediction.maps.geotiff import map_classes
 from mlops_assets.prediction.maps.picture import draw
-from mlops_assets.prediction.windows import Overlap
+from mlops_assets.prediction.windows import strips
+from mlops_assets.prediction.windows.overlap import Overlap
 from mlops_assets.principals import local
 from mlops_assets.registry import ModelVersion, Registry
 from mlops_assets.registry.model_documents import OutputClass

@@ -18,11 +18,11 @@ from mlops_assets.models.onnx import features
 from mlops_assets.models.onnx.session import OnnxModel, Outputs
 from mlops_assets.prediction.maps.geotiff import MapClass
 from mlops_assets.prediction.maps.picture import draw
-from mlops_assets.prediction.scene_model import SceneModel
 from mlops_assets.prediction.scenes import scene as scenes
 from mlops_assets.prediction.scenes.scene import Range, Scene
-from mlops_assets.prediction.strips import Strip, pixel_strips, window_strips, window_tops
-from mlops_assets.prediction.windows import Overlap
+from mlops_assets.prediction.windows.overlap import Overlap
+from mlops_assets.prediction.windows.scene_model import SceneModel
+from mlops_assets.prediction.windows.strips import Strip, pixel_strips, window_strips, window_tops
 from mlops_assets.stac.mlm.receptive_field import reach
 
 SIZE, BANDS, CLASSES = 32, 3, 4

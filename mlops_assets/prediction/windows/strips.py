@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlops_assets.models.onnx.session import Outputs
-from mlops_assets.prediction.scene_model import DI, SceneModel
 from mlops_assets.prediction.scenes.scene import Range, Rows, Scene
-from mlops_assets.prediction.windows import Overlap, Placed
+from mlops_assets.prediction.windows.overlap import Overlap, Placed
+from mlops_assets.prediction.windows.scene_model import DI, SceneModel
 
 PIXELS_AT_ONCE = 4096  # patches of 200 bands and 5 x 5 pixels then take 80 MB
 _STRIP_ROWS = 256
