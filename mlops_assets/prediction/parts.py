@@ -29,6 +29,7 @@ from mlops_assets.storage import Workspace, sha256_of
 # bytes that are compressed together: of nothing but nodata Zstandard makes 22, and of larger blocks
 # more than `open_raster` believes
 _BLOCK_BYTES = 64 << 10
+_DOCUMENT = ".json"
 T = TypeVar("T")
 
 
@@ -123,7 +124,7 @@ class Parts:
 
     def result(self, part: Part) -> PartResult | None:
         """Return a part that was predicted; None if it was not."""
-        return self._read(PartResult, self._key(part, ".json"))
+        return self._read(PartResult, self._key(part, _DOCUMENT))
 
     def put(self, result: PartResult, layers: dict[str, Path]) -> PartResult:
         """Write a part that was predicted.
@@ -137,7 +138,7 @@ class Parts:
             for name, file in layers.items()
         }
         whole = PartResult(result.part, result.with_data, result.predicted, result.present, written)
-        self._write(self._key(result.part, ".json"), whole)
+        self._write(self._key(result.part, _DOCUMENT), whole)
         return whole
 
     def layer(self, result: PartResult, name: str) -> Path:
@@ -159,7 +160,12 @@ class Parts:
 
     def remove(self) -> None:
         """Remove all parts, once the map is published."""
-        self.workspace.remove_folder(parts_folder(self.key))
+        folder = parts_folder(self.key)
+        # a part with a document counts as finished: its layers go last
+        for key in list(self.workspace.list(folder)):
+            if key.endswith(_DOCUMENT):
+                self.workspace.remove(key)
+        self.workspace.remove_folder(folder)
 
     def _key(self, part: Part, end: str) -> str:
         return part_key(self.key, f"{part.scene}-{part.digest[:16]}", (part.first, part.last)) + end
