@@ -1,7 +1,7 @@
 """A model version run over scenes, into one map: part by part, then put together and published.
 
 `make_map` does all of it in one process. Where several do it, one calls `plan_parts`, each calls
-`predict_part` for its parts, and one calls `finish_map`. All of them do only what is not done yet,
+`predict_parts` for its parts, and one calls `finish_map`. All of them do only what is not done yet,
 so that a map whose process was killed is continued by the same call.
 
 The map is a Cloud-Optimised GeoTIFF of classes or values, with a picture of it, and on request a
@@ -107,32 +107,34 @@ def plan_parts(store: Store, job: MapJob) -> list[Part]:
     return found
 
 
-def predict_part(store: Store, job: MapJob, part: Part) -> PartResult:
-    """Predict a part, unless it is there already.
+def predict_parts(store: Store, job: MapJob, parts: Sequence[Part]) -> list[PartResult]:
+    """Predict parts of a scene, unless they are there already; the scene is opened once.
 
     Args:
         store: workspace and registry.
         job: the map to be made.
-        part: one of `plan_parts`.
+        parts: of `plan_parts`, all of one scene.
 
     Returns:
-        The part; `broken` says why its scene cannot be read, in which case it is skipped.
+        The parts; `broken` has the reason why their scene cannot be read, and is skipped.
 
     Raises:
         BrokenScene: the scene cannot be read, and it is the only one, or the job demands all.
         Conflict: the scene's files are not those that were planned with.
     """
     opened = OpenedJob.of(store, job)
-    found = opened.parts.result(part)
-    if found is not None:
+    known = [opened.parts.result(part) for part in parts]
+    found = [result for result in known if result is not None]
+    if len(found) == len(parts):
         return found
+    index = parts[0].scene
     try:
-        with opened.scene(part.scene) as scene:
-            pixels = (part.last - part.first) * scene.raster.width
+        with opened.scene(index) as scene:
+            pixels = sum(part.last - part.first for part in parts) * scene.raster.width
             with step(f"predicting {scene.name}", pixels, "pixels") as done:
-                return _predicted(opened, scene, part, done)
+                return [_predicted(opened, scene, part, done) for part in parts]
     except BrokenScene as error:
-        return _skip(opened, part.scene, error, part)
+        return [_skip(opened, index, error, part) for part in parts]
 
 
 def finish_map(store: Store, job: MapJob) -> Prediction:
@@ -146,8 +148,12 @@ def finish_map(store: Store, job: MapJob) -> Prediction:
         Conflict: a part is missing.
         SpecificationError: scenes are on different grids, none can be read, or no pixel has data.
     """
-    opened = OpenedJob.of(store, job)
-    row = store.registry.model_version(job.reference)
+    return _finished(OpenedJob.of(store, job))
+
+
+def _finished(opened: OpenedJob) -> Prediction:
+    store = opened.store
+    row = store.registry.model_version(opened.job.reference)
     with scratch_folder("map") as scratch:
         assembled, notes = assemble(opened, scratch)
         made = MadeMap.of(assembled, row)
@@ -178,7 +184,7 @@ def make_map(store: Store, job: MapJob) -> Prediction:
     lock = f"map {job.name} of {job.reference}".replace("/", "-")
     with store.registry.lock(lock, LOCK_SECONDS):
         predict_scenes(opened)
-        return finish_map(store, job)
+        return _finished(opened)
 
 
 def predict_scenes(opened: OpenedJob) -> None:

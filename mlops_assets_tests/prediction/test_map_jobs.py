@@ -47,7 +47,7 @@ from mlops_assets.prediction.predict import (
     finish_map,
     make_map,
     plan_parts,
-    predict_part,
+    predict_parts,
 )
 from mlops_assets.prediction.scenes.found import FoundScene
 from mlops_assets.prediction.scenes.reading import Grid, Reading
@@ -316,10 +316,10 @@ def test_parts_by_several_processes_are_one_map(
     assert len(parts) > 6
     assert plan_parts(store, job) == parts
     for part in parts[1:]:
-        predict_part(store, job, Part.from_json(part.as_json()))
+        predict_parts(store, job, [Part.from_json(part.as_json())])
     with pytest.raises(Conflict, match=r"rows 0 to \d+ of a were not predicted"):
         finish_map(store, job)
-    predict_part(store, job, parts[0])
+    predict_parts(store, job, [parts[0]])
     found = finish_map(store, job)
     assert found.raster.sha256 == expected.raster.sha256
     assert is_clean(store)
@@ -336,7 +336,7 @@ def test_one_process_makes_a_map(store: Store, scenes: tuple[FoundScene, ...]) -
 def test_a_part_that_has_changed_is_not_used(store: Store, scenes: tuple[FoundScene, ...]) -> None:
     job = job_of(scenes[:1])
     (part,) = plan_parts(store, job)
-    predict_part(store, job, part)
+    predict_parts(store, job, [part])
     (layer,) = [key for key in store.workspace.list("parts") if key.endswith("/000000-000070.tif")]
     content = bytearray(store.workspace.get(layer))
     content[-1] ^= 1
@@ -361,7 +361,7 @@ def test_a_scene_that_changes_is_predicted_anew(
 ) -> None:
     job = job_of(scenes[:1])
     (part,) = plan_parts(store, job)
-    predict_part(store, job, part)
+    predict_parts(store, job, [part])
     scene(tmp_path / "a.tif", *SHAPES["a"], seed=9)
     expected = make_map(store, job_of(scenes[:1], "other")).raster.sha256
     assert make_map(store, job).raster.sha256 == expected

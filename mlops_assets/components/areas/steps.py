@@ -4,6 +4,7 @@ Steps hand JSON on, so that each of them can run in a process or a pod of its ow
 """
 
 from collections.abc import Iterator, Sequence
+from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
@@ -14,6 +15,7 @@ from mlops_assets.components.run_config import kubernetes_tags
 from mlops_assets.errors import Conflict
 from mlops_assets.models.specification import Compute
 from mlops_assets.paths import step_values_folder
+from mlops_assets.settings import Settings
 from resources import StoreResource
 
 if TYPE_CHECKING:
@@ -38,16 +40,24 @@ PLAN_OUTS = {
 def planned(
     store: "Store", jobs: Sequence["MapJob"]
 ) -> Iterator[dg.Output[Any] | dg.DynamicOutput[Any]]:
-    """Yield the outputs of the plan of some maps: their jobs, and each part of each of them."""
+    """Yield the outputs of the plan of some maps: their jobs, and the parts of each of them.
+
+    Where steps run one after another in a process, one step has all parts of a scene, so that the
+    scene is copied and opened once; else each part is a step.
+    """
     from mlops_assets.prediction.predict import plan_parts
 
+    alone = Settings.from_environment().executor == "in_process"
     yield dg.Output([job.as_json() for job in jobs], JOBS)
     for number, job in enumerate(jobs):
         document = job.as_json()
-        for part in plan_parts(store, job):
+        for _, group in groupby(
+            plan_parts(store, job), lambda part: (part.scene, None if alone else part.first)
+        ):
+            parts = list(group)
             yield dg.DynamicOutput(
-                {"job": document, "part": part.as_json()},
-                mapping_key=f"{number}_{part.scene}_{part.first}",
+                {"job": document, "parts": [part.as_json() for part in parts]},
+                mapping_key=f"{number}_{parts[0].scene}_{parts[0].first}",
                 output_name=PARTS,
             )
 
@@ -59,7 +69,7 @@ def remove_step_values(store: "Store", context: dg.OpExecutionContext) -> None:
 
 
 def predict_op(prefix: str, compute: Compute) -> dg.OpDefinition:
-    """Return the step that predicts one part; what was predicted before is kept.
+    """Return the step that predicts parts of a scene; what was predicted before is kept.
 
     Args:
         prefix: of its name.
@@ -68,23 +78,23 @@ def predict_op(prefix: str, compute: Compute) -> dg.OpDefinition:
 
     @dg.op(
         name=f"{prefix}__predict",
-        ins={"planned_part": dg.In(dict)},
+        ins={"planned_parts": dg.In(dict)},
         out=dg.Out(int, io_manager_key=STEP_VALUES, description="Predicted pixels."),
         tags=kubernetes_tags(compute),
         description="Predicts some rows of a scene, unless that was done already.",
     )
     @retried
     def predict(
-        context: dg.OpExecutionContext, store: StoreResource, planned_part: dict[str, Any]
+        context: dg.OpExecutionContext, store: StoreResource, planned_parts: dict[str, Any]
     ) -> int:
         from mlops_assets.prediction.job import MapJob, Part
-        from mlops_assets.prediction.predict import predict_part
+        from mlops_assets.prediction.predict import predict_parts
 
-        job, part = MapJob.from_json(planned_part["job"]), Part.from_json(planned_part["part"])
-        context.log.info(
-            f"{job.name}: {job.scenes[part.scene].name}, rows {part.first}-{part.last}"
-        )
-        return predict_part(store.open(), job, part).predicted
+        job = MapJob.from_json(planned_parts["job"])
+        parts = [Part.from_json(part) for part in planned_parts["parts"]]
+        name = job.scenes[parts[0].scene].name
+        context.log.info(f"{job.name}: {name}, rows {parts[0].first}-{parts[-1].last}")
+        return sum(result.predicted for result in predict_parts(store.open(), job, parts))
 
     return predict
 
@@ -98,7 +108,7 @@ def published(
     only those steps of a dynamic output that have events. They are predicted here.
     """
     from mlops_assets.prediction.job import MapJob
-    from mlops_assets.prediction.predict import finish_map, plan_parts, predict_part
+    from mlops_assets.prediction.predict import finish_map, make_map
 
     job = MapJob.from_json(document)
     try:
@@ -107,6 +117,4 @@ def published(
         if context.run.parent_run_id is None:
             raise
         context.log.info(f"{error}; predicting what is missing")
-    for part in plan_parts(store, job):
-        predict_part(store, job, part)
-    return finish_map(store, job)
+    return make_map(store, job)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Any
 
 import dagster as dg
@@ -11,9 +11,11 @@ import pytest
 from dagster._core.execution.api import execute_run_iterator
 
 from mlops_assets.components.areas.prediction_area import days_of
+from mlops_assets.components.areas.steps import planned
 from mlops_assets.components.naming import MODEL_VERSION
 from mlops_assets.names import Reference
 from mlops_assets.prediction import predict
+from mlops_assets.prediction.areas.day import day_job
 from mlops_assets.prediction.maps.made import MadeMap
 from mlops_assets.prediction.maps.publish import publish_map
 from mlops_assets.registry import Map
@@ -105,6 +107,23 @@ def test_a_broken_scene_is_skipped_and_named_or_fails_the_day(
     failed = run(instance, run_config=plan_config(on_broken="fail"))
     assert not failed.success
     assert not failed.get_asset_materialization_events()
+
+
+@pytest.mark.parametrize(("executor", "opened"), [("in_process", 2), ("multiprocess", 5)])
+def test_parts_of_a_scene_are_one_step_in_one_process(
+    store: Store, monkeypatch: pytest.MonkeyPatch, executor: str, opened: int
+) -> None:
+    tops = {"east": (0, 8, 16, 24), "west": (0,)}
+    for name in tops:
+        land(store.workspace.root / "landing/valley", name, DAY, east=320 * (name == "east"))
+    monkeypatch.setenv("MLOPS_EXECUTOR", executor)
+    monkeypatch.setattr(predict, "part_tops", lambda _, scene: tops[scene.name])
+    row = store.registry.model_version(Reference("land"))
+    job = day_job(store, area(), row, date.fromisoformat(DAY))
+    _, *steps = planned(store, [job])
+    assert len(steps) == opened
+    parts = [part for step in steps for part in step.value["parts"]]
+    assert [part["first"] for part in parts] == [0, 8, 16, 24, 0]
 
 
 def plan_config(**options: Any) -> dict[str, Any]:
