@@ -21,7 +21,7 @@ from mlops_assets.prediction.opened import OpenedJob
 from mlops_assets.prediction.predict import LOCK_SECONDS, assemble, predict_scenes
 from mlops_assets.prediction.scenes.bands import Band, Wanted
 from mlops_assets.registry.model_documents import Signature
-from mlops_assets.stac.maps.document import DOCUMENT, PICTURE, RASTER, ExternalMapDocument
+from mlops_assets.stac.maps.document import DOCUMENT, PICTURE, ExternalMapDocument
 from mlops_assets.storage.scratch import scratch_folder
 from mlops_assets.store import Store
 
@@ -149,11 +149,9 @@ def make_external_map(store: Store, job: MapJob, model: ExternalModel, out: str)
         )
         described = scratch / "document.json"
         described.write_bytes(document.content())
-        ends = sorted(assembled.files, key=lambda end: (end != RASTER, end != PICTURE, end))
-        files = {end: assembled.files[end] for end in ends} | {DOCUMENT: described}
-        scenes = {file.href for scene in document.scenes for file in scene.files}
+        files = {end: assembled.files[end] for end in document.ends} | {DOCUMENT: described}
         kept = "what was predicted is kept, and the next run continues with it"
-        place = write_out(files, job.name, out, scenes, store.workspace.cache, kept)
+        place = write_out(files, job.name, out, document.sources, store.workspace.cache, kept)
         picture = assembled.files[PICTURE].read_bytes()
     opened.parts.remove()
     return ExternalMap(place, document, picture, [*_assumptions(model), *notes])

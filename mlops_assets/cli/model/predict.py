@@ -325,14 +325,14 @@ def _report(store: Store, made: _Made, out: str | None) -> None:
     """Write a map out, and print where it is and what to know about it."""
     from mlops_assets.paths import map_key
     from mlops_assets.prediction.maps.copy_out import copy_out
-    from mlops_assets.stac.maps.document import PICTURE, RASTER, read_document
+    from mlops_assets.stac.maps.document import read_document
 
     row = made.row
     document = read_document(store, row)
-    ends = sorted(document.files, key=lambda end: (end != RASTER, end != PICTURE, end))
-    files = {end: map_key(row.model, row.version, row.name, end) for end in ends}
-    scenes = {file.href for scene in document.scenes for file in scene.files}
-    copied = [] if out is None else [copy_out(store.workspace, row.name, files, out, scenes)]
+    files = {end: map_key(row.model, row.version, row.name, end) for end in document.ends}
+    copied = []
+    if out is not None:
+        copied = [copy_out(store.workspace, row.name, files, out, document.sources)]
     for note in made.notes:
         advise(f"note: {note}")
     places = [

@@ -8,7 +8,7 @@ from pathlib import Path
 import dagster as dg
 from dagster._core.definitions.data_version import DATA_VERSION_TAG
 
-from mlops_assets.components.areas.results import MAP, NOTES
+from mlops_assets.components.areas.results import MAP, origin_metadata
 from mlops_assets.components.events.presentation import figure_markdown
 from mlops_assets.components.naming import MAPS
 from mlops_assets.prediction.external import ExternalMap
@@ -33,13 +33,7 @@ def report_external_map(instance: dg.DagsterInstance, made: ExternalMap) -> None
                 MAP: document.name,
                 "item": document.record,
                 "model_sha256": document.model_sha256,
-                "scenes": len(document.scenes),
-                "scene_names": dg.MetadataValue.json([scene.name for scene in document.scenes]),
-                "skipped_scenes": dg.MetadataValue.json(
-                    {scene.name: scene.reason for scene in document.skipped}
-                ),
-                NOTES: dg.MetadataValue.json(list(made.notes)),
-                "input_digest": document.input_digest,
+                **origin_metadata(document, made.notes),
                 "file": dg.MetadataValue.path(_absolute(made.place)),
                 "picture": figure_markdown(made.picture, document.name),
             },

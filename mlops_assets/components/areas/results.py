@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import dagster as dg
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
     from mlops_assets.prediction.predict import Prediction
     from mlops_assets.registry import Map
+    from mlops_assets.stac.maps.document import MapFacts
     from mlops_assets.store import Store
 
 # tag of an event: whether the model version was in production
@@ -39,17 +41,24 @@ def map_metadata(store: Store, made: Prediction) -> dict[str, RawMetadataValue]:
         MAP: row.name,
         MAP_MODEL: row.model,
         **identity(version),
+        **origin_metadata(document, made.notes),
+        "item": row.item,
+        **outside_metadata(row),
+        **file_metadata(store.workspace, made.files),
+        "picture": figure_markdown(picture, row.name),
+    }
+
+
+def origin_metadata(document: MapFacts, notes: Sequence[str]) -> dict[str, RawMetadataValue]:
+    """Return the metadata of what any map was made from, and remarks for people."""
+    return {
         "scenes": len(document.scenes),
         "scene_names": dg.MetadataValue.json([scene.name for scene in document.scenes]),
         "skipped_scenes": dg.MetadataValue.json(
             {scene.name: scene.reason for scene in document.skipped}
         ),
-        NOTES: dg.MetadataValue.json(list(made.notes)),
-        "input_digest": row.input_digest,
-        "item": row.item,
-        **outside_metadata(row),
-        **file_metadata(store.workspace, made.files),
-        "picture": figure_markdown(picture, row.name),
+        NOTES: dg.MetadataValue.json(list(notes)),
+        "input_digest": document.input_digest,
     }
 
 

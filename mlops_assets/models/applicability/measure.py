@@ -73,9 +73,9 @@ def publish_applicability(store: Store, row: ModelVersion) -> ApplicabilityDocum
         found = _measured(data, description, pixels)
         if isinstance(found, str):
             return _published(store, row, ApplicabilityDocument(unknown=found), {})
-        document, applicability = found
+        document, points = found
         key = applicability_references_key(row.model, row.version)
-        files: dict[str, bytes | Path] = {key: references_parquet(applicability)}
+        files: dict[str, bytes | Path] = {key: points}
         if description.made is not None:
             files[f"{model_folder(row.model, row.version)}/{FEATURES_FILE}"] = description.made
         return _published(store, row, document, files)
@@ -97,8 +97,8 @@ def _published(
 
 def _measured(
     data: TrainingData, description: Description, pixels: NDArray[np.float32] | str | None
-) -> tuple[ApplicabilityDocument, Applicability] | str:
-    """Return the applicability of a model version, or why nothing is known of it."""
+) -> tuple[ApplicabilityDocument, bytes] | str:
+    """Return the document of an applicability and its references, or why nothing is known."""
     space, model = description.space, description.model
     if data.view == "image" and space == "predictors":
         return f"it takes whole images, and is {description.note}"
@@ -118,6 +118,7 @@ def _measured(
     test = read_samples(data, "test", space, model)
     tested = _Tested.of(found.applicability, training, test, data.task == "regression")
     own = replace(found.applicability, profile=tested.profile)
+    points = references_parquet(own)
     measured = Measured(
         space=own.space,
         threshold=own.threshold,
@@ -126,7 +127,7 @@ def _measured(
         gap=own.gap,
         onnx=sha256_of(description.path),
         features=None if description.features is None else sha256_of(description.features),
-        points=sha256_of(references_parquet(own)),
+        points=sha256_of(points),
         axes=[
             Axis(name=name, centre=centre, scale=scale, weight=weight)
             for name, centre, scale, weight in zip(
@@ -144,7 +145,7 @@ def _measured(
         notes.append(f"the target area is not known: {pixels}")
     if description.note is not None:
         notes.append(description.note)
-    return ApplicabilityDocument(measured=measured, notes=notes), own
+    return ApplicabilityDocument(measured=measured, notes=notes), points
 
 
 def _training(samples: Samples, found: Fit) -> Training:

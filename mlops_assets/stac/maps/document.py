@@ -152,6 +152,16 @@ class MapFacts(_Stored):
     created: AwareDatetime
     created_by: str
 
+    @property
+    def ends(self) -> list[str]:
+        """Ends of the names of its files: of classes or values, of the picture, then the others."""
+        return sorted(self.files, key=lambda end: (end != RASTER, end != PICTURE, end))
+
+    @property
+    def sources(self) -> set[str]:
+        """Where the files of its scenes were read."""
+        return {file.href for scene in self.scenes for file in scene.files}
+
     def content(self) -> bytes:
         """Return it as canonical JSON."""
         return json_bytes(self.model_dump(mode="json"))
