@@ -104,7 +104,7 @@ def project_resources() -> dict[str, object]:
 
 
 def project_executor() -> dg.ExecutorDefinition:
-    """Return where the steps of a run are executed, as `MLOPS_EXECUTOR` says.
+    """Return where the steps of a run are executed, by `MLOPS_EXECUTOR`.
 
     With settings that cannot be used it is this process; a run that needs them reports why.
 

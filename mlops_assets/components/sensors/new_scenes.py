@@ -42,7 +42,7 @@ def new_scenes_sensor(specification: AreaSpecification, job: str) -> dg.SensorDe
         name=f"{name}_new_scenes",
         job_name=job,
         minimum_interval_seconds=specification.sensor.interval_seconds,
-        # as `auto_predict: true` says
+        # by `auto_predict: true`
         default_status=dg.DefaultSensorStatus.RUNNING,
         description=f"Maps the days of {name} that have new or changed scenes.",
     )

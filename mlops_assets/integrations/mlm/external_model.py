@@ -350,7 +350,7 @@ def _bands(names: Sequence[str], item: JsonObject, place: str) -> list[Band]:
 
 
 def _source_bands(names: Sequence[str]) -> list[str]:
-    """Return the bands of the data that the model was trained on, as far as names tell.
+    """Return the bands of the data that the model was trained on, as far as names identify it.
 
     Bands that are called `B001`, … have no other name than their place in a file.
     """

@@ -84,7 +84,7 @@ def test_a_run_keeps_the_version_that_it_was_launched_for(
     result = run(instance, tags={MODEL_VERSION: first.version})
     prediction, _ = result.get_asset_materialization_events()
     assert prediction.materialization.metadata["model_version"].value == first.version
-    # and the map says that it is of another version than that in production
+    # and the map states that it is of another version than that in production
     assert (prediction.materialization.tags or {})["mlops/in_production"] == "false"
     # a map that is there already is recorded as that of the run, not as the newest one
     assert run(instance).success
