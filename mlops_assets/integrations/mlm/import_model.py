@@ -6,10 +6,7 @@ Whether the ONNX file gives what the model gave that it was made from is not cla
 
 from __future__ import annotations
 
-import json
-import os
 import shutil
-import socket
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -21,10 +18,14 @@ from mlops_assets.datasets.versions.documents import json_bytes
 from mlops_assets.errors import (
     ExportError,
     ImportRefused,
-    MlopsError,
     SpecificationError,
 )
 from mlops_assets.integrations.external.recording import specification_for
+from mlops_assets.integrations.imported_version import (
+    id_of_import,
+    imported_run,
+    publish_imported,
+)
 from mlops_assets.integrations.mlm.adapt import adapt
 from mlops_assets.integrations.mlm.compare import Adaptation, Samples, compare
 from mlops_assets.integrations.mlm.fetch import (
@@ -39,8 +40,7 @@ from mlops_assets.models.export import uploaded_onnx
 from mlops_assets.models.export.trial import require_runs_on
 from mlops_assets.models.frameworks import ModelDescription
 from mlops_assets.models.lifecycle import Outcome, Reporter, complete
-from mlops_assets.models.publish import Artefact, FinishedRun, publish_version
-from mlops_assets.models.run_documents import end_run
+from mlops_assets.models.publish import Artefact, FinishedRun
 from mlops_assets.models.signature import data_for
 from mlops_assets.models.specification import ModelSpecification
 from mlops_assets.names import Reference, check_name
@@ -48,8 +48,6 @@ from mlops_assets.principals import Role
 from mlops_assets.progress import step
 from mlops_assets.registry import DataVersion, ModelVersion, Run
 from mlops_assets.registry.runs import NO_FACTS
-from mlops_assets.registry.schema import IMPORTED
-from mlops_assets.registry.store import now
 from mlops_assets.storage import FileStat, sha256_of
 from mlops_assets.storage.scratch import scratch_folder
 from mlops_assets.store import Store
@@ -297,31 +295,15 @@ def _tags(request: ModelImport, found: Fetched, assumed: list[str]) -> dict[str,
 
 def _run(request: ModelImport, data: DataVersion, checked: _Checked, found: Fetched) -> Run:
     """Return the row of the import; its id is that of model, ONNX file, record and samples."""
-    made_of = [request.model, data.dataset, data.version, data.digest]
-    made_of += [found.sha256, sha256_of(checked.document)]
+    made_of = [found.sha256, sha256_of(checked.document)]
     made_of += [checked.data.task, checked.data.view, *checked.data.features]
-    seed = checked.record.hyperparameters.get("seed")
-    hyperparameters = {k: v for k, v in checked.record.hyperparameters.items() if k != "seed"}
-    return Run(
-        run_id=str(uuid.uuid5(_NAMESPACE, json.dumps(made_of))),
-        model=request.model,
-        dataset=data.dataset,
-        data_version=data.version,
-        data_digest=data.digest,
-        status="running",
-        parameters=hyperparameters,
-        seed=seed if type(seed) is int and 0 <= seed < 2**31 else 0,
-        trainer=IMPORTED,
-        code_version="unknown",
-        hardware={},
-        metrics={},
-        started=now(),
-        host=socket.gethostname(),
-        pid=os.getpid(),
-        source=IMPORTED,
-        tags=dict(checked.tags),
-        created_by=request.user,
-    )
+    run_id = id_of_import(_NAMESPACE, request.model, data, made_of)
+    run = imported_run(run_id, request.model, data, checked.tags, request.user)
+    hyperparameters = checked.record.hyperparameters
+    seed = hyperparameters.get("seed")
+    run.parameters = {name: value for name, value in hyperparameters.items() if name != "seed"}
+    run.seed = seed if type(seed) is int and 0 <= seed < 2**31 else 0
+    return run
 
 
 def _version_of(store: Store, run: Run) -> ModelVersion | None:
@@ -330,13 +312,11 @@ def _version_of(store: Store, run: Run) -> ModelVersion | None:
 
 
 def _publish(store: Store, run: Run, checked: _Checked) -> ModelVersion:
-    """Publish the model version, and with it the success of its run.
+    """Publish the model version with the files of the import.
 
     Raises:
         MlopsError: it cannot be written; then the run has failed.
     """
-    # in place of one that was interrupted, or has failed
-    store.registry.start_run(run)
 
     def save(folder: str) -> list[FileStat]:
         with scratch_folder("native") as native:
@@ -350,8 +330,4 @@ def _publish(store: Store, run: Run, checked: _Checked) -> ModelVersion:
 
     artefact = Artefact(uploaded_onnx.FRAMEWORK, checked.description, save)
     finished = FinishedRun(run, checked.data, {}, lambda: NO_FACTS)
-    try:
-        return publish_version(store, checked.specification, finished, artefact)
-    except MlopsError as error:
-        end_run(store, run.run_id, "failed", str(error))
-        raise
+    return publish_imported(store, checked.specification, finished, artefact)

@@ -5,9 +5,6 @@ Nothing is written before its signatures were verified and it has run on samples
 
 from __future__ import annotations
 
-import json
-import os
-import socket
 import uuid
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
@@ -18,17 +15,20 @@ from mlops_assets.errors import (
     ExportError,
     ImportRefused,
     IntegrityError,
-    MlopsError,
     SignatureRefused,
     SpecificationError,
 )
 from mlops_assets.integrations.external.recording import specification_for
+from mlops_assets.integrations.imported_version import (
+    id_of_import,
+    imported_run,
+    publish_imported,
+)
 from mlops_assets.integrations.shared_models.record import PublishedModel, read_record
 from mlops_assets.models.export.trial import require_runs_on
 from mlops_assets.models.frameworks import ModelDescription
 from mlops_assets.models.lifecycle import Outcome, Reporter, complete
-from mlops_assets.models.publish import Artefact, FinishedRun, publish_version
-from mlops_assets.models.run_documents import end_run
+from mlops_assets.models.publish import Artefact, FinishedRun
 from mlops_assets.models.signature import fitting_data
 from mlops_assets.models.signing.statements import SignedVersion
 from mlops_assets.models.signing.trust import Trust
@@ -50,7 +50,6 @@ from mlops_assets.registry.files.publication import publication
 from mlops_assets.registry.model_documents import SharedModel
 from mlops_assets.registry.runs import NO_FACTS
 from mlops_assets.registry.schema import IMPORTED
-from mlops_assets.registry.store import now
 from mlops_assets.stac.models import record_signatures
 from mlops_assets.storage import FileStat
 from mlops_assets.storage.other_workspace import open_other_workspace
@@ -230,8 +229,7 @@ def _specification(
 def _run(request: ModelUse, data: DataVersion, found: PublishedModel) -> Run:
     """Return the row of the use; its id is that of model, version there, ONNX file and samples."""
     shared = found.shared
-    made_of = [request.model, data.dataset, data.version, data.digest]
-    made_of += [shared.record, shared.run_id, shared.onnx_file.sha256]
+    made_of = [shared.record, shared.run_id, shared.onnx_file.sha256]
     tags = {
         "source": shared.record,
         "sha256": shared.onnx_file.sha256,
@@ -242,39 +240,26 @@ def _run(request: ModelUse, data: DataVersion, found: PublishedModel) -> Run:
         "trained_on": f"{shared.dataset}@{shared.data_version}",
         "trained_on_digest": shared.data_digest,
     }
-    return Run(
-        run_id=str(uuid.uuid5(_NAMESPACE, json.dumps(made_of))),
-        model=request.model,
-        dataset=data.dataset,
-        data_version=data.version,
-        data_digest=data.digest,
-        status="running",
-        parameters=found.parameters,
-        seed=found.seed,
-        trainer=IMPORTED,
-        code_version="unknown",
-        hardware={},
-        metrics={},
-        started=now(),
-        host=socket.gethostname(),
-        pid=os.getpid(),
-        source=IMPORTED,
-        tags={f"{IMPORTED}.{name}": value for name, value in tags.items()},
-        created_by=request.user,
+    run = imported_run(
+        id_of_import(_NAMESPACE, request.model, data, made_of),
+        request.model,
+        data,
+        {f"{IMPORTED}.{name}": value for name, value in tags.items()},
+        request.user,
     )
+    run.parameters, run.seed = found.parameters, found.seed
+    return run
 
 
 def _publish(
     store: Store, specification: ModelSpecification, finished: FinishedRun, found: PublishedModel
 ) -> ModelVersion:
-    """Publish the model version, and with it the success of its run.
+    """Publish the model version with what it is in the other workspace.
 
     Raises:
         MlopsError: it cannot be written; then the run has failed.
     """
-    run, shared = finished.run, found.shared
-    # in place of one that was interrupted, or has failed
-    store.registry.start_run(run)
+    shared = found.shared
 
     def save(native: str) -> list[FileStat]:
         _, model, version, _ = native.split("/")
@@ -288,13 +273,8 @@ def _publish(
         ]
 
     description = ModelDescription(found.signature.architecture, found.signature.parameters)
-    try:
-        return publish_version(
-            store, specification, finished, Artefact(found.framework, description, save)
-        )
-    except MlopsError as error:
-        end_run(store, run.run_id, "failed", str(error))
-        raise
+    artefact = Artefact(found.framework, description, save)
+    return publish_imported(store, specification, finished, artefact)
 
 
 def _signatures(model: str, version: str, found: PublishedModel) -> dict[str, bytes]:

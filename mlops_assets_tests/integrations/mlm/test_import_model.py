@@ -20,7 +20,7 @@ from mlops_assets.components.events.reporting import DagsterReporter
 from mlops_assets.datasets.commit.commit import Commit
 from mlops_assets.errors import GateFailure, ImportRefused, StorageError
 from mlops_assets.external import external_run
-from mlops_assets.integrations.mlm import import_model as import_model_module
+from mlops_assets.integrations import imported_version
 from mlops_assets.integrations.mlm.import_model import ImportedModel, ModelImport, import_model
 from mlops_assets.lineage.chain import model_lineage
 from mlops_assets.lineage.mermaid import mermaid
@@ -440,7 +440,7 @@ def test_an_import_that_failed_while_it_was_written_is_done_by_another(
 ) -> None:
     item = write_item(tmp_path)
     with monkeypatch.context() as patch:
-        patch.setattr(import_model_module, "publish_version", full_disk)
+        patch.setattr(imported_version, "publish_version", full_disk)
         with pytest.raises(StorageError, match="no space"):
             importing(item)
     (run,) = store.registry.runs()
