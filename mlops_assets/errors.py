@@ -120,6 +120,10 @@ class ExportError(MlopsError):
     """A model could not be written natively, read back, or exported to ONNX."""
 
 
+class ModelUnavailable(MlopsError):
+    """A served model is not loaded at present."""
+
+
 class ImportRefused(MlopsError):
     """A model that cannot be imported as it is; all that is missing is listed, nothing written."""
 

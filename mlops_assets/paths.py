@@ -14,10 +14,12 @@ Owner = NewType("Owner", str)
 
 CATALOG = "catalog"
 DATASETS = "datasets"
+INFERENCE = "inference"
 LOG = "log"
 LOG_REPLACED = "log-replaced"
 MAPS = "maps"
 MODELS = "models"
+MONITORING = "monitoring"
 OBJECTS = "objects/sha256"
 PACKS = "objects/packs"
 PARTS = "parts"
@@ -33,8 +35,20 @@ STAGED = "staged"
 # values that steps of a Dagster run hand on
 STEPS = "steps"
 SWEEPS = "sweeps"
-# folders of published files
-PUBLISHED = (CATALOG, DATASETS, MODELS, PREDICTIONS, PRIVATE, RUNS, SWEEPS)
+TRUTH = "truth"
+# folders of published files; segments of the request log are not published
+PUBLISHED = (
+    CATALOG,
+    DATASETS,
+    INFERENCE,
+    MODELS,
+    MONITORING,
+    PREDICTIONS,
+    PRIVATE,
+    RUNS,
+    SWEEPS,
+    TRUTH,
+)
 
 CATALOG_ROOT = f"{CATALOG}/catalog.json"
 CATALOG_OWNER = Owner("catalog")
@@ -58,6 +72,9 @@ _OWNERS = (  # pattern of a key → its owner, in the order in which they are tr
     (re.compile(rf"{DATASETS}/([^/]+)/([^/]+)/.*"), r"data:\1@\2"),
     (re.compile(rf"{MODELS}/([^/]+)/([^/]+)/.*"), r"model:\1@\2"),
     (re.compile(rf"{PREDICTIONS}/([^/]+)/([^/]+)/.*"), r"prediction:\1@\2"),
+    (re.compile(rf"{INFERENCE}/([^/]+)/([^/]+)/requests\.parquet"), r"inference:\1@\2"),
+    (re.compile(rf"{TRUTH}/([^/]+)/([^/]+)/truth\.parquet"), r"truth:\1@\2"),
+    (re.compile(rf"{MONITORING}/([^/]+)/([^/]+)/.*"), r"monitoring:\1@\2"),
     (re.compile(rf"{RUNS}/([^/]+)/[^/]+"), r"run:\1"),
     (re.compile(rf"{SWEEPS}/([^/]+)/([^/]+)\.json"), r"sweep:\1/\2"),
     (
@@ -88,7 +105,7 @@ LAYOUT = (  # key and content, in the order of docs/workspace.md
         "",
         "environment.json applicability.json applicability.parquet model-card.md model-card.html",
     ),
-    ("", "figures/ signatures/ gates/"),
+    ("", "reference.json reference.parquet figures/ signatures/ gates/"),
     ("", "shared/ of a version that is used from another workspace, which has its ONNX file"),
     ("runs/<run id>/", "run.json points.parquet, once the run has ended; log.txt checkpoints/"),
     ("sweeps/<model>/<name>.json", "the plan of a sweep"),
@@ -112,6 +129,12 @@ LAYOUT = (  # key and content, in the order of docs/workspace.md
         " the id of an Item, <file>-<digest of its URL>, <day>-<digest> of several scenes, or"
         " <area>/<day>; <name>.map.json states their origin",
     ),
+    (
+        "inference/<model>/<day>/",
+        "requests.parquet, the logged requests of a day (UTC); segments/ that are not in it yet",
+    ),
+    ("truth/<model>/<day>/", "truth.parquet, labels of the requests of that day"),
+    ("monitoring/<model>/<day>/", "monitoring.json report.html figures/"),
     (
         "log/<number>.json",
         "the registry's log: every change and its author, chained by sha256",
@@ -276,6 +299,31 @@ def map_document_key(model: str, version: str, name: str) -> str:
     return map_key(model, version, name, ".map.json")
 
 
+def requests_key(model: str, day: str) -> str:
+    """Return the key of the logged requests of a model on a day, `YYYY-MM-DD` in UTC."""
+    return f"{INFERENCE}/{model}/{day}/requests.parquet"
+
+
+def segments_folder(model: str, day: str) -> str:
+    """Return the folder of logged requests that are not in the file of their day yet."""
+    return f"{INFERENCE}/{model}/{day}/segments"
+
+
+def truth_key(model: str, day: str) -> str:
+    """Return the key of the labels of the requests of a model on a day."""
+    return f"{TRUTH}/{model}/{day}/truth.parquet"
+
+
+def monitoring_key(model: str, day: str, name: str = "monitoring.json") -> str:
+    """Return the key of a file of how a model did on a day."""
+    return f"{MONITORING}/{model}/{day}/{name}"
+
+
+def reference_key(model: str, version: str, name: str = "reference.json") -> str:
+    """Return the key of the statistics, or values, of training that drift is measured against."""
+    return f"{model_folder(model, version)}/{name}"
+
+
 def parts_folder(job: str) -> str:
     """Return the folder of the finished parts of a map that is not published yet."""
     return f"{PARTS}/{job}"
@@ -389,6 +437,21 @@ def prediction_owner(model: str, version: str) -> Owner:
 def maps_owner(model: str, version: str) -> Owner:
     """Return the owner of the records of the maps that a model version has made."""
     return Owner(f"maps:{model}@{version}")
+
+
+def inference_owner(model: str, day: str) -> Owner:
+    """Return the owner of the logged requests of a model on a day."""
+    return Owner(f"inference:{model}@{day}")
+
+
+def truth_owner(model: str, day: str) -> Owner:
+    """Return the owner of the labels of the requests of a model on a day."""
+    return Owner(f"truth:{model}@{day}")
+
+
+def monitoring_owner(model: str, day: str) -> Owner:
+    """Return the owner of what is known of how a model did on a day."""
+    return Owner(f"monitoring:{model}@{day}")
 
 
 def run_owner(run_id: str) -> Owner:

@@ -4,10 +4,12 @@ The registry has facts and relations in SQL; the workspace has the bytes.
 """
 
 from mlops_assets.registry.schema import (
+    Alarm,
     Alias,
     Checkpoint,
     DataVersion,
     Decision,
+    Deployment,
     File,
     Map,
     ModelVersion,
@@ -19,10 +21,12 @@ from mlops_assets.registry.schema import (
 from mlops_assets.registry.store import Registry, open_registry
 
 __all__ = [
+    "Alarm",
     "Alias",
     "Checkpoint",
     "DataVersion",
     "Decision",
+    "Deployment",
     "File",
     "Map",
     "ModelVersion",

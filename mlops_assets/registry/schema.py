@@ -27,7 +27,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-SCHEMA_REVISION = "0012"  # the newest in `versions/`; a number of four digits
+SCHEMA_REVISION = "0013"  # the newest in `versions/`; a number of four digits
 LAST_META_VERSION = "3"  # of `meta` from then on, so that older releases refuse the registry
 IMPORTED = "import"  # source of the run of a model that was imported as ONNX
 Document = JSON().with_variant(JSONB(), "postgresql")
@@ -307,6 +307,65 @@ class Decision(Base):
     decided: Mapped[datetime]
     decided_by: Mapped[str]
     reason: Mapped[str] = mapped_column(Text)
+
+
+class Deployment(Base):
+    """A change of what serves a model; the newest of a service counts.
+
+    Attributes:
+        service: name of the declared service.
+        version: of the model that is served from then on; that was, if it is undeployed.
+        engine: that serves it, see `ENGINES` of `mlops_assets.serving.specification`.
+        action: `deployed` or `undeployed`.
+        sha256: of the ONNX file.
+        details: of the engine: where its files are and their checksums, or the server's URL.
+        reason: why.
+    """
+
+    __tablename__ = "deployments"
+    id: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=True)
+    service: Mapped[str] = mapped_column(index=True)
+    model: Mapped[str] = mapped_column(index=True)
+    version: Mapped[str]
+    engine: Mapped[str]
+    action: Mapped[str]
+    sha256: Mapped[str] = mapped_column(String(64))
+    details: Mapped[dict[str, str]]
+    deployed: Mapped[datetime]
+    deployed_by: Mapped[str]
+    reason: Mapped[str | None] = mapped_column(Text)
+
+
+class Alarm(Base):
+    """A rule of monitoring that has failed, until it passes again.
+
+    Attributes:
+        rule: that failed.
+        version: of the model that it failed for, trained on `data_version`.
+        day: the first day that failed, `YYYY-MM-DD`, UTC.
+        last_day: the newest day that failed.
+        recovered_day: the first day that passed afterwards; None while the alarm is open.
+        text: of the newest failure.
+        issue: URL of its issue; None if there is none.
+        orchestration_run: id of the Dagster run that retrains because of it; None if none does.
+        retrained_on: data version of that run.
+    """
+
+    __tablename__ = "alarms"
+    __table_args__ = (UniqueConstraint("model", "rule", "day"),)
+    id: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=True)
+    model: Mapped[str] = mapped_column(index=True)
+    version: Mapped[str]
+    data_version: Mapped[str]
+    rule: Mapped[str]
+    day: Mapped[str] = mapped_column(String(10))
+    last_day: Mapped[str] = mapped_column(String(10))
+    recovered_day: Mapped[str | None] = mapped_column(String(10))
+    text: Mapped[str] = mapped_column(Text)
+    issue: Mapped[str | None] = mapped_column(Text)
+    orchestration_run: Mapped[str | None] = mapped_column(index=True)
+    retrained_on: Mapped[str | None]
+    opened: Mapped[datetime]
 
 
 class Webhook(Base):

@@ -16,7 +16,9 @@ from mlops_assets.registry.files.landed_files import LandedFiles
 from mlops_assets.registry.files.packed_objects import PackedObjects
 from mlops_assets.registry.locks import Locks
 from mlops_assets.registry.model_versions import ModelVersions
+from mlops_assets.registry.promotion.alarms import Alarms
 from mlops_assets.registry.promotion.decisions import Decisions
+from mlops_assets.registry.promotion.deployments import Deployments
 from mlops_assets.registry.promotion.outbox import Outbox
 from mlops_assets.registry.records.maps import Maps
 from mlops_assets.registry.records.rows import PublishedRecords, follow_visibility
@@ -34,6 +36,8 @@ class Registry(
     Runs,
     ModelVersions,
     Decisions,
+    Deployments,
+    Alarms,
     Outbox,
     Maps,
     LandedFiles,

@@ -13,9 +13,11 @@ from sqlalchemy.orm import LoaderCriteriaOption, with_loader_criteria
 
 from mlops_assets.principals import GUEST_ROLES, Principal, Role, Visibility
 from mlops_assets.registry.schema import (
+    Alarm,
     Alias,
     DataVersion,
     Decision,
+    Deployment,
     Map,
     ModelVersion,
     Promotion,
@@ -77,7 +79,9 @@ def restrictions(principal: Principal) -> Sequence[LoaderCriteriaOption]:
     sees_data = visible_to(principal, data.c.visibility, data.c.created_by)
     sees_model = visible_to(principal, model.c.visibility, creator(model.c.run_id))
 
-    def model_of(row: type[Alias | Decision | Map | Promotion]) -> ColumnElement[bool]:
+    def model_of(
+        row: type[Alarm | Alias | Decision | Deployment | Map | Promotion],
+    ) -> ColumnElement[bool]:
         return exists().where(
             model.c.model == row.model, model.c.version == row.version, sees_model
         )
@@ -93,8 +97,10 @@ def restrictions(principal: Principal) -> Sequence[LoaderCriteriaOption]:
         Tag: exists().where(
             data.c.dataset == Tag.dataset, data.c.version == Tag.version, sees_data
         ),
+        Alarm: model_of(Alarm),
         Alias: model_of(Alias),
         Decision: model_of(Decision),
+        Deployment: model_of(Deployment),
         Map: model_of(Map),
         Promotion: model_of(Promotion),
     }

@@ -5,7 +5,9 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
-from mlops_assets.registry import DataVersion, Map, ModelVersion, Run, WebhookMessage
+from mlops_assets.names import Reference
+from mlops_assets.registry import DataVersion, Deployment, Map, ModelVersion, Run, WebhookMessage
+from mlops_assets.registry.promotion.alarms import FailedRule
 from mlops_assets.registry.session import now
 
 
@@ -83,6 +85,25 @@ def map_row(version: str, name: str = "scene", **changes: Any) -> Map:
         "created_by": "tester",
     }
     return Map(**row | changes)
+
+
+def deployment(version: str, model: str = "crops") -> Deployment:
+    return Deployment(
+        service="crop_service",
+        model=model,
+        version=version,
+        engine="embedded",
+        action="deployed",
+        sha256="3" * 64,
+        details={"url": "http://127.0.0.1:8000"},
+        reason="approved",
+    )
+
+
+def failed_rule(
+    version: str, day: str, text: str = "21 % are outside", model: str = "crops"
+) -> FailedRule:
+    return FailedRule(Reference(model, version), "max_outside", day, text)
 
 
 def webhook_message(message_id: str, state: str = "pending", body: str = "{}") -> WebhookMessage:

@@ -36,7 +36,7 @@ from mlops_assets.store import Store
 from mlops_assets_tests.discovery.external import external_collection, external_item
 from mlops_assets_tests.faults.life import LANDED, MODEL, STEPS, land, opened
 from mlops_assets_tests.models.test_run_documents import POINTS
-from mlops_assets_tests.registry.rows import new_run
+from mlops_assets_tests.registry.rows import deployment, failed_rule, new_run
 from mlops_assets_tests.training.example_trainers import lifecycle, model_specification
 from mlops_assets_tests.training.sweeps.trainers import planned
 
@@ -78,6 +78,8 @@ def life(tmp_path_factory: pytest.TempPathFactory) -> Path:
     better = lifecycle(store, specification, recorded=True, depth=5)
     registry.decide(better, "approved", "measured", {"model.onnx": "c" * 64})
     promote(store, better, [])
+    registry.record_deployment(deployment(better.version, model=MODEL))
+    registry.raise_alarm(failed_rule(better.version, "2026-11-02", model=MODEL))
     rollback(store, MODEL)
     with planned({"quality": {"min": 0.2, "max": 0.8}}, trials=1, method="random").claimed(store):
         registry.start_run(new_run("trial", model=MODEL, tags={"sweep": "s", "trial": "0"}))

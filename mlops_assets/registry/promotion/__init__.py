@@ -1,1 +1,1 @@
-"""Decisions on model versions, and the messages by which webhooks learn of events."""
+"""Decisions on model versions, deployments, alarms, and messages of events to webhooks."""

@@ -43,7 +43,7 @@ from mlops_assets.registry.schema import Base, LogEntry, Point, RegistrationAtte
 from mlops_assets.registry.session import now
 from mlops_assets.storage import FileStat, Workspace
 from mlops_assets_tests.discovery.external import external_collection, external_item
-from mlops_assets_tests.registry.rows import map_row
+from mlops_assets_tests.registry.rows import deployment, failed_rule, map_row
 
 LOG_TABLE = Base.metadata.tables[LogEntry.__tablename__]
 POINT_TABLE = Base.metadata.tables[Point.__tablename__]
@@ -160,6 +160,11 @@ def write_history(registry: Registry) -> None:
                 map_row(f"v1-{number}", digest=digest * 64),
                 PublishedRecords({Owner(f"prediction:crops@v1-{number}"): [file]}, []),
             )
+        registry.record_deployment(deployment(f"v1-{number}"))
+        alarm = registry.raise_alarm(failed_rule(f"v1-{number}", f"2026-11-{number:02}"))
+        registry.note_issue(alarm, "https://example.org/issues/1")
+        registry.note_retraining(alarm, "dagster-run", "v2")
+        registry.close_alarm(alarm, "2026-11-30")
     registry.start_run(run("failed"))
     registry.start_run(run("failed", seed=1))
     registry.finish_run("failed", "failed", "out of luck\n" * 100, facts=RunFacts(seconds=1))

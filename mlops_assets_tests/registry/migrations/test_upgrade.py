@@ -532,7 +532,7 @@ def test_a_registry_without_registrations_gets_their_tables(empty_url: str) -> N
     before.publish_data_version(data_version(), [])
     with before._engine.begin() as connection:
         indexes = _definitions(connection)
-        later = ("decisions", "webhooks", "webhook_messages", "maps")
+        later = ("decisions", "webhooks", "webhook_messages", "maps", "deployments", "alarms")
         for table in ("registrations", "registration_attempts", *later):
             connection.exec_driver_sql(f"DROP TABLE {table}")
         connection.exec_driver_sql("ALTER TABLE promotions DROP COLUMN reason")

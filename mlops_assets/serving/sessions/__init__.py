@@ -1,0 +1,1 @@
+"""Models that a server has loaded, by name, and what they answer."""
