@@ -124,6 +124,14 @@ class ModelUnavailable(MlopsError):
     """A served model is not loaded at present."""
 
 
+class RequestRefused(MlopsError):
+    """A request to a server of models that is invalid; `status` is the status of the response."""
+
+    def __init__(self, message: str, status: int = 400) -> None:
+        self.status = status
+        super().__init__(message)
+
+
 class ImportRefused(MlopsError):
     """A model that cannot be imported as it is; all that is missing is listed, nothing written."""
 

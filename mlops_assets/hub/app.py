@@ -18,13 +18,13 @@ from mlops_assets.components.project.launch import models_of_project
 from mlops_assets.discovery.app import PREFIX, create_stac_app
 from mlops_assets.errors import MlopsError
 from mlops_assets.hub import decisions
-from mlops_assets.hub.authentication import BearerToken, checked_bearers
+from mlops_assets.hub.authentication import BearerToken
 from mlops_assets.hub.errors import report_error, report_http_exception, report_unexpected_error
 from mlops_assets.hub.openapi import DocumentedApp, any_problem
 from mlops_assets.hub.publisher import Finisher, Job, publish_apart
 from mlops_assets.hub.routes import MAX_FILE, HubState, router
 from mlops_assets.hub.runs import API, ExternalRuns
-from mlops_assets.identity.bearer import Bearers
+from mlops_assets.identity.bearer import Bearers, checked_bearers
 from mlops_assets.identity.declaration import Identity
 from mlops_assets.identity.issuer import Issuer
 from mlops_assets.principals import Principal

@@ -13,9 +13,9 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from mlops_assets.discovery.errors import error_response
-from mlops_assets.errors import IssuerUnreachable, SettingsError, StorageError, Unauthenticated
+from mlops_assets.errors import IssuerUnreachable, StorageError, Unauthenticated
 from mlops_assets.hub.errors import problem
-from mlops_assets.identity.bearer import Bearers
+from mlops_assets.identity.bearer import Bearers, sent_token
 from mlops_assets.principals import Principal
 
 RETRY_SECONDS = 10
@@ -73,11 +73,7 @@ class BearerToken:
         await self._app(scope, receive, send)
 
     async def _principal(self, headers: Headers) -> Principal:
-        values = headers.getlist("authorization")
-        kind, _, token = values[0].partition(" ") if len(values) == 1 else ("", "", "")
-        if kind.lower() != "bearer" or not token.strip():
-            raise Unauthenticated("send exactly one bearer token: 'Authorization: Bearer …'")
-        return await self._bearers.principal(token.strip())
+        return await self._bearers.principal(sent_token(headers.getlist("authorization")))
 
 
 def _stac_refusal(status: int, detail: str, headers: dict[str, str]) -> Response:
@@ -85,18 +81,3 @@ def _stac_refusal(status: int, detail: str, headers: dict[str, str]) -> Response
     found = error_response(status, HTTPStatus(status).phrase.replace(" ", ""), detail)
     found.headers.update({**headers, "Access-Control-Allow-Origin": "*"})
     return found
-
-
-def checked_bearers(bearers: Bearers) -> Bearers:
-    """Return the accepted tokens.
-
-    Raises:
-        SettingsError: there are none.
-    """
-    if not bearers.some:
-        raise SettingsError(
-            "no token would be accepted: create one with 'mlops token create NAME --role"
-            " scientist', name an issuer in MLOPS_IDENTITY, or set MLOPS_API_TOKEN to what 'openssl"
-            " rand -hex 32' prints"
-        )
-    return bearers

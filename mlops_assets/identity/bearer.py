@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import hmac
 import re
+from collections.abc import Sequence
 
 from mlops_assets.errors import SettingsError, Unauthenticated
 from mlops_assets.identity.issuer import Issuer
@@ -70,6 +71,36 @@ class Bearers:
         if self._issuer is not None and _JWT.fullmatch(token):
             return await self._issuer.principal(token)
         raise Unauthenticated("the token is unknown")
+
+
+def checked_bearers(bearers: Bearers) -> Bearers:
+    """Return the accepted tokens.
+
+    Raises:
+        SettingsError: there are none.
+    """
+    if not bearers.some:
+        raise SettingsError(
+            "no token would be accepted: create one with 'mlops token create NAME --role"
+            " scientist', name an issuer in MLOPS_IDENTITY, or set MLOPS_API_TOKEN to what 'openssl"
+            " rand -hex 32' prints"
+        )
+    return bearers
+
+
+def sent_token(values: Sequence[str]) -> str:
+    """Return the token that a request has sent.
+
+    Args:
+        values: of its headers `Authorization`.
+
+    Raises:
+        Unauthenticated: it has sent none, or several.
+    """
+    kind, _, token = values[0].partition(" ") if len(values) == 1 else ("", "", "")
+    if kind.lower() != "bearer" or not token.strip():
+        raise Unauthenticated("send exactly one bearer token: 'Authorization: Bearer …'")
+    return token.strip()
 
 
 def _shared(token: str | None) -> str | None:

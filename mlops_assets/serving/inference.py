@@ -1,0 +1,150 @@
+"""One inference request, from its body to its answer, in one thread.
+
+No HTTP here.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from dataclasses import dataclass
+from threading import Lock
+
+from mlops_assets.errors import ExportError, NotFound, RequestRefused
+from mlops_assets.principals import Principal
+from mlops_assets.serving.protocol.answer import Answer, write_answer
+from mlops_assets.serving.protocol.request import InferenceRequest, read_request
+from mlops_assets.serving.sessions.interface import (
+    Exchange,
+    Repository,
+    RequestLogger,
+    ServedVersion,
+)
+from mlops_assets.serving.visible_versions import VisibleVersions
+
+# values of JSON take eight times the memory of their text: large texts are read one after the other
+LARGE_JSON = 4 << 20
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """An inference request as it was received.
+
+    Attributes:
+        model: name of the model.
+        version: of the model, or an alias; the default if None.
+        body: of the HTTP request.
+        header_length: value of `Inference-Header-Content-Length`; None if it was not sent.
+        principal: who asks.
+    """
+
+    model: str
+    version: str | None
+    body: bytes
+    header_length: str | None
+    principal: Principal
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """An answer, and the version that has given it."""
+
+    answer: Answer
+    served: ServedVersion
+
+
+class Inference:
+    """The answers of a server's models."""
+
+    def __init__(
+        self,
+        repository: Repository,
+        logger: RequestLogger | None,
+        visible: VisibleVersions,
+        finite: bool,
+    ) -> None:
+        """Answer requests.
+
+        Args:
+            repository: the models.
+            logger: of requests; None for none.
+            visible: who may see which model versions.
+            finite: whether NaN and infinities in binary tensors are refused.
+        """
+        self._repository = repository
+        self._logger = logger
+        self._visible = visible
+        self._finite = finite
+        self._large = Lock()
+
+    def answer(self, question: Question) -> Answered:
+        """Return the answer to a request.
+
+        Args:
+            question: the request.
+
+        Raises:
+            RequestRefused: it is invalid, or the model does not run on it.
+            NotFound: no such model is served, or the caller may not see it.
+            ModelUnavailable: the model is not loaded at present.
+            StorageError: it is not known at present who may see the model.
+        """
+        started = time.time()
+        clock = time.perf_counter()
+        try:
+            lease = self._repository.lease(question.model, question.version)
+            with lease as session:
+                served = session.served
+                self._check_visible(question, served)
+                request = self._read(question, served)
+                try:
+                    outputs = session.run(
+                        request.inputs, [output.name for output in request.outputs]
+                    )
+                except ExportError as error:
+                    raise RequestRefused(
+                        f"{served.name}@{served.version} does not run on these inputs: {error}"
+                    ) from error
+        except NotFound as error:
+            # the same for a version that does not exist as for one that is hidden
+            raise unknown(question.model, question.version) from error
+        answer = write_answer(served, request, outputs)
+        if self._logger is not None:
+            exchange = Exchange(
+                request.id,
+                served,
+                question.principal.name,
+                started,
+                time.perf_counter() - clock,
+                request.inputs,
+                outputs,
+            )
+            try:
+                self._logger.record(exchange)
+            # whatever is wrong with the log, the caller has an answer
+            except Exception:
+                log.exception("a request could not be logged")
+        return Answered(answer, served)
+
+    def _check_visible(self, question: Question, served: ServedVersion) -> None:
+        if not self._visible.sees(question.principal, served.name, served.version):
+            raise unknown(question.model, question.version)
+
+    def _read(self, question: Question, served: ServedVersion) -> InferenceRequest:
+        if question.header_length is None and len(question.body) > LARGE_JSON:
+            with self._large:
+                return self._parsed(question, served)
+        return self._parsed(question, served)
+
+    def _parsed(self, question: Question, served: ServedVersion) -> InferenceRequest:
+        return read_request(
+            question.body, question.header_length, served.inputs, served.outputs, self._finite
+        )
+
+
+def unknown(model: str, version: str | None) -> NotFound:
+    """Return the error of a model that is not served, or that a caller may not see."""
+    name = f"model {model[:100]!r}" + ("" if version is None else f", version {version[:100]!r}")
+    return NotFound(f"{name} is not served here; POST /v2/repository/index lists what is")
