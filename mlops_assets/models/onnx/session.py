@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mlops_assets.errors import ExportError, SettingsError
 from mlops_assets.registry.model_documents import samples_at_once
+
+if TYPE_CHECKING:
+    from onnxruntime import InferenceSession
 
 # `label`, `scores` or `value`: see `Framework.predict`
 Outputs: TypeAlias = dict[str, NDArray[np.number]]
@@ -35,6 +38,41 @@ def at_once(X: NDArray[np.float32]) -> int:
     return samples_at_once(X.shape[1:])
 
 
+def open_session(
+    model: Path | bytes, name: str, provider: Provider = "cpu", threads: int = 0
+) -> InferenceSession:
+    """Load an ONNX model into onnxruntime.
+
+    Args:
+        model: path of its file, or the content.
+        name: of the file, for errors.
+        provider: the device it runs on.
+        threads: that one call runs on; as many as there are processors if 0.
+
+    Raises:
+        ExportError: onnxruntime refuses the file.
+        SettingsError: onnxruntime cannot use the device.
+    """
+    import onnxruntime
+
+    _require_available(provider, onnxruntime.get_available_providers())
+    options = onnxruntime.SessionOptions()
+    # failures are raised, so they need not be logged
+    options.log_severity_level = 4
+    options.intra_op_num_threads = threads
+    # waiting threads leave the processors to others
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    try:
+        session = onnxruntime.InferenceSession(model, options, providers=_PROVIDERS[provider])
+    # the errors of onnxruntime have no common class
+    except Exception as error:
+        reason = str(error).replace(str(model), name) if isinstance(model, Path) else str(error)
+        raise ExportError(f"{name} cannot be loaded by onnxruntime: {reason}") from error
+    # onnxruntime falls back to the CPU where the libraries of CUDA are missing
+    _require_available(provider, session.get_providers())
+    return session
+
+
 class OnnxModel:
     """An ONNX model file under onnxruntime."""
 
@@ -49,23 +87,7 @@ class OnnxModel:
             ExportError: onnxruntime refuses the file.
             SettingsError: onnxruntime cannot use the device.
         """
-        import onnxruntime
-
-        _require_available(provider, onnxruntime.get_available_providers())
-        options = onnxruntime.SessionOptions()
-        # failures are raised, so they need not be logged
-        options.log_severity_level = 4
-        # waiting threads leave the processors to others
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        try:
-            self._session = onnxruntime.InferenceSession(
-                path, options, providers=_PROVIDERS[provider]
-            )
-        except Exception as error:
-            reason = str(error).replace(str(path), path.name)
-            raise ExportError(f"{path.name} cannot be loaded by onnxruntime: {reason}") from error
-        # onnxruntime falls back to the CPU where the libraries of CUDA are missing
-        _require_available(provider, self._session.get_providers())
+        self._session = open_session(path, path.name, provider)
         self.outputs = [output.name for output in self._session.get_outputs()]
         self._times = _GPU_BATCHES if provider == "cuda" else 1
 
