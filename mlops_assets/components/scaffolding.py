@@ -6,7 +6,7 @@ from typing import TypeVar
 import dagster as dg
 from pydantic import BaseModel, Field
 
-from mlops_assets.components.examples import AREA, PROCESSED, ExampleName, example
+from mlops_assets.components.examples import AREA, PROCESSED, SERVICE, ExampleName, example
 
 ParamsT = TypeVar("ParamsT", bound=BaseModel)
 
@@ -79,6 +79,26 @@ class PredictionAreaScaffolder(dg.Scaffolder[AreaScaffoldParams]):
         """Write `defs.yaml`."""
         names = {"name": request.target_path.name, "model": request.params.model}
         _write(request, example(AREA, "PredictionArea"), names)
+
+
+class ServiceScaffoldParams(BaseModel):
+    """Parameters of a scaffolded service."""
+
+    model: str = Field(default="MODEL", description="Name of the model that is served.")
+
+
+class ModelServiceScaffolder(dg.Scaffolder[ServiceScaffoldParams]):
+    """Writes the example of a service called like its folder."""
+
+    @classmethod
+    def get_scaffold_params(cls) -> type[ServiceScaffoldParams]:
+        """Return the options of `dg scaffold defs`."""
+        return ServiceScaffoldParams
+
+    def scaffold(self, request: dg.ScaffoldRequest[ServiceScaffoldParams]) -> None:
+        """Write `defs.yaml`."""
+        names = {"name": request.target_path.name, "model": request.params.model}
+        _write(request, example(SERVICE, "ModelService"), names)
 
 
 def _write(request: dg.ScaffoldRequest[ParamsT], text: str, names: dict[str, str]) -> None:

@@ -39,6 +39,13 @@ class RequestLog(Strict):
             "Keep inputs whole, up to 64 KiB a sample; else, and beyond, their statistics only."
         ),
     )
+    url: str | None = Field(
+        default=None,
+        description=(
+            "URL of an 'mlops serve' that KServe sends requests and answers to, as the cluster"
+            " reaches it; none are sent if not given."
+        ),
+    )
 
 
 class Limit(Strict):

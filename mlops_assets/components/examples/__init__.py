@@ -1,4 +1,4 @@
-"""Example declarations: a file for each layout, one for data made from data, one for an area.
+"""Example declarations: a file for each layout, and for data made from data, an area and a service.
 
 The docs, the docs tab of Dagster's UI and `dg scaffold defs` show these files.
 """
@@ -11,6 +11,7 @@ from typing import Literal, get_args
 ExampleName = Literal["table", "image_folder", "scenes_rasters", "scenes_polygons", "stac"]
 PROCESSED = "processed"
 AREA = "area"
+SERVICE = "service"
 _SEPARATOR = "---\n"
 
 
@@ -18,7 +19,7 @@ def example(name: str, component: str) -> str:
     """Return the document of an example that declares a component.
 
     Args:
-        name: the layout, `processed` or `area`.
+        name: the layout, `processed`, `area` or `service`.
         component: name of the component, such as `TrainingDataset`.
     """
     return next(_documents(name, component))
@@ -26,7 +27,7 @@ def example(name: str, component: str) -> str:
 
 def examples(component: str) -> str:
     """Return the documents of all examples that declare a component, as one YAML text."""
-    names = (*get_args(ExampleName), PROCESSED, AREA)
+    names = (*get_args(ExampleName), PROCESSED, AREA, SERVICE)
     return _SEPARATOR.join(text for name in names for text in _documents(name, component))
 
 

@@ -397,6 +397,11 @@ def _disagreements(declarations: list[Declaration]) -> Iterator[DeclarationProbl
     yield from _declared_twice(
         declarations, queue, "{value} is read at {place} too; give each dataset a queue of its own"
     )
+    # its deployment and monitoring are assets of the model
+    services = [d for d in declarations if d.kind == "ModelService"]
+    yield from _declared_twice(
+        services, ("attributes", "model"), "{value!r} has a service at {place} too; remove one"
+    )
 
 
 def _circles(declarations: list[Declaration]) -> Iterator[DeclarationProblem]:

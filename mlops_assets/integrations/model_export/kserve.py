@@ -16,6 +16,7 @@ from mlops_assets.integrations.model_export.source import ExportSource
 from mlops_assets.text.secret_urls import redacted
 
 REPOSITORY = "repository"
+MANIFEST = "inferenceservice.yaml"
 SCHEMES = ("s3", "gs", "https", "pvc", "hdfs", "abfs")
 _GROUP = "serving.kserve.io"
 # a label of DNS, as names of Kubernetes' objects are
@@ -41,8 +42,36 @@ class ObjectStorage:
     namespace: str | None = None
 
 
-def write(source: ExportSource, folder: Path, storage: ObjectStorage | None) -> list[str]:
+@dataclass(frozen=True)
+class Predictor:
+    """How a service runs, where that is declared.
+
+    Attributes:
+        name: of the service.
+        replicas: at least, and at most where there is any; 0 stops the service while it is idle.
+        resources: requests and limits of a replica's container.
+        logger: URL that requests and answers are sent to; None if they are not.
+    """
+
+    name: str
+    replicas: int
+    resources: dict[str, dict[str, str]]
+    logger: str | None = None
+
+
+def write(
+    source: ExportSource,
+    folder: Path,
+    storage: ObjectStorage | None,
+    predictor: Predictor | None = None,
+) -> list[str]:
     """Write the service's manifests and the repository; there are no warnings.
+
+    Args:
+        source: the model version.
+        folder: to write.
+        storage: where KServe reads the model.
+        predictor: how the service runs; as KServe has it if None.
 
     Raises:
         ExportError: the URL is missing or of a kind that KServe does not read, or a name is not
@@ -52,24 +81,32 @@ def write(source: ExportSource, folder: Path, storage: ObjectStorage | None) -> 
 
     if storage is None:
         raise ExportError("name where KServe will read the model: --url s3://BUCKET/FOLDER")
-    _require_usable(storage)
+    require_usable(storage)
     triton.write(source, folder / REPOSITORY)
-    documents = manifests(source, storage)
+    documents = manifests(source, storage, predictor)
     text = yaml.safe_dump_all(documents, sort_keys=False, allow_unicode=True)
-    (folder / "inferenceservice.yaml").write_text(text)
+    (folder / MANIFEST).write_text(text)
     return []
 
 
-def manifests(source: ExportSource, storage: ObjectStorage) -> list[dict[str, object]]:
+def manifests(
+    source: ExportSource, storage: ObjectStorage, declared: Predictor | None = None
+) -> list[dict[str, object]]:
     """Return the manifests: for a Secret its annotations and a ServiceAccount, then the service."""
-    name = service_name(source.row.model)
-    predictor: dict[str, object] = {
-        "model": {
-            "modelFormat": {"name": "onnx"},
-            "protocolVersion": "v2",
-            "storageUri": storage.url.rstrip("/"),
-        }
+    name = service_name(source.row.model) if declared is None else declared.name
+    model: dict[str, object] = {
+        "modelFormat": {"name": "onnx"},
+        "protocolVersion": "v2",
+        "storageUri": storage.url.rstrip("/"),
     }
+    predictor: dict[str, object] = {"model": model}
+    if declared is not None:
+        model["resources"] = declared.resources
+        # a maximum of 0 would be any number
+        most = max(1, declared.replicas)
+        predictor |= {"minReplicas": declared.replicas, "maxReplicas": most}
+        if declared.logger:
+            predictor["logger"] = {"mode": "all", "url": declared.logger}
     documents: list[dict[str, object]] = []
     if storage.secret:
         account = f"{name}-storage"
@@ -91,7 +128,13 @@ def service_name(model: str) -> str:
     return found if found[:1].isalpha() else f"model-{found}".strip("-")
 
 
-def _require_usable(storage: ObjectStorage) -> None:
+def require_usable(storage: ObjectStorage) -> None:
+    """Check where a model is read from, and the names of Kubernetes' objects.
+
+    Raises:
+        ExportError: the URL is of a kind that KServe does not read, or a name is not one of
+            Kubernetes.
+    """
     parts = urlsplit(storage.url)
     if parts.scheme not in SCHEMES or not parts.netloc or redacted(storage.url) != storage.url:
         raise ExportError(
