@@ -20,6 +20,8 @@ from mlops_assets.registry.store import now
 from mlops_assets.storage.packs import Place
 from mlops_assets_tests.registry.rows import (
     data_version,
+    deployment,
+    failed_rule,
     map_row,
     model_version,
     new_run,
@@ -96,6 +98,14 @@ CHANGES: dict[str, tuple[Role, Call]] = {
         Role.SCIENTIST,
         lambda r: r.report_failed_gates(model_version("m1", "run-of-m1"), "accuracy: FAILED"),
     ),
+    "record_deployment": (Role.APPROVER, lambda r: r.record_deployment(deployment("m1"))),
+    "raise_alarm": (Role.SCIENTIST, lambda r: r.raise_alarm(failed_rule("m1", "2026-11-03"))),
+    "close_alarm": (Role.SCIENTIST, lambda r: r.close_alarm(r.alarm(1), "2026-11-03")),
+    "note_issue": (Role.SCIENTIST, lambda r: r.note_issue(r.alarm(1), "https://example.org/1")),
+    "note_retraining": (
+        Role.SCIENTIST,
+        lambda r: r.note_retraining(r.alarm(1), "dagster-run", "v2"),
+    ),
     "set_webhooks": (Role.OPERATOR, lambda r: r.set_webhooks({"team": ["model.approved"]})),
     "record_attempts": (Role.OPERATOR, lambda r: r.record_attempts([Attempt("m" * 36, "dead")])),
     "retry_message": (Role.OPERATOR, lambda r: r.retry_message("d" * 36)),
@@ -139,6 +149,9 @@ READS: dict[str, Call] = {
     "list_model_versions": lambda r: r.list_model_versions(),
     "all_aliases": lambda r: r.all_aliases(),
     "aliases": lambda r: r.aliases("crops"),
+    "alarm": lambda r: r.alarm(1),
+    "alarms": lambda r: r.alarms("crops"),
+    "deployments": lambda r: r.deployments("crops"),
     "promotions": lambda r: r.promotions("crops"),
     "decisions": lambda r: r.decisions("crops"),
     "deprecated_versions": lambda r: r.deprecated_versions(),
@@ -185,6 +198,7 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     for run_id in ("run-1", "run-of-m1"):
         registry.start_run(new_run(run_id))
     registry.publish_model_version(model_version("m1", "run-of-m1"), [])
+    registry.raise_alarm(failed_rule("m1", "2026-11-02"))
     registry.add_token(new_token("a" * 12))
     registry.set_webhooks({"team": ["model.promoted"]})
     with registry.transaction("queue messages") as session:

@@ -27,6 +27,8 @@ DEPRECATED = "model.deprecated"
 REINSTATED = "model.reinstated"
 NEW_VERSION = "model.new_version"
 GATE_FAILED = "model.gate_failed"
+MONITORING_ALARM = "monitoring.alarm"
+MONITORING_RECOVERED = "monitoring.recovered"
 EVENTS = (
     APPROVED,
     REJECTED,
@@ -36,6 +38,8 @@ EVENTS = (
     REINSTATED,
     NEW_VERSION,
     GATE_FAILED,
+    MONITORING_ALARM,
+    MONITORING_RECOVERED,
 )
 # the error of messages that are not sent for this reason
 DECLARED_NO_MORE = "the webhook is declared no more"

@@ -27,7 +27,7 @@ from mlops_assets.registry.session import now
 from mlops_assets.store import Store
 from mlops_assets_tests.integrations.webhooks.receiver import KEY, SECRET, Receiver, receiving
 from mlops_assets_tests.models.test_promotion import registered
-from mlops_assets_tests.registry.rows import webhook_message
+from mlops_assets_tests.registry.rows import failed_rule, webhook_message
 
 
 @pytest.fixture
@@ -86,14 +86,17 @@ def test_every_event_is_delivered_once_in_its_order(
     reject(store, other, "b drifts")
     deprecate(store, other, "b drifts")
     deprecate(store, other, "b is right", undo=True)
+    alarm = store.registry.raise_alarm(failed_rule("v1-b", "2026-11-02"))
+    store.registry.close_alarm(alarm, "2026-11-03")
     for _ in range(2):
         deliver(store.registry, webhooks)
-    kinds = [body["type"].removeprefix("model.") for body in receiver.bodies]
-    assert kinds == [
+    kinds = [body["type"] for body in receiver.bodies]
+    assert [kind.removeprefix("model.") for kind in kinds] == [
         *("new_version", "new_version", "gate_failed", "approved", "promoted", "promoted"),
         *("rolled_back", "rejected", "deprecated", "reinstated"),
+        *("monitoring.alarm", "monitoring.recovered"),
     ]
-    assert {f"model.{kind}" for kind in kinds} == set(EVENTS)
+    assert set(kinds) == set(EVENTS)
     rolled_back = receiver.bodies[6]["data"]
     assert rolled_back == {
         "model": "crops",
