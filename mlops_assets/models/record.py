@@ -20,9 +20,9 @@ def record_version(
 ) -> list[FileStat]:
     """Record an evaluated model version, and first its data version if that has no record.
 
-    The record of the model derives from that of the data version. Where the settings name a key,
-    the files of the model version are signed first, unless it is used from another workspace, where
-    it has its signatures.
+    The record of the model derives from that of the data version. The values of training that days
+    are compared with are published first. Where the settings name a key, the files of the model
+    version are signed then, unless it is used from another workspace, where it has its signatures.
 
     Args:
         store: workspace and registry.
@@ -38,6 +38,7 @@ def record_version(
         SignatureRefused: a file of the version is not as it was published; nothing is recorded.
         StorageError: it cannot be written.
     """
+    from mlops_assets.models.reference.publish import publish_reference
     from mlops_assets.models.signing.keys import SigningKey
     from mlops_assets.models.signing.sign import sign_version
     from mlops_assets.stac.datasets import write_dataset_record
@@ -49,6 +50,7 @@ def record_version(
         committed = CommittedDataset.open(store.workspace, store.registry, data)
         write_dataset_record(store.workspace, store.registry, committed)
     evaluated = store.registry.model_version(Reference(row.model, row.version))
+    publish_reference(store, evaluated)
     key = SigningKey.configured()
     if (
         key is not None

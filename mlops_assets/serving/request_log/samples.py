@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mlops_assets.models.reference.bands import STATISTICS as STATISTICS
+from mlops_assets.models.reference.bands import band_statistics as band_statistics
+from mlops_assets.models.reference.bands import feature_names
 from mlops_assets.registry.model_documents import Signature
-
-# statistics of a band in a sample: mean, standard deviation, share of finite values
-STATISTICS = ("mean", "standard deviation", "valid share")
 
 
 @dataclass(frozen=True)
@@ -92,31 +92,10 @@ class LoggedSamples:
             signature: of the model.
         """
         if self.statistics is not None:
-            names = [f"{band} {what}" for band in signature.features for what in STATISTICS]
+            names = feature_names(signature.features, True)
             return names, self.statistics.reshape(len(self), -1)
         if self.values is None:
             return list(signature.features), np.full(
                 (len(self), len(signature.features)), np.nan, dtype=np.float32
             )
         return list(signature.features), self.values.reshape(len(self), -1)
-
-
-def band_statistics(values: NDArray[np.floating]) -> NDArray[np.float32]:
-    """Return the statistics of the bands of samples, see `STATISTICS`.
-
-    Args:
-        values: (n, bands, …).
-
-    Returns:
-        (n, bands, 3); NaN for mean and standard deviation of a band without finite values.
-    """
-    flat = values.reshape(*values.shape[:2], -1)
-    valid = np.isfinite(flat)
-    count = valid.sum(axis=2)
-    known = np.where(valid, flat, 0).astype(np.float64)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        mean = known.sum(axis=2) / count
-        spread = np.where(valid, known - mean[:, :, None], 0)
-        deviation = np.sqrt((spread**2).sum(axis=2) / count)
-    share = count / flat.shape[2]
-    return np.stack([mean, deviation, share], axis=2).astype(np.float32)

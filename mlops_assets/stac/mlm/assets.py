@@ -22,6 +22,8 @@ _TITLES = {
     "parity.json": "Comparison of the ONNX model with the trained model",
     "applicability.json": "Area of applicability: threshold, weights, expected error",
     "applicability.parquet": "Area of applicability: reference points",
+    "reference.json": "Distribution of training values and predictions, to measure drift by",
+    "reference.parquet": "Training values that drift is measured by",
     "parameters.json": "Parameters of the trainer",
     "environment.json": "Python and packages of the training run",
     "run.json": "The training run",
