@@ -30,6 +30,7 @@ from mlops_assets.cli import (
     new_project,
     registration,
     reindex,
+    service,
     status,
     tokens,
     verify,
@@ -96,6 +97,7 @@ app.add_typer(import_runs.app, name="import")
 app.add_typer(log.app, name="log")
 app.add_typer(mlflow.app, name="mlflow")
 app.add_typer(registration.app, name="registration")
+app.add_typer(service.app, name="service")
 app.add_typer(tokens.app, name="token")
 app.add_typer(webhooks.app, name="webhooks")
 app.command("train")(train.train)

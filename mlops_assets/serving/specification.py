@@ -160,7 +160,9 @@ class ServiceSpecification(Strict):
     resources: Compute = Field(
         default=Compute(), description="What one replica may use on a cluster."
     )
-    log: RequestLog = Field(default=RequestLog(), description="What is kept of requests.")
+    log: RequestLog = Field(
+        default=RequestLog(), description="What is kept of requests, and for how long."
+    )
     monitor: Monitor = Field(default=Monitor(), description="Limits of the rules of monitoring.")
     retrain: Retraining = Field(
         default=Retraining(), description="When the model is trained again."

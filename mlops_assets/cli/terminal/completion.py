@@ -119,6 +119,13 @@ def mapped_references(incomplete: str) -> Iterable[Candidate]:
     yield from model_references(incomplete)
 
 
+@_completer
+def services(incomplete: str) -> Iterable[str]:
+    """Services, declared or recorded."""
+    yield from (declaration.name for declaration in declared("ModelService"))
+    yield from _column("SELECT DISTINCT service FROM deployments ORDER BY service")
+
+
 def _models() -> Iterator[str]:
     yield from (declaration.name for declaration in declared("TrainedModel"))
     yield from _column("SELECT DISTINCT model FROM runs ORDER BY model")

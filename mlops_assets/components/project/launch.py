@@ -26,6 +26,7 @@ from mlops_assets.errors import MlopsError, NotFound, SpecificationError
 from mlops_assets.models.specification import ModelSpecification
 from mlops_assets.prediction.areas.specification import AreaSpecification
 from mlops_assets.processing.specification import ProcessedDatasetSpecification
+from mlops_assets.serving.specification import ServiceSpecification
 from mlops_assets.settings import Settings, project_module
 from mlops_assets.store import open_store
 
@@ -175,6 +176,29 @@ class Project:
         if name in reasons and not open_store(self.settings).registry.model_versions(name):
             _require_well_declared(name, reasons)
         return found.get(name)
+
+    def services(self) -> dict[str, ServiceSpecification]:
+        """Return the declarations of all services, by name."""
+        found = map(
+            ServiceSpecification.model_validate, _declarations(self.definitions, "deployment")
+        )
+        return {service.name: service for service in found}
+
+    def service(self, name: str) -> ServiceSpecification:
+        """Return the declaration of a service.
+
+        Raises:
+            NotFound: it is not declared; the message names those that are.
+            SpecificationError: it is, but wrongly.
+        """
+        found = self.services()
+        if name not in found:
+            _require_well_declared(name, left_out(self.definitions))
+            raise NotFound(
+                f"no service is called {name!r}; this project declares"
+                f" {', '.join(sorted(found)) or 'none'}"
+            )
+        return found[name]
 
     def require(self, key: dg.AssetKey) -> None:
         """Make sure that an asset is declared.
