@@ -207,9 +207,10 @@ class MonitoringDocument(Document):
     versions: list[VersionDay] = Field(default_factory=list)
 
     def outcomes(self) -> Mapping[str, Rule]:
-        """Return rule → its worst outcome over all versions."""
-        order = ("failed", "warned", "unknown", "passed")
-        found: dict[str, Rule] = Field(default_factory=dict)
+        """Return rule → its worst outcome over all versions; unknown if it is so for each."""
+        # a version of a few requests, as before a promotion, leaves the other's outcome as it is
+        order = ("failed", "warned", "passed", "unknown")
+        found: dict[str, Rule] = {}
         for version in self.versions:
             for rule in version.rules:
                 worst = found.get(rule.name)

@@ -1,0 +1,1 @@
+"""The report of a monitored day: its figures and its page."""
