@@ -49,6 +49,7 @@ class Settings:
             none.
         catalogues: YAML file that names the catalogues records are registered with; None for none.
         webhooks: YAML file that names the receivers of events; None for none.
+        issues: YAML file that names the issue trackers of alarms; None for none.
         log_head: folder or URL outside the workspace where verifying leaves the head of the log;
             None for none.
         visibility: of new versions, unless what they are made from is less visible.
@@ -69,6 +70,7 @@ class Settings:
     identity: Path | None = None
     catalogues: Path | None = None
     webhooks: Path | None = None
+    issues: Path | None = None
     log_head: str | None = None
     visibility: Visibility = Visibility.WORKSPACE
     pack_below: int | None = None
@@ -87,8 +89,8 @@ class Settings:
 
         They are `MLOPS_WORKSPACE`, `MLOPS_REGISTRY`, `MLOPS_CACHE`, `DAGSTER_HOME`, `MLOPS_USER`,
         `MLOPS_ROLES`, `MLOPS_MLFLOW`, `MLOPS_PUBLIC_URL`, `MLOPS_API_TOKEN`, `MLOPS_IDENTITY`,
-        `MLOPS_CATALOGUES`, `MLOPS_WEBHOOKS`, `MLOPS_LOG_HEAD`, `MLOPS_VISIBILITY`,
-        `MLOPS_PACK_BELOW` and `MLOPS_EXECUTOR`.
+        `MLOPS_CATALOGUES`, `MLOPS_WEBHOOKS`, `MLOPS_ISSUES`, `MLOPS_LOG_HEAD`,
+        `MLOPS_VISIBILITY`, `MLOPS_PACK_BELOW` and `MLOPS_EXECUTOR`.
 
         A `.env` file in `directory` is read too, as the dagster command does; the environment wins
         over it.
@@ -123,6 +125,7 @@ class Settings:
         identity = values.get("MLOPS_IDENTITY")
         catalogues = values.get("MLOPS_CATALOGUES")
         webhooks = values.get("MLOPS_WEBHOOKS")
+        issues = values.get("MLOPS_ISSUES")
         return cls(
             workspace=workspace,
             registry=(
@@ -140,6 +143,7 @@ class Settings:
             identity=directory / identity if identity else None,
             catalogues=directory / catalogues if catalogues else None,
             webhooks=directory / webhooks if webhooks else None,
+            issues=directory / issues if issues else None,
             log_head=_log_head(values.get("MLOPS_LOG_HEAD"), workspace, directory),
             visibility=_visibility(values),
             pack_below=_pack_below(values.get("MLOPS_PACK_BELOW") or ""),

@@ -33,6 +33,7 @@ from mlops_assets.components.project.declarations import (
 )
 from mlops_assets.components.project.documentation import component_documentation
 from mlops_assets.components.registration import registration_sensors
+from mlops_assets.components.sensors.issues import issues
 from mlops_assets.components.sensors.webhooks import webhooks
 from mlops_assets.components.verification import verification
 from mlops_assets.errors import SettingsError, SpecificationError
@@ -87,6 +88,7 @@ def load_project(file: str) -> dg.Definitions:
         loaded,
         verification(),
         webhooks(),
+        issues(),
         dg.Definitions(
             jobs=[predict_job()],
             sensors=registration_sensors(),

@@ -68,12 +68,14 @@ class Server:
         authorise: adds credentials to requests by its `auth_flow`; None for none.
         credentials: where they are from, for messages.
         timeout: seconds of one request, from the lookup of its host to the end of its answer.
+        kind: of server, for messages.
     """
 
     name: str
     authorise: httpx.Auth | None = None
     credentials: str = ""
     timeout: float = TIMEOUT
+    kind: str = "catalogue"
 
     @contextmanager
     def asking(self) -> Iterator[Asking]:
@@ -128,9 +130,9 @@ class Asking:
     async def _ask(
         self, method: str, url: str, content: bytes | None, headers: dict[str, str]
     ) -> Answer:
-        asked = f"catalogue {self._server.name}: {method} {printable(url)}"
+        asked = f"{self._server.kind} {self._server.name}: {method} {printable(url)}"
         if content is not None:
-            headers["Content-Type"] = "application/json"
+            headers.setdefault("Content-Type", "application/json")
         try:
             with anyio.fail_after(self._server.timeout):
                 async with self._client.stream(
@@ -181,11 +183,15 @@ class Asking:
             )
         if reported:
             message = f"{message}: {reported}"
+        after = _after(response.headers)
+        # a rate limit of GitHub
+        if status == HTTPStatus.FORBIDDEN and after is not None:
+            return CatalogueError(message, temporary=True, after=after)
         if status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
             remedy = (
                 f"check the {self._server.credentials}"
                 if self._server.authorise
-                else "no credentials were sent: declare access for this catalogue"
+                else f"no credentials were sent: declare access for this {self._server.kind}"
             )
             # credentials that have expired are replaced without a change of what is declared
             expired = status == HTTPStatus.UNAUTHORIZED and self._server.authorise is not None
@@ -197,8 +203,7 @@ class Asking:
                 temporary=False,
             )
         temporary = status in _TEMPORARY or (status >= 500 and status not in _LASTING)
-        after = _seconds(response.headers.get("Retry-After", "")) if temporary else None
-        return CatalogueError(message, temporary=temporary, after=after)
+        return CatalogueError(message, temporary=temporary, after=after if temporary else None)
 
 
 def json_bytes(value: Json) -> bytes:
@@ -275,6 +280,18 @@ def _without_credentials(content: bytes, request: httpx.Request) -> bytes:
 
 def _excerpt(text: str) -> str:
     return " ".join(printable(text).split())[:MAX_MESSAGE]
+
+
+def _after(headers: httpx.Headers) -> float | None:
+    """Return the seconds that a server asks to wait; None if it asks for none.
+
+    GitHub names the end of a rate limit, in seconds since the epoch, if nothing of it remains:
+    https://docs.github.com/en/rest/using-the-rest-api/rate-limits-for-the-rest-api
+    """
+    reset = headers.get("X-RateLimit-Reset", "")
+    if headers.get("X-RateLimit-Remaining") == "0" and reset.isdecimal():
+        return min(max(0.0, float(reset[:12]) - datetime.now(UTC).timestamp()), MAX_AFTER)
+    return _seconds(headers.get("Retry-After", ""))
 
 
 def _seconds(retry_after: str) -> float | None:
