@@ -9,8 +9,10 @@ from __future__ import annotations
 import hashlib
 import logging
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import Enum
+from functools import lru_cache
 
 from starlette.datastructures import Headers
 from starlette.requests import Request
@@ -30,6 +32,8 @@ from mlops_assets.serving.errors import refusal
 # a token that was accepted is not checked again for so long; one that is revoked works until then
 KEPT_SECONDS = 5.0
 MAX_KEPT = 10_000  # tokens
+# headers of proxies and of web pages
+_FOREIGN = frozenset({b"x-forwarded-for", b"forwarded", b"origin"})
 # whoever probes a server has no token
 OPEN_PATHS = frozenset({"/v2/health/live", "/v2/health/ready"})
 
@@ -88,7 +92,7 @@ class SignIn:
             StorageError: the registry cannot be read.
         """
         if self.bearers is None:
-            _check_local(headers)
+            _check_local(headers.raw)
             return self.local
         token = sent_token(headers.getlist("authorization"))
         key = hashlib.sha256(token.encode()).digest()
@@ -102,7 +106,7 @@ class SignIn:
         return principal
 
 
-def _check_local(headers: Headers) -> None:
+def _check_local(headers: Sequence[tuple[bytes, bytes]]) -> None:
     """Check that a request without a token comes from a program of this machine.
 
     A page of any site that is open in a browser can send requests to this machine, and can read
@@ -112,23 +116,34 @@ def _check_local(headers: Headers) -> None:
     Raises:
         Forbidden: it may not.
     """
-    host = headers.get("host", "")
-    name = host.rsplit(":", 1)[0].strip("[]") if not host.endswith("]") else host.strip("[]")
-    if host and not is_loopback(name):
+    site = b"none"
+    forwarded: bytes | None = None
+    for name, value in headers:
+        if name == b"host" and not _is_local(value):
+            raise Forbidden(
+                f"the request is for the host {value[:100].decode('latin-1')!r}, and without"
+                " sign-in only this machine is answered: ask for 127.0.0.1, or start the server"
+                " with tokens"
+            )
+        if name == b"sec-fetch-site":
+            site = value
+        elif name in _FOREIGN:
+            forwarded = name
+    if site not in (b"none", b"same-origin"):
+        forwarded = b"sec-fetch-site"
+    if forwarded is not None:
         raise Forbidden(
-            f"the request is for the host {host[:100]!r}, and without sign-in only this machine is"
-            " answered: ask for 127.0.0.1, or start the server with tokens"
+            f"the request has the header {forwarded.decode()}, so it comes from a proxy or a web"
+            " page; start the server with tokens for these"
         )
-    found = [
-        each
-        for each in ("x-forwarded-for", "forwarded", "origin", "sec-fetch-site")
-        if each in headers
-    ]
-    if found and headers.get("sec-fetch-site") not in ("none", "same-origin"):
-        raise Forbidden(
-            f"the request has the header {found[0]}, so it comes from a proxy or a web page; start"
-            " the server with tokens for these"
-        )
+
+
+@lru_cache(256)
+def _is_local(host: bytes) -> bool:
+    """Return whether the value of the header `Host` names this machine."""
+    text = host.decode("latin-1")
+    name = text if text.endswith("]") else text.rsplit(":", 1)[0]
+    return is_loopback(name.strip("[]"))
 
 
 class Authentication:

@@ -57,7 +57,11 @@ class Limits:
 
 
 def configuration(
-    app: ASGIApp, host: str, port: int, limits: Limits | None = None
+    app: ASGIApp,
+    host: str,
+    port: int,
+    limits: Limits | None = None,
+    access_log: bool = True,
 ) -> uvicorn.Config:
     """Return the configuration of a server.
 
@@ -66,6 +70,7 @@ def configuration(
         host: address to listen on.
         port: port to listen on.
         limits: for each connection.
+        access_log: whether each request is a line of the log.
     """
     limits = limits or Limits()
     return uvicorn.Config(
@@ -75,6 +80,7 @@ def configuration(
         http=functools.partial(LimitedProtocol, limits=limits),  # type: ignore[arg-type]
         ws="none",
         log_level="info",
+        access_log=access_log,
         proxy_headers=False,  # a caller's X-Forwarded-For and X-Forwarded-Proto are not believed
         server_header=False,
         h11_max_incomplete_event_size=limits.header_bytes,
@@ -83,16 +89,20 @@ def configuration(
     )
 
 
-def serve(app: ASGIApp, host: str, port: int) -> None:
+def serve(
+    app: ASGIApp, host: str, port: int, limits: Limits | None = None, access_log: bool = True
+) -> None:
     """Serve an app until the process is stopped.
 
     Args:
         app: an ASGI app.
         host: address to listen on.
         port: port to listen on.
+        limits: for each connection.
+        access_log: whether each request is a line of the log.
     """
     with suppress(KeyboardInterrupt):
-        uvicorn.Server(configuration(app, host, port)).run()
+        uvicorn.Server(configuration(app, host, port, limits, access_log)).run()
 
 
 def problem_document(status: int, detail: str) -> JsonObject:

@@ -22,6 +22,7 @@ class VisibleVersions:
         """Ask a registry."""
         self._registry = registry
         self._kept: dict[tuple[Principal, str, str | None], tuple[float, bool]] = {}
+        self._asked: dict[tuple[Principal, str], float] = {}
 
     def sees(self, principal: Principal, model: str, version: str | None) -> bool:
         """Return whether a principal may see a version of a model that is served.
@@ -43,8 +44,14 @@ class VisibleVersions:
             seen = self._ask(*key)
             if len(self._kept) >= MAX_KEPT:
                 self._kept.clear()
+                self._asked.clear()
             self._kept[key] = (now + KEPT_SECONDS, seen)
+            self._asked[principal, model] = now + KEPT_SECONDS
         return seen
+
+    def remembers(self, principal: Principal, model: str) -> bool:
+        """Return whether the registry was asked of a model so lately that it is not now."""
+        return sees_all(principal) or self._asked.get((principal, model), 0.0) > time.monotonic()
 
     def _ask(self, principal: Principal, model: str, version: str | None) -> bool:
         try:

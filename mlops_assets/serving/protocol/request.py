@@ -110,8 +110,8 @@ def _header_length(text: str, size: int) -> int:
 
 
 def _document(content: bytes | memoryview) -> dict[str, object]:
-    head = bytes(content)
-    if head.count(b"[") + head.count(b"{") > MAX_NODES:
+    head = content if isinstance(content, bytes) else bytes(content)
+    if len(head) > 2 * MAX_NODES and head.count(b"[") + head.count(b"{") > MAX_NODES:
         raise RequestRefused(
             f"the body has more than {MAX_NODES} lists; write 'data' flat, in row-major order, or"
             " send binary tensors"

@@ -16,29 +16,32 @@ from mlops_assets.serving.metrics import Outcome
 from mlops_assets.serving.protocol.request import HEADER_LENGTH
 from mlops_assets.serving.routes.state import ServerState, state_of
 
+MAX_INLINE = 256 << 10  # bytes of a request that may be answered without a thread
+
 
 async def infer(request: Request) -> Response:
     """Respond to an inference request."""
     state = state_of(request)
     principal = require(request, Right.INFER)
     clock = time.perf_counter()
-    version, status = "", 500
+    model, version, status = "", "", 500
     try:
         state.workers.check()
         body = await state.bodies.read(request)
         clock = time.perf_counter()
         try:
             question = _question(request, principal, body)
-            answered = await state.workers.run(state.inference.answer, question)
+            kind = _kind(question) if state.visible.remembers(principal, question.model) else None
+            answered = await state.workers.run(state.inference.answer, question, kind=kind)
         finally:
             state.bodies.release(body)
-        version, status = answered.served.version, 200
+        model, version, status = answered.served.name, answered.served.version, 200
     except MlopsError as error:
         status = status_of(error)
         raise
     finally:
         seconds = time.perf_counter() - clock
-        model = _served_name(state, request.path_params["model"])
+        model = model or _served_name(state, request.path_params["model"])
         state.metrics.count(Outcome(model, version, principal.name, status, seconds))
     return Response(answered.answer.body, 200, answered.answer.headers)
 
@@ -51,6 +54,14 @@ def _question(request: Request, principal: Principal, body: bytes) -> Question:
         request.headers.get(HEADER_LENGTH),
         principal,
     )
+
+
+def _kind(question: Question) -> tuple[object, ...] | None:
+    """Return what decides how long an answer takes; None for one that may take long."""
+    size = len(question.body)
+    if size > MAX_INLINE:
+        return None
+    return question.model, question.version, question.header_length is None, size.bit_length()
 
 
 def _served_name(state: ServerState, name: str) -> str:
