@@ -17,8 +17,9 @@ from mlops_assets.serving.bodies import DEFAULT_LIMIT, Bodies
 from mlops_assets.serving.errors import HANDLERS
 from mlops_assets.serving.inference import Inference
 from mlops_assets.serving.metrics import ServerMetrics
-from mlops_assets.serving.routes import infer, metadata
+from mlops_assets.serving.routes import metadata
 from mlops_assets.serving.routes import repository as administration
+from mlops_assets.serving.routes.infer import InferEndpoint
 from mlops_assets.serving.routes.state import ServerState
 from mlops_assets.serving.sessions.interface import Repository, RequestLogger
 from mlops_assets.serving.visible_versions import VisibleVersions
@@ -101,7 +102,7 @@ def _routes() -> list[BaseRoute]:
     """Return the paths of the protocol, most used first."""
     of_model = ("/v2/models/{model}", "/v2/models/{model}/versions/{version}")
     return [
-        *(Route(f"{path}/infer", infer.infer, methods=["POST"]) for path in of_model),
+        *(Route(f"{path}/infer", InferEndpoint(), methods=["POST"]) for path in of_model),
         *(Route(f"{path}/ready", metadata.model_ready) for path in of_model),
         *(Route(path, metadata.model_metadata) for path in of_model),
         Route("/v2/health/live", metadata.live),

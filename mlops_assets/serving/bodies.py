@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from starlette.requests import Request
+from starlette.types import Receive
 
 from mlops_assets.errors import RequestRefused
 
@@ -37,19 +40,33 @@ class Bodies:
         Raises:
             RequestRefused: it is too large, compressed or interrupted, or there are too many.
         """
+        return await self.receive(dict(request.headers.raw), request.receive, limit)
+
+    async def receive(
+        self, headers: Mapping[bytes, bytes], receive: Receive, limit: int | None = None
+    ) -> bytes:
+        """Return a body as `read` does, without a request object.
+
+        Args:
+            headers: of the request, by names in small letters.
+            receive: of ASGI.
+            limit: bytes at most; that of the server if None.
+
+        Raises:
+            RequestRefused: as `read`.
+        """
         limit = self.limit if limit is None else min(limit, self.limit)
-        headers = request.headers
-        if headers.get("content-encoding", "identity").strip().lower() != "identity":
+        if headers.get(b"content-encoding", b"identity").strip().lower() != b"identity":
             raise RequestRefused("the body must not be compressed; leave out Content-Encoding", 415)
-        announced = headers.get("content-length", "0")
-        if not announced.isdecimal() or int(announced) > limit:
+        announced = headers.get(b"content-length", b"0")
+        if not announced.isdigit() or int(announced) > limit:
             raise _too_large(limit)
         chunks: list[bytes] = []
         size = counted = 0
         complete = False
         try:
             while True:
-                message = await request.receive()
+                message = await receive()
                 if message["type"] == "http.disconnect":
                     raise RequestRefused("the body was interrupted")
                 chunk: bytes = message.get("body", b"")

@@ -17,8 +17,8 @@ from mlops_assets.serving.protocol.request import HEADER_LENGTH, InferenceReques
 from mlops_assets.serving.protocol.tensors import to_bytes
 from mlops_assets.serving.sessions.interface import ServedVersion
 
-JSON = "application/json"
-BINARY = "application/octet-stream"
+_JSON = ((b"content-type", b"application/json"),)
+_BINARY = (b"content-type", b"application/octet-stream")
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,11 +27,11 @@ class Answer:
 
     Attributes:
         body: all bytes.
-        headers: of HTTP.
+        headers: of HTTP, as ASGI has them.
     """
 
     body: bytes
-    headers: Mapping[str, str]
+    headers: tuple[tuple[bytes, bytes], ...]
 
 
 def write_answer(
@@ -71,8 +71,9 @@ def write_answer(
         option=orjson.OPT_SERIALIZE_NUMPY,
     )
     if not parts:
-        return Answer(head, {"content-type": JSON})
-    return Answer(b"".join([head, *parts]), {"content-type": BINARY, HEADER_LENGTH: str(len(head))})
+        return Answer(head, _JSON)
+    length = (HEADER_LENGTH.encode(), str(len(head)).encode())
+    return Answer(b"".join([head, *parts]), (_BINARY, length))
 
 
 def _values(array: NDArray[np.generic]) -> NDArray[np.generic] | Sequence[object]:

@@ -1,59 +1,87 @@
-"""`POST /v2/models/MODEL[/versions/VERSION]/infer`."""
+"""`POST /v2/models/MODEL[/versions/VERSION]/infer`.
+
+Most requests come here, so it does without the objects of Starlette, which take as long as a small
+model.
+"""
 
 from __future__ import annotations
 
 import time
 
-from starlette.requests import Request
-from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
 
 from mlops_assets.errors import MlopsError
 from mlops_assets.principals import Principal
-from mlops_assets.serving.authentication import Right, require
+from mlops_assets.serving.authentication import Right
 from mlops_assets.serving.errors import status_of
 from mlops_assets.serving.inference import Question
 from mlops_assets.serving.metrics import Outcome
+from mlops_assets.serving.protocol.answer import Answer
 from mlops_assets.serving.protocol.request import HEADER_LENGTH
-from mlops_assets.serving.routes.state import ServerState, state_of
+from mlops_assets.serving.routes.state import ServerState
 
 MAX_INLINE = 256 << 10  # bytes of a request that may be answered without a thread
+_HEADER_LENGTH = HEADER_LENGTH.encode()
 
 
-async def infer(request: Request) -> Response:
-    """Respond to an inference request."""
-    state = state_of(request)
-    principal = require(request, Right.INFER)
+class InferEndpoint:
+    """The endpoint of inference requests, an ASGI app."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Respond to an inference request.
+
+        Raises:
+            MlopsError: it is refused or failed; the app responds with the error.
+        """
+        answer = await _answer(scope, receive)
+        await send(
+            {
+                "type": "http.response.start",
+                "status": 200,
+                "headers": [
+                    *answer.headers,
+                    (b"content-length", str(len(answer.body)).encode()),
+                ],
+            }
+        )
+        await send({"type": "http.response.body", "body": answer.body})
+
+
+async def _answer(scope: Scope, receive: Receive) -> Answer:
+    state: ServerState = scope["app"].state.server
+    principal: Principal = scope["state"]["principal"]
+    principal.require(*Right.INFER.value)
+    headers = dict(scope["headers"])
+    name: str = scope["path_params"]["model"]
+    version, status = "", 500
     clock = time.perf_counter()
-    model, version, status = "", "", 500
     try:
         state.workers.check()
-        body = await state.bodies.read(request)
+        body = await state.bodies.receive(headers, receive)
         clock = time.perf_counter()
         try:
-            question = _question(request, principal, body)
-            kind = _kind(question) if state.visible.remembers(principal, question.model) else None
+            length = headers.get(_HEADER_LENGTH)
+            question = Question(
+                name,
+                scope["path_params"].get("version"),
+                body,
+                None if length is None else length.decode("latin-1"),
+                principal,
+            )
+            kind = _kind(question) if state.visible.remembers(principal, name) else None
             answered = await state.workers.run(state.inference.answer, question, kind=kind)
         finally:
             state.bodies.release(body)
-        model, version, status = answered.served.name, answered.served.version, 200
+        version, status = answered.served.version, 200
     except MlopsError as error:
         status = status_of(error)
         raise
     finally:
+        # callers must not be able to multiply labels
+        model = name if version or name in state.repository.names() else ""
         seconds = time.perf_counter() - clock
-        model = model or _served_name(state, request.path_params["model"])
         state.metrics.count(Outcome(model, version, principal.name, status, seconds))
-    return Response(answered.answer.body, 200, answered.answer.headers)
-
-
-def _question(request: Request, principal: Principal, body: bytes) -> Question:
-    return Question(
-        request.path_params["model"],
-        request.path_params.get("version"),
-        body,
-        request.headers.get(HEADER_LENGTH),
-        principal,
-    )
+    return answered.answer
 
 
 def _kind(question: Question) -> tuple[object, ...] | None:
@@ -62,8 +90,3 @@ def _kind(question: Question) -> tuple[object, ...] | None:
     if size > MAX_INLINE:
         return None
     return question.model, question.version, question.header_length is None, size.bit_length()
-
-
-def _served_name(state: ServerState, name: str) -> str:
-    """Return the name of a model as a label, which callers must not be able to multiply."""
-    return name if name in state.repository.names() else ""
