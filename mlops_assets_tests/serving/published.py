@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import onnx
 from onnx import TensorProto, helper
 
 from mlops_assets.paths import model_folder
@@ -14,16 +13,11 @@ from mlops_assets_tests.registry.rows import data_version, model_version, new_ru
 FEATURES = ["red", "nir"]
 
 
-def network(number: float, padding: int = 0) -> bytes:
-    """An ONNX file that adds a number to the sum of its two features.
-
-    Args:
-        number: that is added.
-        padding: bytes of a text that makes the file larger.
-    """
+def network(number: float, features: int = 2) -> bytes:
+    """An ONNX file that adds a number to the sum of its features."""
     ends = [
         helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", size])
-        for name, size in (("input", 2), ("value", 1))
+        for name, size in (("input", features), ("value", 1))
     ]
     nodes = [
         helper.make_node("ReduceSum", ["input", "axis"], ["sum"], keepdims=1),
@@ -36,8 +30,6 @@ def network(number: float, padding: int = 0) -> bytes:
     graph = helper.make_graph(nodes, "sum", ends[:1], ends[1:], constants)
     imports = [helper.make_opsetid("", 17)]
     model = helper.make_model(graph, opset_imports=imports, ir_version=9)
-    if padding:
-        onnx.helper.set_model_props(model, {"padding": "x" * padding})
     return bytes(model.SerializeToString())
 
 

@@ -91,7 +91,9 @@ class ModelRepository:
             NotFound: the server has no such model or version.
             ModelUnavailable: it is unloaded, or could not be loaded.
         """
-        yield self._session(name, version)
+        # which is held here until the block ends
+        session = self._session(name, version)
+        yield session
 
     def _session(self, name: str, version: str | None) -> Session:
         slots = self._slots(name)
@@ -217,9 +219,9 @@ class ModelRepository:
         try:
             session = load_session(self._store, target, self._runners)
         except MlopsError as error:
-            reason = str(error)
-            if slot.is_news(target, reason):
-                log.warning("%s is not loaded: %s", slot.reference, reason)
+            reason = slot.failure(target, error)
+            if slot.reason != reason:
+                log.warning("%s", reason)
             self._set(slot, partial(slot.fail, target, reason))
             return
         log.info("%s is %s now", slot.reference, target.row.version)

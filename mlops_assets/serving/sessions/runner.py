@@ -105,7 +105,7 @@ class Runner:
         Raises:
             ExportError: the model does not run on it.
         """
-        inputs = {spec.name: _zeros(spec, (1, *shape)) for spec in self.inputs}
+        inputs = {spec.name: _zeros(spec, tuple(shape)) for spec in self.inputs}
         self.run(inputs, [spec.name for spec in self.outputs])
 
 
@@ -148,9 +148,15 @@ def _spec(node: _Node) -> TensorSpec:
 
 
 def _zeros(spec: TensorSpec, sample: tuple[int, ...]) -> NDArray[np.generic]:
-    """Return zeros of an input; free axes have the sizes of a sample, where their number agrees."""
-    free = sample if len(sample) == len(spec.shape) else (1,) * len(spec.shape)
-    shape = [own if size < 0 else size for size, own in zip(spec.shape, free, strict=True)]
+    """Return zeros of an input.
+
+    Args:
+        spec: of the input.
+        sample: shape of the sample; an input of another rank has 1 in its free axes.
+    """
+    shape = [max(size, 1) for size in spec.shape]
+    if len(sample) == len(shape) - 1:
+        shape[1:] = sample
     if spec.datatype == "BYTES":
         return np.full(shape, "", dtype=object)
     return np.zeros(shape, dtype=DTYPES[spec.datatype])

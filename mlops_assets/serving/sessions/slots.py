@@ -49,14 +49,19 @@ class Slot:
         self.retry()
 
     def fail(self, target: Target, reason: str) -> None:
-        """Keep what is served, and why its successor is not."""
+        """Keep what is served, and state why its successor is not.
+
+        Args:
+            target: that cannot be loaded.
+            reason: as of `failure`.
+        """
         self._pause = min(2 * self._pause, MAX_PAUSE) if target.key == self._failed else FIRST_PAUSE
         self._failed, self._retry_at = target.key, time.monotonic() + self._pause
-        self.wanted, self.reason = target.row.version, self._failure(target, reason)
+        self.wanted, self.reason = target.row.version, reason
 
-    def is_news(self, target: Target, reason: str) -> bool:
-        """Return whether a failure differs from the one before."""
-        return self.reason != self._failure(target, reason)
+    def failure(self, target: Target, error: Exception) -> str:
+        """Return why a target is not loaded, for people."""
+        return f"{self.reference}: {target.row.version} is not loaded: {error}"
 
     def clear(self, reason: str) -> None:
         """Serve nothing.
@@ -91,6 +96,3 @@ class Slot:
             ready=session is not None,
             reason=reason,
         )
-
-    def _failure(self, target: Target, reason: str) -> str:
-        return f"{self.reference}: {target.row.version} is not loaded: {reason}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import and_, or_, select
+from sqlalchemy import and_, false, or_, select
 
 from mlops_assets.names import Reference
 from mlops_assets.paths import model_folder
@@ -57,9 +57,9 @@ def targets_of(registry: Registry, references: Sequence[Reference]) -> Mapping[R
     with registry.reading() as session:
         found = {
             Reference(row.model, row.version): row
-            for row in session.scalars(select(ModelVersion).where(or_(*by_version)))
+            for row in session.scalars(select(ModelVersion).where(or_(false(), *by_version)))
         }
-        for alias, row in session.execute(aliased.where(or_(*by_alias))):
+        for alias, row in session.execute(aliased.where(or_(false(), *by_alias))):
             found[Reference(row.model, alias)] = row
         keys = {reference: _key(row) for reference, row in found.items()}
         files = select(File.path, File.sha256).where(File.path.in_(set(keys.values())))
