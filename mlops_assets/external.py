@@ -1,14 +1,17 @@
-"""`external_run`: record a run of this process, and its model, as if the platform had trained it.
+"""`external_run` and `log_predictions`: runs and predictions of anyone's code, recorded.
 
-For notebooks and jobs of a cluster. It reaches workspace and registry itself, or a server by HTTP.
+For notebooks and jobs of a cluster. A run reaches workspace and registry itself, or a server by
+HTTP; predictions reach the workspace.
 """
 
 from __future__ import annotations
 
 import inspect
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
+from datetime import datetime
+from typing import TYPE_CHECKING
 
 from mlops_assets.errors import SettingsError, SpecificationError
 from mlops_assets.integrations.external.external_run import ExternalRun
@@ -17,6 +20,9 @@ from mlops_assets.integrations.external.recording import ExternalRunRequest, spe
 from mlops_assets.names import Reference
 from mlops_assets.settings import Settings
 from mlops_assets.text.json_values import JsonObject
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
 
 
 def external_run(
@@ -99,6 +105,47 @@ def external_run(
     )
     reporter = DagsterReporter(store, specification, settings.dagster_home)
     return record_in_registry(store, specification, request, reporter, gpus)
+
+
+def log_predictions(
+    model: str,
+    version: str,
+    inputs: ArrayLike,
+    outputs: Mapping[str, ArrayLike],
+    ids: Sequence[str],
+    times: datetime | Sequence[datetime] | None = None,
+) -> int:
+    """Log predictions of a model version that were made in other code, so that they are monitored.
+
+        outputs = session.run(None, {"input": X})
+        log_predictions("crop_cnn", "production", X, {"scores": outputs[0]}, ids)
+
+    Predictions that are logged again with the same ids are there once.
+
+    Args:
+        model: its name.
+        version: of the model, or an alias.
+        inputs: as the ONNX file takes them, raw, (n, *shape of a sample).
+        outputs: as the ONNX file names them: `label` (n,), class indices, and `scores`
+            (n, classes), or one of both; `value` (n,) for regression. Windows have their pixels
+            behind these axes.
+        ids: of the predictions, (n,), by which labels are added later; each once.
+        times: when they were made, with a time zone; now if not given.
+
+    Returns:
+        The number of predictions.
+
+    Raises:
+        Forbidden: the user is not a scientist.
+        NotFound: there is no such model version.
+        SpecificationError: ids, inputs or outputs do not suit the model version.
+        StorageError: the workspace cannot be written.
+    """
+    from mlops_assets.serving.request_log.client import log_samples
+    from mlops_assets.store import open_store
+
+    store = open_store(Settings.from_environment())
+    return log_samples(store, Reference(model, version), inputs, outputs, ids, times)
 
 
 def _json_values(parameters: Mapping[str, object]) -> JsonObject:

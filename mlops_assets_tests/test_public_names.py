@@ -9,7 +9,7 @@ import pytest
 
 import mlops_assets
 from mlops_assets.datasets.loading import training_data
-from mlops_assets.external import external_run
+from mlops_assets.external import external_run, log_predictions
 from mlops_assets.processing import function
 from mlops_assets.training import run
 
@@ -20,6 +20,7 @@ def test_the_public_names_are_those_of_the_modules_that_define_them() -> None:
     assert mlops_assets.ProcessingInput is function.ProcessingInput
     assert mlops_assets.ProcessingRun is function.ProcessingRun
     assert mlops_assets.external_run is external_run
+    assert mlops_assets.log_predictions is log_predictions
     with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
         _ = mlops_assets.nothing
 

@@ -413,6 +413,16 @@ class Workspace:
                 for entry in page:
                     yield entry["path"]
 
+    def sizes(self, prefix: str) -> dict[str, int]:
+        """Return the keys under a folder with the sizes of their files, in bytes.
+
+        Args:
+            prefix: key of the folder.
+        """
+        with self._reading(prefix):
+            pages = obstore.list(self._store, prefix.rstrip("/") or None)
+            return {entry["path"]: entry["size"] for page in pages for entry in page}
+
     def local_path(self, key: str, sha256: str | None = None) -> Path:
         """Return a readable local path of one file.
 

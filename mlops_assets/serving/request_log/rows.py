@@ -1,0 +1,245 @@
+"""Rows of the request log, one a sample, and how they are made of exchanges.
+
+Nothing is read or written here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from itertools import groupby
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from mlops_assets.models.reference.bands import band_statistics
+from mlops_assets.registry.model_documents import Signature
+from mlops_assets.serving.sessions.interface import Exchange, ServedVersion
+
+# of a sample, as float32; of larger ones only the statistics are kept
+MAX_INPUT_BYTES = 64 << 10
+# views whose samples have several values a band, and so statistics
+BAND_VIEWS = frozenset({"patch", "window", "image"})
+MICROSECONDS = 1_000_000
+DAY_SECONDS = 86_400
+_VALUES = pa.list_(pa.field("item", pa.float32(), nullable=False))
+# `writer` tells the same request at two servers apart; `label` is -1 for windows
+SCHEMA = pa.schema(
+    [
+        pa.field("request", pa.string(), nullable=False),
+        pa.field("row", pa.int32(), nullable=False),
+        pa.field("time", pa.timestamp("us", "UTC"), nullable=False),
+        pa.field("model", pa.string(), nullable=False),
+        pa.field("version", pa.string(), nullable=False),
+        pa.field("data_version", pa.string(), nullable=False),
+        pa.field("onnx", pa.string(), nullable=False),
+        pa.field("caller", pa.string(), nullable=False),
+        pa.field("writer", pa.string(), nullable=False),
+        pa.field("latency_ms", pa.float32(), nullable=False),
+        pa.field("inputs", _VALUES),
+        pa.field("statistics", _VALUES),
+        pa.field("label", pa.int32()),
+        pa.field("scores", _VALUES),
+        pa.field("number", pa.float32()),
+    ]
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Kind:
+    """Exchanges whose rows can be made at once have the same of it.
+
+    Attributes:
+        served: identity of the model version.
+        shape: of a sample.
+        outputs: names of those that were computed.
+        pixels: number of axes of the scores behind that of the classes.
+    """
+
+    served: int
+    shape: tuple[int, ...]
+    outputs: tuple[str, ...]
+    pixels: int
+
+
+def day_number(started: float) -> int:
+    """Return the number of a UTC day since 1970.
+
+    Args:
+        started: seconds since the epoch.
+    """
+    return int(started // DAY_SECONDS)
+
+
+def day_name(number: int) -> str:
+    """Return a day as `YYYY-MM-DD`.
+
+    Args:
+        number: of the UTC day since 1970.
+    """
+    return datetime.fromtimestamp(number * DAY_SECONDS, UTC).date().isoformat()
+
+
+def is_sampled(request: str, share: float) -> bool:
+    """Return whether a request is logged; the same for each try of a request.
+
+    Args:
+        request: its id.
+        share: of the requests that are logged.
+    """
+    if share >= 1:
+        return True
+    digest = hashlib.blake2b(request.encode("utf-8", "surrogatepass"), digest_size=8).digest()
+    return int.from_bytes(digest, "big") < share * 2.0**64
+
+
+def request_digest(request: str) -> str:
+    """Return the sha256 of the id of a request, by which it is named once it is deleted."""
+    return hashlib.sha256(request.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def record_batches(
+    exchanges: Sequence[Exchange], writer: str, keep: bool
+) -> Iterator[pa.RecordBatch]:
+    """Yield the rows of exchanges with one model.
+
+    Args:
+        exchanges: in any order.
+        writer: id of the writer.
+        keep: keep inputs up to 64 KiB a sample whole.
+
+    Raises:
+        ValueError: an exchange has tensors of shapes that no model has.
+    """
+    for _, group in groupby(exchanges, _kind):
+        yield _record_batch(list(group), writer, keep)
+
+
+def _input(exchange: Exchange) -> NDArray[np.generic]:
+    inputs = exchange.inputs
+    # models of the registry have one input
+    return (
+        inputs[exchange.served.inputs[0].name] if len(inputs) > 1 else next(iter(inputs.values()))
+    )
+
+
+def _kind(exchange: Exchange) -> _Kind:
+    outputs = exchange.outputs
+    scores = outputs.get("scores")
+    pixels = 0 if scores is None else scores.ndim - 2
+    return _Kind(id(exchange.served), _input(exchange).shape[1:], tuple(outputs), pixels)
+
+
+def _record_batch(exchanges: Sequence[Exchange], writer: str, keep: bool) -> pa.RecordBatch:
+    served = exchanges[0].served
+    inputs = [_input(exchange) for exchange in exchanges]
+    counts = np.fromiter((len(values) for values in inputs), np.int64, len(inputs))
+    total = int(counts.sum())
+    requests = [exchange.id for exchange in exchanges]
+    callers = [exchange.caller for exchange in exchanges]
+    starts = np.fromiter((exchange.started for exchange in exchanges), np.float64, len(exchanges))
+    seconds = np.fromiter((exchange.seconds for exchange in exchanges), np.float64, len(exchanges))
+    if total != len(exchanges):
+        requests = np.repeat(np.array(requests, dtype=object), counts).tolist()
+        callers = np.repeat(np.array(callers, dtype=object), counts).tolist()
+        starts, seconds = np.repeat(starts, counts), np.repeat(seconds, counts)
+        first = np.repeat(np.cumsum(counts) - counts, counts)
+        rows = (np.arange(total) - first).astype(np.int32)
+    else:
+        rows = np.zeros(total, dtype=np.int32)
+    times = np.round(starts * MICROSECONDS).astype(np.int64).view("datetime64[us]")
+    kept, statistics = _kept(served.signature, inputs, total, keep)
+    labels, scores, numbers = _predictions(exchanges, total)
+    columns = [
+        pa.array(requests, pa.string()),
+        pa.array(rows),
+        pa.array(times).cast(SCHEMA.field("time").type),
+        *(pa.repeat(text, total) for text in _constants(served)),
+        pa.array(callers, pa.string()),
+        pa.repeat(writer, total),
+        pa.array((seconds * 1000).astype(np.float32)),
+        kept,
+        statistics,
+        labels,
+        scores,
+        numbers,
+    ]
+    return pa.RecordBatch.from_arrays(columns, schema=SCHEMA)
+
+
+def _constants(served: ServedVersion) -> tuple[str, str, str, str]:
+    row = served.row
+    return served.name, served.version, f"{row.dataset}@{row.data_version}", served.sha256
+
+
+def _kept(
+    signature: Signature, inputs: Sequence[NDArray[np.generic]], total: int, keep: bool
+) -> tuple[pa.Array, pa.Array]:
+    """Return inputs and statistics of samples of one shape.
+
+    What is kept whole gets its statistics when its day is compacted.
+    """
+    width = int(np.prod(inputs[0].shape[1:], dtype=np.int64))
+    if keep and 4 * width <= MAX_INPUT_BYTES:
+        with np.errstate(over="ignore"):
+            flat = np.concatenate(
+                [values.reshape(-1) for values in inputs], dtype=np.float32, casting="unsafe"
+            )
+        return lists(flat.reshape(total, width)), pa.nulls(total, _VALUES)
+    if signature.view not in BAND_VIEWS or inputs[0].ndim < 3:
+        return pa.nulls(total, _VALUES), pa.nulls(total, _VALUES)
+    # sample by sample, as one may be large
+    samples = (values[k : k + 1] for values in inputs for k in range(len(values)))
+    found = [band_statistics(sample.astype(np.float32, copy=False)) for sample in samples]
+    return pa.nulls(total, _VALUES), lists(np.concatenate(found).reshape(total, -1))
+
+
+def _predictions(exchanges: Sequence[Exchange], total: int) -> tuple[pa.Array, pa.Array, pa.Array]:
+    """Return labels, scores and numbers of samples of exchanges with the same outputs."""
+    labels: pa.Array = pa.nulls(total, pa.int32())
+    scores: pa.Array = pa.nulls(total, _VALUES)
+    numbers: pa.Array = pa.nulls(total, pa.float32())
+    outputs = exchanges[0].outputs
+    if "scores" in outputs:
+        found = np.concatenate([_pixel_mean(exchange, "scores", 2) for exchange in exchanges])
+        scores = lists(found)
+        best = found.argmax(axis=1).astype(np.int32)
+        labels = pa.array(np.full(total, -1, np.int32) if outputs["scores"].ndim > 2 else best)
+    if "label" in outputs and outputs["label"].ndim == 1:
+        labels = pa.array(
+            np.concatenate([exchange.outputs["label"] for exchange in exchanges]).astype(np.int32)
+        )
+    elif "label" in outputs:
+        labels = pa.array(np.full(total, -1, np.int32))
+    if "value" in outputs:
+        numbers = pa.array(
+            np.concatenate([_pixel_mean(exchange, "value", 1) for exchange in exchanges])
+        )
+    return labels, scores, numbers
+
+
+def _pixel_mean(exchange: Exchange, name: str, axes: int) -> NDArray[np.float32]:
+    """Return an output with its mean over the pixels of windows.
+
+    Args:
+        exchange: has the output.
+        name: of the output.
+        axes: that it has without pixels.
+    """
+    values = exchange.outputs[name]
+    if values.ndim == axes:
+        return values.astype(np.float32, copy=False)
+    pixels = tuple(range(axes, values.ndim))
+    return np.asarray(values.mean(axis=pixels, dtype=np.float64), dtype=np.float32)
+
+
+def lists(values: NDArray[np.float32]) -> pa.Array:
+    """Return the rows of a matrix, (n, width), as lists of values."""
+    total, width = values.shape
+    offsets = np.arange(total + 1, dtype=np.int32) * np.int32(width)
+    return pa.ListArray.from_arrays(
+        pa.array(offsets), pa.array(np.ascontiguousarray(values).reshape(-1)), type=_VALUES
+    )
