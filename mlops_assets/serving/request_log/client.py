@@ -5,12 +5,12 @@ They are checked against the model version, and written at once.
 
 from __future__ import annotations
 
+import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import ArrayLike, NDArray
 
 from mlops_assets.errors import SpecificationError
@@ -99,14 +99,13 @@ def write_exchanges(store: Store, exchanges: Sequence[Exchange], writer: str) ->
     for exchange in exchanges:
         by_day.setdefault(day_number(exchange.started), []).append(exchange)
     for day, of_day in by_day.items():
-        sink = pa.BufferOutputStream()
-        with pa.ipc.new_stream(sink, SCHEMA) as stream:
-            for part in _parts(of_day):
-                for batch in record_batches(part, writer, keep=True):
-                    stream.write_batch(batch)
+        messages = [SCHEMA.serialize()]
+        for part in _parts(of_day):
+            messages += [batch.serialize() for batch in record_batches(part, writer, keep=True)]
         folder = segments_folder(of_day[0].served.name, day_name(day))
-        name = f"{writer}-{uuid.uuid4().hex[:16]}{SEGMENT}"
-        store.workspace.put(f"{folder}/{name}", sink.getvalue().to_pybytes())
+        # by time, as the first of those with the same id counts
+        name = f"{writer}-{time.time_ns():020}-{uuid.uuid4().hex[:8]}{SEGMENT}"
+        store.workspace.put(f"{folder}/{name}", b"".join(messages))
 
 
 def _parts(exchanges: Sequence[Exchange]) -> Iterator[Sequence[Exchange]]:

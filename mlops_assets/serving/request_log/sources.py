@@ -65,13 +65,10 @@ class SegmentSource:
             offset = self._file.tell()
             try:
                 batch = self._read()
-            except (pa.ArrowInvalid, OSError, EOFError):
-                if offset < self._file.size():
-                    log.warning(
-                        "segment %s ends at byte %d, where its writer was killed",
-                        self._name,
-                        offset,
-                    )
+            except EOFError:
+                return
+            except (pa.ArrowInvalid, OSError) as error:
+                log.warning("segment %s is read up to byte %d: %s", self._name, offset, error)
                 return
             self._offsets.append(offset)
             yield pa.Table.from_batches([batch]).select(KEYS)

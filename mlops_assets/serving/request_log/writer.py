@@ -14,12 +14,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mlops_assets.errors import MlopsError, StorageError
 from mlops_assets.models.specification import bytes_of
 from mlops_assets.paths import INFERENCE
 from mlops_assets.serving.request_log.rows import (
-    MAX_INPUT_BYTES,
     day_name,
     day_number,
     is_sampled,
@@ -32,6 +32,8 @@ from mlops_assets.storage import Workspace
 
 # of a request beside its tensors, about
 _REQUEST_BYTES = 500
+# times its own size that an array may keep from being freed
+_PINNED = 2
 # of a batch, so that other threads wait for its conversion for a few milliseconds at most
 _BATCH_BYTES = 4 << 20
 _BATCH_EXCHANGES = 256
@@ -116,7 +118,7 @@ class RequestLogWriter:
     def record(self, exchange: Exchange) -> None:
         """Keep an exchange, or drop and count it.
 
-        Its larger arrays are not copied, and must not be changed afterwards.
+        Its arrays must not be changed afterwards.
         """
         model = exchange.served.row.model
         declared = self._declared.get(model)
@@ -124,7 +126,7 @@ class RequestLogWriter:
             return
         size = _REQUEST_BYTES + _size(exchange.inputs) + _size(exchange.outputs)
         place = (model, day_number(exchange.started))
-        if size <= MAX_INPUT_BYTES:
+        if any(map(_pins_much, (*exchange.inputs.values(), *exchange.outputs.values()))):
             exchange = replace(
                 exchange, inputs=_copied(exchange.inputs), outputs=_copied(exchange.outputs)
             )
@@ -345,6 +347,16 @@ def _size(tensors: Tensors) -> int:
     return sum(values.nbytes for values in tensors.values())
 
 
+def _pins_much(values: NDArray[np.generic]) -> bool:
+    """Return whether an array keeps far more memory from being freed than it has values."""
+    owner: object = values.base
+    if owner is None:
+        return False
+    if isinstance(owner, memoryview):
+        owner = owner.obj
+    size = owner.nbytes if isinstance(owner, np.ndarray) else len(owner)  # type: ignore[arg-type]
+    return bool(size > _PINNED * values.nbytes + _REQUEST_BYTES)
+
+
 def _copied(tensors: Tensors) -> Tensors:
-    """Return copies: a small array may be a view of a request of many megabytes."""
     return {name: np.array(values) for name, values in tensors.items()}
