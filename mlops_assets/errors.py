@@ -140,6 +140,10 @@ class ParityError(MlopsError):
     """The outputs of the ONNX model differ from those of the trained model."""
 
 
+class TruthRefused(MlopsError):
+    """Labels of requests that cannot be added as they are; the problems are listed, none added."""
+
+
 class EvaluationError(MlopsError):
     """A model version could not be measured on its test split; nothing was published."""
 

@@ -33,6 +33,7 @@ from mlops_assets.cli import (
     service,
     status,
     tokens,
+    truth,
     verify,
     webhooks,
 )
@@ -99,6 +100,7 @@ app.add_typer(mlflow.app, name="mlflow")
 app.add_typer(registration.app, name="registration")
 app.add_typer(service.app, name="service")
 app.add_typer(tokens.app, name="token")
+app.add_typer(truth.app, name="truth")
 app.add_typer(webhooks.app, name="webhooks")
 app.command("train")(train.train)
 runs.app.command("resume")(train.resume)

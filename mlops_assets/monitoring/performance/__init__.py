@@ -1,0 +1,1 @@
+"""The performance of a model version on logged samples: measured with labels, estimated without."""
