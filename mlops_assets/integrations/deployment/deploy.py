@@ -18,6 +18,7 @@ from mlops_assets.integrations.deployment.files import (
     HOST,
     out_folder,
     remove_current,
+    summary,
     write_folder,
 )
 from mlops_assets.integrations.deployment.standing import (
@@ -112,7 +113,7 @@ def deploy(
         else:
             folder, files, steps = _written(source, specification)
             details |= {HOST: socket.gethostname(), FOLDER: str(folder)}
-            details |= {f"{FILE}{path}": sha256 for path, sha256 in files.items()}
+            details |= {f"{FILE}{path}": sha256 for path, sha256 in summary(files).items()}
         if specification.engine == "docker":
             details[URL] = specification.url
         record = registry.record_deployment(

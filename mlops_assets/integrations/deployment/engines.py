@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from mlops_assets.integrations.deployment.cluster import write_kserve, write_seldon, write_triton
-from mlops_assets.integrations.deployment.docker import write_docker
+from mlops_assets.integrations.deployment.image.write import write_docker
 from mlops_assets.integrations.model_export.source import ExportSource
 from mlops_assets.serving.specification import Engine, ServiceSpecification
 

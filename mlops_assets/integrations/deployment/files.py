@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -22,6 +22,9 @@ CURRENT = "current"
 FOLDER = "folder"
 HOST = "host"
 FILE = "file:"
+BYTECODE = "__pycache__"
+# files of a folder whose checksums are recorded one by one
+MAX_LISTED = 50
 _CHUNK = 1 << 20
 
 
@@ -70,7 +73,7 @@ def write_folder(
         try:
             result = write(whole)
             files = checksums(whole)
-            target = out / f"{version}-{_digest(files)[:12]}"
+            target = out / f"{version}-{digest_of(files)[:12]}"
             if not target.is_dir() or checksums(target) != files:
                 # what somebody has changed is written again
                 shutil.rmtree(target, ignore_errors=True)
@@ -98,9 +101,30 @@ def remove_current(out: Path) -> None:
 
 
 def checksums(folder: Path) -> dict[str, str]:
-    """Return the sha256 of each file of a folder by its path, sorted."""
-    found = sorted(path for path in folder.rglob("*") if path.is_file())
+    """Return the sha256 of each file of a folder by its path, sorted; bytecode is left out."""
+    found = sorted(
+        path for path in folder.rglob("*") if path.is_file() and BYTECODE not in path.parts
+    )
     return {path.relative_to(folder).as_posix(): checksum(path) for path in found}
+
+
+def summary(files: Mapping[str, str]) -> dict[str, str]:
+    """Return checksums by path, where a large folder has one: its name ends with a slash.
+
+    Args:
+        files: path → sha256.
+    """
+    folders: dict[str, dict[str, str]] = {}
+    for path, sha256 in files.items():
+        first, _, rest = path.partition("/")
+        folders.setdefault(first, {})[rest] = sha256
+    found: dict[str, str] = {}
+    for first, own in folders.items():
+        if len(own) > MAX_LISTED:
+            found[f"{first}/"] = digest_of(own)
+        else:
+            found |= {f"{first}/{rest}" if rest else first: own[rest] for rest in own}
+    return found
 
 
 def checksum(path: Path) -> str:
@@ -112,7 +136,12 @@ def checksum(path: Path) -> str:
     return digest.hexdigest()
 
 
-def _digest(files: dict[str, str]) -> str:
+def digest_of(files: Mapping[str, str]) -> str:
+    """Return a digest over the checksums of files.
+
+    Args:
+        files: path → sha256, sorted.
+    """
     text = "".join(f"{sha256}  {path}\n" for path, sha256 in files.items())
     return hashlib.sha256(text.encode()).hexdigest()
 

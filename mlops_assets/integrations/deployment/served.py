@@ -9,7 +9,14 @@ import socket
 from pathlib import Path
 
 from mlops_assets.datasets.quality import Check
-from mlops_assets.integrations.deployment.files import FILE, FOLDER, HOST, checksum
+from mlops_assets.integrations.deployment.files import (
+    FILE,
+    FOLDER,
+    HOST,
+    checksum,
+    checksums,
+    digest_of,
+)
 from mlops_assets.integrations.deployment.kinds import FILES, SERVED
 from mlops_assets.integrations.deployment.server import ask_server, wait_for_digest
 from mlops_assets.integrations.deployment.standing import newest_deployment
@@ -61,7 +68,8 @@ def served_check(
     if found.sha256 is not None:
         text = (
             f"{url} serves another file, sha256 {found.sha256[:12]}, and not {reference}, sha256"
-            f" {made.sha256[:12]}; its /v2/health/ready reports why it could not be loaded"
+            f" {made.sha256[:12]}; {url}/v2/models/{made.model}/ready reports why it is"
+            " not loaded"
         )
     elif not found.reachable:
         text = f"{found.reason}; start one: {_start(made, specification)}"
@@ -106,11 +114,15 @@ def _problems(made: Deployment, folder: Path) -> list[str]:
     found: list[str] = []
     for path, sha256 in _recorded(made).items():
         try:
-            if checksum(folder / path) != sha256:
+            if _present(folder / path, path) != sha256:
                 found.append(f"{path} has changed")
         except OSError as error:
             found.append(f"{path} cannot be read: {error.strerror}")
     return found
+
+
+def _present(place: Path, path: str) -> str:
+    return digest_of(checksums(place)) if path.endswith("/") else checksum(place)
 
 
 def _start(made: Deployment, specification: ServiceSpecification) -> str:

@@ -1,0 +1,1 @@
+"""The image of one model version: its folder, and the server and health check inside of it."""
