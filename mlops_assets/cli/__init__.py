@@ -27,6 +27,7 @@ from mlops_assets.cli import (
     lineage,
     log,
     migrate,
+    monitor,
     new_project,
     registration,
     reindex,
@@ -97,6 +98,7 @@ app.add_typer(maps.app, name="map")
 app.add_typer(import_runs.app, name="import")
 app.add_typer(log.app, name="log")
 app.add_typer(mlflow.app, name="mlflow")
+app.add_typer(monitor.app, name="monitor")
 app.add_typer(registration.app, name="registration")
 app.add_typer(service.app, name="service")
 app.add_typer(tokens.app, name="token")

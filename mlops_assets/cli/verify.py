@@ -37,6 +37,7 @@ def verify(
     must contain the head that was last written there, and writes its own.
     """
     from mlops_assets.models.verify import verify_all
+    from mlops_assets.monitoring.verify import verify_monitoring
     from mlops_assets.registry.log.heads import head_problems, read_head, verify_kept_head
 
     if key is not None and head is None:
@@ -45,6 +46,7 @@ def verify(
     store = open_store()
     wanted = None if head is None else read_head(_text_of(head))
     found = verify_all(store)
+    verify_monitoring(store, found)
     log = found.log
     if wanted is not None:
         if key is not None and not wanted.is_signed_by(key):
@@ -81,6 +83,7 @@ def report(found: Verification, as_json: bool) -> None:
         "adopted": log.adopted,
         "problems": found.problems,
         "hidden": found.hidden,
+        "notes": found.notes,
     }
     if as_json:
         show_one(document, as_json=True)
@@ -97,6 +100,8 @@ def report(found: Verification, as_json: bool) -> None:
         )
         for hidden in found.hidden:
             console.print(f"{hidden} is hidden from you, and was not verified")
+        for note in found.notes:
+            console.print(note)
         since = ""
         if log.adopted is not None:
             since = f"; rows older than {log.adopted} are as they were found then"

@@ -46,11 +46,14 @@ def verification() -> dg.Definitions:
         context: dg.AssetCheckExecutionContext, config: VerificationConfig, store: StoreResource
     ) -> dg.AssetCheckResult:
         from mlops_assets.models.verify import verify_all
+        from mlops_assets.monitoring.verify import verify_monitoring
         from mlops_assets.registry.log.heads import verify_kept_head
 
         settings = Settings.from_environment()
         since = 0 if config.whole else _well_up_to(context.instance)
-        found = verify_all(store.open(), since)
+        opened = store.open()
+        found = verify_all(opened, since)
+        verify_monitoring(opened, found)
         if settings.log_head is not None:
             found.problems += verify_kept_head(settings.log_head, settings.cache, found.log)
         listed = [*found.problems[:_LISTED], *(["…"] if len(found.problems) > _LISTED else [])]
@@ -67,6 +70,7 @@ def verification() -> dg.Definitions:
                 "files": found.files,
                 "size": found.size,
                 "problems": dg.MetadataValue.json(found.problems),
+                "notes": dg.MetadataValue.json(found.notes),
             },
         )
 

@@ -74,6 +74,7 @@ class Verification:
         size: their size in bytes.
         problems: one line for each.
         hidden: what the principal may not see behind the model version, and was not read.
+        notes: on what is as it was published, and was made from something that has changed since.
         log: rows and problems of the registry's log; empty if it was not replayed.
     """
 
@@ -82,6 +83,7 @@ class Verification:
     size: int = 0
     problems: list[str] = field(default_factory=list)
     hidden: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
     log: Replayed = field(default_factory=Replayed)
 
     @property

@@ -21,6 +21,7 @@ from mlops_assets.components.naming import (
 from mlops_assets.components.scaffolding import ModelServiceScaffolder
 from mlops_assets.components.services.deploy_sensor import deploy_sensor
 from mlops_assets.components.services.deployment_checks import deployment_checks
+from mlops_assets.components.services.monitoring_assets import monitoring_assets
 from mlops_assets.components.services.results import deployment_code_version, deployment_result
 from mlops_assets.errors import ExportError
 from mlops_assets.serving.specification import Engine, ServiceSpecification
@@ -125,7 +126,7 @@ class ModelService(dg.Component):
 
     def _monitoring(self) -> dg.Definitions:
         """Return the assets that watch the service, a day a partition."""
-        return dg.Definitions()
+        return monitoring_assets(self.specification, self.labels)
 
     def _deployment(self) -> dg.AssetsDefinition:
         specification = self.specification
