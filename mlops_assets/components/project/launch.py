@@ -200,6 +200,22 @@ class Project:
             )
         return found[name]
 
+    def service_of(self, model: str) -> ServiceSpecification:
+        """Return the declaration of the service of a model.
+
+        Raises:
+            NotFound: no service of it is declared, or it is declared wrongly.
+        """
+        found = {service.model: service for service in self.services().values()}
+        if model not in found:
+            wrong = ", ".join(sorted(left_out(self.definitions)))
+            also = f"; declared wrongly, and so left out: {wrong}" if wrong else ""
+            raise NotFound(
+                f"no service of {model!r} is declared; this project declares those of"
+                f" {', '.join(sorted(found)) or 'no model'}{also}; declare a ModelService"
+            )
+        return found[model]
+
     def require(self, key: dg.AssetKey) -> None:
         """Make sure that an asset is declared.
 
