@@ -6,10 +6,12 @@ from collections.abc import Iterable
 from datetime import date, timedelta
 
 from pydantic import ValidationError
+from sqlalchemy import select
 
 from mlops_assets.errors import IntegrityError
 from mlops_assets.monitoring.document import MonitoringDocument
 from mlops_assets.paths import monitoring_key
+from mlops_assets.registry import File
 from mlops_assets.registry.files.verified_read import read_published
 from mlops_assets.store import Store
 
@@ -42,6 +44,22 @@ def read_documents(store: Store, model: str, days: Iterable[str]) -> dict[str, M
                 " again"
             ) from error
     return found
+
+
+def monitored_days(store: Store, model: str) -> list[str]:
+    """Return the days that a model has a monitoring document of, oldest first.
+
+    Args:
+        store: workspace and registry.
+        model: its name.
+    """
+    prefix, end = monitoring_key(model, "").removesuffix("/monitoring.json"), "/monitoring.json"
+    query = select(File.path).where(
+        File.path.startswith(prefix, autoescape=True), File.path.endswith(end, autoescape=True)
+    )
+    with store.registry.reading() as session:
+        paths = session.scalars(query.order_by(File.path)).all()
+    return [path.removeprefix(prefix).removesuffix(end) for path in paths]
 
 
 def last_days(last: str, number: int) -> list[str]:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 # metadata of a model's sensor: the dataset it trains on
 TRAINS_ON = "dataset"
+SUFFIX = "_new_version"
 # after which a version is assessed by the sensor: `mlops dataset commit` does so at once
 AT_HAND_SECONDS = 10.0
 
@@ -112,8 +113,22 @@ def assessment_sensor(specification: DatasetSpecification, job: str) -> dg.Senso
     return new_version
 
 
+def is_trained_by_itself(context: dg.SensorEvaluationContext, model: str) -> bool:
+    """Return whether the sensor of a model trains it on every version, and is on."""
+    return model in (sensor.name.removesuffix(SUFFIX) for sensor in _training_sensors(context))
+
+
 def _training_models(context: dg.SensorEvaluationContext, dataset: str) -> list[str]:
     """Return the models whose sensors train on every version of a dataset, and are on."""
+    return [
+        sensor.name.removesuffix(SUFFIX)
+        for sensor in _training_sensors(context)
+        if sensor.metadata[TRAINS_ON].value == dataset
+    ]
+
+
+def _training_sensors(context: dg.SensorEvaluationContext) -> list[dg.SensorDefinition]:
+    """Return the sensors of models that are on."""
     repository = context.repository_def
     if repository is None:
         return []
@@ -123,10 +138,9 @@ def _training_models(context: dg.SensorEvaluationContext, dataset: str) -> list[
         if state.origin.repository_origin.repository_name == repository.name
     }
     return [
-        sensor.name.removesuffix("_new_version")
+        sensor
         for sensor in repository.sensor_defs
         if TRAINS_ON in sensor.metadata
-        and sensor.metadata[TRAINS_ON].value == dataset
         and states.get(sensor.name, sensor.default_status == dg.DefaultSensorStatus.RUNNING)
     ]
 

@@ -1,0 +1,125 @@
+"""The sensor `<model>_retrain`: a model whose rules fail is trained on newer data, once.
+
+When it is due, and what is missing, is decided by `mlops_assets.monitoring.retraining`.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import dagster as dg
+
+from mlops_assets.components.naming import MODEL, add_data_versions
+from mlops_assets.components.sensors.new_version import is_trained_by_itself
+from mlops_assets.components.sensors.run_reports import has_failed, latest_runs, report
+from mlops_assets.errors import MlopsError
+from mlops_assets.serving.specification import ServiceSpecification
+from resources import StoreResource
+
+if TYPE_CHECKING:
+    from mlops_assets.monitoring.retraining import LastRetraining, Retraining
+    from mlops_assets.registry import Registry
+
+INTERVAL_SECONDS = 60
+MAX_REASON = 2000
+# tag of a Dagster run: numbers of the alarms because of which it trains
+ALARM = "mlops/alarm"
+
+
+def retrain_sensor(specification: ServiceSpecification, job: str) -> dg.SensorDefinition | None:
+    """Return the sensor of the model of a service; None if it does not retrain.
+
+    A data version is requested once for each alarm, and never if a run was planned for it, whoever
+    started that. A model that trains on every new version is left to its sensor `new_version`. The
+    run is noted on the alarms at the tick that finds it.
+
+    Args:
+        specification: of the service.
+        job: the lifecycle of the model.
+    """
+    if not specification.retrain.enabled:
+        return None
+    model = specification.model
+
+    @dg.sensor(
+        name=f"{model}_retrain",
+        job_name=job,
+        minimum_interval_seconds=INTERVAL_SECONDS,
+        # by `retrain: {enabled: true}`
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description=f"Trains {model} on newer data once its rules of monitoring have failed.",
+    )
+    def retrain(context: dg.SensorEvaluationContext, store: StoreResource) -> dg.SensorResult:
+        from mlops_assets.monitoring.retraining import plan_retraining
+
+        last = _last(context.cursor)
+        try:
+            opened = store.open()
+            found = plan_retraining(opened, specification, last)
+            planned = _planned_run(context, opened.registry, model, found)
+        except MlopsError as error:
+            return dg.SensorResult(skip_reason=str(error)[:MAX_REASON])
+        if planned is not None:
+            return dg.SensorResult(
+                skip_reason=_shortened(_state(context.instance, planned, found)),
+            )
+        if found.is_due and is_trained_by_itself(context, model):
+            reason = f"{found.reason}; left to the sensor {model}_new_version"
+            return dg.SensorResult(skip_reason=_shortened(reason))
+        if not found.is_due or found.day is None or found.data_version is None:
+            return dg.SensorResult(skip_reason=_shortened(found.reason))
+        numbers = [alarm.id for alarm in found.alarms]
+        context.log.info(found.reason)
+        request = dg.RunRequest(
+            run_key=f"{model}/alarm-{numbers[0]}/{found.dataset}@{found.data_version}",
+            partition_key=found.data_version,
+            tags={MODEL: model, ALARM: ", ".join(map(str, numbers))},
+        )
+        cursor = {"day": found.day, "alarms": numbers, "data_version": found.data_version}
+        return dg.SensorResult([request], cursor=json.dumps(cursor))
+
+    return retrain
+
+
+def _last(cursor: str | None) -> LastRetraining | None:
+    from mlops_assets.monitoring.retraining import LastRetraining
+
+    if not cursor:
+        return None
+    found = json.loads(cursor)
+    return LastRetraining(found["day"], tuple(found["alarms"]), found["data_version"])
+
+
+def _planned_run(
+    context: dg.SensorEvaluationContext, registry: Registry, model: str, found: Retraining
+) -> dg.DagsterRun | None:
+    """Return the newest run that trains on the newer data version, noted on the alarms.
+
+    A re-execution replaces the run that it is one of.
+    """
+    if found.dataset is None or found.data_version is None:
+        return None
+    add_data_versions(context.instance, registry, found.dataset)
+    asset = dg.AssetKey([model, "record"])
+    run = latest_runs(context.instance, asset, [found.data_version]).get(found.data_version)
+    if run is not None:
+        for alarm in found.alarms:
+            if alarm.orchestration_run != run.run_id:
+                registry.note_retraining(alarm, run.run_id, found.data_version)
+    return run
+
+
+def _state(instance: dg.DagsterInstance, run: dg.DagsterRun, found: Retraining) -> str:
+    """Return what came of the run of a data version."""
+    reference = f"{found.dataset}@{found.data_version}"
+    if run.is_success:
+        return found.reason
+    text = f"{found.reason}; for {reference}, {report(instance, run)}"
+    if has_failed(run):
+        text += "; correct the cause, then re-execute the run from failure"
+    return text
+
+
+def _shortened(reason: str) -> str:
+    return reason[:MAX_REASON] + ("…" if reason[MAX_REASON:] else "")
