@@ -22,6 +22,7 @@ from typer.core import TyperGroup
 
 from mlops_assets import __version__
 from mlops_assets.cli import (
+    alarms,
     doctor,
     hub,
     lineage,
@@ -96,6 +97,7 @@ app.add_typer(models.app, name="model")
 import_runs.app.command("dvc")(import_dvc.import_dvc)
 app.add_typer(maps.app, name="map")
 app.add_typer(import_runs.app, name="import")
+app.add_typer(alarms.app, name="alarm")
 app.add_typer(log.app, name="log")
 app.add_typer(mlflow.app, name="mlflow")
 app.add_typer(monitor.app, name="monitor")

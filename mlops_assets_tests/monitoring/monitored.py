@@ -26,16 +26,18 @@ def version_day(version: str = "v1-a", /, **verdicts: Verdict) -> VersionDay:
     )
 
 
-def monitored(store: Store, day: str, *versions: VersionDay) -> MonitoringDocument:
-    """The published document of `crops` on a day of November 2026, given as `02`."""
+def monitored(
+    store: Store, day: str, *versions: VersionDay, model: str = "crops"
+) -> MonitoringDocument:
+    """The published document of a model on a day of November 2026, given as `02`."""
     document = MonitoringDocument(
-        model="crops",
+        model=model,
         day=f"2026-11-{day}",
         software={},
         inputs={},
         versions=list(versions),
     )
     content = json_bytes(document.model_dump(mode="json"))
-    file = store.workspace.put(monitoring_key("crops", document.day), content)
-    store.registry.add_files(monitoring_owner("crops", document.day), [file])
+    file = store.workspace.put(monitoring_key(model, document.day), content)
+    store.registry.add_files(monitoring_owner(model, document.day), [file])
     return document

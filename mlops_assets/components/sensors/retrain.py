@@ -103,10 +103,15 @@ def _planned_run(
     add_data_versions(context.instance, registry, found.dataset)
     asset = dg.AssetKey([model, "record"])
     run = latest_runs(context.instance, asset, [found.data_version]).get(found.data_version)
-    if run is not None:
-        for alarm in found.alarms:
-            if alarm.orchestration_run != run.run_id:
-                registry.note_retraining(alarm, run.run_id, found.data_version)
+    record = context.instance.get_run_record_by_id(run.run_id) if run else None
+    if run is None or record is None:
+        return None
+    own = run.tags.get(ALARM, "").split(", ")
+    for alarm in found.alarms:
+        # not one of before the alarm, whose version is not in use
+        is_consequence = str(alarm.id) in own or record.create_timestamp > alarm.opened
+        if is_consequence and alarm.orchestration_run != run.run_id:
+            registry.note_retraining(alarm, run.run_id, found.data_version)
     return run
 
 
