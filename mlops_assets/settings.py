@@ -10,6 +10,7 @@ import pwd
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal, get_args
 from urllib.parse import quote, unquote, urlsplit
@@ -244,6 +245,27 @@ def project_module(directory: Path | None = None) -> str:
     except (OSError, KeyError, tomllib.TOMLDecodeError):
         return DEFAULT_MODULE
     return f"{root}.definitions"
+
+
+def project_folder(module: str, directory: Path | None = None) -> Path | None:
+    """Return the folder of the package that a definitions module is in, without importing it.
+
+    Args:
+        module: such as `my_project.definitions`.
+        directory: of the project; the current directory if None.
+
+    Returns:
+        The folder; None if there is no such package.
+    """
+    package = module.rpartition(".")[0] or module
+    local = (directory or Path.cwd()).joinpath(*package.split("."))
+    if local.is_dir():
+        return local
+    try:
+        found = find_spec(package)
+    except (ImportError, ValueError):
+        return None
+    return Path(found.origin).parent if found is not None and found.origin else None
 
 
 def child_environment(defaults: Mapping[str, str], gpus: Sequence[str] = ()) -> dict[str, str]:

@@ -32,6 +32,7 @@ from mlops_assets.cli import (
     new_project,
     registration,
     reindex,
+    serve,
     service,
     status,
     tokens,
@@ -115,6 +116,7 @@ app.command("lineage")(lineage.lineage)
 app.command("status")(status.status)
 app.command("up")(up.up)
 app.command("hub")(hub.hub)
+app.command("serve")(serve.serve)
 app.command("init")(new_project.init)
 app.command("doctor")(doctor.doctor)
 app.command("reindex")(reindex.reindex)

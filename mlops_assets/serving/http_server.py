@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import json
+import resource
 from contextlib import suppress
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -103,6 +104,18 @@ def serve(
     """
     with suppress(KeyboardInterrupt):
         uvicorn.Server(configuration(app, host, port, limits, access_log)).run()
+
+
+def raise_file_limit(files: int) -> None:
+    """Let this process open more files, as far as the system allows: each connection is one.
+
+    Args:
+        files: that are wanted.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = files if hard == resource.RLIM_INFINITY else min(files, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def problem_document(status: int, detail: str) -> JsonObject:
