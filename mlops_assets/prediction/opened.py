@@ -28,10 +28,11 @@ from mlops_assets.prediction.parts import Parts
 from mlops_assets.prediction.scenes.bands import Found, find_bands
 from mlops_assets.prediction.scenes.found import LocalScene
 from mlops_assets.prediction.scenes.scene import Scene
+from mlops_assets.prediction.scenes.sources.files import CallerLimits
 from mlops_assets.prediction.scenes.sources.open import open_scene
 from mlops_assets.registry.files.verified_read import published_path
 from mlops_assets.registry.model_documents import Signature
-from mlops_assets.storage import sha256_of
+from mlops_assets.storage import Workspace, sha256_of
 from mlops_assets.storage.scratch import scratch_folder
 from mlops_assets.store import Store
 
@@ -81,11 +82,16 @@ class OpenedJob:
         store: workspace and registry.
         job: the map to be made.
         mapped: the model, and the layers of the map.
+        caller: limits of scenes that a caller of a server has named or sent; None for those of the
+            user.
+        unfinished: where finished parts are kept; the store's workspace if None.
     """
 
     store: Store
     job: MapJob
     mapped: MappedModel
+    caller: CallerLimits | None = None
+    unfinished: Workspace | None = None
 
     @classmethod
     def of(cls, store: Store, job: MapJob) -> OpenedJob:
@@ -116,7 +122,7 @@ class OpenedJob:
         """The finished parts of the map."""
         index = self.mapped.index
         made_by = self.model_sha256 + ("" if index is None else f"\n{index.sha256}")
-        return Parts(self.store.workspace, self.job.key(made_by))
+        return Parts(self.unfinished or self.store.workspace, self.job.key(made_by))
 
     @property
     def is_mosaic(self) -> bool:
@@ -144,7 +150,7 @@ class OpenedJob:
     def _open(self, index: int, folder: Path, stack: ExitStack) -> OpenedScene:
         wanted = self.mapped.wanted
         found, reading = self.job.scenes[index], self.job.reading
-        local = open_scene(self.store, found, wanted, reading, folder)
+        local = open_scene(self.store, found, wanted, reading, folder, self.caller)
         raster = stack.enter_context(open_raster(local.raster))
         _require_located(raster, local.raster)
         bands = find_bands(raster, local.raster, wanted, reading.by_position)

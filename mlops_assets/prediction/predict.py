@@ -27,7 +27,7 @@ from mlops_assets.prediction.maps.geotiff import write_cog
 from mlops_assets.prediction.maps.made import AssembledMap, MadeMap, MappedScene, SkippedScene
 from mlops_assets.prediction.maps.picture import draw
 from mlops_assets.prediction.maps.publish import publish_map
-from mlops_assets.prediction.mosaic import Mosaic, PlacedScene, place
+from mlops_assets.prediction.mosaic import Contained, Mosaic, PlacedScene, place
 from mlops_assets.prediction.opened import OpenedJob, OpenedScene
 from mlops_assets.prediction.parts import PartResult, PlannedScene, SceneState, files_digest
 from mlops_assets.prediction.plan import part_tops
@@ -291,32 +291,13 @@ def assemble(opened: OpenedJob, scratch: Path) -> tuple[AssembledMap, list[str]]
         SpecificationError: scenes are on different grids, none can be read, or no pixel has data.
     """
     job, mapped = opened.job, opened.mapped
-    planned, skipped = _states(opened)
-    if not planned:
-        opened.parts.remove()
-        raise SpecificationError(
-            f"no scene of {job.name} can be read:\n" + "\n".join(skipped.values())
-        )
-    results = {index: _results(opened, index, scene) for index, scene in planned.items()}
-    _require_values([one for found in results.values() for one in found], opened)
-    grid, placed = place(
-        [
-            PlacedScene(job.scenes[index].name, scene.grid, results[index])
-            for index, scene in planned.items()
-        ]
-    )
-    mosaic = Mosaic(opened.parts, placed, grid, mapped.layers)
-    with step("putting the map together", grid.height * grid.width, "pixels") as done:
-        contained = mosaic.write(
-            lambda name: scratch / f"plain{name}.tif", _tags(opened, planned), done
-        )
+    joined = join_parts(opened, scratch)
+    planned, skipped, contained = joined.planned, joined.skipped, joined.contained
     with step("writing the map"):
         files = [
             file
             for suffix, layer in mapped.layers.items()
-            for file in write_cog(
-                scratch / f"plain{suffix}.tif", scratch / f"map{suffix}.tif", layer
-            )
+            for file in write_cog(joined.layers[suffix], scratch / f"map{suffix}.tif", layer)
         ]
     legend = [entry for entry in mapped.classes if entry.value in contained.classes]
     picture = scratch / "map.png"
@@ -343,6 +324,56 @@ def assemble(opened: OpenedJob, scratch: Path) -> tuple[AssembledMap, list[str]]
     if contained.outside is not None:
         notes.append(f"{contained.outside:.1%} of the pixels are outside the area of applicability")
     return assembled, notes
+
+
+@dataclass(frozen=True)
+class JoinedParts:
+    """The parts of a map, put together.
+
+    Attributes:
+        layers: suffix of each layer → plain GeoTIFF.
+        planned: scenes that were opened, by their index in the job.
+        skipped: why others could not be read.
+        contained: what is in the map.
+    """
+
+    layers: dict[str, Path]
+    planned: dict[int, PlannedScene]
+    skipped: dict[int, str]
+    contained: Contained
+
+
+def join_parts(opened: OpenedJob, scratch: Path) -> JoinedParts:
+    """Put the parts of a map together, into one plain GeoTIFF for each of its layers.
+
+    Args:
+        opened: the job.
+        scratch: receives the files.
+
+    Raises:
+        Conflict: a part is missing.
+        SpecificationError: scenes are on different grids, none can be read, or no pixel has data.
+    """
+    job, mapped = opened.job, opened.mapped
+    planned, skipped = _states(opened)
+    if not planned:
+        opened.parts.remove()
+        raise SpecificationError(
+            f"no scene of {job.name} can be read:\n" + "\n".join(skipped.values())
+        )
+    results = {index: _results(opened, index, scene) for index, scene in planned.items()}
+    _require_values([one for found in results.values() for one in found], opened)
+    grid, placed = place(
+        [
+            PlacedScene(job.scenes[index].name, scene.grid, results[index])
+            for index, scene in planned.items()
+        ]
+    )
+    layers = {suffix: scratch / f"plain{suffix}.tif" for suffix in mapped.layers}
+    mosaic = Mosaic(opened.parts, placed, grid, mapped.layers)
+    with step("putting the map together", grid.height * grid.width, "pixels") as done:
+        contained = mosaic.write(layers.__getitem__, _tags(opened, planned), done)
+    return JoinedParts(layers, planned, skipped, contained)
 
 
 def _settings(opened: OpenedJob) -> JsonObject:

@@ -31,19 +31,37 @@ _CHUNK = 8 << 20
 
 
 @dataclass(frozen=True)
+class CallerLimits:
+    """Limits of the files that a caller of a server names or sends.
+
+    Attributes:
+        file_bytes: of one file.
+        pixels: of one raster, in each of its bands.
+    """
+
+    file_bytes: int
+    pixels: int
+
+
+@dataclass(frozen=True)
 class Own:
     """The places that are read with the user's rights.
 
     Attributes:
         source: URL of the file, folder, document or API that the user named.
         workspace: URL of the workspace.
+        caller: limits of a source that a caller of a server has named; nothing of it is read with
+            the user's rights then. None where the user has.
     """
 
     source: str
     workspace: str
+    caller: CallerLimits | None = None
 
     def __contains__(self, url: str) -> bool:
         """Return whether a URL is of these places."""
+        if self.caller is not None:
+            return False
         return same_origin(url, self.source) or path_below(url, self.workspace) is not None
 
 
@@ -157,6 +175,11 @@ def fetch(url: str, own: Own, target: Path, stated: Stated) -> tuple[Path, str, 
 def _copy(url: str, own: Own, target: Path, stated: Stated) -> tuple[_Digests, int]:
     """Copy a remote file, and return its digests and size."""
     expected = head(url, own)["size"]
+    if own.caller is not None and expected > own.caller.file_bytes:
+        raise StorageError(
+            f"{redacted(url)} has {expected:,} bytes, and at most {own.caller.file_bytes:,} are"
+            " taken here; map it with 'mlops predict'"
+        )
     free = shutil.disk_usage(target.parent).free
     remedy = "free space there, or set TMPDIR to another folder"
     if expected > free:

@@ -89,8 +89,9 @@ def _href(item: Item, key: str, url: str, own: Own) -> str | None:
     relative = not urlsplit(href).scheme and not href.startswith("/")
     folder = posixpath.dirname(own.source)
     relative = relative and not own.source.endswith("/")
-    below = path_below(target, own.workspace) or (
-        url.startswith("file:") and (relative or path_below(target, folder))
+    below = own.caller is None and (
+        path_below(target, own.workspace)
+        or (url.startswith("file:") and (relative or path_below(target, folder)))
     )
     if below:
         return target

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import posixpath
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, TypeAlias, cast
 from urllib.parse import quote, unquote, urlsplit
@@ -80,7 +81,7 @@ def scenes_of_folder(own: Own) -> Iterator[FoundScene]:
     present = set(rasters)
     claimed: set[str] = set()
     found: list[FoundScene] = []
-    folder = Own(f"{own.source}/", own.workspace)
+    folder = replace(own, source=f"{own.source}/")
     for url, items in zip(urls, together(lambda url: _items(url, own), urls), strict=True):
         for item in items:
             if raster_assets(cast("dict[str, object]", item.document)):

@@ -17,7 +17,13 @@ from mlops_assets.datasets.sources.base import together
 from mlops_assets.errors import SpecificationError
 from mlops_assets.prediction.scenes.bands import Wanted, asset_bands, file_bands, find_bands
 from mlops_assets.prediction.scenes.found import FoundScene, LocalScene, SourceFile
-from mlops_assets.prediction.scenes.sources.files import Own, Stated, fetch, local_path
+from mlops_assets.prediction.scenes.sources.files import (
+    CallerLimits,
+    Own,
+    Stated,
+    fetch,
+    local_path,
+)
 from mlops_assets.prediction.scenes.sources.grids import PixelGrid, chosen, declared
 from mlops_assets.prediction.scenes.sources.item_bands import (
     AssetBand,
@@ -40,7 +46,12 @@ _EMBEDDINGS = frozenset({"embedding", "embeddings"})  # roles
 
 
 def open_scene(
-    store: Store, found: FoundScene, wanted: Wanted, reading: Reading, folder: Path
+    store: Store,
+    found: FoundScene,
+    wanted: Wanted,
+    reading: Reading,
+    folder: Path,
+    caller: CallerLimits | None = None,
 ) -> LocalScene:
     """Bring a scene here, with the bands of a model on one grid.
 
@@ -55,6 +66,7 @@ def open_scene(
         wanted: the bands of the model.
         reading: grid, mask and area.
         folder: an empty folder for copies and resampled bands; the raster needs it.
+        caller: limits of what a caller of a server has named or sent; None for the user's scenes.
 
     Raises:
         SpecificationError: bands or the mask are missing, or no pixel is left.
@@ -62,7 +74,8 @@ def open_scene(
         IntegrityError: a file is not as its Item states.
         ValueError: a file is not a raster, or is damaged.
     """
-    return _Opening(found, wanted, reading, folder, Own(found.href, store.workspace.url)).scene()
+    own = Own(found.href, store.workspace.url, caller)
+    return _Opening(found, wanted, reading, folder, own).scene()
 
 
 @dataclass(frozen=True)
@@ -240,12 +253,30 @@ class _Opening:
         ending = posixpath.splitext(urlsplit(href).path)[1]
         target = self.folder / f"{digest}{ending if ending[1:].isalnum() else ''}"
         path, sha256, size_read = fetch(href, self.own, target, stated)
+        self._require_small(path, key)
         if (self.found.item is not None or path == target) and is_vrt(path):
             raise SpecificationError(
                 f"{redacted(href)} of {self.found.name} is a VRT, which may name any file of this"
                 " machine; only a local VRT without an Item is read, so convert it to GeoTIFF"
             )
         return path, SourceFile(key, href, sha256, size_read)
+
+    def _require_small(self, path: Path, asset: str) -> None:
+        """Refuse a raster that is larger than a caller of a server may have read.
+
+        Raises:
+            SpecificationError: it is.
+        """
+        limits = self.own.caller
+        if limits is None:
+            return
+        with _of_scene(self.found.name, asset), open_raster(path) as raster:
+            size = raster.width * raster.height
+        if size > limits.pixels:
+            raise SpecificationError(
+                f"{self.found.name} has {size:,} pixels, and at most {limits.pixels:,} are taken"
+                " here; send a part of it, or map it with 'mlops predict'"
+            )
 
     def _sidecars(self, path: Path) -> list[SourceFile]:
         """Return the files beside a raster that GDAL reads with it."""
