@@ -14,7 +14,7 @@ from starlette.types import ASGIApp
 from mlops_assets.identity.bearer import Bearers
 from mlops_assets.serving.authentication import Authentication, SignIn
 from mlops_assets.serving.bodies import DEFAULT_LIMIT, Bodies
-from mlops_assets.serving.errors import HANDLERS
+from mlops_assets.serving.errors import HANDLERS, UnexpectedErrors
 from mlops_assets.serving.inference import Inference
 from mlops_assets.serving.metrics import ServerMetrics
 from mlops_assets.serving.routes import metadata
@@ -79,7 +79,8 @@ def create_server_app(
     app = Starlette(
         routes=[*_routes(), *settings.extra_routes],
         middleware=[
-            Middleware(Authentication, sign_in=SignIn(settings.bearers, store.registry.principal))
+            Middleware(UnexpectedErrors),
+            Middleware(Authentication, sign_in=SignIn(settings.bearers, store.registry.principal)),
         ],
         exception_handlers=HANDLERS,
         lifespan=lifespan,

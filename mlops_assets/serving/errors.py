@@ -14,6 +14,7 @@ import orjson
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mlops_assets import errors
 from mlops_assets.errors import MlopsError, RequestRefused
@@ -90,13 +91,41 @@ async def report_http_exception(request: Request, error: Exception) -> Response:
     return response
 
 
-async def report_unexpected_error(_request: Request, _error: Exception) -> Response:
-    """Respond to a request that ended with an unexpected error, which the server logs."""
-    return refusal(500, _UNSHOWN[500])
-
-
 HANDLERS: dict[int | type[Exception], Callable[[Request, Any], Coroutine[Any, Any, Response]]] = {
     MlopsError: report_error,
     HTTPException: report_http_exception,
-    Exception: report_unexpected_error,
 }
+
+
+class UnexpectedErrors:
+    """ASGI middleware that responds 500 to a request that ended with any other error.
+
+    Starlette raises such an error again, upon which the server would close the connection, which
+    the caller may be using already for the next request.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        """Guard an app."""
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on, or respond 500, with the traceback in the log only.
+
+        Raises:
+            Exception: the response had begun already, and can only be cut off.
+        """
+        started = False
+
+        async def noted(message: Message) -> None:
+            nonlocal started
+            started = True
+            await send(message)
+
+        try:
+            await self._app(scope, receive, noted)
+        # whatever it is, other requests must not notice
+        except Exception:
+            if started or scope["type"] != "http":
+                raise
+            log.exception("a request has failed unexpectedly")
+            await refusal(500, _UNSHOWN[500])(scope, receive, send)
