@@ -25,7 +25,7 @@ OL_STAC := 1.1.0
 .DEFAULT_GOAL := help
 # else each of the many processes would compile our modules anew
 unexport PYTHONDONTWRITEBYTECODE
-.PHONY: help install azurite pytdml mlflow stac-validator stac-browser oidc-provider pgstac dvc model-signing export-peers export-eotdl demo up test test-all test-changed test-random faults mutations lint bench clean
+.PHONY: help install azurite pytdml mlflow stac-validator stac-browser oidc-provider pgstac dvc model-signing export-peers export-eotdl serving-clients demo up test test-all test-changed test-random faults mutations lint bench clean
 
 help: ## show this help
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -79,6 +79,9 @@ dvc: .venv/with-all ## DVC, in an environment of its own; its tests are skipped 
 
 export-peers: .venv/with-all ## MLflow, Triton's client and KServe's SDK, in environments of their own; tests of exports are skipped without them
 	@$(BIN)/python -c "from benchmarks.peer_environments import install_peer; [install_peer(f'export-{name}') for name in ('mlflow', 'triton', 'kserve')]"
+
+serving-clients: .venv/with-all ## Triton's HTTP client and schemathesis, in an environment of its own; tests of `mlops serve` are skipped without it
+	@$(BIN)/python -c "from benchmarks.peer_environments import install_peer; install_peer('serving-clients')"
 
 export-eotdl: ## EOTDL's client, which needs Python 3.12; its test is skipped without it
 	@python3.12 -m venv .venv-peers/export-eotdl

@@ -106,6 +106,16 @@ def require_dvc() -> Path:
     return _required(installed, "needs DVC; run: make dvc").parent / "bin"
 
 
+def require_serving_clients() -> Path:
+    """Return the programs of an environment with Triton's HTTP client and schemathesis.
+
+    Skip the test without it; fail it where services are required.
+    """
+    installed = _PEERS / "serving-clients" / "installed.txt"
+    reason = "needs Triton's client and schemathesis; run: make serving-clients"
+    return _required(installed, reason).parent / "bin"
+
+
 def require_stac_browser() -> Path:
     """Return the folder of STAC Browser's pages, or skip the test.
 

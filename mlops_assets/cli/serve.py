@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from mlops_assets.identity.bearer import Bearers
     from mlops_assets.names import Reference
     from mlops_assets.serving.sessions.interface import Repository
-    from mlops_assets.serving.specification import ServiceSpecification
+    from mlops_assets.serving.specification import RequestLog, ServiceSpecification
     from mlops_assets.store import Store
 
 CONNECTIONS = 4096  # open at once; those that are idle cost little
@@ -74,6 +74,7 @@ def serve(
     from mlops_assets.serving.app import ServerSettings, create_server_app
     from mlops_assets.serving.http_server import Limits, raise_file_limit
     from mlops_assets.serving.http_server import serve as serve_app
+    from mlops_assets.serving.request_log.writer import RequestLogWriter
     from mlops_assets.serving.sessions.repository import ModelRepository
     from mlops_assets.store import open_store
 
@@ -94,7 +95,7 @@ def serve(
     app = create_server_app(
         store,
         repository,
-        None,
+        RequestLogWriter(store.workspace, _kept(repository, services)) if log else None,
         ServerSettings(
             bearers=bearers,
             threads=threads or len(os.sched_getaffinity(0)),
@@ -190,6 +191,16 @@ def _references(
             " to serve, 'mlops serve MODEL@VERSION'"
         )
     return found
+
+
+def _kept(
+    repository: Repository, services: Sequence[ServiceSpecification]
+) -> dict[str, RequestLog]:
+    """Return what is logged of each model; by default all of its requests."""
+    from mlops_assets.serving.specification import RequestLog
+
+    declared = {service.model: service.log for service in reversed(services)}
+    return {name: declared.get(name, RequestLog()) for name in repository.names()}
 
 
 def _report(repository: Repository, url: str) -> None:

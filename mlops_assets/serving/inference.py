@@ -104,9 +104,7 @@ class Inference:
                         request.inputs, [output.name for output in request.outputs]
                     )
                 except ExportError as error:
-                    raise RequestRefused(
-                        f"{served.name}@{served.version} does not run on these inputs: {error}"
-                    ) from error
+                    raise RequestRefused(f"{served.name}@{served.version}: {error}") from error
         except NotFound as error:
             # the same for a version that does not exist as for one that is hidden
             raise unknown(question.model, question.version) from error
