@@ -18,9 +18,12 @@ from mlops_assets.serving.request_log.rows import BAND_VIEWS, SCHEMA, lists, req
 from mlops_assets.serving.request_log.sources import KEYS, Source
 
 # gathered at once, and of a row group
-_SLICE_ROWS = 1024
+_SLICE_ROWS = 8192
+_SLICE_BYTES = 8 << 20
 _GROUP_BYTES = 16 << 20
 _GROUP_ROWS = 65_536
+# what the cache of a processor holds
+_STATISTICS_BYTES = 256 << 10
 # parts in memory: as many as servers log at the same time, and some
 _PARTS = 16
 
@@ -114,17 +117,22 @@ def _ordered(
 def _slices(
     part: Callable[[int], pa.Table], order: NDArray[np.int32], signatures: Mapping[str, Signature]
 ) -> Iterator[pa.Table]:
-    """Yield the rows in their order, a thousand at once."""
-    for start in range(0, len(order), _SLICE_ROWS):
-        wanted = order[start : start + _SLICE_ROWS]
-        by_part = np.argsort(wanted[:, 0], kind="stable")
-        found = []
-        for number in np.unique(wanted[:, 0]):
-            rows = wanted[wanted[:, 0] == number, 1]
-            found.append(part(int(number)).take(pa.array(rows)))
-        back = np.empty_like(by_part)
-        back[by_part] = np.arange(len(by_part))
-        yield with_statistics(pa.concat_tables(found).take(pa.array(back)), signatures)
+    """Yield the rows in their order, some megabytes at once."""
+    start = 0
+    while start < len(order):
+        first_part = part(int(order[start, 0]))
+        row_bytes = first_part.nbytes // max(1, len(first_part)) + 1
+        wanted = order[start : start + max(1, min(_SLICE_ROWS, _SLICE_BYTES // row_bytes))]
+        start += len(wanted)
+        # most rows follow each other in their part, too
+        follows = (np.diff(wanted[:, 0]) == 0) & (np.diff(wanted[:, 1]) == 1)
+        firsts = np.flatnonzero(np.concatenate([[True], ~follows]))
+        lasts = np.append(firsts[1:], len(wanted))
+        runs = (
+            part(int(number)).slice(row, last - first)
+            for (number, row), first, last in zip(wanted[firsts], firsts, lasts, strict=True)
+        )
+        yield with_statistics(pa.concat_tables(runs).combine_chunks(), signatures)
 
 
 def _groups(tables: Iterator[pa.Table]) -> Iterator[list[pa.Table]]:
@@ -138,6 +146,17 @@ def _groups(tables: Iterator[pa.Table]) -> Iterator[list[pa.Table]]:
             group = []
     if group:
         yield group
+
+
+def _statistics(bands: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the statistics of bands, (n, bands * 3), some samples at once.
+
+    Args:
+        bands: (n, bands, values).
+    """
+    at_once = max(1, _STATISTICS_BYTES // bands[0].nbytes)
+    parts = (bands[start : start + at_once] for start in range(0, len(bands), at_once))
+    return np.concatenate([band_statistics(part) for part in parts]).reshape(len(bands), -1)
 
 
 def with_statistics(table: pa.Table, signatures: Mapping[str, Signature]) -> pa.Table:
@@ -168,9 +187,11 @@ def with_statistics(table: pa.Table, signatures: Mapping[str, Signature]) -> pa.
             wanted = np.flatnonzero(of_version & (widths == width))
             if width == 0 or width % len(signature.features):
                 continue
-            values = inputs.take(pa.array(wanted)).flatten().to_numpy()
-            bands = values.reshape(len(wanted), len(signature.features), -1)
-            new.append(lists(band_statistics(bands).reshape(len(wanted), -1)))
+            # many times as fast as `take`
+            values = np.lib.stride_tricks.sliding_window_view(inputs.values.to_numpy(), width)
+            kept = values[inputs.offsets.to_numpy()[wanted]]
+            bands = kept.reshape(len(wanted), len(signature.features), -1)
+            new.append(lists(_statistics(bands)))
             places.append(wanted)
             replaced[wanted] = True
     if not new:
