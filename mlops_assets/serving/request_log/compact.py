@@ -6,7 +6,7 @@ there twice, whenever the process is killed.
 
 from __future__ import annotations
 
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 
 from mlops_assets.errors import IntegrityError, StorageError
@@ -14,6 +14,7 @@ from mlops_assets.paths import inference_owner, requests_key
 from mlops_assets.principals import Role
 from mlops_assets.registry.files.publication import publication
 from mlops_assets.registry.model_documents import Signature
+from mlops_assets.registry.session import record_files
 from mlops_assets.serving.request_log.day_file import (
     DayFile,
     DayNotes,
@@ -54,8 +55,17 @@ def compact_day(store: Store, model: str, day: str) -> FileStat | None:
     return rewrite_day(store, model, day)
 
 
+def day_lock(store: Store, model: str, day: str) -> AbstractContextManager[None]:
+    """Return the lock under which the file of a day is replaced."""
+    return store.registry.lock(f"requests of {model} on {day}")
+
+
 def rewrite_day(
-    store: Store, model: str, day: str, deleted: frozenset[str] = frozenset()
+    store: Store,
+    model: str,
+    day: str,
+    deleted: frozenset[str] = frozenset(),
+    action: str = "publish logged requests",
 ) -> FileStat | None:
     """Publish the file of a day with what is in its segments, and without some requests.
 
@@ -64,12 +74,12 @@ def rewrite_day(
         model: name of the model.
         day: `YYYY-MM-DD`, UTC.
         deleted: digests of requests that are left out from now on.
+        action: as logged.
 
     Returns:
         The published file; None if there are no requests.
     """
-    with store.registry.lock(f"requests of {model} on {day}"):
-        before = published_day(store, model, day)
+    with day_lock(store, model, day), published_day(store, model, day) as before:
         segments = unmerged(store, model, day)
         if not segments and (before is None or deleted <= before.notes.deleted):
             return None if before is None else before.file
@@ -81,7 +91,8 @@ def rewrite_day(
             _merge(store, model, before, segments, notes, merged)
             with publication(store.workspace, store.registry) as publishing:
                 file = publishing.put(requests_key(model, day), merged)
-                store.registry.add_files(inference_owner(model, day), publishing.files)
+                with store.registry.transaction(action, Role.SCIENTIST) as session:
+                    record_files(session, inference_owner(model, day), publishing.files)
         for key in segments:
             store.workspace.remove(key)
     return file

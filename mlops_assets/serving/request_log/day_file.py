@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
@@ -17,6 +18,7 @@ from mlops_assets.paths import INFERENCE, requests_key, segments_folder
 from mlops_assets.registry.files.verified_read import stat_published
 from mlops_assets.serving.request_log.spool import COUNTER
 from mlops_assets.storage import FileStat
+from mlops_assets.storage.scratch import scratch_folder
 from mlops_assets.store import Store
 
 _METADATA = "mlops"
@@ -98,8 +100,14 @@ def check_day(day: str) -> str:
     return day
 
 
-def published_day(store: Store, model: str, day: str) -> DayFile | None:
-    """Return the published file of a day, verified; None if there is none.
+@contextmanager
+def published_day(store: Store, model: str, day: str) -> Iterator[DayFile | None]:
+    """Open the published file of a day, verified.
+
+    A copy of a remote file is gone afterwards: requests that are deleted must not stay in caches.
+
+    Yields:
+        The file; None if there is none.
 
     Raises:
         IntegrityError: it is not as it was published.
@@ -109,12 +117,17 @@ def published_day(store: Store, model: str, day: str) -> DayFile | None:
     key = requests_key(check_name(model), check_day(day))
     recorded = next(iter(store.registry.files_at(key)), None)
     if recorded is None:
-        return None
+        yield None
+        return
     file, found = stat_published(store.workspace, store.registry, recorded)
     if file.sha256 != found.sha256:
         raise IntegrityError(f"{key} is not as it was published; restore it from a backup")
-    path = store.workspace.local_path(key, file.sha256)
-    return DayFile(file, path, DayNotes.of(path, key))
+    with ExitStack() as stack:
+        path = store.workspace.local_path(key, file.sha256)
+        if not store.workspace.is_local:
+            folder = stack.enter_context(scratch_folder("requests", store.workspace.cache))
+            path = path.replace(folder / path.name)
+        yield DayFile(file, path, DayNotes.of(path, key))
 
 
 def unmerged(store: Store, model: str, day: str) -> list[str]:
@@ -161,8 +174,7 @@ def dropped_on(store: Store, model: str, day: str) -> int:
         model: name of the model.
         day: `YYYY-MM-DD`, UTC.
     """
-    published = published_day(store, model, day)
-    notes = notes_of_counters(store, unmerged(store, model, day))
-    if published is not None:
-        notes = notes.joined(published.notes)
+    with published_day(store, model, day) as published:
+        notes = DayNotes() if published is None else published.notes
+    notes = notes.joined(notes_of_counters(store, unmerged(store, model, day)))
     return sum(notes.dropped.values())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from math import prod
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -36,11 +37,16 @@ def read_day(store: Store, model: str, day: str) -> list[LoggedSamples]:
         NameRefused: model or day cannot be one.
         StorageError: it cannot be read.
     """
-    published = published_day(store, model, day)
-    if published is None:
-        return []
+    with published_day(store, model, day) as published:
+        found = [] if published is None else _read(store, model, published.path)
+    return sorted(
+        (each.samples(day) for each in found), key=lambda each: (-len(each), each.version)
+    )
+
+
+def _read(store: Store, model: str, path: Path) -> list[_VersionRows]:
     rows = {row.version: row for row in store.registry.model_versions(model)}
-    with pq.ParquetFile(published.path) as file:
+    with pq.ParquetFile(path) as file:
         columns = [field.name for field in file.schema_arrow if field.name not in _LISTS]
         table = file.read(columns=columns)
         logged = table["version"].unique().to_pylist()
@@ -51,9 +57,7 @@ def read_day(store: Store, model: str, day: str) -> list[LoggedSamples]:
             for version in found:
                 version.add(group, start)
             start += len(group)
-    return sorted(
-        (each.samples(day) for each in found), key=lambda each: (-len(each), each.version)
-    )
+    return found
 
 
 class _VersionRows:
