@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
@@ -123,11 +123,21 @@ def published_day(store: Store, model: str, day: str) -> Iterator[DayFile | None
     if file.sha256 != found.sha256:
         raise IntegrityError(f"{key} is not as it was published; restore it from a backup")
     with ExitStack() as stack:
-        path = store.workspace.local_path(key, file.sha256)
-        if not store.workspace.is_local:
+        if store.workspace.is_local:
+            path = store.workspace.local_path(key)
+        else:
             folder = stack.enter_context(scratch_folder("requests", store.workspace.cache))
-            path = path.replace(folder / path.name)
+            path = _taken(store, file, folder)
         yield DayFile(file, path, DayNotes.of(path, key))
+
+
+def _taken(store: Store, file: FileStat, folder: Path) -> Path:
+    """Move the copy of a remote file out of the cache into a folder; return its path."""
+    while True:
+        copy = store.workspace.local_path(file.path, file.sha256)
+        # another process that reads the day may have just moved it
+        with suppress(FileNotFoundError):
+            return copy.replace(folder / copy.name)
 
 
 def unmerged(store: Store, model: str, day: str) -> list[str]:

@@ -167,7 +167,9 @@ def _record_batch(exchanges: Sequence[Exchange], writer: str, keep: bool) -> pa.
         scores,
         numbers,
     ]
-    return pa.RecordBatch.from_arrays(columns, schema=SCHEMA)
+    batch = pa.RecordBatch.from_arrays(columns, schema=SCHEMA)
+    batch.validate()
+    return batch
 
 
 def _constants(served: ServedVersion) -> tuple[str, str, str, str]:

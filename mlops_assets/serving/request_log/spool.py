@@ -12,7 +12,7 @@ import logging
 import os
 import shutil
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,21 +49,27 @@ class Segment:
     size: int
     opened: float
 
-    def write(self, content: pa.Buffer) -> None:
-        """Append a message, whole or not at all.
+    def write(self, messages: Sequence[pa.Buffer]) -> int:
+        """Append messages, all or none.
+
+        Returns:
+            Bytes that were written.
 
         Raises:
-            OSError: it could not be written, as the disk is full.
+            OSError: they could not be written, as the disk is full.
         """
         try:
-            view = memoryview(content)
-            while view:
-                view = view[os.write(self.descriptor, view) :]
+            for message in messages:
+                view = memoryview(message)
+                while view:
+                    view = view[os.write(self.descriptor, view) :]
         except OSError:
             os.ftruncate(self.descriptor, self.size)
             os.lseek(self.descriptor, self.size, os.SEEK_SET)
             raise
-        self.size += content.size
+        written = sum(message.size for message in messages)
+        self.size += written
+        return written
 
     def close(self) -> None:
         """Close it, so that it is shipped."""
@@ -115,7 +121,7 @@ class Spool:
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
         segment = Segment(path, os.open(path, flags, 0o644), 0, opened)
         try:
-            segment.write(SCHEMA.serialize())
+            segment.write([SCHEMA.serialize()])
         except OSError:
             os.close(segment.descriptor)
             path.unlink()

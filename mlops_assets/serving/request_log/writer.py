@@ -12,6 +12,7 @@ import time
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from operator import itemgetter
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,6 +39,8 @@ _PINNED = 2
 _BATCH_BYTES = 4 << 20
 _BATCH_EXCHANGES = 256
 _MAX_BACKOFF_SECONDS = 60.0
+# models and days whose size is watched
+_MAX_PLACES = 64
 
 log = logging.getLogger(__name__)
 
@@ -206,17 +209,22 @@ class RequestLogWriter:
         keep = self._declared[place[0]][0].inputs
         left = len(exchanges)
         try:
-            segment = self._segment(place)
-            for batch in record_batches(exchanges, self._spool.writer, keep):
-                before = segment.size
-                segment.write(batch.serialize())
-                self._spooled += segment.size - before
-                self._unshipped[place] += segment.size - before
-            left = 0
+            batches = list(record_batches(exchanges, self._spool.writer, keep))
+        except Exception:  # whatever a tensor is: the log must not end, and others are logged
+            if left > 1:
+                for exchange in exchanges:
+                    self._write_batch([exchange])
+                return
+            log.exception("request %s of %s is not logged", first.id, place[0])
+            batches = []
+        try:
+            if batches:
+                written = self._segment(place).write([batch.serialize() for batch in batches])
+                self._spooled += written
+                self._unshipped[place] += written
+                left = 0
         except OSError as error:
             log.warning("requests of %s are not logged: %s; free space", place[0], error.strerror)
-        except Exception:  # whatever a tensor is: the log must not end, and others are logged
-            log.exception("requests of %s are not logged", place[0])
         size = sum(_REQUEST_BYTES + _size(e.inputs) + _size(e.outputs) for e in exchanges)
         with self._lock:
             self._queued -= size
@@ -313,10 +321,11 @@ class RequestLogWriter:
         with self._writing:
             spooled = self._spool.sizes()
             self._spooled = sum(spooled.values())
-            yesterday = day_number(time.time()) - 1
-            for place in list(self._unshipped):
+            for place in self._unshipped:
                 self._unshipped[place] = spooled.get((place[0], day_name(place[1])), 0)
-                if not self._unshipped[place] and place[1] < yesterday:
+            old = sorted(self._unshipped, key=itemgetter(1))[:-_MAX_PLACES]
+            for place in old:
+                if not self._unshipped[place]:
                     del self._unshipped[place]
                     self._stored.pop(place, None)
             places = list(self._unshipped)

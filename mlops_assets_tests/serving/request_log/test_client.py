@@ -59,7 +59,11 @@ def test_what_does_not_suit_the_model_is_refused(
     store: Store, changed: dict[str, Any], message: str
 ) -> None:
     publish(store)
-    arguments = {"inputs": patches(2), "outputs": {"scores": SCORES}, "ids": ["a", "b"]}
+    arguments: dict[str, Any] = {
+        "inputs": patches(2),
+        "outputs": {"scores": SCORES},
+        "ids": ["a", "b"],
+    }
     with pytest.raises(SpecificationError, match=message):
         mlops_assets.log_predictions("crops", "v1-1", **(arguments | changed))
     assert list(store.workspace.list("inference")) == []
