@@ -67,7 +67,7 @@ class Segment:
             os.ftruncate(self.descriptor, self.size)
             os.lseek(self.descriptor, self.size, os.SEEK_SET)
             raise
-        written = sum(message.size for message in messages)
+        written: int = sum(message.size for message in messages)
         self.size += written
         return written
 
