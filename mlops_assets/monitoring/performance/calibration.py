@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 REPLICATES = 200  # of the bootstrap; each fits a regression
 SEED = 0
 MIN_SAMPLES = 50  # as for an error profile
-# a priori, standard deviations of a class's own intercept and slope; wider ones were further from the
-# truth in 20 divisions of Indian Pines by block, as samples of a block are alike
+# a priori, standard deviations of a class's own intercept and slope; wider ones were further from
+# the truth in 20 divisions of Indian Pines by block, as samples of a block are alike
 _INTERCEPTS = 0.3
 _SLOPES = 0.1
 # what is common to all classes is nearly free

@@ -144,7 +144,8 @@ def _expected_error(
     def expected(replicate: int) -> NDArray[np.float64]:
         if replicate == 0 or replicates is None:
             return profile.expected(own).astype(np.float64)
-        return np.interp(own, profile.di, replicates[replicate - 1])
+        found = np.interp(own, profile.di, replicates[replicate - 1])
+        return np.asarray(found, dtype=np.float64)
 
     units = pd.factorize(samples.requests[inside])[0].astype(np.int64)
     return Estimate(

@@ -36,7 +36,7 @@ def kind_of(store: Store, row: ModelVersion) -> Scores | None:
 
 
 def log_odds(
-    scores: NDArray[np.floating], labels: NDArray[np.integer], kind: Scores
+    scores: NDArray[np.number], labels: NDArray[np.integer], kind: Scores
 ) -> NDArray[np.float64]:
     """Return how sure a model is of the classes that it predicts: log(p / (1 - p)).
 

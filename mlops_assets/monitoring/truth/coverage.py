@@ -6,9 +6,10 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from mlops_assets.monitoring.truth.requests import check_day, days_of, samples_of
+from mlops_assets.monitoring.truth.requests import days_of, samples_of
 from mlops_assets.monitoring.truth.stored import SAMPLE, read_truth
 from mlops_assets.names import check_name
+from mlops_assets.serving.request_log.day_file import check_day
 from mlops_assets.store import Store
 
 

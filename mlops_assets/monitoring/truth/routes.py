@@ -1,0 +1,68 @@
+"""`POST /v2/models/MODEL/truth`: labels of requests that a server has answered.
+
+The body is a JSON list of objects with `id`, `label` and the other columns of a file of labels; the
+response counts them. A day of the requests may be named by `?day=YYYY-MM-DD`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+import orjson
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Route
+
+from mlops_assets.errors import RequestRefused
+from mlops_assets.monitoring.truth.add import TruthReport, add_truth
+from mlops_assets.monitoring.truth.label_table import read_entries
+from mlops_assets.serving.authentication import Right, require
+from mlops_assets.serving.routes.state import state_of
+from mlops_assets.store import Store
+from mlops_assets.text.strict_json import parse_json
+
+MAX_BODY = 4 << 20  # bytes: some 50,000 labels, which take about a second
+
+
+def truth_routes(store: Store) -> list[BaseRoute]:
+    """Return the path of labels.
+
+    Args:
+        store: workspace and registry; callers act in it with their own roles.
+    """
+
+    async def add(request: Request) -> Response:
+        """Add labels to the logged requests of a model."""
+        principal = require(request, Right.TRUTH)
+        bodies = state_of(request).bodies
+        body = await bodies.read(request, MAX_BODY)
+        try:
+            report = await run_in_threadpool(
+                _add,
+                store.acting(principal),
+                request.path_params["model"],
+                body,
+                request.query_params.get("day"),
+            )
+        finally:
+            bodies.release(body)
+        return Response(orjson.dumps(asdict(report)), media_type="application/json")
+
+    return [Route("/v2/models/{model}/truth", add, methods=["POST"])]
+
+
+def _add(store: Store, model: str, body: bytes, day: str | None) -> TruthReport:
+    """Add the labels of a body.
+
+    Raises:
+        RequestRefused: it is not a JSON list.
+        TruthRefused: a label is not valid; none was added.
+    """
+    try:
+        entries = parse_json(body)
+    except ValueError as error:
+        raise RequestRefused(f"the body is not valid JSON: {error}") from error
+    if not isinstance(entries, list):
+        raise RequestRefused("the body must be a list of objects with 'id' and 'label'")
+    return add_truth(store, model, read_entries(entries, "the request"), day)
