@@ -114,7 +114,9 @@ def _matched(store: Store, model: str, table: LabelTable, found: pd.DataFrame) -
     alone = of["samples"].to_numpy() == 1
     lone = rows == NO_ROW
     rows[lone & alone] = of["first"].to_numpy()[lone & alone]
-    labelled = pd.DataFrame({"position": positions, "id": table.ids[known], "row": rows})
+    labelled = pd.DataFrame(
+        {"position": np.array(positions, np.int64), "id": table.ids[known], "row": rows}
+    )
     labelled["day"] = of["day"].to_numpy()
     problems = [
         f"{table.place(position)}: requests of {first} and of {last} have this id; name the day"

@@ -63,7 +63,7 @@ def match_labels(row: ModelVersion, table: LabelTable) -> MatchedLabels:
     texts = pd.Series(table.labels, dtype="str")
     if signature.classes is None:
         numbers = to_numbers(texts, table.decimal).to_numpy(dtype=np.float64)
-        numbers[~np.isfinite(numbers)] = np.nan
+        numbers = np.where(np.isfinite(numbers), numbers, np.nan)
         nothing = np.full(len(table), None, dtype=object)
         return MatchedLabels(nothing, numbers, "finite numbers")
     entries = [ClassName(value=str(entry.value), name=entry.name) for entry in signature.classes]

@@ -164,6 +164,8 @@ def label_table(table: pd.DataFrame, source: str) -> LabelTable:
     for name, column in texts.items():
         long = column.str.len().gt(MAX_TEXT).fillna(False)
         problems += _named(long, f"has more than {MAX_TEXT} characters as {name!r}")
+        unprintable = {text for text in column.dropna().unique() if not text.isprintable()}
+        problems += _named(column.isin(unprintable), f"has unprintable characters as {name!r}")
     rows = _rows(texts.get("row"), len(table), problems)
     times = _times(texts.get("time"), len(table), problems)
     refuse(source, problems)
@@ -293,7 +295,7 @@ def _named(wrong: pd.Series, what: str) -> list[str]:
 def _rows(texts: pd.Series | None, count: int, problems: list[str]) -> NDArray[np.int64]:
     if texts is None:
         return np.full(count, NO_ROW)
-    valid = texts.str.fullmatch(r"\d{1,10}").fillna(False).to_numpy(bool)
+    valid = texts.str.fullmatch(r"[0-9]{1,10}").fillna(False).to_numpy(bool)
     found = np.full(count, NO_ROW)
     found[valid] = texts[valid].astype("int64").to_numpy()
     wrong = (texts.notna().to_numpy(bool) & ~valid) | (found > MAX_ROW)

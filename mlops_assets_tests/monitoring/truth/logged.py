@@ -1,38 +1,43 @@
-"""A day of the request log with only what labels and metrics are made of."""
+"""Days of the request log for labels to be of."""
 
 from __future__ import annotations
 
-import io
+from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 
-from mlops_assets.paths import inference_owner, requests_key
-from mlops_assets.registry import ModelVersion
-from mlops_assets.registry.files.publication import publication
+from mlops_assets.serving.request_log.client import write_exchanges
+from mlops_assets.serving.request_log.compact import compact_day
 from mlops_assets.store import Store
+from mlops_assets_tests.serving.request_log.served import (
+    DAY,
+    MORNING,
+    exchange,
+    patches,
+    publish,
+    served,
+)
 
-DAY = "2026-11-20"
+NEXT_DAY = "2026-11-03"
+DAY_SECONDS = 86_400
 
 
-def log_requests(
-    store: Store, row: ModelVersion, rows_of: dict[str, int], day: str = DAY, predicted: int = 0
-) -> None:
-    """Publish the requests of a day: id → number of samples, of which one class is predicted."""
-    ids = np.repeat(np.array(list(rows_of), dtype=object), list(rows_of.values()))
-    rows = np.concatenate([np.arange(count) for count in rows_of.values()])
-    total = len(ids)
-    table = pa.table(
-        {
-            "request": pa.array(ids, pa.string()),
-            "row": pa.array(rows, pa.int32()),
-            "version": pa.array([row.version] * total, pa.string()),
-            "label": pa.array([predicted] * total, pa.int32()),
-        }
-    )
-    sink = io.BytesIO()
-    pq.write_table(table, sink)
-    with publication(store.workspace, store.registry) as publishing:
-        publishing.put(requests_key(row.model, day), sink.getvalue())
-        store.registry.add_files(inference_owner(row.model, day), publishing.files)
+def logged(store: Store, days_later: int = 0, version: str = "v1-1", /, **samples: int) -> None:
+    """Log requests of a day, id → number of samples; of another version, its own signature."""
+    known = served(store, version)
+    started = MORNING + days_later * DAY_SECONDS
+    exchanges = []
+    for number, (request, count) in enumerate(samples.items()):
+        outputs: dict[str, Any] = {}
+        if known.signature.classes is None:
+            outputs = {"value": np.arange(count, dtype=np.float32)}
+        X = patches(count, number)
+        exchanges.append(exchange(known, request, X, started + number, **outputs))
+    write_exchanges(store, exchanges, "tester")
+    compact_day(store, "crops", NEXT_DAY if days_later else DAY)
+
+
+def published_and_logged(store: Store, **changes: Any) -> None:
+    """One model version, with requests of one sample, `a` to `e`, and one of three, `many`."""
+    publish(store, **changes)
+    logged(store, **dict.fromkeys("abcde", 1), many=3)
