@@ -108,6 +108,8 @@ def _matched(store: Store, model: str, table: LabelTable, found: pd.DataFrame) -
     )
     own = requests.index.get_indexer(pd.Index(table.ids))
     known = own >= 0
+    if not known.any():
+        return _Labels(pd.DataFrame(columns=["day"]), table.ids)
     of = requests.take(own[known])
     positions: list[int] = np.flatnonzero(known).tolist()
     rows = table.rows[known].copy()

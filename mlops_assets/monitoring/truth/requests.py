@@ -16,6 +16,7 @@ from mlops_assets.serving.request_log.day_file import check_day, logged_days, pu
 from mlops_assets.store import Store
 
 _COLUMNS = ["request", "row", "version"]
+_KINDS = {"id": "str", "row": "int64", "version": "str", "day": "str"}
 
 
 def days_of(store: Store, model: str) -> list[str]:
@@ -64,7 +65,7 @@ def samples_of(
             found.append(
                 table.rename_columns(["id", "row", "version"]).to_pandas().assign(day=each)
             )
-    samples = pd.concat(found[1:] or found, ignore_index=True).astype({"row": "int64"})
+    samples = pd.concat(found[1:] or found, ignore_index=True).astype(_KINDS)
     seen = {version for version in samples["version"].unique() if _visible(store, model, version)}
     return samples[samples["version"].isin(seen)].drop_duplicates(ignore_index=True)
 

@@ -1,4 +1,4 @@
-"""Labels added to logged requests: whose they are, what they mean, and what stays of earlier ones."""
+"""Labels added to logged requests: what they are of, what they mean, what stays of earlier ones."""
 
 from __future__ import annotations
 
