@@ -53,7 +53,7 @@ def lineage(
     ],
     as_json: Json = False,
 ) -> None:
-    """Show where a file has landed, and the data versions, runs, model versions and maps it is in.
+    """Show where a file has landed, and the data, runs, models, maps and deployments it is in.
 
     Of a file of a map, the scenes it was made from, with their sha256.
     """
@@ -87,14 +87,19 @@ def lineage(
         for own in scene.files
         if found.sha256 in made.files.values()
     ]
+    deployments = [
+        asdict(made) | {"version": made.reference, "by": made.deployed_by}
+        for made in found.deployments
+    ]
     for title, rows, columns in (
         ("maps", maps, ["map", "model version", "day", "created"]),
         ("scenes of these maps", scenes, ["scene", "asset", "sha256", "href"]),
         ("data versions", data, ["data version", "path", "role", "samples"]),
         ("runs", runs, ["run_id", "model", "data", "status", "model_version"]),
         ("model versions", [{"model version": name} for name in found.models], ["model version"]),
+        ("deployments", deployments, ["service", "version", "engine", "action", "active", "by"]),
     ):
-        if not rows and title.endswith("maps"):
+        if not rows and (title.endswith("maps") or title == "deployments"):
             continue
         console.print(f"\n{title}: {len(rows)}")
         if rows:

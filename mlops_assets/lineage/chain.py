@@ -12,6 +12,7 @@ from mlops_assets.datasets.specification.dataset import SPLITS
 from mlops_assets.datasets.versions.committed_dataset import CommittedDataset
 from mlops_assets.datasets.versions.version_document import VersionDocument
 from mlops_assets.errors import Hidden, NotFound
+from mlops_assets.lineage.deployments import DeploymentLineage, deployments_of_version
 from mlops_assets.names import Reference
 from mlops_assets.paths import model_folder
 from mlops_assets.registry import DataVersion, ModelVersion
@@ -137,6 +138,7 @@ class ModelLineage:
         hidden: references of data versions that the principal may not see.
         unknown: references of data versions that the registry does not have.
         maps: names of the maps that it has made, newest first → digest of their files.
+        deployments: of it, newest first.
     """
 
     reference: str
@@ -152,6 +154,7 @@ class ModelLineage:
     hidden: list[str]
     unknown: list[str]
     maps: dict[str, str]
+    deployments: list[DeploymentLineage]
 
 
 def model_lineage(store: Store, reference: Reference, metric: str | None = None) -> ModelLineage:
@@ -192,6 +195,7 @@ def model_lineage(store: Store, reference: Reference, metric: str | None = None)
             made.name: made.digest
             for made in registry.maps(MapFilter(model=row.model, version=row.version))
         },
+        deployments=deployments_of_version(registry, row.model, row.version),
     )
 
 

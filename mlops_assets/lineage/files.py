@@ -16,6 +16,7 @@ from mlops_assets.datasets.recall.ancestry import document_of
 from mlops_assets.datasets.versions.manifest import files_with
 from mlops_assets.errors import NotFound
 from mlops_assets.lineage.chain import DataFile, files_of, landing_of
+from mlops_assets.lineage.deployments import DeploymentLineage, deployments_of_file
 from mlops_assets.lineage.maps import MapLineage, maps_with
 from mlops_assets.names import Reference
 from mlops_assets.paths import version_folder
@@ -86,6 +87,7 @@ class FileLineage:
             files, or predicted it.
         published: published files with the same bytes.
         maps: that have it or were made from it, newest first.
+        deployments: of it, as the ONNX file of a model version, newest first.
     """
 
     sha256: str
@@ -95,6 +97,7 @@ class FileLineage:
     models: list[str]
     published: list[PublishedPlace]
     maps: list[MapLineage]
+    deployments: list[DeploymentLineage]
 
 
 def checksum_of(text: str) -> str:
@@ -176,6 +179,7 @@ def file_lineage(store: Store, sha256: str) -> FileLineage:
         ),
         published=[PublishedPlace(file.path, file.owner) for file in published],
         maps=maps_with(store, sha256),
+        deployments=deployments_of_file(registry, sha256),
     )
     if not (found.data or found.landed or found.published or found.maps):
         raise NotFound(

@@ -60,6 +60,21 @@ def _maps(lineage: ModelLineage) -> Iterator[str]:
         yield "maps --> model"
 
 
+def _deployments(lineage: ModelLineage) -> Iterator[str]:
+    """Yield the deployments of the model version, newest first."""
+    for number, made in enumerate(lineage.deployments[:MAX_SHOWN]):
+        state = " (active)" if made.active else ""
+        by = f"by {made.deployed_by}, {made.deployed:%Y-%m-%d %H:%M:%S} UTC"
+        action = f"{made.action}{state}, {made.engine}"
+        digest = f"sha256 {made.sha256[:12]}"
+        yield _node(f"deployment{number}", f"service {made.service}", action, by, digest)
+        yield f"deployment{number} --> model"
+    more = len(lineage.deployments) - MAX_SHOWN
+    if more > 0:
+        yield _node("deployments", f"{more} more deployments")
+        yield "deployments --> model"
+
+
 def _lines(lineage: ModelLineage) -> Iterator[str]:
     run = lineage.run
     if lineage.metrics:
@@ -69,6 +84,7 @@ def _lines(lineage: ModelLineage) -> Iterator[str]:
     aliases = [f"alias {alias}" for alias in lineage.aliases]
     yield _node("model", lineage.reference, *aliases, lineage.framework, lineage.visibility)
     yield from _maps(lineage)
+    yield from _deployments(lineage)
     yield "model --> run"
     if run is None:
         yield _node("run", "run", "made from data that you may not see")
