@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import importlib.metadata
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from mlops_assets import __version__
 from mlops_assets.datasets.versions.documents import json_bytes
-from mlops_assets.errors import Conflict, NotFound, SpecificationError
+from mlops_assets.errors import Conflict, Forbidden, NotFound, SpecificationError
 from mlops_assets.monitoring.document import MonitoringDocument
 from mlops_assets.monitoring.documents import last_days, read_documents
 from mlops_assets.monitoring.report.page import figure_name, page
@@ -24,6 +25,7 @@ from mlops_assets.monitoring.version_day import (
     measure_version_day,
     metrics_on_test,
 )
+from mlops_assets.monitoring.visible import hidden_versions
 from mlops_assets.names import Reference
 from mlops_assets.paths import monitoring_key, monitoring_owner, requests_key, truth_key
 from mlops_assets.principals import Role
@@ -33,8 +35,8 @@ from mlops_assets.registry.files.publication import publication
 from mlops_assets.registry.records.maps import MapFilter
 from mlops_assets.registry.session import drop_files, record_files
 from mlops_assets.serving.request_log.compact import compact_day
-from mlops_assets.serving.request_log.day_file import check_day
-from mlops_assets.serving.request_log.read import dropped_on, read_day
+from mlops_assets.serving.request_log.day_file import check_day, dropped_on
+from mlops_assets.serving.request_log.read import read_day
 from mlops_assets.serving.request_log.samples import LoggedSamples
 from mlops_assets.serving.specification import Monitor, ServiceSpecification
 from mlops_assets.store import Store
@@ -66,7 +68,7 @@ def monitor_day(store: Store, specification: ServiceSpecification, day: str) -> 
         NameRefused: it is not a day.
         SpecificationError: it is in the future.
         Conflict: requests or labels of the day change faster than it is measured.
-        Forbidden: the principal may not publish.
+        Forbidden: the principal may not publish, or not see a version that was used on the day.
         IntegrityError: a file that it is made from is not as it was published.
         StorageError: one cannot be read, or the report not be written.
     """
@@ -75,6 +77,7 @@ def monitor_day(store: Store, specification: ServiceSpecification, day: str) -> 
     store.registry.principal.require(Role.SCIENTIST, f"monitor {model} on {day}")
     with step(f"monitoring {model} on {day}"):
         compact_day(store, model, day)
+        _require_visible(store, model, day)
         keys = [requests_key(model, day), truth_key(model, day)]
         for _ in range(ATTEMPTS):
             before = _checksums(store, keys)
@@ -103,6 +106,25 @@ def require_past(day: str) -> None:
     """
     if check_day(day) > datetime.now(UTC).date().isoformat():
         raise SpecificationError(f"{day} is in the future; monitor today (UTC) or a day before")
+
+
+def _require_visible(store: Store, model: str, day: str) -> None:
+    """Make sure that the principal sees all versions of a day, as its document is of all.
+
+    Raises:
+        Forbidden: there is another one.
+    """
+    hidden = hidden_versions(store, model)
+    if not hidden:
+        return
+    whole = replace(store, registry=store.registry.unrestricted())
+    used = {own.version for own in read_day(whole, model, day)}
+    used |= {made.version for made in whole.registry.maps(MapFilter(model=model, day=day))}
+    if used & hidden:
+        raise Forbidden(
+            f"{model} had versions in use on {day} that you may not see; ask an operator to"
+            " monitor the day"
+        )
 
 
 def _measured(store: Store, monitor: Monitor, model: str, day: str) -> list[MeasuredVersion]:

@@ -52,7 +52,8 @@ def log_result(
         file: the requests of the day; None if there are none.
         removed: days whose requests were removed, as they are older than they are kept for.
     """
-    from mlops_assets.serving.request_log.read import dropped_on, read_day
+    from mlops_assets.serving.request_log.day_file import dropped_on
+    from mlops_assets.serving.request_log.read import read_day
 
     samples = [] if file is None else read_day(store, model, day)
     by_version = {own.version: len(own) for own in samples}

@@ -112,21 +112,20 @@ def metric_history(name: str, days: Sequence[MetricDay]) -> bytes | None:
     places = np.arange(len(days))
     values = [np.nan if own.test is None else own.test for own in days]
     axes.step(places, values, where="mid", color=TEST, label="test split", linewidth=1.2)
-    series: list[tuple[str, str, list[Interval | None]]] = [
-        ("estimated, without labels", ESTIMATED, [own.estimated for own in days]),
-        ("live", DAY, [own.live for own in days]),
+    # beside each other, so that both are seen
+    series: list[tuple[str, str, float, list[Interval | None]]] = [
+        ("estimated, without labels", ESTIMATED, 0.15, [own.estimated for own in days]),
+        ("live", DAY, -0.15, [own.live for own in days]),
     ]
-    for label, colour, found in series:
+    for label, colour, beside, found in series:
         known = [(place, own) for place, own in zip(places, found, strict=True) if own is not None]
         if not known:
             continue
-        where = [place for place, _ in known]
+        where = [place + beside for place, _ in known]
         value = np.array([own.value for _, own in known])
-        ends = [
-            [own.value if end is None else end for _, own in known for end in (_end(own, number),)]
-            for number in (0, 1)
-        ]
-        errors = np.abs(np.array(ends) - value)
+        lower = np.array([own.value if own.lower is None else own.lower for _, own in known])
+        upper = np.array([own.value if own.upper is None else own.upper for _, own in known])
+        errors = np.abs(np.stack([value - lower, upper - value]))
         axes.errorbar(
             where, value, errors, color=colour, fmt="o", markersize=4, label=label, linewidth=1
         )
@@ -136,10 +135,6 @@ def metric_history(name: str, days: Sequence[MetricDay]) -> bytes | None:
     axes.grid(alpha=0.3)
     figure.legend(loc="outside lower center", ncols=3, fontsize=8, frameon=False)
     return png(figure)
-
-
-def _end(found: Interval, number: int) -> float | None:
-    return (found.lower, found.upper)[number]
 
 
 def class_shares(names: Sequence[str], labels: NDArray[np.int32]) -> bytes | None:
@@ -175,7 +170,12 @@ def number_histogram(numbers: NDArray[np.float32]) -> bytes | None:
         return None
     figure = Figure(figsize=(7, 3), layout="constrained")
     axes = figure.subplots()
-    counts, edges = np.histogram(known.astype(np.float64), MAX_STEPS)
+    low, high = float(known.min()), float(known.max())
+    if high - low <= 1e-6 * max(abs(low), abs(high)):
+        # all equal, as far as is drawn: one bar in the middle
+        margin = 0.01 * max(abs(low), abs(high), 1.0)
+        low, high = low - margin, high + margin
+    counts, edges = np.histogram(known.astype(np.float64), MAX_STEPS, (low, high))
     axes.stairs(counts, edges, fill=True, color=DAY)
     axes.set(xlabel="prediction", ylabel="samples")
     axes.grid(alpha=0.3)
