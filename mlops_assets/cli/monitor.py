@@ -96,7 +96,7 @@ def show_monitoring(
     model: Model,
     day: Day = None,
     days: Annotated[
-        int, typer.Option(min=1, max=MAX_DAYS, help="Last days, up to today or --day.")
+        int, typer.Option(min=1, max=MAX_DAYS, help="So many days, the last that were monitored.")
     ] = 14,
     lineage: Annotated[
         bool,
@@ -108,21 +108,15 @@ def show_monitoring(
 ) -> None:
     """Show how a model did on the last days, or all of one day, from what was published."""
     from mlops_assets.errors import NotFound
-    from mlops_assets.monitoring.documents import last_days, read_documents
+    from mlops_assets.monitoring.documents import monitored_days, read_documents
     from mlops_assets.monitoring.visible import visible
     from mlops_assets.serving.request_log.day_file import check_day
 
+    if lineage and day is None:
+        raise typer.BadParameter("--lineage is of one day; give it with --day")
     store = open_store()
-    if day is None:
-        last = datetime.now(UTC).date().isoformat()
-        if lineage:
-            raise typer.BadParameter("--lineage is of one day; give it with --day")
-    else:
-        last, days = check_day(day), 1
-    found = [
-        visible(store, document)
-        for document in read_documents(store, model, last_days(last, days)).values()
-    ]
+    wanted = monitored_days(store, model)[-days:] if day is None else [check_day(day)]
+    found = [visible(store, own) for own in read_documents(store, model, wanted).values()]
     if day is not None and not found:
         raise NotFound(f"{model} was not monitored on {day}; run 'mlops monitor run {model}'")
     if lineage:

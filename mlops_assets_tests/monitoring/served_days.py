@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from mlops_assets.serving.request_log.client import log_samples
 from numpy.typing import NDArray
 
 from mlops_assets.datasets.commit.commit import commit
@@ -18,6 +17,7 @@ from mlops_assets.paths import model_folder
 from mlops_assets.principals import local
 from mlops_assets.registry import ModelVersion, Registry
 from mlops_assets.registry.files.verified_read import published_path
+from mlops_assets.serving.request_log.client import log_samples
 from mlops_assets.serving.specification import ServiceSpecification
 from mlops_assets.storage import Workspace
 from mlops_assets.store import Store

@@ -6,9 +6,6 @@ from datetime import date, timedelta
 
 import pandas as pd
 import pytest
-from mlops_assets.monitoring.truth.add import add_truth
-from mlops_assets.monitoring.truth.label_table import LabelTable, read_entries
-from mlops_assets.serving.request_log.compact import compact_day
 
 from mlops_assets.datasets.versions.documents import json_bytes
 from mlops_assets.errors import Forbidden, NameRefused, SpecificationError
@@ -17,12 +14,15 @@ from mlops_assets.monitoring import version_day
 from mlops_assets.monitoring.day import monitor_day
 from mlops_assets.monitoring.due import due_days
 from mlops_assets.monitoring.lineage import day_lineage, lineage_lines
+from mlops_assets.monitoring.truth.add import add_truth
+from mlops_assets.monitoring.truth.label_table import LabelTable, read_entries
 from mlops_assets.monitoring.verify import verify_monitoring
 from mlops_assets.monitoring.visible import visible
 from mlops_assets.paths import monitoring_key, monitoring_owner, requests_key, truth_key
 from mlops_assets.principals import Principal, Role, Visibility
 from mlops_assets.registry.files.verified_read import read_published
 from mlops_assets.reindex.reindex import reindex
+from mlops_assets.serving.request_log.compact import compact_day
 from mlops_assets.store import Store
 from mlops_assets_tests.monitoring.served_days import (
     DAY,

@@ -147,6 +147,7 @@ def _monitoring(specification: ServiceSpecification) -> dg.AssetsDefinition:
     def monitoring(
         context: dg.AssetExecutionContext, store: StoreResource
     ) -> Iterator[dg.MaterializeResult[Any]]:
+        from mlops_assets.monitoring.alarms import consequences
         from mlops_assets.monitoring.day import monitor_day
 
         opened = store.open()
@@ -154,6 +155,7 @@ def _monitoring(specification: ServiceSpecification) -> dg.AssetsDefinition:
         document = monitor_day(opened, specification, context.partition_key)
         for observation in observations_of(document):
             context.log_event(observation)
-        yield monitoring_result(opened, document, rule_names(specification.monitor))
+        changes = consequences(opened, specification, document)
+        yield monitoring_result(opened, document, rule_names(specification.monitor), changes)
 
     return monitoring

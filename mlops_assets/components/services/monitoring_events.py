@@ -17,6 +17,7 @@ from mlops_assets.text.markup import plain, table
 if TYPE_CHECKING:
     from dagster._core.definitions.metadata import RawMetadataValue
 
+    from mlops_assets.monitoring.alarms import AlarmChange
     from mlops_assets.monitoring.document import MonitoringDocument, Rule, VersionDay
     from mlops_assets.storage import FileStat
     from mlops_assets.store import Store
@@ -96,7 +97,10 @@ def truth_result(store: Store, model: str, day: str) -> dg.MaterializeResult[Any
 
 
 def monitoring_result(
-    store: Store, document: MonitoringDocument, rules: Sequence[str]
+    store: Store,
+    document: MonitoringDocument,
+    rules: Sequence[str],
+    changes: Sequence[AlarmChange],
 ) -> dg.MaterializeResult[Any]:
     """Return the result of a monitored day, with a check for each rule.
 
@@ -104,6 +108,7 @@ def monitoring_result(
         store: workspace and registry.
         document: of the day, as published.
         rules: that have a limit.
+        changes: of alarms.
     """
     from mlops_assets.monitoring.report.page import CAPTIONS, figure_name, summary
     from mlops_assets.registry.files.verified_read import read_published
@@ -123,6 +128,7 @@ def monitoring_result(
         data_version=dg.DataVersion(by_path[main[0]].sha256),
         metadata={
             "summary": summary(document),
+            "alarms": "; ".join(f"{own.alarm.rule} {own.change}" for own in changes) or "no change",
             **(_numbers(document.versions[0]) if document.versions else {}),
             "versions": dg.MetadataValue.md(_versions_table(document)),
             **figures,
