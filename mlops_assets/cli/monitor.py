@@ -47,9 +47,9 @@ def run_monitoring(
     model: Model,
     day: Day = None,
     days: Annotated[
-        int | None,
-        typer.Option(min=1, max=MAX_DAYS, help="So many last days, today included, instead."),
-    ] = None,
+        int,
+        typer.Option(min=1, max=MAX_DAYS, help="So many days up to --day, or to today."),
+    ] = 1,
     fail: Annotated[
         bool, typer.Option("--fail", help="Exit with 1 if a rule has failed on any of the days.")
     ] = False,
@@ -65,12 +65,9 @@ def run_monitoring(
     from mlops_assets.monitoring.day import require_past
     from mlops_assets.monitoring.documents import last_days, read_documents
 
-    if day is not None and days is not None:
-        raise typer.BadParameter("--day and --days name the same thing; give one of them")
-    today = datetime.now(UTC).date().isoformat()
-    wanted = last_days(day or today, days or 1)
-    for each in wanted:
-        require_past(each)
+    last = day or datetime.now(UTC).date().isoformat()
+    require_past(last)
+    wanted = last_days(last, days)
     store = open_store()
     with open_project(Settings.from_environment(), module) as project:
         service = project.service_of(model)
@@ -130,8 +127,11 @@ def _show(documents: list[MonitoringDocument], as_json: bool, with_rules: bool) 
     if as_json:
         show([document.model_dump(mode="json") for document in documents], True, (), "")
         return
+    tests = _tests(documents)
     rows = [
-        _row(document, version) for document in documents for version in document.versions or [None]
+        _row(document, version, tests)
+        for document in documents
+        for version in document.versions or [None]
     ]
     show(rows, False, _COLUMNS, "no day was monitored; run 'mlops monitor run MODEL'")
     if not with_rules:
@@ -143,14 +143,27 @@ def _show(documents: list[MonitoringDocument], as_json: bool, with_rules: bool) 
                 console.print(f"  {rule.verdict:8}{rule.name}: {rule.text}")
 
 
-def _row(document: MonitoringDocument, version: VersionDay | None) -> dict[str, object]:
+def _tests(documents: list[MonitoringDocument]) -> dict[str, dict[str, float]]:
+    """Return model version → its metrics on the test split."""
+    from mlops_assets.monitoring.version_day import metrics_on_test
+
+    registry = open_store().registry
+    models = {document.model for document in documents}
+    rows = (row for model in models for row in registry.model_versions(model))
+    return {row.version: metrics_on_test(row) for row in rows}
+
+
+def _row(
+    document: MonitoringDocument, version: VersionDay | None, tests: dict[str, dict[str, float]]
+) -> dict[str, object]:
     if version is None:
         return {"day": document.day, "version": "no request", "requests": 0}
     from mlops_assets.monitoring.rules import headline_of
 
-    live, estimate = version.live, version.estimate
-    metric = None if live is None else headline_of(live.test)
-    value = None if estimate is None else estimate.value
+    test = tests.get(version.version, {})
+    metric = headline_of(test) or ""
+    live = None if version.live is None else version.live.metrics.get(metric)
+    value = None if version.estimate is None else version.estimate.value
     by_verdict = {
         verdict: ", ".join(rule.name for rule in version.rules if rule.verdict == verdict)
         for verdict in ("failed", "warned")
@@ -161,9 +174,9 @@ def _row(document: MonitoringDocument, version: VersionDay | None) -> dict[str, 
         "requests": version.requests,
         "outside": None if version.outside is None else version.outside.share,
         "drift": None if version.drift is None else version.drift.day.psi,
-        "live": live.metrics[metric].value if live and metric in live.metrics else None,
+        "live": None if live is None else live.value,
         "estimated": None if value is None else value.value,
-        "test": live.test[metric] if live and metric else None,
+        "test": test.get(metric),
         **by_verdict,
     }
 
