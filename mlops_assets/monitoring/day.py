@@ -62,7 +62,8 @@ def monitor_day(store: Store, specification: ServiceSpecification, day: str) -> 
         day: `YYYY-MM-DD`, UTC; today is measured as far as it has come.
 
     Returns:
-        The published document; of a day without requests and maps it has no version.
+        The published document; of a day without requests and maps it has no version. That of a day
+        whose requests were removed since, as they are old, is kept as it is.
 
     Raises:
         NameRefused: it is not a day.
@@ -77,6 +78,8 @@ def monitor_day(store: Store, specification: ServiceSpecification, day: str) -> 
     store.registry.principal.require(Role.SCIENTIST, f"monitor {model} on {day}")
     with step(f"monitoring {model} on {day}"):
         compact_day(store, model, day)
+        if (kept := _document_of_removed(store, model, day)) is not None:
+            return kept
         _require_visible(store, model, day)
         keys = [requests_key(model, day), truth_key(model, day)]
         for _ in range(ATTEMPTS):
@@ -106,6 +109,15 @@ def require_past(day: str) -> None:
     """
     if check_day(day) > datetime.now(UTC).date().isoformat():
         raise SpecificationError(f"{day} is in the future; monitor today (UTC) or a day before")
+
+
+def _document_of_removed(store: Store, model: str, day: str) -> MonitoringDocument | None:
+    """Return the document of a day whose requests are removed; None if they are not."""
+    key = requests_key(model, day)
+    if store.registry.files_at(key):
+        return None
+    document = read_documents(store, model, [day]).get(day)
+    return document if document is not None and key in document.inputs else None
 
 
 def _require_visible(store: Store, model: str, day: str) -> None:

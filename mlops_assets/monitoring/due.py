@@ -72,7 +72,9 @@ def due_days(store: Store, specification: ServiceSpecification, today: date) -> 
             made_from = {
                 key: sha for key, sha in document.inputs.items() if key in _own(model, day)
             }
-            is_due = bool(segments) or made_from != given
+            # of a day whose requests were removed, as it is old, the document is kept
+            is_removed = requests_key(model, day) in made_from.keys() - given.keys()
+            is_due = bool(segments) or (made_from != given and not is_removed)
         if is_due:
             due.append(DueDay(day, _digest(given, segments)))
     return due

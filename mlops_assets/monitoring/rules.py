@@ -27,7 +27,7 @@ RULES = (
     "max_loss",
 )
 # by which versions are compared; the first that a version has
-HEADLINES = ("accuracy", "rmse", "mae")
+HEADLINES = ("accuracy", "mae", "rmse")
 ERRORS = frozenset({"rmse", "mae"})
 
 

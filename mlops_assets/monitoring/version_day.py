@@ -50,6 +50,7 @@ class MeasuredVersion:
         di: dissimilarity index of each sample, (n,), NaN where it is not known; None if it has no
             area of applicability.
         threshold: above which a sample is outside; None if it has no area of applicability.
+        trained: predictions of training samples by class; None if they are not known.
     """
 
     row: ModelVersion
@@ -57,6 +58,7 @@ class MeasuredVersion:
     samples: LoggedSamples | None = None
     di: NDArray[np.floating] | None = None
     threshold: float | None = None
+    trained: Sequence[int] | None = None
 
 
 @dataclass(frozen=True)
@@ -113,7 +115,10 @@ def measure_version_day(store: Store, logged: LoggedDay, monitor: Monitor) -> Me
         }
     )
     ruled = _ruled(row, found, monitor)
-    return MeasuredVersion(row, ruled.day, samples, di, threshold)
+    predictions = None if reference is None else reference.referred.predictions
+    is_of_classes = predictions is not None and predictions.kind == "classes"
+    trained = predictions.train if predictions is not None and is_of_classes else None
+    return MeasuredVersion(row, ruled.day, samples, di, threshold, trained)
 
 
 def metrics_on_test(row: ModelVersion) -> dict[str, float]:

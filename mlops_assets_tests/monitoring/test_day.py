@@ -23,6 +23,7 @@ from mlops_assets.principals import Principal, Role, Visibility
 from mlops_assets.registry.files.verified_read import read_published
 from mlops_assets.reindex.reindex import reindex
 from mlops_assets.serving.request_log.compact import compact_day
+from mlops_assets.serving.request_log.retention import delete_request, enforce_retention
 from mlops_assets.store import Store
 from mlops_assets_tests.monitoring.served_days import (
     DAY,
@@ -247,3 +248,32 @@ def test_a_rebuilt_registry_has_the_monitored_days(served_store: Store) -> None:
     rebuilt = open_workspace(root)
     assert published(rebuilt) == before
     rebuilt.registry.close()
+
+
+def test_the_document_of_a_day_whose_requests_are_too_old_is_kept(served_store: Store) -> None:
+    store = served_store
+    log_day(store, versions(store)[0], requests()[0])
+    document = monitor_day(store, service(), DAY)
+    before = published(store)
+    today = date.fromisoformat(DAY) + timedelta(days=100)
+    assert enforce_retention(store, "crops", 90, today) == [DAY]
+    assert [due.day for due in due_days(store, service(), today)] == [str(today - timedelta(1))]
+    assert monitor_day(store, service(), DAY) == document
+    assert published(store) == before
+    found = verify_all(store)
+    verify_monitoring(store, found)
+    assert found.problems == []
+    assert "published no more" in found.notes[0]
+
+
+def test_the_numbers_of_a_day_change_once_it_is_monitored_without_a_deleted_request(
+    served_store: Store,
+) -> None:
+    store = served_store
+    log_day(store, versions(store)[0], requests()[0])
+    monitor_day(store, service(), DAY)
+    assert delete_request(store, "crops", "r7", "on demand") == 1
+    found = verify_all(store)
+    verify_monitoring(store, found)
+    assert (found.problems, len(found.notes)) == ([], 1)
+    assert monitor_day(store, service(), DAY).versions[0].requests == 299

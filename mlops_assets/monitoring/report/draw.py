@@ -81,4 +81,4 @@ def _predictions(measured: MeasuredVersion) -> bytes | None:
     if samples.scores is not None and not (labels >= 0).any():
         # of windows, the class with the highest mean score
         labels = samples.scores.argmax(axis=1).astype(labels.dtype)
-    return class_shares([own.name for own in classes], labels)
+    return class_shares([own.name for own in classes], labels, measured.trained)

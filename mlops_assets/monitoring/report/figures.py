@@ -22,6 +22,7 @@ from mlops_assets.text.figures import drawn
 DAY = "#4477aa"
 TEST = "#ee6677"
 ESTIMATED = "#ccbb44"
+TRAINED = "#bbbbbb"
 LIMIT = "#aa3377"
 MAX_FEATURES = 15
 MAX_CLASSES = 30
@@ -137,25 +138,33 @@ def metric_history(name: str, days: Sequence[MetricDay]) -> bytes | None:
     return png(figure)
 
 
-def class_shares(names: Sequence[str], labels: NDArray[np.int32]) -> bytes | None:
+def class_shares(
+    names: Sequence[str], labels: NDArray[np.int32], trained: Sequence[int] | None = None
+) -> bytes | None:
     """Return a PNG of the share of each predicted class; None without a prediction.
 
     Args:
         names: of the classes.
         labels: predicted class index of each sample, (n,), -1 where there is none.
+        trained: predictions of training samples by class, drawn beside them.
     """
     known = labels[(labels >= 0) & (labels < len(names))]
     if not len(known):
         return None
     shares = np.bincount(known, minlength=len(names)) / len(known)
     order = np.argsort(-shares, kind="stable")[:MAX_CLASSES][::-1]
-    figure = Figure(figsize=(7, 1.2 + 0.28 * len(order)), layout="constrained")
+    figure = Figure(figsize=(7, 1.3 + 0.32 * len(order)), layout="constrained")
     axes = figure.subplots()
-    axes.barh(np.arange(len(order)), shares[order], color=DAY)
-    axes.set_yticks(range(len(order)), [_short(names[place]) for place in order], fontsize=8)
+    places = np.arange(len(order))
+    axes.barh(places + 0.2, shares[order], 0.4, color=DAY, label="the day")
+    if trained is not None and len(trained) == len(names) and sum(trained) > 0:
+        before = np.array(trained) / sum(trained)
+        axes.barh(places - 0.2, before[order], 0.4, color=TRAINED, label="training samples")
+    axes.set_yticks(places, [_short(names[place]) for place in order], fontsize=8)
     some = f", the {len(order)} largest of {len(names)}" if len(order) < len(names) else ""
     axes.set(xlabel=f"share of predictions{some}", ylim=(-0.6, len(order) - 0.4))
     axes.grid(axis="x", alpha=0.3)
+    figure.legend(loc="outside lower center", ncols=2, fontsize=8, frameon=False)
     return png(figure)
 
 

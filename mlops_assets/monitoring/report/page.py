@@ -18,7 +18,7 @@ CAPTIONS = {
     "metric": "The metric over the last 30 days: live, estimated without labels, on the test split",
     "applicability": "Dissimilarity of the samples to training samples, and the threshold",
     "drift": "Features that have drifted most, and the limits",
-    "predictions": "Predictions of the day",
+    "predictions": "Predictions of the day, beside those of training samples",
 }
 
 
