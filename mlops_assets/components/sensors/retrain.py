@@ -6,6 +6,7 @@ When it is due, and what is missing, is decided by `mlops_assets.monitoring.retr
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import dagster as dg
@@ -57,27 +58,29 @@ def retrain_sensor(specification: ServiceSpecification, job: str) -> dg.SensorDe
         try:
             opened = store.open()
             found = plan_retraining(opened, specification, last)
-            planned = _planned_run(context, opened.registry, model, found)
+            if last is not None:
+                # it may have ended, and been promoted, since the last tick
+                _note_run(context, opened.registry, model, last)
+            wanted = _wanted(found)
+            run = None if wanted is None else _note_run(context, opened.registry, model, wanted)
         except MlopsError as error:
             return dg.SensorResult(skip_reason=str(error)[:MAX_REASON])
-        if planned is not None:
-            return dg.SensorResult(
-                skip_reason=_shortened(_state(context.instance, planned, found)),
-            )
-        if found.is_due and is_trained_by_itself(context, model):
-            reason = f"{found.reason}; left to the sensor {model}_new_version"
-            return dg.SensorResult(skip_reason=_shortened(reason))
-        if not found.is_due or found.day is None or found.data_version is None:
+        if run is not None:
+            return dg.SensorResult(skip_reason=_shortened(_state(context.instance, run, found)))
+        if wanted is None or not found.is_due:
             return dg.SensorResult(skip_reason=_shortened(found.reason))
-        numbers = [alarm.id for alarm in found.alarms]
+        cursor = json.dumps(asdict(wanted))
+        if is_trained_by_itself(context, model):
+            reason = f"{found.reason}; left to the sensor {model}_new_version"
+            return dg.SensorResult(skip_reason=_shortened(reason), cursor=cursor)
         context.log.info(found.reason)
+        add_data_versions(context.instance, opened.registry, str(found.dataset))
         request = dg.RunRequest(
-            run_key=f"{model}/alarm-{numbers[0]}/{found.dataset}@{found.data_version}",
-            partition_key=found.data_version,
-            tags={MODEL: model, ALARM: ", ".join(map(str, numbers))},
+            run_key=f"{model}/alarm-{wanted.alarms[0]}/{found.dataset}@{wanted.data_version}",
+            partition_key=wanted.data_version,
+            tags={MODEL: model, ALARM: ", ".join(map(str, wanted.alarms))},
         )
-        cursor = {"day": found.day, "alarms": numbers, "data_version": found.data_version}
-        return dg.SensorResult([request], cursor=json.dumps(cursor))
+        return dg.SensorResult([request], cursor=cursor)
 
     return retrain
 
@@ -91,27 +94,34 @@ def _last(cursor: str | None) -> LastRetraining | None:
     return LastRetraining(found["day"], tuple(found["alarms"]), found["data_version"])
 
 
-def _planned_run(
-    context: dg.SensorEvaluationContext, registry: Registry, model: str, found: Retraining
+def _wanted(found: Retraining) -> LastRetraining | None:
+    """Return the retraining that alarms and newer data ask for; None if something is missing."""
+    from mlops_assets.monitoring.retraining import LastRetraining
+
+    if found.day is None or found.data_version is None:
+        return None
+    return LastRetraining(found.day, tuple(alarm.id for alarm in found.alarms), found.data_version)
+
+
+def _note_run(
+    context: dg.SensorEvaluationContext, registry: Registry, model: str, wanted: LastRetraining
 ) -> dg.DagsterRun | None:
-    """Return the newest run that trains on the newer data version, noted on the alarms.
+    """Note the newest run that trains on a data version on the alarms; return it.
 
     A re-execution replaces the run that it is one of.
     """
-    if found.dataset is None or found.data_version is None:
-        return None
-    add_data_versions(context.instance, registry, found.dataset)
     asset = dg.AssetKey([model, "record"])
-    run = latest_runs(context.instance, asset, [found.data_version]).get(found.data_version)
+    run = latest_runs(context.instance, asset, [wanted.data_version]).get(wanted.data_version)
     record = context.instance.get_run_record_by_id(run.run_id) if run else None
     if run is None or record is None:
         return None
     own = run.tags.get(ALARM, "").split(", ")
-    for alarm in found.alarms:
+    for number in wanted.alarms:
+        alarm = registry.alarm(number)
         # not one of before the alarm, whose version is not in use
-        is_consequence = str(alarm.id) in own or record.create_timestamp > alarm.opened
+        is_consequence = str(number) in own or record.create_timestamp > alarm.opened
         if is_consequence and alarm.orchestration_run != run.run_id:
-            registry.note_retraining(alarm, run.run_id, found.data_version)
+            registry.note_retraining(alarm, run.run_id, wanted.data_version)
     return run
 
 
