@@ -1,0 +1,320 @@
+"""One simulated season of a model in use: 90 days of requests, three drifts, labels ten days late.
+
+The pixels are those of Indian Pines (June 1992). A forest is trained on a part of the western half.
+Requests are drawn from pixels that were never trained on: of the west for 30 days, then of the
+eastern half, then with another gain and offset, then with noise. Labels come ten days later; those
+of the first eastern days are landed as the second version of the dataset. Everything is done by the
+platform: requests by `log_samples`, labels by `add_truth`, days by `monitor_day`, retraining by the
+sensor and the lifecycle in Dagster.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
+
+import dagster as dg
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from mlops_assets.cli.demo import load_indian_pines
+from mlops_assets.components import TrainedModel, TrainingDataset
+from mlops_assets.components.naming import add_data_versions
+from mlops_assets.components.sensors.retrain import retrain_sensor
+from mlops_assets.datasets.commit.commit import commit
+from mlops_assets.datasets.specification.dataset import DatasetSpecification
+from mlops_assets.models.onnx.session import OnnxModel
+from mlops_assets.models.specification import ModelSpecification
+from mlops_assets.monitoring.alarms import AlarmChange, consequences
+from mlops_assets.monitoring.day import monitor_day
+from mlops_assets.monitoring.document import MonitoringDocument, VersionDay
+from mlops_assets.monitoring.truth.add import add_truth
+from mlops_assets.monitoring.truth.label_table import label_table
+from mlops_assets.names import Reference
+from mlops_assets.paths import model_folder
+from mlops_assets.registry import ModelVersion
+from mlops_assets.registry.files.verified_read import published_path
+from mlops_assets.serving.request_log.client import log_samples
+from mlops_assets.serving.specification import ServiceSpecification
+from mlops_assets.store import Store
+from resources import MlflowMirror, StoreResource
+
+MODEL, DATASET = "season_forest", "season_pixels"
+START = date(2026, 6, 1)
+DAYS, REQUESTS, LATE = 90, 1000, 10
+# first day of each phase, counted from 1
+EAST, GAIN, NOISE = 31, 61, 76
+# eastern pixels of the first five days are landed once the labels of the last of them are known
+LANDED, LANDING = range(31, 36), 45
+BANDS = 20  # means of ten neighbouring bands of the sensor
+MIN_PIXELS = 100  # of a class in each half
+GAIN_BY, OFFSET_BY, NOISE_BY = 1.15, 250.0, 0.12
+
+
+@dataclass(frozen=True)
+class Pixels:
+    """Labelled pixels.
+
+    Attributes:
+        X: means of bands, (n, BANDS), digital numbers.
+        y: names of their classes, (n,).
+    """
+
+    X: NDArray[np.float32]
+    y: NDArray[np.str_]
+
+    def take(self, index: NDArray[np.int64]) -> Pixels:
+        """Return some of them."""
+        return Pixels(self.X[index], self.y[index])
+
+    def table(self) -> pd.DataFrame:
+        """Return them as they are landed."""
+        columns = {f"b{band:02}": self.X[:, band].round(2) for band in range(self.X.shape[1])}
+        return pd.DataFrame({**columns, "crop": self.y})
+
+
+@dataclass(frozen=True)
+class Pools:
+    """Pixels by what they are for; none is in two of them.
+
+    Attributes:
+        trained: of the west, landed as v1.
+        west: of the west, held out.
+        east_landed: of the east, requested on the first days, then landed.
+        east: of the east, held out.
+    """
+
+    trained: Pixels
+    west: Pixels
+    east_landed: Pixels
+    east: Pixels
+
+
+@dataclass
+class Season:
+    """What a season came to.
+
+    Attributes:
+        documents: of each day, as of its last measurement.
+        first: of each day, before its labels came.
+        changes: of alarms, by the day on which they were made.
+        requested: days on which a lifecycle was requested.
+        seconds: of the processor, by what they were used for.
+    """
+
+    documents: dict[int, MonitoringDocument] = field(default_factory=dict)
+    first: dict[int, MonitoringDocument] = field(default_factory=dict)
+    changes: list[tuple[int, AlarmChange]] = field(default_factory=list)
+    requested: list[int] = field(default_factory=list)
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    def busiest(self, day: int) -> VersionDay:
+        """Return the version with most requests on a day, as of the last measurement."""
+        return self.documents[day].versions[0]
+
+    def failed(self, day: int) -> list[str]:
+        """Return the rules that had failed on a day before its labels came."""
+        return [
+            rule.name
+            for version in self.first[day].versions
+            for rule in version.rules
+            if rule.verdict == "failed"
+        ]
+
+
+def pools(seed: int = 0) -> Pools:
+    """Return the pixels of Indian Pines by what they are for."""
+    scene, labels = load_indian_pines()
+    means = scene.reshape(BANDS, -1, *scene.shape[1:]).mean(axis=1)
+    half = labels.shape[1] // 2
+    is_west = np.broadcast_to(np.arange(labels.shape[1]) < half, labels.shape)
+    counts = [np.bincount(labels[side], minlength=17) for side in (is_west, ~is_west)]
+    classes = np.flatnonzero((counts[0] >= MIN_PIXELS) & (counts[1] >= MIN_PIXELS))
+    rng = np.random.default_rng(seed)
+
+    def of(side: NDArray[np.bool_]) -> Pixels:
+        chosen = side & np.isin(labels, classes[classes > 0])
+        X = means[:, chosen].T.astype(np.float32)
+        found = Pixels(X, np.char.add("class_", labels[chosen].astype(str)))
+        return found.take(rng.permutation(len(X)))
+
+    west, east = of(is_west), of(~is_west)
+    cut, middle = len(west.y) * 6 // 10, len(east.y) // 2
+    return Pools(
+        trained=west.take(np.arange(cut)),
+        west=west.take(np.arange(cut, len(west.y))),
+        east_landed=east.take(np.arange(middle)),
+        east=east.take(np.arange(middle, len(east.y))),
+    )
+
+
+def drawn(of: Pools, day: int, rng: np.random.Generator) -> Pixels:
+    """Return the pixels that are requested on a day."""
+    pool = of.west if day < EAST else of.east_landed if day in LANDED else of.east
+    found = pool.take(rng.choice(len(pool.y), REQUESTS, replace=len(pool.y) < REQUESTS))
+    X = found.X
+    if GAIN <= day < NOISE:
+        X = X * GAIN_BY + OFFSET_BY
+    elif day >= NOISE:
+        X = X * (1 + rng.normal(0, NOISE_BY, X.shape))
+    return Pixels(X.astype(np.float32), found.y)
+
+
+class Simulation:
+    """A season of one model in a workspace of its own."""
+
+    def __init__(self, store: Store, instance: dg.DagsterInstance, seed: int = 0) -> None:
+        self.store = store
+        self.instance = instance
+        self.rng = np.random.default_rng(seed)
+        self.pools = pools(seed)
+        self.season = Season()
+        self.service = ServiceSpecification.model_validate(
+            {
+                "name": "season_service",
+                "model": MODEL,
+                "start": START,
+                "retrain": {"enabled": True, "days": 2, "of": 3, "cooldown_days": 20},
+            }
+        )
+        self.dataset = DatasetSpecification.model_validate(
+            {
+                "name": DATASET,
+                "source": {
+                    "url": f"landing/{DATASET}",
+                    "layout": "table",
+                    "table": {"label": "crop"},
+                },
+                "split": {"fractions": {"train": 0.6, "validation": 0.2, "test": 0.2}},
+            }
+        )
+        self.definitions = self._definitions()
+        self.sensor = self.definitions.resolve_sensor_def(f"{MODEL}_retrain")
+        self.cursor: str | None = None
+        self.reasons: dict[int, str] = {}
+        self._models: dict[str, OnnxModel] = {}
+        self._truth: dict[int, pd.DataFrame] = {}
+
+    def run(self, days: int = DAYS) -> Season:
+        """Simulate the days of a season."""
+        self._land("v1.csv", self.pools.trained)
+        self._lifecycle("v1", {})
+        for day in range(1, days + 1):
+            self._request(day)
+            self._monitor(day, self.season.first)
+            if day > LATE:
+                self._label(day - LATE)
+                self._monitor(day - LATE)
+            if day == LANDING:
+                self._land("v2.csv", self.pools.east_landed)
+            for request in self._tick(day):
+                self.season.requested.append(day)
+                self._lifecycle(str(request.partition_key), dict(request.tags))
+        return self.season
+
+    def _definitions(self) -> dg.Definitions:
+        model = ModelSpecification.model_validate(
+            {
+                "name": MODEL,
+                "dataset": DATASET,
+                "task": "classification",
+                "trainer": "mlops_assets.training.trainers.sklearn:train",
+                "params": {
+                    "estimator": "sklearn.ensemble.RandomForestClassifier",
+                    "n_estimators": 60,
+                    "min_samples_leaf": 3,
+                },
+                "gates": [{"metric": "accuracy", "not_worse_than": "production"}],
+                "auto_promote": True,
+            }
+        )
+        sensor = retrain_sensor(self.service, f"{MODEL}_lifecycle")
+        return dg.Definitions.merge(
+            TrainingDataset(self.dataset).build_defs(None),  # type: ignore[arg-type]
+            TrainedModel(model).build_defs(None),  # type: ignore[arg-type]
+            dg.Definitions(
+                sensors=[sensor] if sensor else [],
+                resources={"store": StoreResource(), "mlflow": MlflowMirror()},
+                executor=dg.in_process_executor,
+            ),
+        )
+
+    def _land(self, name: str, pixels: Pixels) -> None:
+        with self._counting("commits"):
+            landing = self.store.workspace.root / self.dataset.source.url
+            landing.mkdir(parents=True, exist_ok=True)
+            pixels.table().to_csv(landing / name, index=False)
+            commit(self.store.workspace, self.store.registry, self.dataset)
+            add_data_versions(self.instance, self.store.registry, DATASET)
+
+    def _lifecycle(self, version: str, tags: dict[str, str]) -> None:
+        with self._counting("lifecycles"):
+            job = self.definitions.resolve_job_def(f"{MODEL}_lifecycle")
+            job.execute_in_process(
+                instance=self.instance, partition_key=version, tags=tags, raise_on_error=False
+            )
+
+    def _production(self) -> ModelVersion:
+        return self.store.registry.model_version(Reference(MODEL, "production"))
+
+    def _model(self, row: ModelVersion) -> OnnxModel:
+        if row.version not in self._models:
+            key = f"{model_folder(row.model, row.version)}/model.onnx"
+            path = published_path(self.store.workspace, self.store.registry, key)
+            self._models[row.version] = OnnxModel(path)
+        return self._models[row.version]
+
+    def _request(self, day: int) -> None:
+        with self._counting("requests"):
+            row, asked = self._production(), drawn(self.pools, day, self.rng)
+            found = self._model(row).predict(asked.X)
+            midnight = datetime.combine(START + timedelta(days=day - 1), datetime.min.time(), UTC)
+            ids = [f"{day:02}-{number:04}" for number in range(len(asked.y))]
+            times = [midnight + timedelta(seconds=80 * number) for number in range(len(ids))]
+            outputs = {"label": found["label"], "scores": found["scores"]}
+            log_samples(self.store, Reference(MODEL, row.version), asked.X, outputs, ids, times)
+            self._truth[day] = pd.DataFrame({"id": ids, "label": asked.y})
+
+    def _label(self, day: int) -> None:
+        with self._counting("labels"):
+            table = label_table(self._truth.pop(day), f"labels of day {day}")
+            add_truth(self.store, MODEL, table, name_of(day))
+
+    def _monitor(self, day: int, kept: dict[int, MonitoringDocument] | None = None) -> None:
+        with self._counting("monitoring"):
+            document = monitor_day(self.store, self.service, name_of(day))
+            self.season.documents[day] = document
+            if kept is not None:
+                kept[day] = document
+            for change in consequences(self.store, self.service, document):
+                self.season.changes.append((day, change))
+
+    def _tick(self, day: int) -> list[dg.RunRequest]:
+        with self._counting("sensor"):
+            resources = {"store": StoreResource()}
+            with dg.build_sensor_context(
+                self.instance, self.cursor, definitions=self.definitions, resources=resources
+            ) as context:
+                found = self.sensor.evaluate_tick(context)
+            self.cursor = found.cursor
+            self.reasons[day] = str(found.skip_message)
+            return list(found.run_requests or [])
+
+    @contextmanager
+    def _counting(self, name: str) -> Iterator[None]:
+        """Count the seconds of the processor that are used within."""
+        started = time.process_time()
+        try:
+            yield
+        finally:
+            spent = time.process_time() - started
+            self.season.seconds[name] = self.season.seconds.get(name, 0.0) + spent
+
+
+def name_of(day: int) -> str:
+    """Return the date of a day of the season, counted from 1."""
+    return str(START + timedelta(days=day - 1))
