@@ -140,7 +140,6 @@ def _bearers(store: Store, settings: Settings, host: str, sign_in: bool | None) 
     """
     from mlops_assets.identity.bearer import Bearers, checked_bearers
     from mlops_assets.identity.declaration import is_loopback, read_identity
-    from mlops_assets.identity.issuer import Issuer
 
     local = is_loopback(host)
     if sign_in is False and not local:
@@ -149,7 +148,12 @@ def _bearers(store: Store, settings: Settings, host: str, sign_in: bool | None) 
             param_hint="--no-sign-in",
         )
     identity = read_identity(settings.identity) if settings.identity else None
-    bearers = Bearers(store.registry, settings.api_token, Issuer(identity) if identity else None)
+    issuer = None
+    if identity is not None:
+        from mlops_assets.identity.issuer import Issuer
+
+        issuer = Issuer(identity)
+    bearers = Bearers(store.registry, settings.api_token, issuer)
     wanted = sign_in if sign_in is not None else (not local or bearers.some)
     return checked_bearers(bearers) if wanted else None
 

@@ -9,12 +9,16 @@ import asyncio
 import hmac
 import re
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from mlops_assets.errors import SettingsError, Unauthenticated
-from mlops_assets.identity.issuer import Issuer
 from mlops_assets.identity.tokens import identifier, principal_of
 from mlops_assets.principals import SHARED_NAME, Principal, Role
 from mlops_assets.registry import Registry
+
+if TYPE_CHECKING:
+    # its libraries take time and memory that a server without an issuer does not need
+    from mlops_assets.identity.issuer import Issuer
 
 MIN_SHARED = 16  # characters; fewer can be guessed
 MAX_TOKEN = 16_384  # characters
