@@ -363,7 +363,10 @@ def _pins_much(values: NDArray[np.generic]) -> bool:
         return False
     if isinstance(owner, memoryview):
         owner = owner.obj
-    size = owner.nbytes if isinstance(owner, np.ndarray) else len(owner)  # type: ignore[arg-type]
+    # what onnxruntime returns owns its values by an object that has no size
+    if not isinstance(owner, np.ndarray | bytes | bytearray):
+        return False
+    size = owner.nbytes if isinstance(owner, np.ndarray) else len(owner)
     return bool(size > _PINNED * values.nbytes + _REQUEST_BYTES)
 
 
