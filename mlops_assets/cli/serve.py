@@ -71,9 +71,11 @@ def serve(
     Without tokens only this machine is answered, see `mlops token`.
     """
     from mlops_assets.identity.declaration import is_loopback
+    from mlops_assets.monitoring.truth.routes import truth_routes
     from mlops_assets.serving.app import ServerSettings, create_server_app
     from mlops_assets.serving.http_server import Limits, raise_file_limit
     from mlops_assets.serving.http_server import serve as serve_app
+    from mlops_assets.serving.images import image_routes
     from mlops_assets.serving.request_log.writer import RequestLogWriter
     from mlops_assets.serving.sessions.repository import ModelRepository
     from mlops_assets.store import open_store
@@ -102,6 +104,7 @@ def serve(
             queue=queue,
             max_body=limit,
             finite=finite,
+            extra_routes=(*image_routes(store, repository), *truth_routes(store)),
         ),
     )
     raise_file_limit(CONNECTIONS + OTHER_FILES)

@@ -7,6 +7,7 @@ response counts them. A day of the requests may be named by `?day=YYYY-MM-DD`.
 from __future__ import annotations
 
 from dataclasses import asdict
+from typing import TYPE_CHECKING
 
 import orjson
 from starlette.concurrency import run_in_threadpool
@@ -15,12 +16,13 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from mlops_assets.errors import RequestRefused
-from mlops_assets.monitoring.truth.add import TruthReport, add_truth
-from mlops_assets.monitoring.truth.label_table import read_entries
 from mlops_assets.serving.authentication import Right, require
 from mlops_assets.serving.routes.state import state_of
 from mlops_assets.store import Store
 from mlops_assets.text.strict_json import parse_json
+
+if TYPE_CHECKING:
+    from mlops_assets.monitoring.truth.add import TruthReport
 
 MAX_BODY = 4 << 20  # bytes: some 50,000 labels, which take about a second
 
@@ -59,6 +61,10 @@ def _add(store: Store, model: str, body: bytes, day: str | None) -> TruthReport:
         RequestRefused: it is not a JSON list.
         TruthRefused: a label is not valid; none was added.
     """
+    # pandas takes a second of the server's start, and 40 MB of memory
+    from mlops_assets.monitoring.truth.add import add_truth
+    from mlops_assets.monitoring.truth.label_table import read_entries
+
     try:
         entries = parse_json(body)
     except ValueError as error:
