@@ -133,7 +133,7 @@ def test_an_image_has_what_the_model_takes_and_fits(windows: Store, tmp_path: Pa
     small = asker(windows, reference, ImageLimits(pixels=70 * 90 - 1))
     refused = small(content)
     assert refused.status_code == 422 and "6,300 pixels" in error(refused)
-    busy = asker(windows, reference, ImageLimits(at_once=0, waiting=0))(content)
+    busy = asker(windows, reference, ImageLimits(at_once=1, waiting=-1))(content)
     assert busy.status_code == 503 and busy.headers["retry-after"]
 
 
