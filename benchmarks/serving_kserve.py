@@ -11,7 +11,7 @@ import numpy as np
 import onnxruntime  # noqa: TID253
 
 
-class OnnxFile(kserve.Model):
+class OnnxFile(kserve.Model):  # type: ignore[misc]
     """An ONNX file under ONNX Runtime, with one thread that does not spin."""
 
     def __init__(self, path: Path) -> None:

@@ -14,7 +14,7 @@ from mlserver.codecs import NumpyCodec
 from mlserver.types import InferenceResponse
 
 
-class OnnxFile(MLModel):
+class OnnxFile(MLModel):  # type: ignore[misc]
     """An ONNX file under ONNX Runtime, with one thread that does not spin."""
 
     async def load(self) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from onnx import TensorProto, helper, numpy_helper  # noqa: TID253
@@ -35,7 +36,7 @@ def network(convolutions: tuple[tuple[int, int], ...], seed: int = 0) -> bytes:
     for number, (width, stride) in enumerate(convolutions):
         values = rng.normal(0, 1 / np.sqrt(9 * channels), (width, channels, 3, 3))
         weights.append(numpy_helper.from_array(values.astype(np.float32), f"w{number}"))
-        options = {"pads": [1] * 4, "strides": [stride] * 2}
+        options: dict[str, Any] = {"pads": [1] * 4, "strides": [stride] * 2}
         nodes.append(helper.make_node("Conv", [last, f"w{number}"], [f"c{number}"], **options))
         nodes.append(helper.make_node("Relu", [f"c{number}"], [f"r{number}"]))
         last, channels, side = f"r{number}", width, -(-side // stride)
