@@ -67,7 +67,7 @@ def log_samples(
     found = {name: _output(name, values, signature, len(ids)) for name, values in outputs.items()}
     _require_outputs(found, signature)
     moments = _seconds(times, len(ids))
-    served = _served(store, row, signature)
+    served = _served(store, row)
     exchanges = [
         Exchange(
             id=text,
@@ -113,16 +113,33 @@ def _parts(exchanges: Sequence[Exchange]) -> Iterator[Sequence[Exchange]]:
         yield exchanges[start : start + 256]
 
 
-def _served(store: Store, row: ModelVersion, signature: Signature) -> ServedVersion:
-    key = f"{model_folder(row.model, row.version)}/model.onnx"
-    files = store.registry.files_at(key)
+def _served(store: Store, row: ModelVersion) -> ServedVersion:
+    files = store.registry.files_at(f"{model_folder(row.model, row.version)}/model.onnx")
+    return served_version(row, files[0].sha256 if files else "")
+
+
+def served_version(row: ModelVersion, sha256: str) -> ServedVersion:
+    """Return a model version as whatever serves it has it, by its signature.
+
+    Args:
+        row: of the model version.
+        sha256: of its ONNX file.
+    """
+    signature = Signature.of(row)
+    pixels = tuple(signature.shape[1:]) if signature.view == "window" else ()
+    outputs = [TensorSpec("value", "FP32", (-1, *pixels))]
+    if signature.classes is not None:
+        outputs = [
+            TensorSpec("label", "INT64", (-1, *pixels)),
+            TensorSpec("scores", "FP32", (-1, len(signature.classes), *pixels)),
+        ]
     return ServedVersion(
         row=row,
         alias=row.version,
-        sha256=files[0].sha256 if files else "",
+        sha256=sha256,
         signature=signature,
         inputs=(TensorSpec("input", "FP32", (-1, *signature.shape)),),
-        outputs=(),
+        outputs=tuple(outputs),
         properties={},
     )
 

@@ -118,6 +118,11 @@ class RequestLogWriter:
         for thread in self._threads:
             thread.start()
 
+    @property
+    def models(self) -> frozenset[str]:
+        """Names of the models whose requests are logged."""
+        return frozenset(self._declared)
+
     def record(self, exchange: Exchange) -> None:
         """Keep an exchange, or drop and count it.
 

@@ -1,0 +1,1 @@
+"""Events of KServe, which become rows of the request log."""

@@ -1,0 +1,87 @@
+"""Paths of a server for its request log: CloudEvents of KServe, and deletion of a request."""
+
+from __future__ import annotations
+
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Route
+
+from mlops_assets.errors import NotFound
+from mlops_assets.principals import Principal, Role
+from mlops_assets.serving.authentication import Right, require
+from mlops_assets.serving.request_log.kserve.cloud_events import EventPairs, read_event
+from mlops_assets.serving.request_log.kserve.exchanges import KServeExchanges
+from mlops_assets.serving.request_log.retention import delete_request
+from mlops_assets.serving.request_log.writer import RequestLogWriter
+from mlops_assets.serving.routes.metadata import json_response
+from mlops_assets.serving.routes.state import state_of
+from mlops_assets.store import Store
+
+NO_REASON = "requested over HTTP"
+
+
+def log_routes(writer: RequestLogWriter) -> list[BaseRoute]:
+    """Return the paths.
+
+    Args:
+        writer: the request log of the server.
+    """
+    events = _Events(writer)
+
+    async def delete(request: Request) -> Response:
+        """Delete a logged request; respond with the number of its samples."""
+        principal = require(request, Right.DELETE)
+        store = state_of(request).store.acting(principal)
+        model: str = request.path_params["model"]
+        request_id: str = request.path_params["request"]
+        reason = request.query_params.get("reason", NO_REASON)
+        # what was answered just now is to be found, too
+        await run_in_threadpool(writer.flush)
+        deleted = await run_in_threadpool(delete_request, store, model, request_id, reason)
+        if not deleted:
+            raise NotFound(
+                f"no logged request of {model} has this id; what other servers have answered is in"
+                " the log within a minute"
+            )
+        return json_response({"deleted": deleted})
+
+    return [
+        Route("/v2/models/{model}/requests/{request:path}", delete, methods=["DELETE"]),
+        Route("/v2/log/cloudevents", events.respond, methods=["POST"]),
+    ]
+
+
+class _Events:
+    """The endpoint of CloudEvents."""
+
+    def __init__(self, writer: RequestLogWriter) -> None:
+        self._writer = writer
+        self._pairs = EventPairs()
+        self._exchanges = KServeExchanges()
+
+    async def respond(self, request: Request) -> Response:
+        """Log a request once its response is there, too."""
+        principal: Principal = request.state.principal
+        principal.require(Role.SCIENTIST, "log requests that were answered elsewhere")
+        state = state_of(request)
+        body = await state.bodies.read(request)
+        try:
+            headers = dict(request.headers)
+            store = state.store.acting(principal)
+            await run_in_threadpool(self._log, store, headers, body)
+        finally:
+            state.bodies.release(body)
+        return json_response({})
+
+    def _log(self, store: Store, headers: dict[str, str], body: bytes) -> None:
+        pair = self._pairs.add(read_event(headers, body))
+        if pair is None:
+            return
+        exchange = self._exchanges.exchange(store, *pair)
+        if exchange.served.name not in self._writer.models:
+            raise NotFound(
+                f"requests of {exchange.served.name} are not logged here; start 'mlops serve' with"
+                " the service that is declared for it"
+            )
+        self._writer.record(exchange)
