@@ -25,6 +25,7 @@ from mlops_assets.cli import (
     alarms,
     doctor,
     hub,
+    inference,
     lineage,
     log,
     migrate,
@@ -99,6 +100,7 @@ import_runs.app.command("dvc")(import_dvc.import_dvc)
 app.add_typer(maps.app, name="map")
 app.add_typer(import_runs.app, name="import")
 app.add_typer(alarms.app, name="alarm")
+app.add_typer(inference.app, name="inference")
 app.add_typer(log.app, name="log")
 app.add_typer(mlflow.app, name="mlflow")
 app.add_typer(monitor.app, name="monitor")

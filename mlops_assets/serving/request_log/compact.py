@@ -10,6 +10,7 @@ from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 
 from mlops_assets.errors import IntegrityError, StorageError
+from mlops_assets.names import check_name
 from mlops_assets.paths import inference_owner, requests_key
 from mlops_assets.principals import Role
 from mlops_assets.registry.files.publication import publication
@@ -18,6 +19,7 @@ from mlops_assets.registry.session import record_files
 from mlops_assets.serving.request_log.day_file import (
     DayFile,
     DayNotes,
+    check_day,
     notes_of_counters,
     published_day,
     unmerged,
@@ -57,7 +59,7 @@ def compact_day(store: Store, model: str, day: str) -> FileStat | None:
 
 def day_lock(store: Store, model: str, day: str) -> AbstractContextManager[None]:
     """Return the lock under which the file of a day is replaced."""
-    return store.registry.lock(f"requests of {model} on {day}")
+    return store.registry.lock(f"requests of {check_name(model)} on {check_day(day)}")
 
 
 def rewrite_day(
@@ -66,6 +68,7 @@ def rewrite_day(
     day: str,
     deleted: frozenset[str] = frozenset(),
     action: str = "publish logged requests",
+    role: Role = Role.SCIENTIST,
 ) -> FileStat | None:
     """Publish the file of a day with what is in its segments, and without some requests.
 
@@ -75,6 +78,7 @@ def rewrite_day(
         day: `YYYY-MM-DD`, UTC.
         deleted: digests of requests that are left out from now on.
         action: as logged.
+        role: required of the principal.
 
     Returns:
         The published file; None if there are no requests.
@@ -89,9 +93,9 @@ def rewrite_day(
         with scratch_folder("requests", store.workspace.cache) as folder:
             merged = folder / "requests.parquet"
             _merge(store, model, before, segments, notes, merged)
-            with publication(store.workspace, store.registry) as publishing:
+            with publication(store.workspace, store.registry, role) as publishing:
                 file = publishing.put(requests_key(model, day), merged)
-                with store.registry.transaction(action, Role.SCIENTIST) as session:
+                with store.registry.transaction(action, role) as session:
                     record_files(session, inference_owner(model, day), publishing.files)
         for key in segments:
             store.workspace.remove(key)

@@ -92,10 +92,10 @@ def check_day(day: str) -> str:
         NameRefused: it is not.
     """
     try:
-        found = date.fromisoformat(day).isoformat()
+        found: str | None = date.fromisoformat(day).isoformat()
     except ValueError:
-        found = ""
-    if found != day:
+        found = None
+    if day != found:
         raise NameRefused(f"day {day!r} must be written YYYY-MM-DD")
     return day
 

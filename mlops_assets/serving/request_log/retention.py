@@ -16,9 +16,10 @@ from mlops_assets.paths import INFERENCE, requests_key
 from mlops_assets.principals import Role
 from mlops_assets.registry.files.publication import complete_publications
 from mlops_assets.registry.session import drop_files
-from mlops_assets.serving.request_log.compact import compact_day, day_lock, rewrite_day
+from mlops_assets.serving.request_log.compact import day_lock, rewrite_day
 from mlops_assets.serving.request_log.day_file import check_day, logged_days, published_day
 from mlops_assets.serving.request_log.rows import request_digest
+from mlops_assets.serving.request_log.spool import ship_left_overs
 from mlops_assets.store import Store
 
 MAX_REASON = 1000  # characters
@@ -85,12 +86,14 @@ def delete_request(store: Store, model: str, request_id: str, reason: str) -> in
             " deletion, for example"
         )
     deleted = 0
+    digests = frozenset({request_digest(request_id)})
+    ship_left_overs(store.workspace)
     for day in logged_days(store, model):
-        compact_day(store, model, day)
+        rewrite_day(store, model, day, role=Role.OPERATOR)
         found = _samples(store, model, day, request_id)
         if found:
             action = f"delete a logged request of {model} on {day}: {reason}"
-            rewrite_day(store, model, day, frozenset({request_digest(request_id)}), action)
+            rewrite_day(store, model, day, digests, action, Role.OPERATOR)
         deleted += found
     return deleted
 

@@ -32,7 +32,7 @@ def signature(**changes: Any) -> dict[str, Any]:
 def publish(store: Store, version: str = "v1-1", **changes: Any) -> None:
     """Publish a model version without files."""
     if not store.registry.data_versions("fields"):
-        store.registry.publish_data_version(data_version(), [])
+        store.registry.publish_data_version(data_version(digest="0" * 64), [])
     run = f"run-{version}"
     store.registry.start_run(new_run(run))
     row = model_version(version, run)
