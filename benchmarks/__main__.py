@@ -27,6 +27,7 @@ BENCHMARKS = {
     "training": ("benchmarks.training", "Training, beside the bare loop"),
     "gates": ("benchmarks.gates", "Gates that know chance"),
     "applicability": ("benchmarks.applicability", "Area of applicability"),
+    "drift": ("benchmarks.drift", "Drift"),
     "prediction": ("benchmarks.prediction", "Maps of whole scenes"),
     "serving": ("benchmarks.serving", "Serving, beside KServe and MLServer"),
     "lifecycle": ("benchmarks.lifecycle", "The lifecycle of a model from the shell"),

@@ -7,7 +7,7 @@ assets in `mlm.assets`.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 
 import pystac
@@ -47,7 +47,13 @@ from mlops_assets.stac.extents import (
     times,
 )
 from mlops_assets.stac.maps.record import link_maps
-from mlops_assets.stac.mlm.assets import asset_name, code_assets, is_signature, model_asset
+from mlops_assets.stac.mlm.assets import (
+    asset_name,
+    code_assets,
+    is_reference,
+    is_signature,
+    model_asset,
+)
 from mlops_assets.stac.mlm.facts import ModelDeclaration, ModelFacts
 from mlops_assets.stac.mlm.properties import FRAMEWORKS, mlm_properties, model_input
 from mlops_assets.stac.mlm.version import schema_uri
@@ -93,16 +99,34 @@ def record_signatures(workspace: Workspace, registry: Registry, row: ModelVersio
         IntegrityError: the record is not as it was published.
         StorageError: it cannot be written.
     """
+    _record_assets(workspace, registry, row, is_signature)
+
+
+def record_reference(workspace: Workspace, registry: Registry, row: ModelVersion) -> None:
+    """Add the reference of drift that a recorded model version got later to the assets of its Item.
+
+    Raises:
+        Conflict: another process is writing the catalogue and does not end.
+        IntegrityError: the record is not as it was published.
+        StorageError: it cannot be written.
+    """
+    _record_assets(workspace, registry, row, is_reference)
+
+
+def _record_assets(
+    workspace: Workspace, registry: Registry, row: ModelVersion, wanted: Callable[[str], bool]
+) -> None:
+    """Add published files of a recorded model version to the assets of its Item, by their paths."""
     key = record_key(row)
     with registry.lock("catalog"):
         writer = CatalogWriter(workspace, registry)
         item = cast(dict[str, dict[str, object]], writer.read(key))
-        signatures = {
+        found = {
             asset_name(file.path): model_asset(key, file)
             for file in registry.files(model_owner(row.model, row.version))
-            if is_signature(file.path)
+            if wanted(file.path)
         }
-        assets = item["assets"] | signatures
+        assets = item["assets"] | found
         writer.write(key, {**item, "assets": assets}, record_owner(row.model, row.version))
         if writer.leave_unchanged():
             with writer.publishing() as records:

@@ -3,32 +3,20 @@
 from __future__ import annotations
 
 import logging
-
-import numpy as np
+from dataclasses import replace
+from pathlib import Path
 
 from mlops_assets.datasets.versions.documents import json_bytes
 from mlops_assets.errors import Forbidden, IntegrityError, MlopsError
 from mlops_assets.models.onnx.session import OnnxModel
 from mlops_assets.models.reference.bands import feature_names
-from mlops_assets.models.reference.document import (
-    PredictionCounts,
-    ReferenceDocument,
-    Referred,
-)
+from mlops_assets.models.reference.document import ReferenceDocument
 from mlops_assets.models.reference.samples import read_compared
 from mlops_assets.models.reference.separation import MAX_SAMPLES
-from mlops_assets.models.reference.statistics import Bins
-from mlops_assets.models.reference.training import (
-    Compared,
-    TrainingReference,
-    counts_of,
-    feature_of,
-    sorted_finite,
-    values_of,
-    values_parquet,
-)
+from mlops_assets.models.reference.summarise import summarise
+from mlops_assets.models.reference.training import TrainingReference, values_of, values_parquet
 from mlops_assets.models.signature import raw_data
-from mlops_assets.paths import model_folder, model_owner, reference_key
+from mlops_assets.paths import model_folder, model_owner, reference_key, signature_of_key
 from mlops_assets.progress import step
 from mlops_assets.registry import ModelVersion
 from mlops_assets.registry.files.publication import publication
@@ -44,7 +32,8 @@ log = logging.getLogger(__name__)
 def publish_reference(store: Store, row: ModelVersion) -> TrainingReference | str:
     """Make the reference of an exported model version from its training data, and publish it.
 
-    The same version and data give the same bytes.
+    The same version and data give the same bytes. A version that is signed keeps its files: what it
+    was signed without is made, and not published.
 
     Args:
         store: workspace and registry.
@@ -60,25 +49,32 @@ def publish_reference(store: Store, row: ModelVersion) -> TrainingReference | st
         IntegrityError: a file of the model or of its data is not as it was published.
         StorageError: the model version has no ONNX file yet, or a file cannot be read.
     """
+    owner = model_owner(row.model, row.version)
+    if any(signature_of_key(file.path) for file in store.registry.files(owner)):
+        document = read_document(store, row)
+        if document is None:
+            return _made(store, row)
+        if _is_current(store, row, document):
+            return _restored(store, row, document)
     found = _made(store, row)
-    key = reference_key(row.model, row.version)
-    if isinstance(found, str):
-        document, files = ReferenceDocument(unknown=found), {}
-    else:
+    files: dict[str, bytes | Path] = {}
+    document = ReferenceDocument(unknown=found if isinstance(found, str) else None)
+    if not isinstance(found, str):
         document = ReferenceDocument(referred=found.referred)
         parquet = values_parquet(found.names, found.values)
         files = {reference_key(row.model, row.version, VALUES): parquet}
-    contents = {**files, key: json_bytes(document.model_dump(mode="json"))}
+    files[reference_key(row.model, row.version)] = json_bytes(document.model_dump(mode="json"))
     with publication(store.workspace, store.registry) as publishing:
-        publishing.put_all(contents)
-        store.registry.add_files(model_owner(row.model, row.version), publishing.files)
+        publishing.put_all(files)
+        store.registry.add_files(owner, publishing.files)
     return found
 
 
 def find_reference(store: Store, row: ModelVersion) -> TrainingReference | str:
     """Return the reference of a model version; make it if it has none.
 
-    Versions of earlier releases have none. What is made is published if the principal may publish.
+    Versions of earlier releases have none. What is made is published, and linked from the Item of
+    the version, if the principal may publish.
 
     Args:
         store: workspace and registry.
@@ -91,16 +87,16 @@ def find_reference(store: Store, row: ModelVersion) -> TrainingReference | str:
     Raises:
         IntegrityError: the published reference is not as it was published.
     """
+    from mlops_assets.stac.models import record_reference
+
     document = read_document(store, row)
-    if document is not None:
-        if document.referred is None:
-            return document.unknown or "it is not known"
-        key = f"{model_folder(row.model, row.version)}/model.onnx"
-        onnx = store.registry.files_at(key)
-        if onnx and onnx[0].sha256 == document.referred.onnx:
-            return _read(store, row, document.referred)
+    if document is not None and _is_current(store, row, document):
+        return _restored(store, row, document)
     try:
-        return publish_reference(store, row)
+        found = publish_reference(store, row)
+        if row.stage == "recorded":
+            record_reference(store.workspace, store.registry, row)
+        return found
     except Forbidden:
         return _made(store, row)
     except MlopsError as error:
@@ -127,14 +123,26 @@ def read_document(store: Store, row: ModelVersion) -> ReferenceDocument | None:
     return ReferenceDocument.model_validate_json(content)
 
 
-def _read(store: Store, row: ModelVersion, referred: Referred) -> TrainingReference:
-    parquet = read_published(
-        store.workspace, store.registry, reference_key(row.model, row.version, VALUES)
-    )
+def _is_current(store: Store, row: ModelVersion, document: ReferenceDocument) -> bool:
+    """Return whether a published reference is that of the ONNX file that is published."""
+    if document.referred is None:
+        return True
+    onnx = store.registry.files_at(f"{model_folder(row.model, row.version)}/model.onnx")
+    return [file.sha256 for file in onnx] == [document.referred.onnx]
+
+
+def _restored(
+    store: Store, row: ModelVersion, document: ReferenceDocument
+) -> TrainingReference | str:
+    """Return the reference that was published, or why there is none."""
+    referred = document.referred
+    if referred is None:
+        return document.unknown or "it is not known"
+    key = reference_key(row.model, row.version, VALUES)
+    parquet = read_published(store.workspace, store.registry, key)
     if sha256_of(parquet) != referred.values:
         raise IntegrityError(
-            f"{reference_key(row.model, row.version, VALUES)} is not the file that the reference"
-            f" states; materialise {row.model}/record again"
+            f"{key} is not the file that the reference states; materialise {row.model}/record again"
         )
     return TrainingReference(referred, values_of(parquet))
 
@@ -153,40 +161,12 @@ def _made(store: Store, row: ModelVersion) -> TrainingReference | str:
         training = read_compared(data, "train", model)
         if not len(training.values):
             return "it has no training sample"
-        test = read_compared(data, "test", model, MAX_SAMPLES)
         names = feature_names(data.features, len(data.sample_shape) > 1)
-        predictions = _predictions(training, test, data.class_names)
-        parquet = values_parquet(names, training.values)
-        referred = Referred(
-            onnx=sha256_of(path),
-            values=sha256_of(parquet),
-            samples=len(training.values),
-            total=len(data.committed.split("train")),
-            features=[
-                feature_of(name, training.values[:, place]) for place, name in enumerate(names)
-            ],
-            predictions=predictions,
-            test=None,
-        )
-        found = TrainingReference(referred, training.values)
-        if not len(test.values):
-            return found
-        measured = referred.model_copy(update={"test": found.drift(test)})
-        return TrainingReference(measured, training.values)
-
-
-def _predictions(
-    training: Compared, test: Compared, class_names: list[str]
-) -> PredictionCounts | None:
-    """Return how predictions are distributed; None if the model gives none a sample."""
-    if training.predictions is None:
-        return None
-    if class_names:
-        empty = PredictionCounts(kind="classes", train=[0] * len(class_names), test=[])
-    else:
-        bins = Bins.of(sorted_finite(training.predictions.astype(np.float64)))
-        empty = PredictionCounts(kind="numbers", edges=bins.edges.tolist(), train=[], test=[])
-    counted = {"train": counts_of(training.predictions, empty).tolist()}
-    if test.predictions is not None:
-        counted["test"] = counts_of(test.predictions, empty).tolist()
-    return empty.model_copy(update=counted)
+        test = read_compared(data, "test", model, MAX_SAMPLES)
+        found = summarise(names, training, test, data.class_names)
+    stated = {
+        "onnx": sha256_of(path),
+        "values": sha256_of(values_parquet(found.names, found.values)),
+        "total": len(data.committed.split("train")),
+    }
+    return replace(found, referred=found.referred.model_copy(update=stated))

@@ -14,6 +14,8 @@ MIN_SAMPLES = 50
 _MAX_VALUES = 2_000_000  # of both sides, so that it takes seconds with hundreds of bands as well
 _FOLDS = 3
 _SEED = 0
+# of all samples: a row that is more frequent is a value among few, and not a repeated request
+_FREQUENT = 0.01
 
 
 def separation(first: NDArray[np.float32], second: NDArray[np.float32]) -> float | None:
@@ -31,7 +33,7 @@ def separation(first: NDArray[np.float32], second: NDArray[np.float32]) -> float
     """
     from sklearn.ensemble import HistGradientBoostingClassifier
     from sklearn.metrics import roc_auc_score
-    from sklearn.model_selection import StratifiedKFold
+    from sklearn.model_selection import StratifiedGroupKFold
     from threadpoolctl import threadpool_limits
 
     if min(len(first), len(second)) < MIN_SAMPLES or not first.shape[1]:
@@ -44,7 +46,8 @@ def separation(first: NDArray[np.float32], second: NDArray[np.float32]) -> float
     found = []
     # one thread: sums do not depend on the machine
     with threadpool_limits(1):
-        for train, test in StratifiedKFold(_FOLDS, shuffle=True, random_state=_SEED).split(X, y):
+        folds = StratifiedGroupKFold(_FOLDS, shuffle=True, random_state=_SEED)
+        for train, test in folds.split(X, y, _groups(X)):
             classifier = HistGradientBoostingClassifier(
                 max_iter=40,
                 max_leaf_nodes=8,
@@ -56,6 +59,22 @@ def separation(first: NDArray[np.float32], second: NDArray[np.float32]) -> float
             found.append(roc_auc_score(y[test], classifier.decision_function(X[test])))
     # below it by chance only
     return max(0.5, float(np.mean(found)))
+
+
+def _groups(X: NDArray[np.float32]) -> NDArray[np.int64]:
+    """Return a number for each sample, the same for repeated ones.
+
+    They stay in one fold: a request that is sent again would be recognised, without any drift.
+
+    Args:
+        X: (n, features).
+    """
+    # as bytes, by which missing values are equal
+    rows = np.ascontiguousarray(X + np.float32(0)).view(np.dtype((np.void, 4 * X.shape[1])))
+    _, groups, counts = np.unique(rows.ravel(), return_inverse=True, return_counts=True)
+    frequent = counts[groups] > max(1, _FREQUENT * len(X))
+    groups[frequent] = len(counts) + np.arange(frequent.sum())
+    return groups
 
 
 def _drawn(values: NDArray[np.float32], most: int, rng: np.random.Generator) -> NDArray[np.float32]:

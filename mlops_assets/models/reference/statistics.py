@@ -17,6 +17,9 @@ MAX_BINS = 20
 # with a degree of freedom less than there are bins (Yurdakul 2018, Statistical Properties of
 # Population Stability Index, Western Michigan University), so that it stays far below 0.1
 MIN_EXPECTED = 50
+# beyond the values of training, below which such a bin joins its neighbour: a few samples are
+# within chance, and would weigh as much as the little that is expected there
+MIN_BEYOND = 5
 # of predicted classes, which cannot be joined with a neighbour
 MIN_EXPECTED_OF_CLASS = 10
 # added to every count, so that an empty bin has no infinite logarithm (Jeffreys' prior)
@@ -111,7 +114,7 @@ def joined(
     """Return the counts in bins that are joined with neighbours where there are few samples.
 
     As many are left as are expected to hold `MIN_EXPECTED` samples each, two at least; bins that
-    the reference has nothing in, as values beyond it, stay on their own.
+    the reference has nothing in, as values beyond it, stay on their own from `MIN_BEYOND` samples.
 
     Args:
         reference: counts of the training samples, (b,).
@@ -120,14 +123,18 @@ def joined(
     Returns:
         Both, (c,).
     """
-    wanted = max(2, int(min(reference.sum(), counts.sum())) // MIN_EXPECTED)
-    held = reference > 0
-    if held.sum() <= wanted:
+    alone = (reference == 0) & (counts >= MIN_BEYOND)
+    if alone.all():
         return reference, counts
-    share = np.cumsum(reference[held]) - reference[held] / 2
-    groups = np.minimum((share * wanted / reference.sum()).astype(np.int64), wanted - 1)
+    wanted = max(2, int(min(reference.sum(), counts.sum())) // MIN_EXPECTED)
+    shared = reference[~alone]
+    # the middle of each bin on the scale of shares; empty bins are with the one beside them
+    middle = np.cumsum(shared) - shared / 2
+    groups = np.minimum((middle * wanted / max(1, shared.sum())).astype(np.int64), wanted - 1)
+    if (shared > 0).sum() <= wanted:
+        groups = np.maximum(np.cumsum(shared > 0) - 1, 0)
     both = [
-        np.concatenate([np.bincount(groups, own[held]).astype(np.int64), own[~held]])
+        np.concatenate([np.bincount(groups, own[~alone]).astype(np.int64), own[alone]])
         for own in (reference, counts)
     ]
     return both[0], both[1]

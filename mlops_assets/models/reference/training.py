@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from mlops_assets.models.reference.document import (
     PredictionCounts,
-    ReferenceFeature,
     Referred,
 )
 from mlops_assets.models.reference.measures import DriftMeasures, FeatureDrift
@@ -137,27 +136,6 @@ def counts_of(predictions: NDArray[np.number], reference: PredictionCounts) -> N
         return np.append(counts, len(predictions) - len(finite))
     known = predictions[(predictions >= 0) & (predictions < len(reference.train))]
     return np.bincount(known.astype(np.int64), minlength=len(reference.train))
-
-
-def feature_of(name: str, values: NDArray[np.float32]) -> ReferenceFeature:
-    """Return how a feature of training samples is distributed.
-
-    Args:
-        name: of the feature.
-        values: (n,).
-    """
-    finite = sorted_finite(values)
-    bins = Bins.of(finite)
-    exact = finite.astype(np.float64)
-    return ReferenceFeature(
-        name=name,
-        minimum=float(finite[0]) if len(finite) else None,
-        maximum=float(finite[-1]) if len(finite) else None,
-        deviation=float(exact.std()) if len(finite) and finite[0] != finite[-1] else 0.0,
-        missing=1 - len(finite) / len(values) if len(values) else 0.0,
-        edges=bins.edges.tolist(),
-        counts=bins.counts(finite).tolist(),
-    )
 
 
 def values_parquet(names: list[str], values: NDArray[np.float32]) -> bytes:

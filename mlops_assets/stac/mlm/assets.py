@@ -66,6 +66,11 @@ def is_signature(path: str) -> bool:
     return path.endswith(".sigstore.json")
 
 
+def is_reference(path: str) -> bool:
+    """Return whether a published file of a model version is of what its drift is measured by."""
+    return PurePosixPath(path).stem == "reference"
+
+
 def asset_name(path: str) -> str:
     """Return the name of the asset of a published file of a model version."""
     file = PurePosixPath(path)

@@ -9,8 +9,8 @@ import pytest
 from numpy.typing import NDArray
 
 from mlops_assets.models.reference.bands import band_statistics, feature_names
-from mlops_assets.models.reference.document import PredictionCounts, Referred
-from mlops_assets.models.reference.training import TrainingReference, feature_of
+from mlops_assets.models.reference.summarise import summarise
+from mlops_assets.models.reference.training import Compared, TrainingReference
 from mlops_assets.monitoring.drift import drift, quality
 from mlops_assets.registry.model_documents import Signature
 from mlops_assets.serving.request_log.samples import LoggedSamples
@@ -20,22 +20,13 @@ WINDOWS = Signature(view="window", shape=[2, 4, 4], features=["red", "nir"], arc
 
 
 def reference(
-    values: NDArray[np.float32], signature: Signature = ROWS, classes: list[int] | None = None
+    values: NDArray[np.float32],
+    signature: Signature = ROWS,
+    predictions: NDArray[np.int32] | None = None,
 ) -> TrainingReference:
     names = feature_names(signature.features, len(signature.shape) > 1)
-    predictions = None
-    if classes is not None:
-        predictions = PredictionCounts(kind="classes", train=classes, test=[])
-    referred = Referred(
-        onnx="0" * 64,
-        values="0" * 64,
-        samples=len(values),
-        total=len(values),
-        features=[feature_of(name, values[:, place]) for place, name in enumerate(names)],
-        predictions=predictions,
-        test=None,
-    )
-    return TrainingReference(referred, values)
+    nothing = Compared(values[:0], None)
+    return summarise(names, Compared(values, predictions), nothing, ["maize", "wheat"])
 
 
 def logged(
@@ -82,7 +73,9 @@ def test_the_feature_that_has_drifted_comes_first() -> None:
 def test_predictions_are_compared_though_inputs_were_not_kept() -> None:
     labels = np.repeat([0, 1], [900, 100]).astype(np.int32)
     samples = replace(logged(None, labels=labels), values=None)
-    found = drift(reference(normal(500), classes=[500, 500]), samples, ROWS).day
+    found = drift(
+        reference(normal(500), predictions=np.arange(500, dtype=np.int32) % 2), samples, ROWS
+    ).day
     assert (found.samples, found.features, found.psi, found.separation) == (0, [], None, None)
     # 0.4 ln 1.8 - 0.4 ln 0.2
     assert found.prediction_shift == pytest.approx(0.4 * np.log(9), abs=0.01)
