@@ -54,6 +54,7 @@ class Daemon:
             job.execute_in_process(
                 instance=self.instance,
                 partition_key=request.partition_key,
+                run_config=request.run_config or None,
                 tags=dict(request.tags),
                 raise_on_error=False,
             ).success

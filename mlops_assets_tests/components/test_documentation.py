@@ -62,7 +62,7 @@ def test_examples_are_valid_declarations_of_every_layout(
     documented: dict[str, dict[str, Any]], tmp_path: Path
 ) -> None:
     # the function of a ProcessedDataset is not of this package
-    names = ("TrainedModel", "TrainingDataset", "PredictionArea")
+    names = ("TrainedModel", "TrainingDataset", "PredictionArea", "ModelService")
     text = "---\n".join(documented[name]["example"] for name in names)
     # as Dagster's own samples have instead of values
     assert "'...'" not in text

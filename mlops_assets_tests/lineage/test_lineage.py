@@ -13,6 +13,7 @@ import pytest
 
 from mlops_assets.errors import NotFound
 from mlops_assets.lineage.chain import model_lineage
+from mlops_assets.lineage.deployments import deployments_of_file
 from mlops_assets.lineage.files import checksum_of, file_lineage
 from mlops_assets.lineage.made_from import made_from
 from mlops_assets.lineage.mermaid import mermaid
@@ -20,7 +21,7 @@ from mlops_assets.models.approval.standing import trained_by
 from mlops_assets.names import Reference
 from mlops_assets.paths import object_key, prediction_owner, predictions_folder
 from mlops_assets.principals import Principal, Role, Visibility
-from mlops_assets.registry import Run
+from mlops_assets.registry import Deployment, Run
 from mlops_assets.storage import FileStat
 from mlops_assets.store import Store
 from mlops_assets_tests.cli.conftest import Mlops, mlops
@@ -155,6 +156,48 @@ def test_a_model_is_shown_traced_and_verified_without_its_hidden_data(
     with store.registry.transaction("harm") as session:
         session.delete(session.get(Run, row.run_id))
     assert "no run begins with" in mlops("model", "verify", "crops").err
+
+
+def test_a_version_and_its_file_lead_to_their_deployments(store: Store, mlops: Mlops) -> None:
+    model = store.registry.model_version(CROPS)
+    (onnx,) = store.registry.files_at(f"models/crops/{model.version}/model.onnx")
+
+    def deploy(action: str, version: str = model.version) -> None:
+        details = {"folder": "/srv/crops"}
+        store.registry.record_deployment(
+            Deployment(
+                service='crops"] --> x',
+                model="crops",
+                version=version,
+                engine="kserve",
+                action=action,
+                sha256=onnx.sha256,
+                details=details,
+                reason="spring",
+            )
+        )
+
+    deploy("deployed")
+    (made,) = model_lineage(store, CROPS).deployments
+    assert (made.active, made.engine, made.place, made.deployed_by) == (
+        True,
+        "kserve",
+        "/srv/crops",
+        store.user,
+    )
+    drawn = mermaid(model_lineage(store, CROPS))
+    assert "  deployment0 --> model\n" in drawn and '"] --> x' not in drawn
+    assert "deployed (active), kserve" in drawn
+    followed = mlops("lineage", "--file", onnx.sha256, "--json").json
+    assert followed["deployments"][0]["reference"] == f"crops@{model.version}"
+    assert "deployments: 1" in mlops("lineage", "--file", onnx.sha256).out
+    deploy("undeployed")
+    ended, first = model_lineage(store, CROPS).deployments
+    assert (ended.action, ended.active, first.active) == ("undeployed", False, False)
+    store.registry.set_visibility(model, Visibility.PRIVATE)
+    bob = store.acting(Principal("bob", frozenset({Role.VIEWER})))
+    assert bob.registry.deployments() == []
+    assert deployments_of_file(bob.registry, onnx.sha256) == []
 
 
 def test_a_file_is_followed_to_all_that_it_is_in(store: Store, published: Path) -> None:

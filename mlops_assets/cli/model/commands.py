@@ -112,6 +112,7 @@ def list_versions(
 @app.command("show")
 def show_version(reference: Ref, as_json: Json = False) -> None:
     """Show one model version, the newest if none is named."""
+    from mlops_assets.lineage.deployments import deployments_of_version
     from mlops_assets.models.gates.outcomes import published_gates
     from mlops_assets.registry.files.verified_read import unmeasured_classes
     from mlops_assets.registry.model_documents import Signature
@@ -155,6 +156,7 @@ def show_version(reference: Ref, as_json: Json = False) -> None:
     files = store.registry.files(
         model_owner(row.model, row.version), record_owner(row.model, row.version)
     )
+    deployed = deployments_of_version(store.registry, row.model, row.version)
     signature = Signature.of(row)
     document = next(iter(published_gates(store, [(row.model, row.version)]).values()), None)
     more = {
@@ -172,6 +174,7 @@ def show_version(reference: Ref, as_json: Json = False) -> None:
         "gates": None if document is None else asdict(document),
         "promotions": promotions,
         "decisions": decided,
+        "deployments": [asdict(made) for made in deployed],
         "files": [{"path": f.path, "sha256": f.sha256, "size": f.size} for f in files],
     }
     described = describe(row, store.registry.all_aliases().get((row.model, row.version), []))
@@ -186,6 +189,11 @@ def show_version(reference: Ref, as_json: Json = False) -> None:
                 for p in promotions
             ],
             "decisions": [f"{d['decision']} by {d['by']}: {d['reason']}" for d in decided],
+            "deployments": [
+                f"{made.action}{' (active)' if made.active else ''} in {made.service},"
+                f" {made.engine}, by {made.deployed_by}"
+                for made in deployed
+            ],
         }
         show_one(described | lines, as_json)
 

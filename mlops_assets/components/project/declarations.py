@@ -22,6 +22,7 @@ from dagster_shared.yaml_utils.source_position import ValueAndSourcePositionTree
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from mlops_assets.components.project.declared_services import retrained_model, service_problems
 from mlops_assets.components.project.unknown_keys import advice
 from mlops_assets.errors import NameRefused, ProcessingError, SpecificationError, TrainerError
 from mlops_assets.names import Reference
@@ -101,7 +102,8 @@ class ProjectDeclarations:
     def left_out(self) -> dict[Place, str]:
         """Documents that cannot be used, with the reason.
 
-        They have an error, or declare a model of a dataset that has one, or data made from it.
+        They have an error, or declare a model of a dataset that has one, data made from it, or a
+        service that retrains such a model.
         """
         reasons: dict[Place, str] = {}
         for problem in self.problems:
@@ -119,6 +121,12 @@ class ProjectDeclarations:
                         f"  - {declaration.where()}: its dataset {name} is declared wrongly"
                     )
                     wrong += [declaration] if _is_dataset(declaration) else []
+        models = {d.attribute("name") for d in self.declarations if d.place in reasons}
+        for declaration in self.declarations:
+            model = retrained_model(declaration)
+            if model is not None and model in models and declaration.place not in reasons:
+                where = declaration.where()
+                reasons[declaration.place] = f"  - {where}: its model {model} is declared wrongly"
         return reasons
 
     def left_out_names(self) -> dict[str, str]:
@@ -397,11 +405,7 @@ def _disagreements(declarations: list[Declaration]) -> Iterator[DeclarationProbl
     yield from _declared_twice(
         declarations, queue, "{value} is read at {place} too; give each dataset a queue of its own"
     )
-    # its deployment and monitoring are assets of the model
-    services = [d for d in declarations if d.kind == "ModelService"]
-    yield from _declared_twice(
-        services, ("attributes", "model"), "{value!r} has a service at {place} too; remove one"
-    )
+    yield from service_problems(declarations)
 
 
 def _circles(declarations: list[Declaration]) -> Iterator[DeclarationProblem]:

@@ -19,6 +19,7 @@ from mlops_assets.components.naming import (
     tag_run,
 )
 from mlops_assets.components.scaffolding import ModelServiceScaffolder
+from mlops_assets.components.sensors.retrain import retrain_sensor
 from mlops_assets.components.services.deploy_sensor import deploy_sensor
 from mlops_assets.components.services.deployment_checks import deployment_checks
 from mlops_assets.components.services.monitoring_assets import monitoring_assets
@@ -26,6 +27,7 @@ from mlops_assets.components.services.results import deployment_code_version, de
 from mlops_assets.errors import ExportError
 from mlops_assets.serving.specification import Engine, ServiceSpecification
 from mlops_assets.strict import refusing
+from mlops_assets.text.secret_urls import redacted
 from resources import StoreResource
 
 if TYPE_CHECKING:
@@ -45,7 +47,7 @@ class ModelServiceAttributes(Labels, ServiceSpecification):
         for key, url in (("url", self.url), ("log.url", self.log.url)):
             if url is not None and not _is_server(url):
                 raise ValueError(
-                    f"{key}: {url!r} is not the URL of a server; write e.g. http://127.0.0.1:8000,"
+                    f"{key}: {redacted(url)!r} is not the URL of a server; write e.g. http://127.0.0.1:8000,"
                     " without credentials"
                 )
         if self.engine in ("kserve", "seldon"):
@@ -116,11 +118,15 @@ class ModelService(dg.Component):
             description=f"Deploys {specification.model} in {specification.name}.",
             tags={MODEL: specification.model},
         )
+        retrain = retrain_sensor(specification, f"{specification.model}_lifecycle")
         own = dg.Definitions(
             assets=self.labels.labelled([deployment]),
             asset_checks=checks,
             jobs=[job],
-            sensors=[deploy_sensor(specification, job.name, deployment.key)],
+            sensors=[
+                deploy_sensor(specification, job.name, deployment.key),
+                *([retrain] if retrain else []),
+            ],
         )
         return dg.Definitions.merge(own, self._monitoring())
 

@@ -16,10 +16,10 @@ from mlops_assets.errors import (
     SignatureRefused,
     StorageError,
 )
-from mlops_assets.integrations.deployment import cluster
 from mlops_assets.integrations.deployment.deploy import deploy, undeploy
 from mlops_assets.integrations.deployment.served import files_check
 from mlops_assets.integrations.deployment.standing import active_deployment
+from mlops_assets.integrations.model_export import triton
 from mlops_assets.models.approval.decisions import deprecate
 from mlops_assets.names import Reference
 from mlops_assets.paths import model_folder
@@ -130,7 +130,7 @@ def test_files_that_cannot_be_written_leave_the_former_ones_current(
         (folder / "half").touch()
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(cluster.triton, "write", full)
+    monkeypatch.setattr(triton, "write", full)
     with pytest.raises(StorageError, match="No space left"):
         deploy(store, specification, newer)
     assert (tmp_path / "out" / "current").resolve() == before

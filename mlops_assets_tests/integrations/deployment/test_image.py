@@ -16,6 +16,7 @@ from urllib.request import Request, urlopen
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from mlops_assets.integrations.deployment.deploy import deploy
 from mlops_assets.models.onnx.session import OnnxModel
@@ -76,7 +77,7 @@ def health(folder: Path, url: str, token: str | None) -> subprocess.CompletedPro
     return subprocess.run(script, env=environment(token), capture_output=True, text=True)
 
 
-def infer(url: str, values: np.ndarray, token: str | None) -> dict[str, object]:  # type: ignore[type-arg]
+def infer(url: str, values: NDArray[np.float32], token: str | None) -> dict[str, object]:
     tensor = {"name": "input", "datatype": "FP32", "shape": list(values.shape)}
     body = json.dumps({"inputs": [tensor | {"data": values.ravel().tolist()}]}).encode()
     headers = {"authorization": f"Bearer {token}"} if token else {}
