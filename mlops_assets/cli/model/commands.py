@@ -301,13 +301,14 @@ def verify(
     Exits with 1 if there are any.
     """
     from mlops_assets.models.verify import verify_all, verify_reference
+    from mlops_assets.monitoring.verify import verify_monitoring
 
     store = open_store()
-    found = (
-        verify_all(store)
-        if reference is None
-        else verify_reference(store, Reference.parse(reference))
-    )
+    if reference is None:
+        found = verify_all(store)
+        verify_monitoring(store, found)
+    else:
+        found = verify_reference(store, Reference.parse(reference))
     report(found, as_json)
 
 
