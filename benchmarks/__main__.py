@@ -28,6 +28,7 @@ BENCHMARKS = {
     "gates": ("benchmarks.gates", "Gates that know chance"),
     "applicability": ("benchmarks.applicability", "Area of applicability"),
     "drift": ("benchmarks.drift", "Drift"),
+    "season": ("benchmarks.season", "One simulated season"),
     "prediction": ("benchmarks.prediction", "Maps of whole scenes"),
     "serving": ("benchmarks.serving", "Serving, beside KServe and MLServer"),
     "lifecycle": ("benchmarks.lifecycle", "The lifecycle of a model from the shell"),
