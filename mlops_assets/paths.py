@@ -54,6 +54,8 @@ CATALOG_ROOT = f"{CATALOG}/catalog.json"
 CATALOG_OWNER = Owner("catalog")
 
 CHECKPOINT = re.compile(rf"{RUNS}/[^/]+/checkpoints/.*")
+# logged requests that are not published yet
+LOG_SEGMENT = re.compile(rf"{INFERENCE}/[^/]+/[^/]+/segments/.*")
 LOG_ENTRY = re.compile(rf"{LOG}/(\d{{10}})\.json")
 RUN_DOCUMENT = re.compile(rf"{RUNS}/([^/]+)/run\.json")
 MANIFEST = re.compile(rf"{DATASETS}/[^/]+/v[1-9]\d*/manifest\.parquet")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from mlops_assets.cli.terminal.output import Json, Module, errors, open_store, show
-from mlops_assets.paths import PARTS, PUBLISHED, RUNS
+from mlops_assets.paths import LOG_SEGMENT, PARTS, PUBLISHED, RUNS
 from mlops_assets.settings import Settings
 from mlops_assets.text.secret_urls import redacted
 
@@ -125,7 +125,10 @@ def _signing() -> list[dict[str, object]]:
 def _orphans(store: Store) -> list[str]:
     published = {file.path for file in store.registry.files()}
     unknown = {
-        key for folder in PUBLISHED for key in store.workspace.list(folder) if key not in published
+        key
+        for folder in PUBLISHED
+        for key in store.workspace.list(folder)
+        if key not in published and not LOG_SEGMENT.fullmatch(key)
     }
     # checkpoints are recorded with their run, and replaced while it trains
     for run_id in {key.split("/")[1] for key in unknown if key.startswith(f"{RUNS}/")}:

@@ -25,6 +25,7 @@ from mlops_assets.errors import StorageError
 from mlops_assets.paths import (
     CATALOG_OWNER,
     CHECKPOINT,
+    LOG_SEGMENT,
     MAP_DOCUMENT,
     PUBLISHED,
     RUN_DOCUMENT,
@@ -56,6 +57,8 @@ from mlops_assets.text.listing import named
 
 UNKNOWN = "unknown"
 _MAP_KEY = ("model", "version", "name")
+# owners of files that are of no version
+_OF_NO_ROW = ("sweep:", "inference:", "truth:", "monitoring:")
 NAMED = 5  # subjects of a note on lost or unproven values; more are counted
 # columns of a run whose document lacks them, as those of earlier releases do
 _RUN_DEFAULTS: Columns = {
@@ -91,7 +94,9 @@ class Documented:
 def published_keys(workspace: Workspace) -> list[str]:
     """Return the keys below the folders of published files."""
     keys = (key for folder in PUBLISHED for key in workspace.list(folder))
-    return sorted(key for key in keys if not CHECKPOINT.fullmatch(key))
+    return sorted(
+        key for key in keys if not CHECKPOINT.fullmatch(key) and not LOG_SEGMENT.fullmatch(key)
+    )
 
 
 def points_of_series(document: Mapping[str, Any]) -> list[LoggedPoint]:
@@ -291,7 +296,7 @@ class _Reader:
         left: list[str] = []
         for key in each("reading published files", self._keys, "files"):
             owner = self._owner(key)
-            if owner in known or owner == CATALOG_OWNER or owner.startswith("sweep:"):
+            if owner in known or owner == CATALOG_OWNER or owner.startswith(_OF_NO_ROW):
                 file = self._workspace.stat(key)
                 rows["files"][key,] = {"owner": owner, "sha256": file.sha256, "size": file.size}
             else:

@@ -134,11 +134,16 @@ def test_a_changed_file_is_not_read_and_verify_reports_it(store: Store) -> None:
     assert any("requests.parquet" in problem for problem in verify_all(store).problems)
 
 
-def test_a_registry_that_is_rebuilt_has_the_file(store: Store, tmp_path: Path) -> None:
+@pytest.mark.parametrize("has_log", [True, False])
+def test_a_registry_that_is_rebuilt_has_the_file(
+    store: Store, tmp_path: Path, has_log: bool
+) -> None:
     publish(store)
     _log(store, "a")
     file = compact_day(store, "crops", DAY)
     _log(store, "b")
+    if not has_log:
+        store.workspace.remove_folder("log")
     url = f"sqlite:///{tmp_path / 'again.db'}"
     reindex(store.workspace, url, store.registry.principal)
     again = Store(store.workspace, Registry(url).acting(store.registry.principal))
