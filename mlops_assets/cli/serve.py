@@ -77,6 +77,7 @@ def serve(
     from mlops_assets.serving.http_server import serve as serve_app
     from mlops_assets.serving.images import image_routes
     from mlops_assets.serving.request_log.writer import RequestLogWriter
+    from mlops_assets.serving.routes.request_log import log_routes
     from mlops_assets.serving.sessions.repository import ModelRepository
     from mlops_assets.store import open_store
 
@@ -94,17 +95,22 @@ def serve(
             " network: put a reverse proxy with TLS in front",
             style="yellow",
         )
+    writer = RequestLogWriter(store.workspace, _kept(repository, services)) if log else None
     app = create_server_app(
         store,
         repository,
-        RequestLogWriter(store.workspace, _kept(repository, services)) if log else None,
+        writer,
         ServerSettings(
             bearers=bearers,
             threads=threads or len(os.sched_getaffinity(0)),
             queue=queue,
             max_body=limit,
             finite=finite,
-            extra_routes=(*image_routes(store, repository), *truth_routes(store)),
+            extra_routes=(
+                *image_routes(store, repository),
+                *truth_routes(store),
+                *(log_routes(writer) if writer is not None else ()),
+            ),
         ),
     )
     raise_file_limit(CONNECTIONS + OTHER_FILES)
@@ -207,7 +213,9 @@ def _kept(
     from mlops_assets.serving.specification import RequestLog
 
     declared = {service.model: service.log for service in reversed(services)}
-    return {name: declared.get(name, RequestLog()) for name in repository.names()}
+    served = {name: declared.get(name, RequestLog()) for name in repository.names()}
+    # of clusters that send their requests here
+    return {name: log for name, log in declared.items() if log.url is not None} | served
 
 
 def _report(repository: Repository, url: str) -> None:
