@@ -19,7 +19,7 @@ from mlops_assets.serving.request_log.day_file import (
     notes_of_counters,
     published_day,
 )
-from mlops_assets.serving.request_log.spool import SEGMENT
+from mlops_assets.serving.request_log.spool import SEGMENT, ship_left_overs
 from mlops_assets.store import Store
 
 PERCENTILES = (50, 95, 99)
@@ -108,7 +108,11 @@ def days_of(store: Store, model: str) -> list[LoggedDay]:
 
 
 def days_to_compact(store: Store, model: str) -> list[str]:
-    """Return the days with segments that are in no file yet, oldest first."""
+    """Return the days with segments that are in no file yet, oldest first.
+
+    What writers that are gone have left on this machine is shipped before.
+    """
+    ship_left_overs(store.workspace)
     return [
         day
         for day in logged_days(store, model)
