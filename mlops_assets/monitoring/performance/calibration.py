@@ -48,6 +48,11 @@ class CalibrationSamples:
         """Number of samples."""
         return len(self.odds)
 
+    @property
+    def unit_count(self) -> int:
+        """Number of independent units."""
+        return len(np.unique(self.units))
+
 
 @dataclass(frozen=True)
 class ClassCalibration:
@@ -89,12 +94,15 @@ class ClassCalibration:
         return np.asarray(expit(found + self.distances[replicate] * distance), dtype=np.float64)
 
 
-def calibrate(samples: CalibrationSamples, classes: int) -> ClassCalibration:
+def calibrate(
+    samples: CalibrationSamples, classes: int, replicates: int = REPLICATES
+) -> ClassCalibration:
     """Fit the calibration, and again on units drawn with replacement.
 
     Args:
         samples: at least one.
         classes: number of classes of the model.
+        replicates: number of those fits.
     """
     from threadpoolctl import threadpool_limits
 
@@ -103,7 +111,7 @@ def calibrate(samples: CalibrationSamples, classes: int) -> ClassCalibration:
     rng = np.random.default_rng(SEED)
     _, units = np.unique(samples.units, return_inverse=True)
     count = int(units.max()) + 1
-    for _ in range(REPLICATES):
+    for _ in range(replicates):
         drawn = np.bincount(rng.integers(count, size=count), minlength=count)
         weights.append(drawn[units].astype(np.float64))
     # products of so small matrices are many times slower on several threads
@@ -116,6 +124,23 @@ def calibrate(samples: CalibrationSamples, classes: int) -> ClassCalibration:
         slope[:, None] * _COMMON + own[:, classes:] * _SLOPES,
         distance * _COMMON,
     )
+
+
+def widening(units: int) -> float:
+    """Return what deviations of replicates are multiplied by, as few units understate them.
+
+    A bootstrap of m units has (m - 1) / m of the variance, and Student's t with m - 1 degrees of
+    freedom has longer tails: Hesterberg (2015), What Teachers Should Know About the Bootstrap, The
+    American Statistician 69, 371-386.
+
+    Args:
+        units: number of independent units, at least 2.
+    """
+    from scipy import stats
+
+    tail = 0.975
+    longer = stats.t.ppf(tail, units - 1) / stats.norm.ppf(tail)
+    return float(longer * np.sqrt(units / (units - 1)))
 
 
 def _design(samples: CalibrationSamples, classes: int) -> NDArray[np.float64]:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from mlops_assets.models.evaluation.bootstrap import CONFIDENCE, MIN_UNITS, bags
 from mlops_assets.monitoring.document import Estimate, Interval
-from mlops_assets.monitoring.performance.calibration import SEED
+from mlops_assets.monitoring.performance.calibration import SEED, widening
 from mlops_assets.monitoring.performance.fitted import fitted_calibration, profile_replicates
 from mlops_assets.monitoring.performance.scores import kind_of, log_odds
 from mlops_assets.prediction.mapped import MapIndex
@@ -112,7 +112,15 @@ def _expected_accuracy(
         return calibration.probabilities(odds[usable], distance, labels[usable], replicate)
 
     units = pd.factorize(samples.requests[usable])[0].astype(np.int64)
-    value = _interval(expected, calibration.replicates, units)
+    # so few units do not show how they differ
+    enough = fitted.units >= MIN_UNITS
+    value = _interval(
+        expected,
+        calibration.replicates if enough else 0,
+        units,
+        widening(max(fitted.units, 2)),
+        1.0,
+    )
     return Estimate(
         metric="accuracy",
         value=value,
@@ -167,7 +175,11 @@ def _too_few(usable: NDArray[np.bool_]) -> str | None:
 
 
 def _interval(
-    expected: Callable[[int], NDArray[np.float64]], replicates: int, units: NDArray[np.int64]
+    expected: Callable[[int], NDArray[np.float64]],
+    replicates: int,
+    units: NDArray[np.int64],
+    wider: float = 1.0,
+    most: float | None = None,
 ) -> Interval:
     """Return the mean of expected values with its interval.
 
@@ -178,18 +190,21 @@ def _interval(
         expected: returns the values of the samples, (n,): 0 of the fit, else of a replicate.
         replicates: number of replicates; 0 gives no interval.
         units: number of each sample's request, (n,).
+        wider: what deviations from the mean are multiplied by.
+        most: that the mean can be; None if it has no limit.
     """
     value = float(expected(0).mean())
     codes = bags(units)
     count = int(codes.max()) + 1
     if not replicates or count < MIN_UNITS:
         return Interval(value=value, samples=len(units))
-    means = list(_drawn_means(expected, replicates, codes, count))
-    lower, upper = np.percentile(means, [50 * (1 - CONFIDENCE), 50 * (1 + CONFIDENCE)])
+    means = np.array(list(_drawn_means(expected, replicates, codes, count)))
+    spread = value + wider * (means - value)
+    lower, upper = np.percentile(spread, [50 * (1 - CONFIDENCE), 50 * (1 + CONFIDENCE)])
     return Interval(
         value=value,
-        lower=min(float(lower), value),
-        upper=max(float(upper), value),
+        lower=max(0.0, min(float(lower), value)),
+        upper=max(float(upper), value) if most is None else min(most, max(float(upper), value)),
         samples=len(units),
     )
 

@@ -26,6 +26,7 @@ from mlops_assets.errors import (
 )
 from mlops_assets.models.applicability.index import ErrorProfile
 from mlops_assets.models.applicability.profile import error_profile
+from mlops_assets.models.evaluation.bootstrap import MIN_UNITS
 from mlops_assets.models.evaluation.calibration import Scores
 from mlops_assets.models.onnx.session import OnnxModel
 from mlops_assets.models.signature import raw_data
@@ -35,6 +36,7 @@ from mlops_assets.monitoring.performance.calibration import (
     SEED,
     ClassCalibration,
     calibrate,
+    widening,
 )
 from mlops_assets.monitoring.performance.dissimilarity import SampleIndex
 from mlops_assets.monitoring.performance.held_out import (
@@ -61,11 +63,13 @@ class Fitted:
     Attributes:
         split: of the samples.
         samples: their number.
+        units: number of independent units among them.
         calibration: of the confidences.
     """
 
     split: str
     samples: int
+    units: int
     calibration: ClassCalibration
 
 
@@ -86,7 +90,8 @@ def fitted_calibration(
     path = _path(store, row, index, f"classes {kind}")
     if (kept := _read(path)) is not None:
         calibration = ClassCalibration(kept["intercepts"], kept["slopes"], kept["distances"])
-        return Fitted(SPLITS[int(kept["split"])], int(kept["samples"]), calibration)
+        split, count, units = (int(kept[name]) for name in ("split", "samples", "units"))
+        return Fitted(SPLITS[split], count, units, calibration)
     signature = Signature.of(row)
     try:
         with _own_data(row):
@@ -100,7 +105,7 @@ def fitted_calibration(
             f"neither the validation nor the test split has {MIN_SAMPLES} samples inside the area"
             " of applicability, to calibrate confidences on"
         )
-    split, samples = found
+    used, samples = found
     calibration = calibrate(samples, len(signature.classes or []))
     _write(
         path,
@@ -108,17 +113,20 @@ def fitted_calibration(
             "intercepts": calibration.intercepts,
             "slopes": calibration.slopes,
             "distances": calibration.distances,
-            "split": np.array(SPLITS.index(split)),
+            "split": np.array(SPLITS.index(used)),
             "samples": np.array(len(samples)),
+            "units": np.array(samples.unit_count),
         },
     )
-    return Fitted(split, len(samples), calibration)
+    return Fitted(used, len(samples), samples.unit_count, calibration)
 
 
 def profile_replicates(
     store: Store, row: ModelVersion, index: MapIndex, profile: ErrorProfile
 ) -> NDArray[np.float64] | None:
-    """Return expected errors of profiles of resampled units; None if the data cannot be read.
+    """Return expected errors of profiles of resampled units; None if there are none.
+
+    That is so where the data cannot be read, or has fewer than `MIN_UNITS` units.
 
     Args:
         store: workspace and registry.
@@ -127,7 +135,8 @@ def profile_replicates(
         profile: its error profile.
 
     Returns:
-        At the knots of the profile, (replicates, knots).
+        At the knots of the profile, (replicates, knots), their deviations widened as `widening`
+        returns it.
 
     Raises:
         StorageUnreachable: the workspace does not answer.
@@ -159,14 +168,16 @@ def _resampled_profiles(
     members = [np.flatnonzero(codes == unit) for unit in range(int(codes.max(initial=-1)) + 1)]
     rng = np.random.default_rng(SEED)
     found = []
-    for _ in range(REPLICATES if members else 0):
+    for _ in range(REPLICATES if len(members) >= MIN_UNITS else 0):
         chosen = np.concatenate(
             [members[unit] for unit in rng.integers(len(members), size=len(members))]
         )
         drawn = error_profile(di[chosen], error[chosen], profile.measure, profile.split)
         if drawn is not None:
             found.append(drawn.expected(profile.di).astype(np.float64))
-    return np.stack(found) if found else None
+    if not found:
+        return None
+    return profile.error + widening(len(members)) * (np.stack(found) - profile.error)
 
 
 def _model(store: Store, row: ModelVersion) -> OnnxModel:
@@ -209,7 +220,8 @@ def _path(store: Store, row: ModelVersion, index: MapIndex, what: str) -> Path:
 def _read(path: Path) -> Mapping[str, NDArray[np.float64]] | None:
     """Return a cached fit; None if there is none, or it is damaged."""
     try:
-        with np.load(path, allow_pickle=False) as kept:
+        # np.load leaves a damaged file open
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as kept:
             return {name: kept[name] for name in kept.files}
     except (OSError, ValueError, zipfile.BadZipFile):
         return None
