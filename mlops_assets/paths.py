@@ -156,6 +156,10 @@ LAYOUT = (  # key and content, in the order of docs/workspace.md
     ),
     ("", "sizes and the sha256 of each MiB: a split decoded once, memory-mapped"),
     (
+        "  calibration/",
+        "how sure model versions are of what they predict, fitted to their own data once",
+    ),
+    (
         "  named/",
         "links to objects under their landed names, where GDAL needs the files beside a raster",
     ),

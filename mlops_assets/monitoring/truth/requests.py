@@ -55,10 +55,10 @@ def samples_of(
     wanted = None if ids is None else pa.array(sorted(set(ids)), pa.string())
     found = [pd.DataFrame(columns=["id", "row", "version", "day"], dtype=object)]
     for each in days:
-        file = published_day(store, model, each)
-        if file is None:
-            continue
-        table = pq.read_table(file.path, columns=_COLUMNS)
+        with published_day(store, model, each) as file:
+            if file is None:
+                continue
+            table = pq.read_table(file.path, columns=_COLUMNS)
         if wanted is not None:
             table = table.filter(pc.is_in(table["request"], wanted))
         if len(table):
