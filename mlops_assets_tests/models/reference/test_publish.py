@@ -16,7 +16,7 @@ from mlops_assets.models.reference.publish import find_reference, publish_refere
 from mlops_assets.models.signature import raw_data
 from mlops_assets.models.signing.bundle import Bundle
 from mlops_assets.models.signing.sign import sign_version
-from mlops_assets.models.signing.statements import signed_files
+from mlops_assets.models.signing.statements import SignedVersion, require_files, signed_files
 from mlops_assets.models.verify import verify_model
 from mlops_assets.paths import model_item_key, model_owner, reference_key
 from mlops_assets.principals import Principal, Role
