@@ -104,20 +104,18 @@ def show_service(name: Name, as_json: Json = False) -> None:
         **_state(last),
         "sha256": last.sha256,
         "reason": last.reason,
-        "details": last.details,
     }
     if as_json:
-        show_one(row | {"history": history}, as_json)
+        show_one(row | {"details": last.details, "history": history}, as_json)
         return
-    lines = [
-        f"{own['when']:%Y-%m-%d %H:%M:%S} UTC {own['action']} {own['model']}@{own['version']} by"
-        f" {own['by']}" + (f": {own['reason']}" if own["reason"] else "")
-        for own in history
-    ]
-    show_one(
-        row | {"details": [f"{k}: {v}" for k, v in last.details.items()]} | {"history": lines},
-        as_json,
-    )
+    show_one(row, as_json)
+    for title, lines in (
+        ("details", [f"{key}: {value}" for key, value in last.details.items()]),
+        ("history", list(map(_line, made))),
+    ):
+        console.print(f"{title}:")
+        for line in lines:
+            console.print(f"  {line}")
 
 
 @app.command()
@@ -216,3 +214,11 @@ def _state(last: Deployment | None) -> dict[str, object]:
 
 def _action(made: Deployment) -> str:
     return "rollback" if made.details.get("rollback") else made.action
+
+
+def _line(made: Deployment) -> str:
+    reason = f": {made.reason}" if made.reason else ""
+    return (
+        f"{made.deployed:%Y-%m-%d %H:%M:%S} UTC {_action(made)} {made.model}@{made.version},"
+        f" {made.engine}, by {made.deployed_by}{reason}"
+    )
