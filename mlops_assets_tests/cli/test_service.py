@@ -64,9 +64,8 @@ def test_services_are_deployed_listed_and_undeployed(store: Store, mlops: Mlops)
     shown = mlops("service", "show", "land_service", "--json").json
     assert [own["action"] for own in shown["history"]] == ["undeployed", "rollback", "deployed"]
     assert (shown["serves"], shown["history"][0]["reason"]) == (None, "winter")
-    assert (
-        f"rollback land@{older.version} by tester" in mlops("service", "show", "land_service").out
-    )
+    lines = mlops("service", "show", "land_service").out
+    assert f"UTC rollback land@{older.version}, kserve, by tester\n" in lines
 
     with dg.DagsterInstance.from_config(str(Settings.from_environment().dagster_home)) as instance:
         records = instance.fetch_materializations(dg.AssetKey(["land", "deployment"]), limit=9)
