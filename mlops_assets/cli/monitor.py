@@ -129,10 +129,13 @@ def _show(documents: list[MonitoringDocument], as_json: bool, with_rules: bool) 
         return
     tests = _tests(documents)
     rows = [
-        _row(document, version, tests)
+        _version_row(document, version, tests)
         for document in documents
-        for version in document.versions or [None]
+        for version in document.versions
     ]
+    empty = [own for own in documents if not own.versions]
+    rows += [{"day": own.day, "version": "no request", "requests": 0} for own in empty]
+    rows.sort(key=lambda row: str(row["day"]))
     show(rows, False, _COLUMNS, "no day was monitored; run 'mlops monitor run MODEL'")
     if not with_rules:
         return
@@ -153,11 +156,9 @@ def _tests(documents: list[MonitoringDocument]) -> dict[str, dict[str, float]]:
     return {row.version: metrics_on_test(row) for row in rows}
 
 
-def _row(
-    document: MonitoringDocument, version: VersionDay | None, tests: dict[str, dict[str, float]]
+def _version_row(
+    document: MonitoringDocument, version: VersionDay, tests: dict[str, dict[str, float]]
 ) -> dict[str, object]:
-    if version is None:
-        return {"day": document.day, "version": "no request", "requests": 0}
     from mlops_assets.monitoring.rules import headline_of
 
     test = tests.get(version.version, {})

@@ -65,7 +65,7 @@ def versions(store: Store) -> tuple[ModelVersion, ModelVersion]:
 def requests(count: int = 300, seed: int = 5) -> tuple[NDArray[np.float32], pd.Series]:
     """Inputs that are distributed as those of training, and their labels."""
     table = crops_table(count, seed)
-    columns = [name for name in table if name.startswith("ndvi")]
+    columns = [name for name in map(str, table) if name.startswith("ndvi")]
     return table[columns].to_numpy(np.float32), table["crop"]
 
 

@@ -134,7 +134,7 @@ def test_without_a_reference_its_rules_are_unknown(
     monkeypatch.setattr(version_day, "reference_of", lambda *_: None)
     log_day(served_store, versions(served_store)[0], requests()[0])
     found = verdicts(served_store)
-    unknown = {"max_drift", "max_separation", "max_prediction_shift", "max_loss"}
+    unknown = {"max_drift", "max_separation", "max_prediction_shift"}
     assert {name for name, verdict in found.items() if verdict == "unknown"} == unknown
 
 
