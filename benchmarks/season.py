@@ -22,6 +22,7 @@ from typing import Any
 import dagster as dg
 import numpy as np
 import pandas as pd
+from dagster._core.definitions.partitions.context import partition_loading_context
 from numpy.typing import NDArray
 
 from benchmarks.options import Options
@@ -346,9 +347,12 @@ class Simulation:
     def _tick(self, day: int) -> list[dg.RunRequest]:
         with self._counting("sensor"):
             resources = {"store": StoreResource()}
-            with dg.build_sensor_context(
-                self.instance, self.cursor, definitions=self.definitions, resources=resources
-            ) as context:
+            with (
+                partition_loading_context(dynamic_partitions_store=self.instance),
+                dg.build_sensor_context(
+                    self.instance, self.cursor, definitions=self.definitions, resources=resources
+                ) as context,
+            ):
                 found = self.sensor.evaluate_tick(context)
             self.cursor = found.cursor
             self.reasons[day] = str(found.skip_message)
