@@ -114,8 +114,8 @@ class Season:
         first: of each day, before its labels came.
         changes: of alarms, by the day on which they were made.
         requested: days on which a lifecycle was requested.
-        truth: of each day, the accuracy inside the area of applicability, which is what the
-            estimate is of.
+        truth: of each day with samples inside the area of applicability, the accuracy there, which
+            is what the estimate is of.
         seconds: of the processor, by what they were used for.
     """
 
@@ -129,7 +129,7 @@ class Season:
     def estimate_error(self, day: int) -> float | None:
         """Return estimate minus truth of a day; None if it was not estimable."""
         found = self.first[day].versions[0].estimate
-        if found is None or found.value is None:
+        if found is None or found.value is None or day not in self.truth:
             return None
         return found.value.value - self.truth[day]
 
@@ -314,10 +314,14 @@ class Simulation:
             outputs = {"label": found["label"], "scores": found["scores"]}
             names = np.array([each.name for each in Signature.of(row).classes or []])
             is_right = names[found["label"]] == asked.y
-            self.season.truth[day] = float(is_right[self._inside(row, asked.X)].mean())
+            inside = self._inside(row, asked.X)
+            if inside.any():
+                self.season.truth[day] = float(is_right[inside].mean())
             names = np.array([each.name for each in Signature.of(row).classes or []])
             is_right = names[found["label"]] == asked.y
-            self.season.truth[day] = float(is_right[self._inside(row, asked.X)].mean())
+            inside = self._inside(row, asked.X)
+            if inside.any():
+                self.season.truth[day] = float(is_right[inside].mean())
             log_samples(self.store, Reference(MODEL, row.version), asked.X, outputs, ids, times)
             self._truth[day] = pd.DataFrame({"id": ids, "label": asked.y})
 
@@ -392,7 +396,7 @@ def rows_of(season: Season) -> Iterator[list[str]]:
             f"{len(failed)} of {len(known)}",
             str(failed[0]) if failed else "",
             *(_median(values) for values in (outside, psi, separation, estimated)),
-            _median([season.truth[day] for day in known]),
+            _median([season.truth.get(day) for day in known]),
             f"{max(map(abs, errors)):.3f}" if errors else "",
             _median(live),
         ]

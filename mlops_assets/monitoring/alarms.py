@@ -1,8 +1,8 @@
 """The alarms that a monitored day raises, extends and closes.
 
-A rule that has failed raises an alarm; one that passes closes it. A warning, or too few samples,
-leaves an alarm as it is, so that it does not come and go with a measure near its limit. Issues and
-retraining follow from open alarms, elsewhere.
+A rule that has failed raises an alarm; one that passes closes it. A warning of the same version, or
+too few samples, leave an alarm as it is, so that it does not come and go with a measure near its
+limit. Issues and retraining follow from open alarms, elsewhere.
 """
 
 from __future__ import annotations
@@ -110,8 +110,12 @@ def update_alarms(store: Store, document: MonitoringDocument) -> list[AlarmChang
             own = [alarm for alarm in alarms if alarm.rule == name]
             if rule.verdict == "failed" and not _has_passed_since(name, later):
                 changes += _fail(store, document, name, rule, own)
-            elif rule.verdict == "passed":
-                changes += _pass(store, document.day, own)
+            elif rule.verdict in ("passed", "warned"):
+                over = [alarm for alarm in own if _is_over(alarm, rule, document.day)]
+                changes += [
+                    AlarmChange(store.registry.close_alarm(alarm, document.day), "closed")
+                    for alarm in over
+                ]
     return changes
 
 
@@ -160,6 +164,11 @@ def _fail(
     return [AlarmChange(alarm, "extended")] if is_longer else []
 
 
-def _pass(store: Store, day: str, own: list[Alarm]) -> list[AlarmChange]:
-    over = [alarm for alarm in own if alarm.recovered_day is None and day >= alarm.last_day]
-    return [AlarmChange(store.registry.close_alarm(alarm, day), "closed") for alarm in over]
+def _is_over(alarm: Alarm, rule: _Decided, day: str) -> bool:
+    """Return whether a day on which a rule has not failed ends its alarm.
+
+    A warning of the version that has failed does not, so that the alarm does not come and go; one
+    of another version does, as that has taken over.
+    """
+    has_ended = rule.verdict == "passed" or rule.version != alarm.version
+    return alarm.recovered_day is None and day >= alarm.last_day and has_ended

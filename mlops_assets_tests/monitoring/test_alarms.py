@@ -82,6 +82,17 @@ def test_each_rule_has_its_alarm_for_the_version_that_failed(store: Store) -> No
     assert [alarm.rule for alarm in store.registry.alarms("crops", only_open=True)] == ["max_drift"]
 
 
+def test_an_alarm_ends_where_another_version_has_taken_over_with_a_warning(store: Store) -> None:
+    update(store, "02", "failed")
+    assert update(store, "03", "warned") == []
+    few = version_day("v1-a", max_outside="unknown")
+    other = monitored(store, "04", version_day("v1-b", max_outside="warned"), few)
+    assert [change.change for change in update_alarms(store, other)] == ["closed"]
+    again = monitored(store, "05", version_day("v1-b", max_outside="failed"))
+    (raised,) = update_alarms(store, again)
+    assert (raised.change, raised.alarm.version) == ("raised", "v1-b")
+
+
 def test_webhooks_receive_its_beginning_and_its_end_once(store: Store) -> None:
     store.registry.set_webhooks({"team": ["monitoring.alarm", "monitoring.recovered"]})
     for day, verdict in (("02", "failed"), ("03", "failed"), ("04", "passed"), ("05", "passed")):
