@@ -80,7 +80,7 @@ def plan_retraining(
     row = store.registry.model_version(Reference(model, specification.alias))
     monitored = monitored_days(store, model)
     if not monitored:
-        return Retraining(f"no day of {model} is monitored yet; run 'mlops monitor {model}'")
+        return Retraining(f"no day of {model} is monitored yet; run 'mlops monitor run {model}'")
     day = monitored[-1]
     failures = _failures(store, row, last_days(day, declared.of))
     often = {rule: days for rule, days in failures.items() if len(days) >= declared.days}
