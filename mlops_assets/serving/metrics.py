@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
 
 from mlops_assets.serving.sessions.interface import Repository, RequestLogger
 from mlops_assets.serving.workers import Workers
@@ -108,7 +109,7 @@ class ServerMetrics:
         return name
 
 
-class _Scraped:
+class _Scraped(Collector):
     """What is known without counting: the state of the models, and drops of the log."""
 
     def __init__(self, repository: Repository, logger: RequestLogger | None) -> None:

@@ -58,7 +58,7 @@ def cnn() -> bytes:
         [weights("w1", 16, 4, 3, 3), weights("w2", 32, 16, 3, 3), weights("w3", 2048, 10)],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
-    return model.SerializeToString()
+    return bytes(model.SerializeToString())
 
 
 @cache

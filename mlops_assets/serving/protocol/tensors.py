@@ -216,7 +216,7 @@ def _real_numbers(
     """
     try:
         # it reads a list in the time that np.fromiter takes, which reads strings as numbers, too
-        read = array.array("f" if dtype.itemsize == 4 else "d", values)  # type: ignore[arg-type]
+        read = array.array("f" if dtype.itemsize == 4 else "d", values)  # type: ignore[type-var]
     except TypeError:
         _check_types(where, spec, dtype, values)
         raise

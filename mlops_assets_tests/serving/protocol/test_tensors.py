@@ -29,10 +29,8 @@ def tensors(draw: st.DrawFn) -> NDArray[Any]:
     shape = draw(arrays.array_shapes(min_dims=1, max_dims=4, max_side=4))
     if dtype.kind == "O":
         return draw(arrays.arrays(np.object_, shape, elements=TEXTS))
-    finite = {"allow_nan": False, "allow_infinity": False} if dtype.kind == "f" else {}
-    found: NDArray[Any] = draw(
-        arrays.arrays(dtype, shape, elements=arrays.from_dtype(dtype, **finite))
-    )
+    elements = arrays.from_dtype(dtype, allow_nan=False, allow_infinity=False)
+    found: NDArray[Any] = draw(arrays.arrays(dtype, shape, elements=elements))
     return found
 
 
@@ -82,7 +80,7 @@ def read_values(datatype: str, values: list[Any]) -> NDArray[Any]:
 
 @pytest.mark.parametrize("datatype", sorted(set(DTYPES) - {"BYTES", "BOOL"}))
 def test_numbers_out_of_range_and_of_other_types_are_refused(datatype: str) -> None:
-    dtype = DTYPES[datatype]
+    dtype: np.dtype[Any] = DTYPES[datatype]
     wrong: list[object] = [True, "1", None, {}, [1]]
     if dtype.kind == "f":
         largest: float = float(np.finfo(dtype).max)
