@@ -12,13 +12,14 @@ from pathlib import Path
 
 from mlops_assets.errors import SignatureRefused
 from mlops_assets.models.signing.trust import Trust
+from mlops_assets.prediction.assemble import assemble
 from mlops_assets.prediction.job import MapJob
 from mlops_assets.prediction.mapped import MappedModel
 from mlops_assets.prediction.maps.copy_out import write_out
 from mlops_assets.prediction.maps.geotiff import number_layer
 from mlops_assets.prediction.maps.publish import map_facts
 from mlops_assets.prediction.opened import OpenedJob
-from mlops_assets.prediction.predict import LOCK_SECONDS, assemble, predict_scenes
+from mlops_assets.prediction.predict import LOCK_SECONDS, predict_scenes
 from mlops_assets.prediction.scenes.bands import Band, Wanted
 from mlops_assets.registry.model_documents import Signature
 from mlops_assets.stac.maps.document import DOCUMENT, PICTURE, ExternalMapDocument

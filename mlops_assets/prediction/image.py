@@ -14,11 +14,12 @@ import numpy as np
 
 from mlops_assets.datasets.io.rasters import open_raster
 from mlops_assets.errors import Conflict, NoScenes
+from mlops_assets.prediction.assemble import join_parts
 from mlops_assets.prediction.job import MapJob
 from mlops_assets.prediction.mapped import APPLICABILITY
 from mlops_assets.prediction.maps.geotiff import Layer, MapGrid, open_layer, write_cog, write_rows
 from mlops_assets.prediction.opened import OpenedJob
-from mlops_assets.prediction.predict import join_parts, predict_scenes
+from mlops_assets.prediction.predict import predict_scenes
 from mlops_assets.prediction.scenes.found import FoundScene
 from mlops_assets.prediction.scenes.reading import Reading
 from mlops_assets.prediction.scenes.sources.files import CallerLimits, Own, read_document

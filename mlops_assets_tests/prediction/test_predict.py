@@ -31,7 +31,7 @@ from mlops_assets.errors import BrokenScene, SignatureRefused, SpecificationErro
 from mlops_assets.models.onnx.session import OnnxModel, decide
 from mlops_assets.names import Reference
 from mlops_assets.paths import Owner, model_folder
-from mlops_assets.prediction import predict
+from mlops_assets.prediction import assemble
 from mlops_assets.prediction.mapped import Options
 from mlops_assets.prediction.maps.copy_out import copy_out, require_writable
 from mlops_assets.prediction.maps.geotiff import map_classes
@@ -194,7 +194,7 @@ def test_every_pixel_is_as_predicted_alone(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(strips, "PIXELS_AT_ONCE", at_once)
-    monkeypatch.setattr(predict, "draw", lambda *args: b"")  # it takes longer than all the rest
+    monkeypatch.setattr(assemble, "draw", lambda *args: b"")  # it takes longer than all the rest
     scene = write(tmp_path / "scene.tif", image(*shape))
     found = map_scene(models, row_of(models, model), scene, "scene")
     expected = one_by_one(models, model, scene)
@@ -292,7 +292,7 @@ def with_hole(path: Path, kind: str) -> Path:
 def test_where_a_scene_has_no_data_neither_has_its_map(
     model: str, kind: str, models: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(predict, "draw", lambda *args: b"")
+    monkeypatch.setattr(assemble, "draw", lambda *args: b"")
     found = map_scene(
         models, row_of(models, model), with_hole(tmp_path / "scene.tif", kind), "hole"
     )
