@@ -160,6 +160,10 @@ LAYOUT = (  # key and content, in the order of docs/workspace.md
         "how sure model versions are of what they predict, fitted to their own data once",
     ),
     (
+        "  inference/",
+        "logged requests that are not in the workspace yet; a server moves them every half minute",
+    ),
+    (
         "  named/",
         "links to objects under their landed names, where GDAL needs the files beside a raster",
     ),

@@ -19,7 +19,13 @@ from mlops_assets.paths import model_folder, segments_folder
 from mlops_assets.principals import Role
 from mlops_assets.registry import ModelVersion
 from mlops_assets.registry.model_documents import Signature
-from mlops_assets.serving.request_log.rows import SCHEMA, day_name, day_number, record_batches
+from mlops_assets.serving.request_log.rows import (
+    SCHEMA,
+    YEARS,
+    day_name,
+    day_number,
+    record_batches,
+)
 from mlops_assets.serving.request_log.spool import SEGMENT
 from mlops_assets.serving.sessions.interface import Exchange, ServedVersion, TensorSpec
 from mlops_assets.store import Store
@@ -224,4 +230,8 @@ def _seconds(times: datetime | Sequence[datetime] | None, count: int) -> list[fl
         raise SpecificationError(f"there are {len(moments)} times for {count} ids")
     if any(moment.tzinfo is None for moment in moments):
         raise SpecificationError("a time has no time zone; give datetime.now(UTC), for example")
+    if any(moment.year not in YEARS for moment in moments):
+        raise SpecificationError(
+            f"a time is not of the years {YEARS[0]} to {YEARS[-1]}; check its unit"
+        )
     return [moment.timestamp() for moment in moments]

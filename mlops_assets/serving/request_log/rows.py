@@ -25,6 +25,8 @@ MAX_INPUT_BYTES = 64 << 10
 BAND_VIEWS = frozenset({"patch", "window", "image"})
 MICROSECONDS = 1_000_000
 DAY_SECONDS = 86_400
+# years that requests may be of; others are mistakes
+YEARS = range(2000, 2101)
 _VALUES = pa.list_(pa.field("item", pa.float32(), nullable=False))
 # `writer` tells the same request at two servers apart; `label` is -1 for windows
 SCHEMA = pa.schema(

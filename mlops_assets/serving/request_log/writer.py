@@ -39,6 +39,8 @@ _PINNED = 2
 _BATCH_BYTES = 4 << 20
 _BATCH_EXCHANGES = 256
 _MAX_BACKOFF_SECONDS = 60.0
+# segments that are open at the same time
+_MAX_OPEN = 32
 # models and days whose size is watched
 _MAX_PLACES = 64
 
@@ -189,7 +191,10 @@ class RequestLogWriter:
         while not self._stopping:
             self._wake.wait(self._limits.flush_seconds)
             self._wake.clear()
-            self._write()
+            try:
+                self._write()
+            except Exception:  # its thread must not end, as nothing would be logged any more
+                log.exception("the request log could not be written")
 
     def _write(self, seal: bool = False) -> None:
         """Write what is queued.
@@ -239,6 +244,8 @@ class RequestLogWriter:
     def _segment(self, place: Place) -> Segment:
         if place not in self._segments:
             model, day = place
+            if len(self._segments) >= _MAX_OPEN:
+                self._close_segment(next(iter(self._segments)))
             self._segments[place] = self._spool.open(model, day_name(day), time.monotonic())
         return self._segments[place]
 
@@ -247,9 +254,14 @@ class RequestLogWriter:
         for place, segment in list(self._segments.items()):
             is_old = now - segment.opened >= self._limits.segment_seconds
             if all_of_them or is_old or segment.size >= self._limits.segment_bytes:
-                segment.close()
-                del self._segments[place]
-                self._wake_shipper.set()
+                self._close_segment(place)
+
+    def _close_segment(self, place: Place) -> None:
+        try:
+            self._segments.pop(place).close()
+        except OSError as error:
+            log.warning("a segment of %s is lost: %s", place[0], error)
+        self._wake_shipper.set()
 
     def _note_drops(self, now_already: bool) -> None:
         """Note the number of dropped requests where it has changed."""

@@ -52,6 +52,7 @@ def test_predictions_that_are_logged_again_are_there_once(store: Store) -> None:
         ({"ids": ["a", ""]}, "1 to 255"),
         ({"ids": "ab"}, "one text"),
         ({"times": [datetime.now(UTC)]}, "1 times for 2 ids"),
+        ({"times": datetime(1970, 1, 1, tzinfo=UTC)}, "2000 to 2100"),
         ({"times": datetime(2026, 1, 1)}, "no time zone"),
     ],
 )

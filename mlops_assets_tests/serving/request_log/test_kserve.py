@@ -178,6 +178,7 @@ def test_the_version_is_that_of_the_deployment_where_events_state_none(
         ({"specversion": "0.3"}, REQUEST, 400),
         ({"type": "org.example"}, REQUEST, 400),
         ({"time": "yesterday"}, REQUEST, 400),
+        ({"time": "0001-01-01T00:00:00+14:00"}, REQUEST, 400),
         ({"time": "2026-11-02T10:00:00"}, REQUEST, 400),
         ({"inferenceservicename": "-"}, REQUEST, 400),
         ({}, {"inputs": 1}, 400),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -246,6 +247,21 @@ def test_tensors_of_no_model_are_dropped_and_others_logged(
     compact_day(store, "crops", DAY)
     (found,) = read_day(store, "crops", DAY)
     assert found.requests.tolist() == ["a", "c?"]
+
+
+def test_the_log_survives_that_its_cache_is_deleted(
+    store: Store, start: Callable[..., RequestLogWriter]
+) -> None:
+    version = served(store)
+    writer = start()
+    writer.record(exchange(version, "before", patches(1)))
+    writer._write()
+    shutil.rmtree(store.workspace.cache)
+    writer.flush()
+    for day in range(50):
+        writer.record(exchange(version, f"r{day}", patches(1), MORNING + 86_400 * day))
+    writer.close()
+    assert len(logged_days(store, "crops")) == 50
 
 
 KILLED = """

@@ -23,6 +23,7 @@ import orjson
 from mlops_assets.errors import RequestRefused
 from mlops_assets.serving.protocol.request import MAX_ID, read_document
 from mlops_assets.serving.protocol.tensors import shown
+from mlops_assets.serving.request_log.rows import YEARS
 
 Part = Literal["request", "response"]
 TYPES: Mapping[str, Part] = {
@@ -132,7 +133,7 @@ def _seconds(value: object) -> float:
         moment = datetime.fromisoformat(value)  # type: ignore[arg-type]
     except (TypeError, ValueError):
         moment = None
-    if moment is None or moment.tzinfo is None:
+    if moment is None or moment.tzinfo is None or moment.year not in YEARS:
         raise RequestRefused(
             f"the attribute 'time' is {shown(value)}: write it as RFC 3339 has it, or leave it out"
         )
