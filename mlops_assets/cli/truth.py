@@ -62,6 +62,25 @@ def add(
         )
 
 
+@app.command("delete")
+def delete(
+    model: Model,
+    request: Annotated[str, typer.Argument(help="Id of the request.")],
+    reason: Annotated[str, typer.Option(help="Why, for the log.")],
+) -> None:
+    """Delete the labels of a request, also corrected ones. This cannot be undone.
+
+    Who has deleted them, when and why is in the log of the registry, but not the id.
+    """
+    from mlops_assets.errors import NotFound
+    from mlops_assets.monitoring.truth.delete import delete_labels
+
+    deleted = delete_labels(open_store(), model, request, reason)
+    if not deleted:
+        raise NotFound(f"no request of {model} with this id has labels")
+    console.print(f"deleted the labels of {deleted} sample(s)")
+
+
 @app.command("show")
 def show_coverage(model: Model, day: Day = None, as_json: Json = False) -> None:
     """Show which share of the logged samples has labels, by day and model version."""

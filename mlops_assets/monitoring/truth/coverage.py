@@ -65,9 +65,10 @@ def _of_day(store: Store, model: str, day: str) -> list[Coverage]:
     newest = None
     if truth is not None:
         newest = f"{pd.Timestamp(truth.added.max()).isoformat(timespec='seconds')}Z"
-    labelled = pd.DataFrame(
-        {"id": [], "row": []} if truth is None else {"id": truth.requests, "row": truth.rows}
-    ).astype({"id": "str", "row": "int64"})
+    labelled = pd.DataFrame(columns=SAMPLE)
+    if truth is not None:
+        labelled = pd.DataFrame({"id": truth.requests, "row": truth.rows})
+    labelled = labelled.astype({"id": "str", "row": "int64"})
     both = logged.merge(labelled, how="left", on=SAMPLE, indicator="there")
     found = [
         Coverage(day, str(version), len(own), int(own["there"].eq("both").sum()), corrected, newest)

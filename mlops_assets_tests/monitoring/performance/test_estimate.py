@@ -34,7 +34,10 @@ from mlops_assets_tests.training.example_trainers import lifecycle, model_specif
 
 Land = Callable[..., Commit]
 SKLEARN = "mlops_assets.training.trainers.sklearn:train"
-FOREST = {"estimator": "sklearn.ensemble.RandomForestClassifier", "n_estimators": 20}
+FOREST: dict[str, Any] = {
+    "estimator": "sklearn.ensemble.RandomForestClassifier",
+    "n_estimators": 20,
+}
 
 
 @pytest.fixture

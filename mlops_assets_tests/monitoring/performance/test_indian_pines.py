@@ -89,7 +89,7 @@ def test_the_estimate_is_the_truth_where_it_is_estimable(store: Store) -> None:
     publish_applicability(store, row)
     X, truth = pines.patches()
     own, right, value = _measured(store, row, X, truth)
-    assert own > 0.5 and right > 0.85
+    assert own > 0.5 and right > 0.75
     assert value is not None and value == pytest.approx(right, abs=0.05)
     rng = np.random.default_rng(0)
     deviation = pines.scene.reshape(200, -1).std(axis=1)[None, :, None, None]

@@ -57,8 +57,8 @@ def test_some_labels_slices_and_one_that_the_model_does_not_know(
     samples = logged(100, row, labels=labels)
     names = [NAMES[each] for each in labels]
     names[0], names[1:6] = "rye", ["wheat"] * 5
-    regions = ["north"] * 60 + ["south"] * 35 + [None] * 5
-    many = [str(number) for number in range(100)]
+    regions: list[str | None] = ["north"] * 60 + ["south"] * 35 + [None] * 5
+    many: list[str | None] = [str(number) for number in range(100)]
     truth = truth_of(samples, names, slices={"region": regions, "field": many})
     # labels of 90 of them, in another order
     order = np.random.default_rng(0).permutation(100)[:90]

@@ -8,9 +8,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mlops_assets.errors import Forbidden, NameRefused, NotFound, TruthRefused
+from mlops_assets.errors import (
+    Forbidden,
+    NameRefused,
+    NotFound,
+    SpecificationError,
+    TruthRefused,
+)
 from mlops_assets.monitoring.truth.add import TruthReport, add_truth
 from mlops_assets.monitoring.truth.coverage import coverage
+from mlops_assets.monitoring.truth.delete import delete_labels
 from mlops_assets.monitoring.truth.label_table import read_entries
 from mlops_assets.monitoring.truth.stored import read_history, read_truth
 from mlops_assets.names import Reference
@@ -207,6 +214,25 @@ def test_who_adds_at_once_loses_nothing(store: Store) -> None:
     with ThreadPoolExecutor(5) as pool:
         list(pool.map(lambda name: add(store, {"id": name, "label": "land"}), "abcde"))
     assert len(labels(store)) == 5
+
+
+def test_labels_of_a_request_are_deleted_on_demand(store: Store) -> None:
+    published_and_logged(store)
+    logged(store, 1, f=1)
+    add(store, {"id": "a", "label": "water"}, {"id": "b", "label": "land"})
+    add(store, {"id": "a", "label": "land"}, {"id": "f", "label": "land"})
+    scientist = store.acting(Principal("eve", frozenset({Role.SCIENTIST})))
+    with pytest.raises(Forbidden):
+        delete_labels(scientist, "crops", "a", "asked by its owner")
+    assert delete_labels(store, "crops", "a", "asked by its owner") == 1
+    assert labels(store) == {("b", 0): "land"}
+    assert "a" not in read_history(store, "crops", DAY)["id"].tolist()
+    # the last one of its day
+    assert delete_labels(store, "crops", "f", "asked by its owner") == 1
+    assert read_truth(store, "crops", NEXT_DAY) is None
+    assert delete_labels(store, "crops", "f", "again") == 0
+    with pytest.raises(SpecificationError, match="give a reason"):
+        delete_labels(store, "crops", "b", " ")
 
 
 def test_coverage_and_what_outlives_the_log(store: Store) -> None:

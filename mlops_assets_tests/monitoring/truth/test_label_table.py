@@ -15,6 +15,7 @@ from mlops_assets.monitoring.truth.label_table import (
     read_entries,
     read_label_file,
 )
+from mlops_assets.text.json_values import Json
 
 EXPECTED = [("007", NO_ROW, "wheat", "NA"), ("b 8", 2, "1,5", None)]
 
@@ -48,7 +49,7 @@ def test_parquet_keeps_its_types(tmp_path: Path) -> None:
             # whole numbers beside a missing one
             "row": [None, 2.0],
             "label": [1.0, 2.5],
-            "time": pd.to_datetime(["2026-11-02T10:00:00+01:00", None], utc=True),
+            "time": pd.to_datetime(pd.Series(["2026-11-02T10:00:00+01:00", None]), utc=True),
             "region": [None, "n"],
         }
     )
@@ -108,9 +109,9 @@ def test_limits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(TruthRefused, match="1,073,741,824 bytes; 268,435,456 are read at once"):
         read_label_file(path)
     monkeypatch.setattr(label_table, "MAX_LABELS", 2)
-    few = [{"id": str(number), "label": "x"} for number in range(3)]
+    few: list[Json] = [{"id": str(number), "label": "x"} for number in range(3)]
     with pytest.raises(TruthRefused, match="3 labels; 2 are added at once"):
-        read_entries(list(few), "labels")
+        read_entries(few, "labels")
     wide = {f"c{number}": "x" for number in range(MAX_SLICES + 1)}
     with pytest.raises(TruthRefused, match=f"there may be {MAX_SLICES}"):
         read_entries([{"id": "a", "row": 0, "label": "b", "time": None, **wide}], "labels")
