@@ -35,6 +35,8 @@ UNHURRIED = settings(
 COUNTS = arrays(np.int64, 6, elements=st.integers(0, 50))
 
 
+# of its p-value, which is not used
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
 @UNHURRIED
 @given(SAMPLES, SAMPLES)
 def test_sorted_distances_are_those_of_scipy(
