@@ -20,6 +20,7 @@ from mlops_assets.integrations.deployment.files import (
 from mlops_assets.integrations.deployment.kinds import FILES, SERVED
 from mlops_assets.integrations.deployment.server import ask_server, wait_for_digest
 from mlops_assets.integrations.deployment.standing import newest_deployment
+from mlops_assets.progress import step
 from mlops_assets.registry import Deployment, Registry
 from mlops_assets.registry.promotion.deployments import DEPLOYED
 from mlops_assets.serving.specification import ServiceSpecification
@@ -55,7 +56,8 @@ def served_check(
         return Check(SERVED, True, f"{name} is undeployed", blocking=False)
     if seconds is None and made.engine == "docker":
         seconds = 0.0
-    found = wait_for_digest(url, made.model, made.sha256, token, seconds)
+    with step(f"asking {url} for {reference}"):
+        found = wait_for_digest(url, made.model, made.sha256, token, seconds)
     values: dict[str, str | None] = {
         "url": url,
         "model_version": made.version,
