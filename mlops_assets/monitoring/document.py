@@ -58,10 +58,12 @@ class Drift(Document):
     Attributes:
         day: of the samples of the day.
         test: of the test split against the training split; None if it is unknown.
+        reference: training samples that both are compared with; None if that is unknown.
     """
 
     day: DriftMeasures
     test: DriftMeasures | None = None
+    reference: int | None = None
 
 
 class Outside(Document):

@@ -126,6 +126,7 @@ def _drift(version: VersionDay) -> Iterator[Measure]:
     day = None if drift is None else drift.day
     test = None if drift is None else drift.test
     samples = 0 if day is None else day.samples
+    reference = None if drift is None else drift.reference
     features = [] if day is None else day.features
     most_drifted = max(features, key=lambda feature: feature.psi, default=None)
     unknown = (
@@ -141,7 +142,7 @@ def _drift(version: VersionDay) -> Iterator[Measure]:
         text="is the population stability index of "
         + ("no feature" if most_drifted is None else most_drifted.name),
         unknown=unknown,
-        chance=chance_of_index(samples, len(features)),
+        chance=chance_of_index(samples, len(features), reference),
     )
     yield Measure(
         rule="max_separation",
@@ -160,24 +161,26 @@ def _drift(version: VersionDay) -> Iterator[Measure]:
         test=None if test is None else test.prediction_shift,
         text="is the population stability index of the predictions",
         unknown="predictions to compare with are not known",
-        chance=chance_of_index(samples, 1),
+        chance=chance_of_index(samples, 1, reference),
     )
 
 
-def chance_of_index(samples: int, features: int) -> float:
+def chance_of_index(samples: int, features: int, reference: int | None = None) -> float:
     """Return the population stability index that chance alone exceeds once in 1,000 days.
 
-    Of n samples from the same distribution as many more training samples, n times the index of B
-    bins has a chi-squared distribution with B - 1 degrees of freedom (Yurdakul, "Statistical
+    Of n samples and m training samples from the same distribution, the index of B bins divided by
+    1/n + 1/m has a chi-squared distribution with B - 1 degrees of freedom (Yurdakul, "Statistical
     properties of population stability index", Western Michigan University, 2018). It is that of
     the largest index of several features.
 
     Args:
         samples: n.
         features: that an index is measured of.
+        reference: m; many if None.
     """
     from scipy.stats import chi2
 
     if samples == 0 or features == 0:
         return 0.0
-    return float(chi2.isf(BY_CHANCE / features, BINS - 1)) / samples
+    per_sample = 1 / samples + (1 / reference if reference else 0)
+    return float(chi2.isf(BY_CHANCE / features, BINS - 1)) * per_sample

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from mlops_assets.errors import Hidden
 from mlops_assets.models.applicability.document import read_document
 from mlops_assets.models.reference.training import TrainingReference
-from mlops_assets.monitoring.document import MappedArea, Outside, VersionDay
+from mlops_assets.monitoring.document import Drift, MappedArea, Outside, VersionDay
 from mlops_assets.monitoring.drift import drift, quality, reference_of
 from mlops_assets.monitoring.performance.dissimilarity import dissimilarity, outside_of
 from mlops_assets.monitoring.performance.estimate import estimate
@@ -109,7 +109,7 @@ def measure_version_day(store: Store, logged: LoggedDay, monitor: Monitor) -> Me
             "latency_ms": _latency(samples.latency_ms[first]),
             "quality": quality(reference, samples, signature),
             "outside": outside_of(store, row, samples, di),
-            "drift": None if reference is None else drift(reference, samples, signature),
+            "drift": None if reference is None else _drift(reference, samples, signature),
             "live": live_metrics(store, row, samples, logged.truth),
             "estimate": estimate(store, row, samples, di),
         }
@@ -119,6 +119,11 @@ def measure_version_day(store: Store, logged: LoggedDay, monitor: Monitor) -> Me
     is_of_classes = predictions is not None and predictions.kind == "classes"
     trained = predictions.train if predictions is not None and is_of_classes else None
     return MeasuredVersion(row, ruled.day, samples, di, threshold, trained)
+
+
+def _drift(reference: TrainingReference, samples: LoggedSamples, signature: Signature) -> Drift:
+    found = drift(reference, samples, signature)
+    return found.model_copy(update={"reference": reference.referred.samples})
 
 
 def metrics_on_test(row: ModelVersion) -> dict[str, float]:

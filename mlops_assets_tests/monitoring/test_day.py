@@ -63,6 +63,7 @@ def test_a_day_is_published_and_the_same_bytes_again(served_store: Store) -> Non
     assert own.quality is not None and own.quality.kept == 300
     assert own.outside is not None and own.outside.samples == 300
     assert own.drift is not None and len(own.drift.day.features) == 6
+    assert own.drift.reference is not None and own.drift.reference > 200
     assert {rule.verdict for rule in own.rules if rule.name != "max_loss"} == {"passed"}
     before = published(store)
     assert document.inputs[requests_key("crops", DAY)] in {f.sha256 for f in store.registry.files()}
