@@ -421,7 +421,7 @@ def _median(values: Sequence[float | None]) -> str:
 def measure(options: Options) -> None:
     """Print what a season came to, by phase.
 
-    It takes about 2 minutes of one core.
+    It takes two minutes of one core, and more for the figures of the reports.
     """
     os.chdir(options.folder)
     (options.folder / "dagster").mkdir()

@@ -78,7 +78,8 @@ def test_a_model_is_retrained_once_for_an_alarm_and_newer_data_through_its_gates
     sensor = daemon(instance)
     assert sensor.tick() == []
     assert (
-        sensor.reason == "no day of crop_forest is monitored yet; run 'mlops monitor run crop_forest'"
+        sensor.reason
+        == "no day of crop_forest is monitored yet; run 'mlops monitor run crop_forest'"
     )
     day(store, 2, "failed")
     assert sensor.tick() == []
