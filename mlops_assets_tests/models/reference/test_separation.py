@@ -13,8 +13,8 @@ TRAINING = RNG.normal(size=(4000, 3)).astype(np.float32)
 
 
 def test_it_sees_a_rotation_that_no_feature_shows() -> None:
-    covariance = [[1, 0.9, 0], [0.9, 1, 0], [0, 0, 1]]
-    day = RNG.multivariate_normal([0, 0, 0], covariance, 1000).astype(np.float32)
+    covariance = np.array([[1, 0.9, 0], [0.9, 1, 0], [0, 0, 1]])
+    day = RNG.multivariate_normal(np.zeros(3), covariance, 1000).astype(np.float32)
     nothing = Compared(TRAINING[:0], None)
     found = summarise(["a", "b", "c"], Compared(TRAINING, None), nothing, []).drift(
         Compared(day, None)
