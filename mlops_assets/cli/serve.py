@@ -189,8 +189,12 @@ def _references(
 
     if models:
         return [Reference.parse(text) for text in models]
+    # a model that is declared and not trained yet keeps no other from being served
+    known = {listed.model for listed in store.registry.list_model_versions()}
     declared = [
-        Reference(service.model, service.alias) for service in services if service.engine in ENGINES
+        Reference(service.model, service.alias)
+        for service in services
+        if service.engine in ENGINES and service.model in known
     ]
     aliases = store.registry.all_aliases()
     found = declared or [
