@@ -98,3 +98,14 @@ def test_networks_have_the_index_of_maps(store: Store, land_scenes: Land, view: 
     assert found is not None and np.isnan(found[1])
     assert not index.applicability.inside(found[:1]).any()
     np.testing.assert_allclose(found[2:], of_maps, rtol=1e-5)
+
+
+def test_a_patch_of_a_tree_is_described_by_its_middle(store: Store, land_scenes: Land) -> None:
+    land_scenes(scenes_specification(), size=96)
+    row = lifecycle(store, model_specification(dataset="scenes"))
+    publish_applicability(store, row)
+    X, _ = raw_data(store.workspace, store.registry, row).arrays("test", limit=30)
+    index = read_applicability(store, row)
+    found = dissimilarity(store, row, logged(len(X), row, values=X, kept=np.ones(len(X), bool)))
+    assert index is not None and found is not None and index.space == "predictors"
+    np.testing.assert_array_equal(found, index.di(X[:, :, 1, 1]))
