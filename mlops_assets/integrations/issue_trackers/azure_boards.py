@@ -40,9 +40,11 @@ class AzureBoards:
 
     def find(self, mark: Mark, since: datetime) -> TrackedIssue | None:
         """Return the work item with a mark; None if there is none."""
-        wanted = "[System.TeamProject] = @project AND [System.Tags] CONTAINS"
         # the mark has letters, digits and hyphens only
-        query = f"SELECT [System.Id] FROM WorkItems WHERE {wanted} '{mark}'"  # nosec B608
+        query = (
+            "SELECT [System.Id] FROM WorkItems"  # nosec B608
+            f" WHERE [System.TeamProject] = @project AND [System.Tags] CONTAINS '{mark}'"
+        )
         path = f"{self._project}/_apis/wit/wiql?{VERSION}&$top=200"
         answer = self._client.send("POST", path, {"query": query})
         found = (self._client.object_of(answer) or {}).get("workItems")
