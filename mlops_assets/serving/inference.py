@@ -131,15 +131,29 @@ class Inference:
             raise unknown(question.model, question.version)
 
     def _read(self, question: Question, served: ServedVersion) -> InferenceRequest:
-        if question.header_length is None and len(question.body) > LARGE_JSON:
-            with self._large:
+        if _json_bytes(question) <= LARGE_JSON:
+            return self._parsed(question, served)
+        with self._large:
+            try:
                 return self._parsed(question, served)
-        return self._parsed(question, served)
+            except RequestRefused as error:
+                refused = RequestRefused(str(error), error.status)
+            # a new error, as the frames of the other have all values, which are to be freed
+            # before the next text is read
+            raise refused
 
     def _parsed(self, question: Question, served: ServedVersion) -> InferenceRequest:
         return read_request(
             question.body, question.header_length, served.inputs, served.outputs, self._finite
         )
+
+
+def _json_bytes(question: Question) -> int:
+    """Return how many bytes of a body are JSON, as far as its caller states that."""
+    text, size = question.header_length, len(question.body)
+    if text is None or not text.isdecimal() or len(text) > len(str(size)):
+        return size
+    return min(int(text), size)
 
 
 def unknown(model: str, version: str | None) -> NotFound:

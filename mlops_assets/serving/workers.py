@@ -76,16 +76,21 @@ class Workers:
         )
         # also of a call whose caller has gone, which is still running
         future.add_done_callback(self._free)
-        return await asyncio.shield(future)
+        try:
+            return await asyncio.shield(future)
+        finally:
+            # an error would keep this frame, and the frame the error: whatever a request has
+            # taken would stay in memory until the garbage collector finds them
+            del future
 
     def _timed(self, kind: Hashable, function: Callable[..., T], *arguments: object) -> T:
         # not of the clock, which other processes slow down
         start = time.thread_time()
-        try:
-            return function(*arguments)
-        finally:
-            if kind is not None:
-                self._note(kind, time.thread_time() - start)
+        found = function(*arguments)
+        # not of a failure, which takes less: callers could have slow requests run on the event loop
+        if kind is not None:
+            self._note(kind, time.thread_time() - start)
+        return found
 
     def _note(self, kind: Hashable, seconds: float) -> None:
         if len(self._seconds) >= MAX_KINDS:

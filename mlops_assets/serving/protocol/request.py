@@ -25,8 +25,10 @@ from mlops_assets.serving.sessions.interface import TensorSpec
 
 HEADER_LENGTH = "inference-header-content-length"
 MAX_ID = 255  # characters
-# lists and objects: each takes some 60 bytes of memory, and two or three of a body
+# lists, objects and names of their values: each takes 60 bytes of memory or more, and two or three
+# of a body
 MAX_NODES = 1_000_000
+_NODES = (b"[", b"{", b":")
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,10 +113,10 @@ def _header_length(text: str, size: int) -> int:
 
 def _document(content: bytes | memoryview) -> dict[str, object]:
     head = content if isinstance(content, bytes) else bytes(content)
-    if len(head) > 2 * MAX_NODES and head.count(b"[") + head.count(b"{") > MAX_NODES:
+    if len(head) > 2 * MAX_NODES and sum(map(head.count, _NODES)) > MAX_NODES:
         raise RequestRefused(
-            f"the body has more than {MAX_NODES} lists; write 'data' flat, in row-major order, or"
-            " send binary tensors"
+            f"the body has more than {MAX_NODES} lists and colons; write 'data' flat, in row-major"
+            " order, or send binary tensors"
         )
     try:
         document = orjson.loads(head)

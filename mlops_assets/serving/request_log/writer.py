@@ -31,7 +31,7 @@ from mlops_assets.serving.sessions.interface import Exchange, Tensors
 from mlops_assets.serving.specification import RequestLog
 from mlops_assets.storage import Workspace
 
-# of a request beside its tensors, about
+# of a sample beside its tensors, about: id, version and caller are there for each
 _REQUEST_BYTES = 500
 # times its own size that an array may keep from being freed
 _PINNED = 2
@@ -134,7 +134,8 @@ class RequestLogWriter:
         declared = self._declared.get(model)
         if declared is None or not is_sampled(exchange.id, declared[0].sample):
             return
-        size = _REQUEST_BYTES + _size(exchange.inputs) + _size(exchange.outputs)
+        samples = _samples(exchange)
+        size = _exchange_size(exchange)
         place = (model, day_number(exchange.started))
         if any(map(_pins_much, (*exchange.inputs.values(), *exchange.outputs.values()))):
             exchange = replace(
@@ -142,6 +143,8 @@ class RequestLogWriter:
             )
         with self._lock:
             is_too_much = self._queue and self._queued + size > self._limits.queue_bytes
+            # a request of millions of small samples would take gigabytes as rows
+            is_too_much = is_too_much or samples * _REQUEST_BYTES > self._limits.queue_bytes
             if is_too_much or self._stopping or self._is_spool_full or place in self._full:
                 self._dropped[place] += 1
                 return
@@ -235,7 +238,7 @@ class RequestLogWriter:
                 left = 0
         except OSError as error:
             log.warning("requests of %s are not logged: %s; free space", place[0], error.strerror)
-        size = sum(_REQUEST_BYTES + _size(e.inputs) + _size(e.outputs) for e in exchanges)
+        size = sum(map(_exchange_size, exchanges))
         with self._lock:
             self._queued -= size
             if left:
@@ -359,14 +362,24 @@ def _take_batch(queue: list[Exchange]) -> list[Exchange]:
     first = queue.pop()
     taken = [first]
     model, day = first.served.row.model, day_number(first.started)
-    size = _size(first.inputs)
+    size = _exchange_size(first)
     while queue and len(taken) < _BATCH_EXCHANGES and size < _BATCH_BYTES:
         following = queue[-1]
         if following.served.row.model != model or day_number(following.started) != day:
             break
         taken.append(queue.pop())
-        size += _size(following.inputs)
+        size += _exchange_size(following)
     return taken
+
+
+def _samples(exchange: Exchange) -> int:
+    values = next(iter(exchange.inputs.values()), None)
+    return 1 if values is None or not values.ndim else len(values)
+
+
+def _exchange_size(exchange: Exchange) -> int:
+    tensors = _size(exchange.inputs) + _size(exchange.outputs)
+    return _REQUEST_BYTES * _samples(exchange) + tensors
 
 
 def _size(tensors: Tensors) -> int:

@@ -163,6 +163,21 @@ def test_a_full_queue_drops_and_counts(
     assert set(found.requests) == {*(f"r{k}" for k in range(logged)), "later"}
 
 
+def test_a_request_of_more_samples_than_the_queue_takes_is_dropped(
+    store: Store, start: Callable[..., RequestLogWriter]
+) -> None:
+    """Each sample is a row with an id, however small it is."""
+    version = served(store)
+    writer = start(limits=WriterLimits(flush_seconds=3600, queue_bytes=100_000))
+    writer.record(exchange(version, "many", np.zeros((201, 1), np.float32)))
+    writer.record(exchange(version, "few", patches(1)))
+    writer.flush()
+    assert writer.dropped() == {"crops": 1}
+    compact_day(store, "crops", DAY)
+    (found,) = read_day(store, "crops", DAY)
+    assert found.requests.tolist() == ["few"]
+
+
 def test_a_day_has_a_limit(store: Store, start: Callable[..., RequestLogWriter]) -> None:
     version = served(store)
     writer = start(RequestLog(max_bytes="20Ki"))
