@@ -78,20 +78,20 @@ def delete(
     request: Annotated[str, typer.Argument(help="Id of the request.")],
     reason: Annotated[str, typer.Option(help="Why, for the log.")],
 ) -> None:
-    """Delete a request from the log, with all its samples. This cannot be undone.
+    """Delete a request from the log, with all its samples and labels. This cannot be undone.
 
     Who has deleted a request, when and why is in the log of the registry, but not its id.
     """
     from mlops_assets.errors import NotFound
-    from mlops_assets.serving.request_log.retention import delete_request
+    from mlops_assets.monitoring.truth.delete import delete_with_labels
 
-    deleted = delete_request(open_store(), model, request, reason)
-    if not deleted:
+    deletion = delete_with_labels(open_store(), model, request, reason)
+    if deletion.samples == deletion.labels == 0:
         raise NotFound(
             f"no logged request of {model} has this id; what servers have answered is in the log"
             " within a minute"
         )
-    console.print(f"deleted {deleted} sample(s)")
+    console.print(f"deleted {deletion.samples} sample(s), and the labels of {deletion.labels}")
 
 
 @app.command("prune")

@@ -65,7 +65,7 @@ def revoke(
         ),
     ],
 ) -> None:
-    """Revoke a token; servers refuse it from the next request on."""
+    """Revoke a token; servers refuse it at once, 'mlops serve' after 5 seconds."""
     from mlops_assets.identity.tokens import identifier
 
     which = identifier(which) or which  # a secret is not printed again

@@ -43,7 +43,7 @@ def test_requests_are_deleted_and_old_days_pruned(store: Store, mlops: Mlops) ->
     write_exchanges(store, [exchange(served(store), "r", patches(2))], "w")
     assert mlops("inference", "delete", "crops", "r").code != 0
     done = mlops("inference", "delete", "crops", "r", "--reason", "asked for")
-    assert done.out == "deleted 2 sample(s)\n"
+    assert done.out == "deleted 2 sample(s), and the labels of 0\n"
     again = mlops("inference", "delete", "crops", "r", "--reason", "asked for")
     assert again.code == 1 and "no logged request" in again.err
     assert DAY in mlops("inference", "prune", "crops", "--days", "1").out

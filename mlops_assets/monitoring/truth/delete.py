@@ -1,11 +1,10 @@
-"""Labels of one request, deleted on demand with their history."""
+"""One request, deleted on demand: its labels with their history, and what is logged of it."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
-from mlops_assets.errors import SpecificationError
-from mlops_assets.models.approval.reason import MAX_REASON
 from mlops_assets.monitoring.truth.requests import days_of
 from mlops_assets.monitoring.truth.stored import parquet_of, read_history
 from mlops_assets.names import check_name
@@ -13,7 +12,44 @@ from mlops_assets.paths import truth_key, truth_owner
 from mlops_assets.principals import Role
 from mlops_assets.registry.files.publication import publication
 from mlops_assets.registry.session import drop_files, record_files
+from mlops_assets.serving.request_log.retention import delete_request, deletion_reason
 from mlops_assets.store import Store
+
+
+@dataclass(frozen=True)
+class Deletion:
+    """Samples of a request that were deleted.
+
+    Attributes:
+        samples: from the log.
+        labels: whose labels were deleted.
+    """
+
+    samples: int
+    labels: int
+
+
+def delete_with_labels(store: Store, model: str, request: str, reason: str) -> Deletion:
+    """Delete a request from the log, and its labels; both are counted.
+
+    Labels of a request that is no longer in the log are deleted, too. What fails half-way is
+    completed by the next call.
+
+    Args:
+        store: workspace and registry.
+        model: name of the model.
+        request: id of the request.
+        reason: why.
+
+    Raises:
+        Conflict: another process adds labels and does not end.
+        Forbidden: the principal is not an operator.
+        IntegrityError: a file is not as it was published.
+        SpecificationError: id or reason cannot be used.
+        StorageError: the workspace cannot be read or written.
+    """
+    samples = delete_request(store, model, request, reason)
+    return Deletion(samples, delete_labels(store, model, request, reason))
 
 
 def delete_labels(store: Store, model: str, request: str, reason: str) -> int:
@@ -39,8 +75,7 @@ def delete_labels(store: Store, model: str, request: str, reason: str) -> int:
     """
     check_name(model, "model")
     store.registry.principal.require(Role.OPERATOR, "delete labels of requests")
-    if not 0 < len(reason.strip()) <= MAX_REASON:
-        raise SpecificationError(f"give a reason of 1 to {MAX_REASON} characters")
+    reason = deletion_reason(reason)
     deleted = 0
     contents: dict[str, bytes | Path] = {}
     empty: list[str] = []
@@ -59,7 +94,7 @@ def delete_labels(store: Store, model: str, request: str, reason: str) -> int:
                 contents[truth_key(model, day)] = parquet_of(history[~own])
         if not deleted:
             return 0
-        action = f"delete labels of a request of {model}: {reason.strip()}"
+        action = f"delete labels of a request of {model}: {reason}"
         with publication(store.workspace, store.registry, Role.OPERATOR) as publishing:
             publishing.put_all(contents)
             with store.registry.transaction(action, Role.OPERATOR) as session:

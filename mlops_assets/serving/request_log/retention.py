@@ -79,12 +79,7 @@ def delete_request(store: Store, model: str, request_id: str, reason: str) -> in
     store.registry.principal.require(Role.OPERATOR, "delete logged requests")
     if not request_id:
         raise SpecificationError("a request without an id cannot be deleted; give its id")
-    reason = " ".join(reason.split())
-    if not 0 < len(reason) <= MAX_REASON or not reason.isprintable():
-        raise SpecificationError(
-            f"the reason must have 1 to {MAX_REASON} printable characters; state who asked for the"
-            " deletion, for example"
-        )
+    reason = deletion_reason(reason)
     deleted = 0
     digests = frozenset({request_digest(request_id)})
     ship_left_overs(store.workspace)
@@ -96,6 +91,21 @@ def delete_request(store: Store, model: str, request_id: str, reason: str) -> in
             rewrite_day(store, model, day, digests, action, Role.OPERATOR)
         deleted += found
     return deleted
+
+
+def deletion_reason(reason: str) -> str:
+    """Return the reason of a deletion on one line, as the registry keeps it for ever.
+
+    Raises:
+        SpecificationError: there is none, or it is too long or not printable.
+    """
+    reason = " ".join(reason.split())
+    if not 0 < len(reason) <= MAX_REASON or not reason.isprintable():
+        raise SpecificationError(
+            f"give a reason of 1 to {MAX_REASON} printable characters, for example who has asked"
+            " for the deletion"
+        )
+    return reason
 
 
 def _samples(store: Store, model: str, day: str, request_id: str) -> int:

@@ -12,7 +12,6 @@ from mlops_assets.principals import Principal, Role
 from mlops_assets.serving.authentication import Right, require
 from mlops_assets.serving.request_log.kserve.cloud_events import EventPairs, read_event
 from mlops_assets.serving.request_log.kserve.exchanges import KServeExchanges
-from mlops_assets.serving.request_log.retention import delete_request
 from mlops_assets.serving.request_log.writer import RequestLogWriter
 from mlops_assets.serving.routes.metadata import json_response
 from mlops_assets.serving.routes.state import state_of
@@ -30,7 +29,7 @@ def log_routes(writer: RequestLogWriter) -> list[BaseRoute]:
     events = _Events(writer)
 
     async def delete(request: Request) -> Response:
-        """Delete a logged request; respond with the number of its samples."""
+        """Delete a logged request and its labels; respond with the numbers of its samples."""
         principal = require(request, Right.DELETE)
         store = state_of(request).store.acting(principal)
         model: str = request.path_params["model"]
@@ -38,18 +37,26 @@ def log_routes(writer: RequestLogWriter) -> list[BaseRoute]:
         reason = request.query_params.get("reason", NO_REASON)
         # what was answered just now is to be found, too
         await run_in_threadpool(writer.flush)
-        deleted = await run_in_threadpool(delete_request, store, model, request_id, reason)
-        if not deleted:
-            raise NotFound(
-                f"no logged request of {model} has this id; what other servers have answered is in"
-                " the log within a minute"
-            )
-        return json_response({"deleted": deleted})
+        found = await run_in_threadpool(_delete, store, model, request_id, reason)
+        return json_response(found)
 
     return [
         Route("/v2/models/{model}/requests/{request:path}", delete, methods=["DELETE"]),
         Route("/v2/log/cloudevents", events.respond, methods=["POST"]),
     ]
+
+
+def _delete(store: Store, model: str, request: str, reason: str) -> dict[str, int]:
+    # pandas and Parquet take 60 MB of memory, which only a deletion needs
+    from mlops_assets.monitoring.truth.delete import delete_with_labels
+
+    deletion = delete_with_labels(store, model, request, reason)
+    if deletion.samples == deletion.labels == 0:
+        raise NotFound(
+            f"no logged request of {model} has this id; what other servers have answered is in the"
+            " log within a minute"
+        )
+    return {"deleted": deletion.samples, "labels": deletion.labels}
 
 
 class _Events:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from datetime import date
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from mlops_assets.errors import (
 )
 from mlops_assets.monitoring.truth.add import TruthReport, add_truth
 from mlops_assets.monitoring.truth.coverage import coverage
-from mlops_assets.monitoring.truth.delete import delete_labels
+from mlops_assets.monitoring.truth.delete import Deletion, delete_labels, delete_with_labels
 from mlops_assets.monitoring.truth.label_table import read_entries
 from mlops_assets.monitoring.truth.stored import read_history, read_truth
 from mlops_assets.names import Reference
@@ -25,6 +26,7 @@ from mlops_assets.paths import requests_key, truth_key
 from mlops_assets.principals import Principal, Role, Visibility
 from mlops_assets.registry.session import drop_files
 from mlops_assets.serving.request_log.read import read_day
+from mlops_assets.serving.request_log.retention import enforce_retention
 from mlops_assets.store import Store
 from mlops_assets_tests.monitoring.truth.logged import (
     NEXT_DAY,
@@ -233,6 +235,16 @@ def test_labels_of_a_request_are_deleted_on_demand(store: Store) -> None:
     assert delete_labels(store, "crops", "f", "again") == 0
     with pytest.raises(SpecificationError, match="give a reason"):
         delete_labels(store, "crops", "b", " ")
+
+
+def test_a_request_is_deleted_with_its_labels_also_after_its_day(store: Store) -> None:
+    published_and_logged(store)
+    add(store, {"id": "a", "label": "water"}, {"id": "b", "label": "land"})
+    assert delete_with_labels(store, "crops", "a", "asked") == Deletion(1, 1)
+    assert labels(store) == {("b", 0): "land"}
+    enforce_retention(store, "crops", 1, date(2026, 12, 1))
+    assert delete_with_labels(store, "crops", "b", "asked") == Deletion(0, 1)
+    assert read_truth(store, "crops", DAY) is None
 
 
 def test_coverage_and_what_outlives_the_log(store: Store) -> None:

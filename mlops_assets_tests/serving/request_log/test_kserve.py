@@ -12,6 +12,9 @@ import numpy as np
 import pytest
 from starlette.testclient import TestClient
 
+from mlops_assets.monitoring.truth.add import add_truth
+from mlops_assets.monitoring.truth.label_table import read_entries
+from mlops_assets.monitoring.truth.stored import read_truth
 from mlops_assets.registry import Deployment
 from mlops_assets.serving.app import ServerSettings, create_server_app
 from mlops_assets.serving.request_log.compact import compact_day
@@ -261,10 +264,14 @@ def test_events_without_their_other_half_make_room() -> None:
 def test_a_request_is_deleted_over_http(client: TestClient, store: Store) -> None:
     for part, data in (("request", REQUEST), ("response", RESPONSE)):
         client.post("/v2/log/cloudevents", json=data, headers=_headers(part))
+    client.app_state["flush"]()
+    compact_day(store, "crops", DAY)
+    add_truth(store, "crops", read_entries([{"id": "request-1", "row": 0, "label": "water"}], ""))
     path = "/v2/models/crops/requests/request-1"
     answer = client.delete(path, params={"reason": "asked for by its subject"})
-    assert (answer.status_code, answer.json()) == (200, {"deleted": 2})
+    assert (answer.status_code, answer.json()) == (200, {"deleted": 2, "labels": 1})
     assert client.delete(path).status_code == 404
     assert client.delete("/v2/models/..%2Fx/requests/a").status_code in (400, 404)
     assert client.delete(path, params={"reason": ""}).status_code == 400
     assert read_day(store, "crops", DAY) == []
+    assert read_truth(store, "crops", DAY) is None
