@@ -14,6 +14,7 @@ from mlops_assets.settings import Settings, onnx_provider, project_folder, proje
 if TYPE_CHECKING:
     from mlops_assets.identity.bearer import Bearers
     from mlops_assets.names import Reference
+    from mlops_assets.serving.request_log.writer import RequestLogWriter
     from mlops_assets.serving.sessions.interface import Repository
     from mlops_assets.serving.specification import RequestLog, ServiceSpecification
     from mlops_assets.store import Store
@@ -76,8 +77,6 @@ def serve(
     from mlops_assets.serving.http_server import Limits, raise_file_limit
     from mlops_assets.serving.http_server import serve as serve_app
     from mlops_assets.serving.images import image_routes
-    from mlops_assets.serving.request_log.writer import RequestLogWriter
-    from mlops_assets.serving.routes.request_log import log_routes
     from mlops_assets.serving.sessions.repository import ModelRepository
     from mlops_assets.store import open_store
 
@@ -95,7 +94,15 @@ def serve(
             " network: put a reverse proxy with TLS in front",
             style="yellow",
         )
-    writer = RequestLogWriter(store.workspace, _kept(repository, services)) if log else None
+    writer: RequestLogWriter | None = None
+    routes = [*image_routes(), *truth_routes()]
+    if log:
+        # pyarrow takes 26 MiB of memory, which a server without a log does not need
+        from mlops_assets.serving.request_log.writer import RequestLogWriter
+        from mlops_assets.serving.routes.request_log import log_routes
+
+        writer = RequestLogWriter(store.workspace, _kept(repository, services))
+        routes += log_routes(writer)
     app = create_server_app(
         store,
         repository,
@@ -106,11 +113,7 @@ def serve(
             queue=queue,
             max_body=limit,
             finite=finite,
-            extra_routes=(
-                *image_routes(store, repository),
-                *truth_routes(store),
-                *(log_routes(writer) if writer is not None else ()),
-            ),
+            extra_routes=routes,
         ),
     )
     raise_file_limit(CONNECTIONS + OTHER_FILES)

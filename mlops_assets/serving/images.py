@@ -26,7 +26,6 @@ from mlops_assets.errors import (
     DiskFull,
     MlopsError,
     NoScenes,
-    NotFound,
     RequestRefused,
     SpecificationError,
     StorageError,
@@ -35,13 +34,11 @@ from mlops_assets.errors import (
 from mlops_assets.principals import Principal
 from mlops_assets.serving.authentication import Right, require
 from mlops_assets.serving.errors import status_of
-from mlops_assets.serving.inference import unknown
 from mlops_assets.serving.metrics import Outcome
 from mlops_assets.serving.routes.state import ServerState, state_of
-from mlops_assets.serving.sessions.interface import Repository, ServedVersion
+from mlops_assets.serving.sessions.interface import ServedVersion
 from mlops_assets.serving.workers import Workers
 from mlops_assets.storage.scratch import scratch_folder
-from mlops_assets.store import Store
 from mlops_assets.strict import Strict, listed_problems
 
 MEDIA_TYPE = "image/tiff; application=geotiff; profile=cloud-optimized"
@@ -80,17 +77,13 @@ class NamedImage(Strict):
     )
 
 
-def image_routes(
-    store: Store, repository: Repository, limits: ImageLimits | None = None
-) -> list[BaseRoute]:
+def image_routes(limits: ImageLimits = ImageLimits()) -> list[BaseRoute]:
     """Return the routes of images, for `ServerSettings.extra_routes`.
 
     Args:
-        store: workspace and registry, acting for the local user.
-        repository: models that are served.
         limits: of images.
     """
-    images = _Images(store, repository, limits or ImageLimits())
+    images = _Images(limits)
     of_model = ("/v2/models/{model}", "/v2/models/{model}/versions/{version}")
     return [Route(f"{path}/predict-image", images.predict, methods=["POST"]) for path in of_model]
 
@@ -134,9 +127,7 @@ class _Made:
 class _Images:
     """The images of a server."""
 
-    def __init__(self, store: Store, repository: Repository, limits: ImageLimits) -> None:
-        self._store = store
-        self._repository = repository
+    def __init__(self, limits: ImageLimits) -> None:
         self._limits = limits
         self._workers = Workers(limits.at_once, limits.waiting)
         self._taken = 0
@@ -222,13 +213,8 @@ class _Images:
             ModelUnavailable: it is not loaded.
             RequestRefused: the image cannot be read or mapped.
         """
-        try:
-            with self._repository.lease(asked.model, asked.version) as session:
-                served = session.served
-        except NotFound as error:
-            raise unknown(asked.model, asked.version) from error
-        if not asked.state.visible.sees(asked.principal, served.name, served.version):
-            raise unknown(asked.model, asked.version)
+        inference = asked.state.inference
+        served = inference.session(asked.principal, asked.model, asked.version).served
         try:
             path, notes = self._mapped(served, asked, folder)
         except (BrokenScene, NoScenes, SpecificationError) as error:
@@ -247,7 +233,7 @@ class _Images:
         scene = FoundScene("image", (folder / "image.tif").as_uri())
         if asked.url is not None:
             try:
-                scene = find_image(self._store, asked.url, limits)
+                scene = find_image(asked.state.store, asked.url, limits)
             except (StorageUnreachable, DiskFull):
                 raise
             except StorageError as error:
@@ -255,7 +241,7 @@ class _Images:
         image = Image(scene, limits, asked.by_position)
         made = folder / "made"
         made.mkdir()
-        return map_image(self._store, served.row, served.sha256, image, made)
+        return map_image(asked.state.store, served.row, served.sha256, image, made)
 
 
 async def _receive(request: Request, path: Path, limit: int) -> None:

@@ -19,6 +19,7 @@ from mlops_assets.serving.sessions.interface import (
     Repository,
     RequestLogger,
     ServedVersion,
+    Session,
 )
 from mlops_assets.serving.visible_versions import VisibleVersions
 
@@ -93,21 +94,13 @@ class Inference:
         """
         started = time.time()
         clock = time.perf_counter()
+        session = self.session(question.principal, question.model, question.version)
+        served = session.served
+        request = self._read(question, served)
         try:
-            lease = self._repository.lease(question.model, question.version)
-            with lease as session:
-                served = session.served
-                self._check_visible(question, served)
-                request = self._read(question, served)
-                try:
-                    outputs = session.run(
-                        request.inputs, [output.name for output in request.outputs]
-                    )
-                except ExportError as error:
-                    raise RequestRefused(f"{served.name}@{served.version}: {error}") from error
-        except NotFound as error:
-            # the same for a version that does not exist as for one that is hidden
-            raise unknown(question.model, question.version) from error
+            outputs = session.run(request.inputs, [output.name for output in request.outputs])
+        except ExportError as error:
+            raise RequestRefused(f"{served.name}@{served.version}: {error}") from error
         answer = write_answer(served, request, outputs)
         if self._logger is not None:
             exchange = Exchange(
@@ -126,9 +119,26 @@ class Inference:
                 log.exception("a request could not be logged")
         return Answered(answer, served)
 
-    def _check_visible(self, question: Question, served: ServedVersion) -> None:
-        if not self._visible.sees(question.principal, served.name, served.version):
-            raise unknown(question.model, question.version)
+    def session(self, principal: Principal, model: str, version: str | None) -> Session:
+        """Return a loaded version that a caller may see.
+
+        Args:
+            principal: who asks.
+            model: name of the model.
+            version: of the model, or an alias; the default if None.
+
+        Raises:
+            NotFound: no such model is served, or the caller may not see it, which is the same.
+            ModelUnavailable: the model is not loaded at present.
+            StorageError: it is not known at present who may see the model.
+        """
+        try:
+            session = self._repository.session(model, version)
+        except NotFound as error:
+            raise unknown(model, version) from error
+        if not self._visible.sees(principal, model, session.served.version):
+            raise unknown(model, version)
+        return session
 
     def _read(self, question: Question, served: ServedVersion) -> InferenceRequest:
         if _json_bytes(question) <= LARGE_JSON:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cache
 from typing import Any
@@ -151,8 +150,7 @@ class MemoryRepository:
     def versions(self, name: str) -> list[str]:
         return [each.served.version for each in self._of(name) if name not in self.unloaded]
 
-    @contextmanager
-    def lease(self, name: str, version: str | None = None) -> Iterator[FunctionSession]:
+    def session(self, name: str, version: str | None = None) -> FunctionSession:
         found = self._of(name)
         if name in self.unloaded:
             raise ModelUnavailable(f"model {name} is unloaded; load it to use it")
@@ -161,7 +159,7 @@ class MemoryRepository:
         ]
         if not known:
             raise NotFound(f"{name} has no version {version}")
-        yield known[0]
+        return known[0]
 
     def status(self, name: str) -> list[ModelStatus]:
         if name in self.unloaded:

@@ -35,7 +35,7 @@ TIFF = {"content-type": "image/tiff"}
 def asker(store: Store, model: str, limits: ImageLimits | None = None) -> Ask:
     """Return a function that sends one request to a server of a model version."""
     repository = ModelRepository(store, [Reference.parse(model)])
-    routes = image_routes(store, repository, limits)
+    routes = image_routes(limits or ImageLimits())
     app = create_server_app(store, repository, None, ServerSettings(extra_routes=routes))
     path = f"/v2/models/{model.partition('@')[0]}/predict-image"
 

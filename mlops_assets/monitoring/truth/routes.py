@@ -9,7 +9,6 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-import orjson
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
@@ -17,6 +16,7 @@ from starlette.routing import BaseRoute, Route
 
 from mlops_assets.errors import RequestRefused
 from mlops_assets.serving.authentication import Right, require
+from mlops_assets.serving.routes.metadata import json_response
 from mlops_assets.serving.routes.state import state_of
 from mlops_assets.store import Store
 from mlops_assets.text.strict_json import parse_json
@@ -27,31 +27,27 @@ if TYPE_CHECKING:
 MAX_BODY = 4 << 20  # bytes: some 50,000 labels, which take about a second
 
 
-def truth_routes(store: Store) -> list[BaseRoute]:
-    """Return the path of labels.
-
-    Args:
-        store: workspace and registry; callers act in it with their own roles.
-    """
-
-    async def add(request: Request) -> Response:
-        """Add labels to the logged requests of a model."""
-        principal = require(request, Right.TRUTH)
-        bodies = state_of(request).bodies
-        body = await bodies.read(request, MAX_BODY)
-        try:
-            report = await run_in_threadpool(
-                _add,
-                store.acting(principal),
-                request.path_params["model"],
-                body,
-                request.query_params.get("day"),
-            )
-        finally:
-            bodies.release(body)
-        return Response(orjson.dumps(asdict(report)), media_type="application/json")
-
+def truth_routes() -> list[BaseRoute]:
+    """Return the path of labels, for `ServerSettings.extra_routes`."""
     return [Route("/v2/models/{model}/truth", add, methods=["POST"])]
+
+
+async def add(request: Request) -> Response:
+    """Add labels to the logged requests of a model, with the roles of the caller."""
+    principal = require(request, Right.TRUTH)
+    state = state_of(request)
+    body = await state.bodies.read(request, MAX_BODY)
+    try:
+        report = await run_in_threadpool(
+            _add,
+            state.store.acting(principal),
+            request.path_params["model"],
+            body,
+            request.query_params.get("day"),
+        )
+    finally:
+        state.bodies.release(body)
+    return json_response(asdict(report))
 
 
 def _add(store: Store, model: str, body: bytes, day: str | None) -> TruthReport:

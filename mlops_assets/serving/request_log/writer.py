@@ -35,8 +35,10 @@ from mlops_assets.storage import Workspace
 _REQUEST_BYTES = 500
 # times its own size that an array may keep from being freed
 _PINNED = 2
-# of a batch, so that other threads wait for its conversion for a few milliseconds at most
-_BATCH_BYTES = 4 << 20
+# of a batch: more costs memory, and time of other threads at once, and saves nothing
+_BATCH_BYTES = 1 << 20
+# of exchanges that are written before `flush_seconds` are over
+_WAKE_BYTES = 2 << 20
 _BATCH_EXCHANGES = 256
 _MAX_BACKOFF_SECONDS = 60.0
 # segments that are open at the same time
@@ -150,7 +152,7 @@ class RequestLogWriter:
                 return
             self._queue.append(exchange)
             self._queued += size
-            is_much = self._queued > self._limits.queue_bytes // 4
+            is_much = self._queued > _WAKE_BYTES
         if is_much:
             self._wake.set()
 

@@ -10,13 +10,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from mlops_assets import __version__
-from mlops_assets.errors import ModelUnavailable, NotFound
+from mlops_assets.errors import ModelUnavailable
 from mlops_assets.principals import Principal
 from mlops_assets.serving.authentication import Right, require
-from mlops_assets.serving.inference import unknown
 from mlops_assets.serving.metrics import CONTENT_TYPE
 from mlops_assets.serving.routes.state import ServerState, state_of
-from mlops_assets.serving.sessions.interface import ServedVersion, TensorSpec
+from mlops_assets.serving.sessions.interface import TensorSpec
 
 NAME = "mlops_assets"
 EXTENSIONS = ("binary_tensor_data", "model_repository")
@@ -72,8 +71,8 @@ async def model_ready(request: Request) -> Response:
     if version is None:
         found = states[:1]
     else:
-        served = await run_in_threadpool(_served, state, principal, model, version)
-        found = [each for each in states if each.version == served.version]
+        session = await run_in_threadpool(state.inference.session, principal, model, version)
+        found = [each for each in states if each.version == session.served.version]
     reasons = "; ".join(f"{model}: {each.reason}" for each in found if each.reason)
     if not all(each.ready for each in found):
         raise ModelUnavailable(reasons or f"model {model} is not loaded")
@@ -96,7 +95,7 @@ async def metrics(request: Request) -> Response:
 def _metadata(
     state: ServerState, principal: Principal, model: str, version: str | None
 ) -> Mapping[str, object]:
-    served = _served(state, principal, model, version)
+    served = state.inference.session(principal, model, version).served
     return {
         "name": served.name,
         "versions": [
@@ -113,19 +112,6 @@ def _metadata(
             for name, value in served.properties.items()
         },
     }
-
-
-def _served(
-    state: ServerState, principal: Principal, model: str, version: str | None
-) -> ServedVersion:
-    try:
-        with state.repository.lease(model, version) as session:
-            served = session.served
-    except NotFound as error:
-        raise unknown(model, version) from error
-    if not state.visible.sees(principal, model, served.version):
-        raise unknown(model, version)
-    return served
 
 
 def _tensor(spec: TensorSpec) -> Mapping[str, object]:

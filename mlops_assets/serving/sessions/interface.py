@@ -6,7 +6,6 @@ Nothing is loaded or logged here.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -117,8 +116,8 @@ class Repository(Protocol):
         """
         ...
 
-    def lease(self, name: str, version: str | None = None) -> AbstractContextManager[Session]:
-        """Return a loaded version, which stays usable within the block, whatever replaces it.
+    def session(self, name: str, version: str | None = None) -> Session:
+        """Return a loaded version, which its holder can use whatever replaces it.
 
         Args:
             name: of the model.

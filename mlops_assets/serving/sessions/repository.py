@@ -1,14 +1,13 @@
 """The models of a server: loaded, verified, and swapped when their aliases move.
 
-What is served is replaced by reference: a request keeps the session that it has leased, and the
-last of them releases it. A session that cannot be loaded replaces nothing.
+What is served is replaced by reference: a request keeps the session that it has, and the last of
+them releases it. A session that cannot be loaded replaces nothing.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from threading import Event, Lock, RLock, Thread
 
@@ -79,9 +78,8 @@ class ModelRepository:
         sessions = [slot.session for slot in self._slots(name)]
         return list(dict.fromkeys(own.served.version for own in sessions if own is not None))
 
-    @contextmanager
-    def lease(self, name: str, version: str | None = None) -> Iterator[Session]:
-        """Return a loaded version, which stays usable within the block, whatever replaces it.
+    def session(self, name: str, version: str | None = None) -> Session:
+        """Return a loaded version, which its holder can use whatever replaces it.
 
         Args:
             name: of the model.
@@ -91,11 +89,6 @@ class ModelRepository:
             NotFound: the server has no such model or version.
             ModelUnavailable: it is unloaded, or could not be loaded.
         """
-        # which is held here until the block ends
-        session = self._session(name, version)
-        yield session
-
-    def _session(self, name: str, version: str | None) -> Session:
         slots = self._slots(name)
         if version is None:
             return slots[0].require()

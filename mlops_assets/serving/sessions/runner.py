@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from mlops_assets.errors import ExportError
 from mlops_assets.models.onnx.session import Provider, open_session
+from mlops_assets.serving.protocol.datatypes import DTYPES
 from mlops_assets.serving.sessions.interface import ServedVersion, Tensors, TensorSpec
 
 if TYPE_CHECKING:
@@ -33,22 +34,6 @@ DATATYPES = {
     "tensor(float)": "FP32",
     "tensor(double)": "FP64",
     "tensor(string)": "BYTES",
-}
-# that NumPy has
-DTYPES: dict[str, type[np.generic]] = {
-    "BOOL": np.bool_,
-    "UINT8": np.uint8,
-    "UINT16": np.uint16,
-    "UINT32": np.uint32,
-    "UINT64": np.uint64,
-    "INT8": np.int8,
-    "INT16": np.int16,
-    "INT32": np.int32,
-    "INT64": np.int64,
-    "FP16": np.float16,
-    "FP32": np.float32,
-    "FP64": np.float64,
-    "BYTES": np.object_,
 }
 
 

@@ -27,7 +27,7 @@ LABELS = [{"id": "a", "label": "land"}, {"id": "gone", "label": "land"}]
 
 @contextmanager
 def asked(store: Store, bearers: Bearers | None = None) -> Iterator[httpx.Client]:
-    settings = ServerSettings(bearers=bearers, extra_routes=truth_routes(store))
+    settings = ServerSettings(bearers=bearers, extra_routes=truth_routes())
     app = create_server_app(store, ModelRepository(store, []), None, settings)
     with served(app) as url, httpx.Client(base_url=url, timeout=60) as client:
         yield client

@@ -33,9 +33,9 @@ def opened(store: Store, *references: str) -> ModelRepository:
 
 def answer(repository: Repository, version: str | None = None) -> tuple[str, float]:
     """The version that answers, and the number that it adds."""
-    with repository.lease("crops", version) as session:
-        found = session.run(X, ["value"])["value"]
-        return session.served.version, float(found[0, 0]) - 3
+    session = repository.session("crops", version)
+    found = session.run(X, ["value"])["value"]
+    return session.served.version, float(found[0, 0]) - 3
 
 
 def test_each_alias_and_version_is_served(store: Store) -> None:
@@ -47,16 +47,15 @@ def test_each_alias_and_version_is_served(store: Store) -> None:
     assert repository.names() == ["crops"]
     assert repository.versions("crops") == ["v1-a", "v1-b"]
     assert [status.ready for status in repository.status("crops")] == [True] * 3
-    with repository.lease("crops") as session:
-        served = session.served
+    served = repository.session("crops").served
     assert served.inputs == (TensorSpec("input", "FP32", (-1, 2)),)
     assert served.outputs == (TensorSpec("value", "FP32", (-1, 1)),)
     assert served.properties["features"] == ["red", "nir"]
     assert served.properties["data_version"] == "fields@v1"
     assert (served.row.run_id, served.alias) == (first.run_id, "production")
     for name, version in (("corps", None), ("crops", "v1-c"), ("crops", "v1")):
-        with pytest.raises(NotFound), repository.lease(name, version):
-            pass
+        with pytest.raises(NotFound):
+            repository.session(name, version)
     with pytest.raises(NotFound):
         opened(store, "corps")
 
@@ -65,9 +64,9 @@ def test_equal_files_are_loaded_once(store: Store) -> None:
     production(store, "v1-a", 1)
     store.registry.promote(published(store, "v1-b", 1), [], alias="candidate")
     repository = opened(store, "crops", "crops@candidate")
-    with repository.lease("crops") as one, repository.lease("crops", "candidate") as other:
-        assert one.served.version != other.served.version
-        assert one.runner is other.runner  # type: ignore[attr-defined]
+    one, other = repository.session("crops"), repository.session("crops", "candidate")
+    assert one.served.version != other.served.version
+    assert one.runner is other.runner  # type: ignore[attr-defined]
 
 
 def test_no_request_fails_while_the_alias_moves(
@@ -111,14 +110,13 @@ def test_no_request_fails_while_the_alias_moves(
 def test_a_request_keeps_its_session_until_it_ends(store: Store) -> None:
     production(store, "v1-a", 1)
     repository = opened(store)
-    with repository.lease("crops") as session:
-        production(store, "v1-b", 2)
-        repository.poll()
-        assert answer(repository) == ("v1-b", 2)
-        assert float(session.run(X, ["value"])["value"][0, 0]) == 4
-        loaded = weakref.ref(session.runner)  # type: ignore[attr-defined]
-        del session
-        assert loaded() is not None
+    session = repository.session("crops")
+    production(store, "v1-b", 2)
+    repository.poll()
+    assert answer(repository) == ("v1-b", 2)
+    assert float(session.run(X, ["value"])["value"][0, 0]) == 4
+    loaded = weakref.ref(session.runner)  # type: ignore[attr-defined]
+    del session
     assert loaded() is None
 
 
@@ -200,8 +198,8 @@ def test_a_signature_is_demanded_before_a_version_is_read(
     reads = counted_reads(monkeypatch)
     repository = opened(store)
     assert not reads and "has no signature" in str(repository.status("crops")[0].reason)
-    with pytest.raises(ModelUnavailable, match="has no signature"), repository.lease("crops"):
-        pass
+    with pytest.raises(ModelUnavailable, match="has no signature"):
+        repository.session("crops")
     sign_version(store, row, key)
     repository.load("crops")
     assert answer(repository) == ("v1-a", 1)
@@ -216,8 +214,8 @@ def test_an_unloaded_model_stays_so_until_it_is_loaded(store: Store) -> None:
     repository.poll()
     assert repository.versions("crops") == [] and not repository.status("crops")[0].ready
     for version in (None, "production", "v1-a"):
-        with pytest.raises(ModelUnavailable, match="unloaded"), repository.lease("crops", version):
-            pass
+        with pytest.raises(ModelUnavailable, match="unloaded"):
+            repository.session("crops", version)
     for _ in range(2):
         repository.load("crops")
     assert answer(repository) == ("v1-b", 2)
@@ -229,8 +227,8 @@ def test_an_unloaded_model_stays_so_until_it_is_loaded(store: Store) -> None:
 def test_an_alias_may_come_and_go(store: Store) -> None:
     row = published(store, "v1-a", 1)
     repository = opened(store)
-    with pytest.raises(ModelUnavailable, match="crops@production"), repository.lease("crops"):
-        pass
+    with pytest.raises(ModelUnavailable, match="crops@production"):
+        repository.session("crops")
     store.registry.promote(row, [])
     repository.poll()
     assert answer(repository) == ("v1-a", 1)
