@@ -45,6 +45,15 @@ def check_name(name: str, what: str = "name") -> str:
     return name
 
 
+def kubernetes_name(name: str) -> str:
+    """Return the name on Kubernetes of what has this name here: a label of DNS.
+
+    Args:
+        name: as of `check_name`, so that it begins with a letter, which a service there must.
+    """
+    return re.sub(r"[^a-z0-9-]+", "-", name.lower()).strip("-")[:55].strip("-")
+
+
 def check_label(label: str, what: str) -> str:
     """Return `label` if it can be a tag or an alias: a key that cannot be mistaken for a version.
 

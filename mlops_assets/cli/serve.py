@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 CONNECTIONS = 4096  # open at once; those that are idle cost little
 # files and connections of the server itself
 OTHER_FILES = 256
-ENGINES = ("embedded", "docker")  # of services that this server is for
 
 
 def serve(
@@ -187,6 +186,7 @@ def _references(
         NotFound: nothing is declared, and nothing is in production.
     """
     from mlops_assets.errors import NotFound
+    from mlops_assets.integrations.deployment.kinds import WITH_SERVER
     from mlops_assets.names import Reference
     from mlops_assets.serving.sessions.repository import DEFAULT_ALIAS
 
@@ -197,7 +197,7 @@ def _references(
     declared = [
         Reference(service.model, service.alias)
         for service in services
-        if service.engine in ENGINES and service.model in known
+        if service.engine in WITH_SERVER and service.model in known
     ]
     aliases = store.registry.all_aliases()
     found = declared or [

@@ -14,6 +14,9 @@ from mlops_assets.errors import RequestRefused
 DEFAULT_LIMIT = 80 << 20
 # bodies of so many bytes are always read; how many there are is limited by connections
 SMALL = 1 << 20
+_ADVICE = (
+    "send binary tensors or fewer samples at once, or start the server with a larger --max-body"
+)
 
 
 class Bodies:
@@ -56,11 +59,7 @@ class Bodies:
             RequestRefused: as `read`.
         """
         limit = self.limit if limit is None else min(limit, self.limit)
-        if headers.get(b"content-encoding", b"identity").strip().lower() != b"identity":
-            raise RequestRefused("the body must not be compressed; leave out Content-Encoding", 415)
-        announced = headers.get(b"content-length", b"0")
-        if not announced.isdigit() or int(announced) > limit:
-            raise _too_large(limit)
+        check_announced(headers, limit, _ADVICE)
         chunks: list[bytes] = []
         size = counted = 0
         complete = False
@@ -72,7 +71,7 @@ class Bodies:
                 chunk: bytes = message.get("body", b"")
                 size += len(chunk)
                 if size > limit:
-                    raise _too_large(limit)
+                    raise too_large(limit, _ADVICE)
                 if size > SMALL:
                     if self._held + size - counted > self._total:
                         raise RequestRefused(
@@ -95,9 +94,24 @@ class Bodies:
             self._held -= len(body)
 
 
-def _too_large(limit: int) -> RequestRefused:
-    return RequestRefused(
-        f"the body is larger than {limit} bytes; send binary tensors or fewer samples at once, or"
-        " start the server with a larger --max-body",
-        413,
-    )
+def check_announced(headers: Mapping[bytes, bytes], limit: int, advice: str) -> None:
+    """Refuse a body by what its headers state, before it is read.
+
+    Args:
+        headers: of the request, by names in small letters.
+        limit: bytes at most.
+        advice: what to do if it is larger.
+
+    Raises:
+        RequestRefused: it is compressed or too large.
+    """
+    if headers.get(b"content-encoding", b"identity").strip().lower() != b"identity":
+        raise RequestRefused("the body must not be compressed; leave out Content-Encoding", 415)
+    announced = headers.get(b"content-length", b"0")
+    if not announced.isdigit() or int(announced) > limit:
+        raise too_large(limit, advice)
+
+
+def too_large(limit: int, advice: str) -> RequestRefused:
+    """Return the refusal of a body that is too large, with advice."""
+    return RequestRefused(f"the body is larger than {limit} bytes; {advice}", 413)

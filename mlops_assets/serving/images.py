@@ -33,6 +33,7 @@ from mlops_assets.errors import (
 )
 from mlops_assets.principals import Principal
 from mlops_assets.serving.authentication import Right, require
+from mlops_assets.serving.bodies import check_announced, too_large
 from mlops_assets.serving.errors import status_of
 from mlops_assets.serving.metrics import Outcome
 from mlops_assets.serving.routes.state import ServerState, state_of
@@ -47,6 +48,7 @@ MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 MAX_DOCUMENT = 64 << 10  # bytes of a body that names an Item
 MAX_URL = 2048
 _CHUNK = 1 << 20
+_ADVICE = "send a part of the image, or map it with 'mlops predict'"
 
 log = logging.getLogger(__name__)
 
@@ -179,10 +181,8 @@ class _Images:
         Raises:
             RequestRefused: it is neither, or too large.
         """
-        headers, names = request.headers, request.path_params
-        if headers.get("content-encoding", "identity").strip().lower() != "identity":
-            raise RequestRefused("the body must not be compressed; leave out Content-Encoding", 415)
-        is_named = headers.get("content-type", "").partition(";")[0].strip().lower() in (
+        names = request.path_params
+        is_named = request.headers.get("content-type", "").partition(";")[0].strip().lower() in (
             "application/json",
             "application/geo+json",
         )
@@ -248,11 +248,9 @@ async def _receive(request: Request, path: Path, limit: int) -> None:
     """Write the body of a request to a file.
 
     Raises:
-        RequestRefused: it is too large, or interrupted.
+        RequestRefused: it is compressed, too large, or interrupted.
     """
-    announced = request.headers.get("content-length", "0")
-    if not announced.isdecimal() or int(announced) > limit:
-        raise _too_large(limit)
+    check_announced(dict(request.headers.raw), limit, _ADVICE)
     size = 0
     kept = bytearray()
     try:
@@ -260,7 +258,7 @@ async def _receive(request: Request, path: Path, limit: int) -> None:
             async for chunk in request.stream():
                 size += len(chunk)
                 if size > limit:
-                    raise _too_large(limit)
+                    raise too_large(limit, _ADVICE)
                 kept += chunk
                 if len(kept) >= _CHUNK:
                     await run_in_threadpool(stream.write, bytes(kept))
@@ -272,14 +270,6 @@ async def _receive(request: Request, path: Path, limit: int) -> None:
         raise DiskFull(
             f"{path} could not be written: {error.strerror}; free space there"
         ) from error
-
-
-def _too_large(limit: int) -> RequestRefused:
-    return RequestRefused(
-        f"the body is larger than {limit} bytes; send a part of the image, or map it with"
-        " 'mlops predict'",
-        413,
-    )
 
 
 def _parsed(content: bytes) -> NamedImage:

@@ -103,7 +103,7 @@ class Monitor(Strict):
     )
     max_outside: Limit = Field(
         default=Limit(warn=0.1, error=0.2),
-        description="Share of samples outside the model's area of applicability.",
+        description="Share of samples, and of maps, outside the model's area of applicability.",
     )
     max_drift: Limit = Field(
         default=Limit(warn=0.1, error=0.25),

@@ -12,6 +12,7 @@ from mlops_assets.components.naming import check_results
 from mlops_assets.datasets.quality import Check
 from mlops_assets.names import Reference
 from mlops_assets.paths import monitoring_key, monitoring_owner, truth_key
+from mlops_assets.serving.specification import Monitor
 from mlops_assets.text.markup import plain, table
 
 if TYPE_CHECKING:
@@ -24,20 +25,11 @@ if TYPE_CHECKING:
 
 # data version of a day without a file
 NOTHING = "none"
+# rule → its check's description
 CHECK_DESCRIPTIONS = {
-    "max_invalid": "Share of samples with missing or infinite values.",
-    "max_outside": "Share of samples, and of maps, outside the model's area of applicability.",
-    "max_drift": "Population stability index of the feature that has drifted most.",
-    "max_separation": "AUC of a classifier that separates the day from training samples.",
-    "max_prediction_shift": "Population stability index of the predictions.",
-    "max_loss": (
-        "Loss of the metric against the test split, beyond chance: live where there are labels,"
-        " estimated where there are none."
-    ),
-}
-CHECK_DESCRIPTIONS = {
-    name: f"{text} A warning may mean that it could not be decided."
-    for name, text in CHECK_DESCRIPTIONS.items()
+    name: f"{field.description} A warning may mean that it could not be decided."
+    for name, field in Monitor.model_fields.items()
+    if name.startswith("max_")
 }
 
 

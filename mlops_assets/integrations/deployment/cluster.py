@@ -15,10 +15,10 @@ from mlops_assets.integrations.model_export.kserve import (
     ObjectStorage,
     Predictor,
     require_usable,
-    service_name,
 )
 from mlops_assets.integrations.model_export.source import ExportSource
 from mlops_assets.models.specification import Compute
+from mlops_assets.names import kubernetes_name
 from mlops_assets.serving.specification import ServiceSpecification
 
 # of `mlops serve`, which takes KServe's CloudEvents
@@ -50,7 +50,7 @@ def write_kserve(
     storage = ObjectStorage(url, secret=specification.secret, namespace=specification.namespace)
     log = specification.log.url
     predictor = Predictor(
-        name=service_name(specification.name),
+        name=kubernetes_name(specification.name),
         replicas=specification.replicas,
         resources=resources(specification.resources),
         logger=None if log is None else f"{log.rstrip('/')}{CLOUD_EVENTS}",
@@ -80,7 +80,7 @@ def write_seldon(
     )
     triton.write(source, folder / REPOSITORY)
     metadata: dict[str, object] = {
-        "name": service_name(specification.name),
+        "name": kubernetes_name(specification.name),
         "annotations": dict(source.provenance),
     }
     if specification.namespace:

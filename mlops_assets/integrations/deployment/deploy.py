@@ -28,7 +28,7 @@ from mlops_assets.integrations.deployment.standing import (
 )
 from mlops_assets.integrations.model_export.source import ExportSource
 from mlops_assets.models.approval.reason import check_reason
-from mlops_assets.names import Reference
+from mlops_assets.names import Reference, kubernetes_name
 from mlops_assets.principals import Role, Visibility
 from mlops_assets.progress import step
 from mlops_assets.registry import Deployment, ModelVersion
@@ -208,9 +208,7 @@ def _require_aliased(store: Store, specification: ServiceSpecification, row: Mod
 
 def _ending(specification: ServiceSpecification, active: Deployment) -> list[str]:
     """Return the commands that end what an engine runs."""
-    from mlops_assets.integrations.model_export.kserve import service_name
-
-    name = service_name(specification.name)
+    name = kubernetes_name(specification.name)
     space = f" --namespace {specification.namespace}" if specification.namespace else ""
     return {
         "embedded": [f"stop 'mlops serve', or unload {active.model} there"],

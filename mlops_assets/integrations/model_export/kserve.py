@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from mlops_assets.errors import ExportError
 from mlops_assets.integrations.model_export import triton
 from mlops_assets.integrations.model_export.source import ExportSource
+from mlops_assets.names import kubernetes_name
 from mlops_assets.text.secret_urls import redacted
 
 REPOSITORY = "repository"
@@ -93,7 +94,7 @@ def manifests(
     source: ExportSource, storage: ObjectStorage, declared: Predictor | None = None
 ) -> list[dict[str, object]]:
     """Return the manifests: for a Secret its annotations and a ServiceAccount, then the service."""
-    name = service_name(source.row.model) if declared is None else declared.name
+    name = kubernetes_name(source.row.model) if declared is None else declared.name
     model: dict[str, object] = {
         "modelFormat": {"name": "onnx"},
         "protocolVersion": "v2",
@@ -119,13 +120,6 @@ def manifests(
     described = _metadata(storage, name, source.provenance)
     service = _object(f"{_GROUP}/v1beta1", "InferenceService", described)
     return [*documents, service | {"spec": {"predictor": predictor}}]
-
-
-def service_name(model: str) -> str:
-    """Return the name of a model's service: a label of DNS."""
-    found = re.sub(r"[^a-z0-9-]+", "-", model.lower()).strip("-")[:55].strip("-")
-    # services have names of DNS, which begin with a letter
-    return found if found[:1].isalpha() else f"model-{found}".strip("-")
 
 
 def require_usable(storage: ObjectStorage) -> None:

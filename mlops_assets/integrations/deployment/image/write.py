@@ -18,8 +18,8 @@ from mlops_assets.integrations.deployment.image.version import (
     VERSION_FILE,
     ImageVersion,
 )
-from mlops_assets.integrations.model_export.kserve import service_name
 from mlops_assets.integrations.model_export.source import ExportSource
+from mlops_assets.names import kubernetes_name
 from mlops_assets.serving.specification import ServiceSpecification
 from mlops_assets.text.templates import template
 
@@ -86,10 +86,10 @@ def write_docker(
         },
     )
     (folder / "Dockerfile").write_text(text)
-    image = f"{service_name(specification.name)}:{row.version}"
+    image = f"{kubernetes_name(specification.name)}:{row.version}"
     return [
         f"docker build --tag {image} {{current}}",
-        f"docker run --name {service_name(specification.name)} --env MLOPS_API_TOKEN --publish"
+        f"docker run --name {kubernetes_name(specification.name)} --env MLOPS_API_TOKEN --publish"
         f" 127.0.0.1:8000:8000 {image}",
     ]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -11,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlops_assets.errors import NotFound, RequestRefused
-from mlops_assets.names import Reference
+from mlops_assets.names import Reference, kubernetes_name
 from mlops_assets.registry import Deployment
 from mlops_assets.registry.promotion.deployments import DEPLOYED
 from mlops_assets.serving.protocol.request import HEADER_LENGTH, read_document, read_request
@@ -92,7 +91,7 @@ class KServeExchanges:
             )
         moment = datetime.fromtimestamp(event.time + _CLOCKS, UTC)
         for row in self._recent(store):
-            if _service_name(row.service) == event.service and row.deployed <= moment:
+            if kubernetes_name(row.service) == event.service and row.deployed <= moment:
                 if row.action == DEPLOYED:
                     return _Deployed(row.model, row.version, row.sha256)
                 break
@@ -144,8 +143,3 @@ def _outputs(
             " the Open Inference Protocol, version 2"
         )
     return found
-
-
-def _service_name(service: str) -> str:
-    """Return the name that a declared service has in Kubernetes."""
-    return re.sub(r"[^a-z0-9-]+", "-", service.lower()).strip("-")[:55].strip("-")
