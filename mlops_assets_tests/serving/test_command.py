@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import signal
+import subprocess
+import sys
 import time
 from datetime import UTC, datetime
 from pathlib import Path
@@ -50,6 +52,22 @@ def failure(*arguments: str) -> MlopsError:
     found = CliRunner().invoke(app, ["serve", *arguments]).exception
     assert isinstance(found, MlopsError), found
     return found
+
+
+def test_a_server_imports_only_what_it_needs() -> None:
+    """Each of these takes 10 to 60 MiB of its memory, and time of its start."""
+    folder = "mlops_assets.serving"
+    code = (
+        f"import sys, mlops_assets.cli.serve, {folder}.app, {folder}.images, {folder}.declared\n"
+        f"import {folder}.sessions.repository, mlops_assets.monitoring.truth.routes, onnxruntime\n"
+        "needless = {'dagster', 'pandas', 'pyarrow', 'rasterio', 'httpx', 'joserfc', 'scipy'}\n"
+        "print(needless & sys.modules.keys())\n"
+        f"import {folder}.routes.request_log\n"
+        "print((needless - {'pyarrow'} | {'pyarrow.parquet'}) & sys.modules.keys())"
+    )
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["set()", "set()"]
 
 
 def test_a_server_serves_what_is_declared_follows_its_alias_and_logs(
