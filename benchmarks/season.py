@@ -317,11 +317,6 @@ class Simulation:
             inside = self._inside(row, asked.X)
             if inside.any():
                 self.season.truth[day] = float(is_right[inside].mean())
-            names = np.array([each.name for each in Signature.of(row).classes or []])
-            is_right = names[found["label"]] == asked.y
-            inside = self._inside(row, asked.X)
-            if inside.any():
-                self.season.truth[day] = float(is_right[inside].mean())
             log_samples(self.store, Reference(MODEL, row.version), asked.X, outputs, ids, times)
             self._truth[day] = pd.DataFrame({"id": ids, "label": asked.y})
 

@@ -59,11 +59,15 @@ class Drift(Document):
         day: of the samples of the day.
         test: of the test split against the training split; None if it is unknown.
         reference: training samples that both are compared with; None if that is unknown.
+        predicted: training samples whose predictions they are compared with; None likewise.
+        classes: that predictions are counted by; None of numbers.
     """
 
     day: DriftMeasures
     test: DriftMeasures | None = None
     reference: int | None = None
+    predicted: int | None = None
+    classes: int | None = None
 
 
 class Outside(Document):

@@ -9,12 +9,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 
-from mlops_assets.monitoring.document import MappedArea, VersionDay
+from mlops_assets.models.reference.samples import MAX_VALUES
+from mlops_assets.models.reference.statistics import MIN_EXPECTED_OF_CLASS, joined_bins
+from mlops_assets.monitoring.document import Drift, MappedArea, VersionDay
 
 # of a measure that has a largest value, a raised limit leaves this share of what is beyond
 ROOM = 0.5
-# bins of a population stability index at most, and how seldom chance alone exceeds a limit
-BINS = 20
+# how seldom chance alone exceeds a limit
 BY_CHANCE = 0.001
 # of an AUC that separates nothing
 NO_SEPARATION = 0.5
@@ -103,6 +104,7 @@ def _outside(version: VersionDay) -> Measure:
         text="of the samples are outside the area of applicability",
         unknown=(outside and outside.unknown) or "no sample was logged",
         is_share=True,
+        chance=0.0 if outside is None else _chance_of_share(outside.test, outside.samples),
         most=1.0,
     )
 
@@ -126,14 +128,9 @@ def _drift(version: VersionDay) -> Iterator[Measure]:
     day = None if drift is None else drift.day
     test = None if drift is None else drift.test
     samples = 0 if day is None else day.samples
-    reference = None if drift is None else drift.reference
     features = [] if day is None else day.features
+    predicted = 0 if version.quality is None else version.quality.samples
     most_drifted = max(features, key=lambda feature: feature.psi, default=None)
-    unknown = (
-        "training samples to compare with are not known"
-        if day is None
-        else "no sample was logged with its inputs"
-    )
     yield Measure(
         rule="max_drift",
         value=None if most_drifted is None else most_drifted.psi,
@@ -141,46 +138,92 @@ def _drift(version: VersionDay) -> Iterator[Measure]:
         test=None if test is None else test.psi,
         text="is the population stability index of "
         + ("no feature" if most_drifted is None else most_drifted.name),
-        unknown=unknown,
-        chance=chance_of_index(samples, len(features), reference),
+        unknown=_no_drift(drift),
+        chance=0.0 if drift is None else _chance_of_features(drift),
     )
-    yield Measure(
-        rule="max_separation",
-        value=None if day is None else day.separation,
-        samples=samples,
-        test=None if test is None else test.separation,
-        text="is the AUC of a classifier that separates the day from training samples",
-        unknown=unknown,
-        floor=NO_SEPARATION,
-        most=1.0,
-    )
+    yield separation_of(drift)
     yield Measure(
         rule="max_prediction_shift",
         value=None if day is None else day.prediction_shift,
-        samples=0 if version.quality is None else version.quality.samples,
+        samples=predicted,
         test=None if test is None else test.prediction_shift,
         text="is the population stability index of the predictions",
         unknown="predictions to compare with are not known",
-        chance=chance_of_index(samples, 1, reference),
+        chance=0.0 if drift is None else _chance_of_predictions(drift, predicted),
     )
 
 
-def chance_of_index(samples: int, features: int, reference: int | None = None) -> float:
+def separation_of(drift: Drift | None) -> Measure:
+    """Return how well a day's samples are separated from those of training.
+
+    Args:
+        drift: of the day; None without training samples to compare with.
+    """
+    test = None if drift is None else drift.test
+    return Measure(
+        rule="max_separation",
+        value=None if drift is None else drift.day.separation,
+        samples=0 if drift is None else drift.day.samples,
+        test=None if test is None else test.separation,
+        text="is the AUC of a classifier that separates the day from training samples",
+        unknown=_no_drift(drift),
+        floor=NO_SEPARATION,
+        most=1.0,
+    )
+
+
+def _no_drift(drift: Drift | None) -> str:
+    if drift is None:
+        return "training samples to compare with are not known"
+    return "no sample was logged with its inputs"
+
+
+def _chance_of_features(drift: Drift) -> float:
+    samples, features = drift.day.samples, len(drift.day.features)
+    if not samples or not features:
+        return 0.0
+    reference = drift.reference or MAX_VALUES
+    # one more for values that are missing, or beyond those of training
+    bins = joined_bins(reference, samples) + 1
+    return chance_of_index(samples, reference, bins, features)
+
+
+def _chance_of_predictions(drift: Drift, samples: int) -> float:
+    if not samples:
+        return 0.0
+    reference = drift.predicted or MAX_VALUES
+    # rare classes are counted together
+    bins = (
+        joined_bins(reference, samples)
+        if drift.classes is None
+        else min(drift.classes, samples // MIN_EXPECTED_OF_CLASS)
+    )
+    return chance_of_index(samples, reference, bins + 1, 1)
+
+
+def chance_of_index(samples: int, reference: int, bins: int, features: int) -> float:
     """Return the population stability index that chance alone exceeds once in 1,000 days.
 
-    Of n samples and m training samples from the same distribution, the index of B bins divided by
-    1/n + 1/m has a chi-squared distribution with B - 1 degrees of freedom (Yurdakul, "Statistical
-    properties of population stability index", Western Michigan University, 2018). It is that of
-    the largest index of several features.
+    Of n independent samples and m training samples from the same distribution, the index of B bins
+    divided by 1/n + 1/m has a chi-squared distribution with B - 1 degrees of freedom (Yurdakul,
+    "Statistical properties of population stability index", Western Michigan University, 2018). It
+    is that of the largest index of several features.
 
     Args:
         samples: n.
+        reference: m.
+        bins: B, as joined.
         features: that an index is measured of.
-        reference: m; many if None.
     """
     from scipy.stats import chi2
 
-    if samples == 0 or features == 0:
+    return float(chi2.isf(BY_CHANCE / features, bins - 1)) * (1 / samples + 1 / reference)
+
+
+def _chance_of_share(share: float | None, samples: int) -> float:
+    """Return the share that chance alone exceeds once in 1,000 days, of the test split's own."""
+    from scipy.stats import binom
+
+    if share is None or not samples:
         return 0.0
-    per_sample = 1 / samples + (1 / reference if reference else 0)
-    return float(chi2.isf(BY_CHANCE / features, BINS - 1)) * per_sample
+    return float(binom.isf(BY_CHANCE, samples, share)) / samples

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
-from mlops_assets.monitoring.document import Interval, Rule, Verdict, VersionDay
-from mlops_assets.monitoring.measures import Measure, measures_of
+from mlops_assets.monitoring.document import Drift, Interval, Rule, Verdict, VersionDay
+from mlops_assets.monitoring.measures import Measure, measures_of, separation_of
 from mlops_assets.serving.specification import Limit, Monitor
 
 # A limit is raised to what the test split has itself times this, as a day of the size of the
@@ -48,6 +48,34 @@ def rules_of(version: VersionDay, monitor: Monitor, test: Mapping[str, float]) -
     if _has_limit(monitor.max_loss):
         found["max_loss"] = _loss(version, monitor, test)
     return list(found.values())
+
+
+def unlike_training(drift: Drift | None, monitor: Monitor) -> str | None:
+    """Return why a day's samples are too unlike those of training to estimate a metric of them.
+
+    They are so beyond the limit at which `max_separation` fails, raised to the test split; where
+    that rule is turned off, beyond its default limit.
+
+    Args:
+        drift: of the day; None without training samples to compare with.
+        monitor: limits of the service.
+
+    Returns:
+        The reason; None if they are not, or it is not known.
+    """
+    measure = separation_of(drift)
+    declared = monitor.max_separation.error
+    if declared is None:
+        declared = Monitor().max_separation.error
+    if measure.value is None or declared is None:
+        return None
+    limit = measure.raised(declared, ERROR_MARGIN)
+    if measure.value <= limit:
+        return None
+    return (
+        f"{measure.written(measure.value)} {measure.text}, beyond {measure.written(limit)}; equal"
+        " inputs may have other labels there"
+    )
 
 
 def rule_names(monitor: Monitor) -> list[str]:

@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 from mlops_assets.errors import Hidden
 from mlops_assets.models.applicability.document import read_document
 from mlops_assets.models.reference.training import TrainingReference
-from mlops_assets.monitoring.document import Drift, MappedArea, Outside, VersionDay
+from mlops_assets.monitoring.document import MappedArea, Outside, VersionDay
 from mlops_assets.monitoring.drift import drift, quality, reference_of
 from mlops_assets.monitoring.performance.dissimilarity import dissimilarity, outside_of
 from mlops_assets.monitoring.performance.estimate import estimate
 from mlops_assets.monitoring.performance.live import live_metrics
-from mlops_assets.monitoring.rules import rules_of
+from mlops_assets.monitoring.rules import rules_of, unlike_training
 from mlops_assets.monitoring.truth.stored import Truth
 from mlops_assets.paths import (
     applicability_key,
@@ -102,6 +102,7 @@ def measure_version_day(store: Store, logged: LoggedDay, monitor: Monitor) -> Me
     signature = Signature.of(row)
     reference: TrainingReference | None = reference_of(store, row)
     di = dissimilarity(store, row, samples)
+    drifted = None if reference is None else drift(reference, samples, signature)
     first = samples.rows == 0
     found = day.model_copy(
         update={
@@ -109,9 +110,9 @@ def measure_version_day(store: Store, logged: LoggedDay, monitor: Monitor) -> Me
             "latency_ms": _latency(samples.latency_ms[first]),
             "quality": quality(reference, samples, signature),
             "outside": outside_of(store, row, samples, di),
-            "drift": None if reference is None else _drift(reference, samples, signature),
+            "drift": drifted,
             "live": live_metrics(store, row, samples, logged.truth),
-            "estimate": estimate(store, row, samples, di),
+            "estimate": estimate(store, row, samples, di, unlike_training(drifted, monitor)),
         }
     )
     ruled = _ruled(row, found, monitor)
@@ -119,11 +120,6 @@ def measure_version_day(store: Store, logged: LoggedDay, monitor: Monitor) -> Me
     is_of_classes = predictions is not None and predictions.kind == "classes"
     trained = predictions.train if predictions is not None and is_of_classes else None
     return MeasuredVersion(row, ruled.day, samples, di, threshold, trained)
-
-
-def _drift(reference: TrainingReference, samples: LoggedSamples, signature: Signature) -> Drift:
-    found = drift(reference, samples, signature)
-    return found.model_copy(update={"reference": reference.referred.samples})
 
 
 def metrics_on_test(row: ModelVersion) -> dict[str, float]:

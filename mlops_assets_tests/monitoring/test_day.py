@@ -64,6 +64,8 @@ def test_a_day_is_published_and_the_same_bytes_again(served_store: Store) -> Non
     assert own.outside is not None and own.outside.samples == 300
     assert own.drift is not None and len(own.drift.day.features) == 6
     assert own.drift.reference is not None and own.drift.reference > 200
+    assert (own.drift.predicted, own.drift.classes) == (own.drift.reference, 3)
+    assert own.estimate is not None and own.estimate.value is not None
     assert {rule.verdict for rule in own.rules if rule.name != "max_loss"} == {"passed"}
     before = published(store)
     assert document.inputs[requests_key("crops", DAY)] in {f.sha256 for f in store.registry.files()}
@@ -100,6 +102,10 @@ def test_two_versions_of_a_day_are_measured_apart(served_store: Store) -> None:
     ]
     shifted, normal = document.versions
     assert [own.rule("max_drift").verdict for own in (shifted, normal)] == ["failed", "passed"]  # type: ignore[union-attr]
+    # of samples that are unlike those of training nothing is estimated
+    assert shifted.estimate is not None and shifted.estimate.reason is not None
+    assert (shifted.estimate.value, shifted.estimate.not_estimable) == (None, 1)
+    assert "AUC of a classifier" in shifted.estimate.reason
     # the worse one counts
     assert document.outcomes()["max_drift"].text == shifted.rule("max_drift").text  # type: ignore[union-attr]
     assert {f"models/crops/{own.version}/model.onnx" for own in document.versions} <= set(

@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from mlops_assets.models.reference.summarise import summarise
+from mlops_assets.models.reference.training import Compared
 from mlops_assets.monitoring.document import (
     Drift,
     DriftMeasures,
@@ -19,8 +21,8 @@ from mlops_assets.monitoring.document import (
     Rule,
     VersionDay,
 )
-from mlops_assets.monitoring.measures import BINS, chance_of_index
-from mlops_assets.monitoring.rules import RULES, rule_names, rules_of
+from mlops_assets.monitoring.measures import chance_of_index
+from mlops_assets.monitoring.rules import RULES, rule_names, rules_of, unlike_training
 from mlops_assets.serving.specification import Limit, Monitor
 from mlops_assets_tests.monitoring.monitored import version_day
 
@@ -84,24 +86,86 @@ def test_a_separation_is_raised_from_one_half(
     assert outcome(found, "max_separation").verdict == verdict
 
 
-def test_no_limit_of_an_index_is_below_what_chance_alone_has() -> None:
+@pytest.mark.parametrize(("samples", "training"), [(200, 2000), (1000, 5000), (5000, 400)])
+def test_limits_of_an_index_are_what_chance_alone_has_and_not_far_above(
+    samples: int, training: int
+) -> None:
     rng = np.random.default_rng(1)
-    features, samples, days = 30, 400, 200
-    exceeded = 0
+    features, days = 20, 60
+    limits, found = [], []
     for _ in range(days):
-        counts = rng.multinomial(samples, np.full(BINS, 1 / BINS), size=features)
-        shares = np.maximum(counts / samples, 0.5 / samples)
-        psi = ((shares - 1 / BINS) * np.log(shares * BINS)).sum(axis=1)
-        exceeded += psi.max() > chance_of_index(samples, features)
-    assert exceeded <= 2
-    small = day(drift=Drift(day=measures(psi=0.2, samples=250)))
+        first = rng.normal(size=(training, features)).astype(np.float32)
+        names = [str(place) for place in range(features)]
+        reference = summarise(names, Compared(first, None), Compared(first[:0], None), [])
+        values = rng.normal(size=(samples, features)).astype(np.float32)
+        # the classifier is not of interest
+        drifts = [reference.feature_drift(place, values[:, place]) for place in range(features)]
+        drift = Drift(
+            day=DriftMeasures(samples=samples, features=drifts), reference=len(reference.values)
+        )
+        rule = next(
+            rule
+            for rule in rules_of(day(drift=drift), Monitor(max_drift=Limit(error=0.0)), TEST)
+            if rule.name == "max_drift"
+        )
+        assert rule.value is not None and rule.limit is not None
+        found.append(rule.value)
+        limits.append(rule.limit)
+    assert sum(own > limit for own, limit in zip(found, limits, strict=True)) <= 1
+    assert limits[0] < 3.5 * np.median(found)
+
+
+def test_a_limit_of_an_index_knows_bins_and_training_samples() -> None:
+    # 250 samples have 5 bins, and one of values beyond those of training
+    small = day(drift=Drift(day=measures(psi=0.09, samples=250)))
     found = outcome(small, "max_drift")
-    assert found.verdict == "warned"
-    assert found.limit == pytest.approx(chance_of_index(250, 1))
+    assert (found.verdict, found.limit) == ("passed", 0.1)
+    many = DriftMeasures(samples=250, features=measures(psi=0.1).features * 100)
+    found = outcome(day(drift=Drift(day=many)), "max_drift")
+    assert found.verdict == "passed"
+    assert found.limit == pytest.approx(chance_of_index(250, 100_000, 6, 100))
     assert "raised from 0.1 as by chance alone it may be as much" in found.text
     # a few training samples differ from many more of the day by chance, too
-    few = day(drift=Drift(day=measures(psi=0.2, samples=100_000), reference=150))
+    few = day(drift=Drift(day=measures(psi=0.1001, samples=100_000), reference=150))
     assert outcome(few, "max_drift").verdict == "passed"
+
+
+@pytest.mark.parametrize(("classes", "verdict"), [(5, "failed"), (90, "passed")])
+def test_many_predicted_classes_shift_more_by_chance(classes: int, verdict: str) -> None:
+    shifted = Drift(day=measures(prediction_shift=0.14), predicted=10_000, classes=classes)
+    monitor = Monitor(max_prediction_shift=Limit(error=0.1))
+    found = rules_of(day(drift=shifted), monitor, TEST)
+    assert next(r for r in found if r.name == "max_prediction_shift").verdict == verdict
+
+
+def test_a_share_outside_of_few_samples_is_not_warned_of_by_chance() -> None:
+    few = Outside(share=0.14, samples=200, test=0.08)
+    assert outcome(day(outside=few), "max_outside").verdict == "passed"
+    many = Outside(share=0.14, samples=2000, test=0.08)
+    assert outcome(day(outside=many), "max_outside").verdict == "warned"
+
+
+@pytest.mark.parametrize(
+    ("separation", "test", "limit", "reason"),
+    [
+        (0.81, None, Limit(error=0.8), "0.81 is the AUC of a classifier"),
+        (0.79, None, Limit(error=0.8), None),
+        # raised as the rule is
+        (0.85, 0.75, Limit(error=0.8), None),
+        (0.88, 0.75, Limit(error=0.8), "beyond 0.875"),
+        # a rule that is turned off makes no estimate right
+        (0.81, None, Limit(), "beyond 0.8"),
+        (0.81, None, Limit(error=0.9), None),
+    ],
+)
+def test_days_that_are_separated_from_training_have_no_estimate(
+    separation: float, test: float | None, limit: Limit, reason: str | None
+) -> None:
+    own = None if test is None else measures(separation=test)
+    drift = Drift(day=measures(separation=separation, samples=60), test=own)
+    found = unlike_training(drift, Monitor(max_separation=limit))
+    assert found is None if reason is None else found is not None and reason in found
+    assert unlike_training(None, Monitor()) is None
 
 
 @pytest.mark.parametrize("name", RULES)

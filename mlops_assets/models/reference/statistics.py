@@ -108,6 +108,16 @@ class Bins:
         return edges
 
 
+def joined_bins(reference: int, samples: int) -> int:
+    """Return into how many bins values are joined at most, but for missing ones and those beyond.
+
+    Args:
+        reference: number of the training samples.
+        samples: number of the others.
+    """
+    return min(MAX_BINS, max(2, min(reference, samples) // MIN_EXPECTED))
+
+
 def joined(
     reference: NDArray[np.int64], counts: NDArray[np.int64]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -126,7 +136,7 @@ def joined(
     alone = (reference == 0) & (counts >= MIN_BEYOND)
     if alone.all():
         return reference, counts
-    wanted = max(2, int(min(reference.sum(), counts.sum())) // MIN_EXPECTED)
+    wanted = joined_bins(int(reference.sum()), int(counts.sum()))
     shared = reference[~alone]
     # the middle of each bin on the scale of shares; empty bins are with the one beside them
     middle = np.cumsum(shared) - shared / 2

@@ -72,7 +72,7 @@ class TrainingReference:
         """
         count = len(compared.values)
         features = [
-            self._feature_drift(place, compared.values[:, place])
+            self.feature_drift(place, compared.values[:, place])
             for place in range(len(self.referred.features) if count else 0)
         ]
         features.sort(key=lambda feature: (-feature.psi, -feature.ks))
@@ -83,7 +83,13 @@ class TrainingReference:
             prediction_shift=self._prediction_shift(compared.predictions),
         )
 
-    def _feature_drift(self, place: int, values: NDArray[np.float32]) -> FeatureDrift:
+    def feature_drift(self, place: int, values: NDArray[np.float32]) -> FeatureDrift:
+        """Measure the drift of one feature.
+
+        Args:
+            place: of the feature.
+            values: (n,).
+        """
         feature = self.referred.features[place]
         finite = sorted_finite(values)
         distances = sorted_distances(self.sorted_values[place], finite)

@@ -30,7 +30,11 @@ MIN_SAMPLES = 10  # as for a slice, below which a metric means little
 
 
 def estimate(
-    store: Store, row: ModelVersion, samples: LoggedSamples, di: NDArray[np.float32] | None
+    store: Store,
+    row: ModelVersion,
+    samples: LoggedSamples,
+    di: NDArray[np.float32] | None,
+    unlike: str | None = None,
 ) -> Estimate | None:
     """Estimate the accuracy, or the mean absolute error, of logged samples without labels.
 
@@ -40,6 +44,8 @@ def estimate(
         samples: logged.
         di: their dissimilarity index, (n,), as `dissimilarity` returns it; None if the version has
             none.
+        unlike: why the samples are not like those of training, so that what was learned of the
+            model there cannot be trusted; None if it can.
 
     Returns:
         The estimate for the samples inside the area of applicability; None without samples.
@@ -54,6 +60,8 @@ def estimate(
     signature = Signature.of(row)
     metric = "mae" if signature.classes is None else "accuracy"
     method = _METHODS[metric]
+    if unlike is not None:
+        return Estimate(metric=metric, value=None, not_estimable=1, method=method, reason=unlike)
     index = MapIndex.of(store, row)
     if index is None or di is None:
         reason = f"the area of applicability of {row.model}@{row.version} is not known"
