@@ -28,6 +28,7 @@ BENCHMARKS = {
     "gates": ("benchmarks.gates", "Gates that know chance"),
     "applicability": ("benchmarks.applicability", "Area of applicability"),
     "drift": ("benchmarks.drift", "Drift"),
+    "chance": ("benchmarks.chance", "False alarms of drift"),
     "season": ("benchmarks.season", "One simulated season"),
     "prediction": ("benchmarks.prediction", "Maps of whole scenes"),
     "serving": ("benchmarks.serving", "Serving, beside KServe and MLServer"),

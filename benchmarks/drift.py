@@ -16,9 +16,13 @@ from benchmarks.peer_environments import install_peer
 from benchmarks.processes import take_steps
 from benchmarks.tables import print_table
 from mlops_assets.cli.demo import load_indian_pines
+from mlops_assets.models.reference.document import Referred
 from mlops_assets.models.reference.measures import DriftMeasures
 from mlops_assets.models.reference.summarise import summarise
 from mlops_assets.models.reference.training import Compared
+from mlops_assets.monitoring.document import Drift, Quality, Verdict, VersionDay
+from mlops_assets.monitoring.rules import rules_of
+from mlops_assets.serving.specification import Monitor
 
 FEATURES = 30
 REFERENCE = 100_000
@@ -146,7 +150,7 @@ def _indian_pines() -> None:
             reference.drift(compared(pool.values[rng.integers(0, len(pool.values), count)]))
             for _ in range(DAYS)
         ]
-        table.append(_row(f"no drift, {DAYS} days of {count:,}", days))
+        table.append(_row(f"no drift, {DAYS} days of {count:,}", days, reference.referred))
     day = pool.values[rng.integers(0, len(pool.values), 1000)]
     noise = rng.normal(size=day.shape).astype(np.float32)
     shuffled = rng.permuted(day, axis=0)
@@ -162,16 +166,17 @@ def _indian_pines() -> None:
         "each band permuted": shuffled,
     }
     for name, values in changed.items():
-        table.append(_row(name, [reference.drift(compared(values))]))
+        measured = [reference.drift(compared(values))]
+        table.append(_row(name, measured, reference.referred))
     test_drift = reference.referred.test
     assert test_drift is not None
-    table.insert(0, _row("test split", [test_drift]))
+    table.insert(0, _row("test split", [test_drift], reference.referred))
     header = ["1,000 spectra", "PSI", "KS", "Wasserstein", "separation", "prediction shift"]
     print_table([*header, "warned", "failed"], table)
 
 
-def _row(name: str, days: list[DriftMeasures]) -> list[str]:
-    """Return the cells of a table: the largest of each measure, and days beyond limits."""
+def _row(name: str, days: list[DriftMeasures], referred: Referred) -> list[str]:
+    """Return the cells of a table: the largest of each measure, and days with such verdicts."""
     measures = [
         [own.psi or 0.0 for own in days],
         [max(feature.ks for feature in own.features) for own in days],
@@ -179,10 +184,24 @@ def _row(name: str, days: list[DriftMeasures]) -> list[str]:
         [own.separation or 0.5 for own in days],
         [own.prediction_shift or 0.0 for own in days],
     ]
-    warned = failed = 0
-    for psi, _, _, auc, shift in zip(*measures, strict=True):
-        warned += psi > 0.1 or auc > 0.65 or shift > 0.1
-        failed += psi > 0.25 or auc > 0.8 or shift > 0.25
+    verdicts = [_verdicts(own, referred) for own in days]
+    warned, failed = (sum(verdict in own for own in verdicts) for verdict in ("warned", "failed"))
     of = len(days)
     cells = [f"{max(own):.3f}" for own in measures]
     return [name, *cells, f"{warned} of {of}", f"{failed} of {of}"]
+
+
+def _verdicts(measured: DriftMeasures, referred: Referred) -> set[Verdict]:
+    """Return the verdicts of the rules on a day's drift, by the default limits."""
+    samples = measured.samples
+    day = VersionDay(
+        version="v1",
+        data_version="indian_pines@v1",
+        run_id="",
+        code_version="",
+        onnx="",
+        requests=samples,
+        quality=Quality(samples=samples, kept=samples, invalid=0, beyond=0),
+        drift=Drift.of(measured, referred),
+    )
+    return {rule.verdict for rule in rules_of(day, Monitor(), {})}

@@ -10,6 +10,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from mlops_assets.models.reference.document import Referred
 from mlops_assets.models.reference.measures import DriftMeasures as DriftMeasures
 from mlops_assets.models.reference.measures import FeatureDrift as FeatureDrift
 from mlops_assets.registry.model_documents import Document
@@ -68,6 +69,23 @@ class Drift(Document):
     reference: int | None = None
     predicted: int | None = None
     classes: int | None = None
+
+    @classmethod
+    def of(cls, day: DriftMeasures, referred: Referred) -> Drift:
+        """Return the drift of a day.
+
+        Args:
+            day: its measures.
+            referred: what it was compared with.
+        """
+        counts = referred.predictions
+        return cls(
+            day=day,
+            test=referred.test,
+            reference=referred.samples,
+            predicted=None if counts is None else sum(counts.train),
+            classes=len(counts.train) if counts is not None and counts.kind == "classes" else None,
+        )
 
 
 class Outside(Document):

@@ -25,15 +25,7 @@ def drift(reference: TrainingReference, samples: LoggedSamples, signature: Signa
         predictions; beside them those of the test split.
     """
     compared = Compared(_known_features(samples, signature), _predictions(samples))
-    referred = reference.referred
-    counts = referred.predictions
-    return Drift(
-        day=reference.drift(compared),
-        test=referred.test,
-        reference=referred.samples,
-        predicted=None if counts is None else sum(counts.train),
-        classes=len(counts.train) if counts is not None and counts.kind == "classes" else None,
-    )
+    return Drift.of(reference.drift(compared), reference.referred)
 
 
 def quality(
