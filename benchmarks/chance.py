@@ -53,7 +53,7 @@ class World:
 
 
 def _classes(X: NDArray[np.float64]) -> NDArray[np.int64]:
-    return np.searchsorted(CLASS_EDGES, X[:, :4].sum(axis=1) / 2).astype(np.int64)
+    return np.asarray(np.searchsorted(CLASS_EDGES, X[:, :4].sum(axis=1) / 2), dtype=np.int64)
 
 
 WORLDS = (

@@ -127,7 +127,8 @@ class Estimate(Document):
     Attributes:
         metric: its name.
         value: for the samples inside the area of applicability; None if it cannot be estimated.
-        not_estimable: share of the samples that are outside of it, or whose index is unknown.
+        not_estimable: share of the samples that are outside of it, or whose index is unknown; 1
+            without a value.
         method: how it was estimated.
         reason: why there is no value; None if there is one.
     """

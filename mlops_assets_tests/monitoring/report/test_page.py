@@ -121,6 +121,16 @@ def drawn_figures() -> dict[str, bytes]:
     return {name: png for name, png in found.items() if png is not None}
 
 
+def test_why_nothing_was_estimated_is_the_only_reason_on_the_page() -> None:
+    unlike = Estimate(
+        metric="accuracy", value=None, not_estimable=1, method="m", reason="0.9 is the AUC"
+    )
+    own = full_day().model_copy(update={"estimate": unlike})
+    text = page(document(own), {"v1-a": {}}, {"v1-a": TEST})
+    assert "accuracy cannot be estimated: 0.9 is the AUC." in text
+    assert "as they are outside" not in text
+
+
 def test_text_of_others_is_literal_on_the_page() -> None:
     text = page(document(full_day()), {"v1-a": {}}, {"v1-a": TEST})
     assert "<img src=x" not in text
