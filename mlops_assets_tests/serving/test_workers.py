@@ -1,4 +1,4 @@
-"""Threads that answer requests: what a failed one leaves behind, and which run on the event loop."""
+"""Threads that answer requests: what a failed one leaves, and which run on the event loop."""
 
 from __future__ import annotations
 

@@ -15,9 +15,11 @@ from mlops_assets.serving.request_log.kserve.exchanges import KServeExchanges
 from mlops_assets.serving.request_log.writer import RequestLogWriter
 from mlops_assets.serving.routes.metadata import json_response
 from mlops_assets.serving.routes.state import state_of
+from mlops_assets.serving.workers import Workers
 from mlops_assets.store import Store
 
 NO_REASON = "requested over HTTP"
+WAITING = 64  # events, at most
 
 
 def log_routes(writer: RequestLogWriter) -> list[BaseRoute]:
@@ -66,6 +68,8 @@ class _Events:
         self._writer = writer
         self._pairs = EventPairs()
         self._exchanges = KServeExchanges()
+        # one, as the values of a large body take several times its memory
+        self._workers = Workers(1, WAITING)
 
     async def respond(self, request: Request) -> Response:
         """Log a request once its response is there, too."""
@@ -76,7 +80,7 @@ class _Events:
         try:
             headers = dict(request.headers)
             store = state.store.acting(principal)
-            await run_in_threadpool(self._log, store, headers, body)
+            await self._workers.run(self._log, store, headers, body)
         finally:
             state.bodies.release(body)
         return json_response({})

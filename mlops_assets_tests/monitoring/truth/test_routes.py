@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import timedelta
 
@@ -12,6 +14,8 @@ import pytest
 
 from mlops_assets.identity.bearer import Bearers
 from mlops_assets.identity.tokens import create_token
+from mlops_assets.monitoring.truth import routes
+from mlops_assets.monitoring.truth.add import TruthReport
 from mlops_assets.monitoring.truth.routes import MAX_BODY, truth_routes
 from mlops_assets.monitoring.truth.stored import read_truth
 from mlops_assets.principals import Role
@@ -92,3 +96,34 @@ def test_a_body_that_is_refused(
     assert response.status_code == status
     assert message in response.json()["error"]
     assert read_truth(store, "crops", DAY) is None
+
+
+def test_labels_are_added_one_request_after_the_other(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Forty at once took gigabytes, and all threads of the other paths."""
+    running, most, lock = [0], [0], threading.Lock()
+    entered, leave = threading.Event(), threading.Event()
+
+    def add(*_: object) -> TruthReport:
+        with lock:
+            running[0] += 1
+            most[0] = max(most[0], running[0])
+        entered.set()
+        leave.wait(60)
+        with lock:
+            running[0] -= 1
+        return TruthReport("crops")
+
+    monkeypatch.setattr(routes, "_add", add)
+    at_once = routes.WAITING + 2
+    with asked(store) as client, ThreadPoolExecutor(at_once) as pool:
+        url = f"{client.base_url}/v2/models/crops/truth"
+        asking = [pool.submit(httpx.post, url, json=LABELS, timeout=60) for _ in range(at_once)]
+        assert entered.wait(60)
+        while not any(each.done() for each in asking):
+            pass
+        assert client.post("/v2/repository/index").status_code == 200
+        leave.set()
+        statuses = sorted(each.result().status_code for each in asking)
+    assert statuses == [200] * (at_once - 1) + [503] and most == [1]

@@ -221,6 +221,8 @@ def test_hostile_requests_are_refused(
         {"outputs": [{"name": "scores", "datatype": "FP32", "shape": [3, 2], "data": [0] * 6}]},
         {"outputs": [{"name": "scores", "datatype": "FP32", "shape": [2, 2], "data": ["a"] * 4}]},
         {"outputs": [{"name": "scores", "datatype": "BYTES", "shape": [2, 2], "data": [0] * 4}]},
+        {"outputs": [{"name": "label", "datatype": "INT64", "shape": [2], "data": [0, 2]}]},
+        {"outputs": [{"name": "label", "datatype": "INT64", "shape": [2], "data": [-1, 0]}]},
         {"predictions": [1, 1]},
     ],
 )
@@ -236,6 +238,14 @@ def test_hostile_structured_events_are_refused(client: TestClient, structured: b
         headers = {"content-type": f"application/cloudevents{kind}+json"}
         answer = client.post("/v2/log/cloudevents", content=structured, headers=headers)
         assert answer.status_code == status
+
+
+def test_data_that_is_nested_deeper_than_it_can_be_written_is_refused(client: TestClient) -> None:
+    headers, body = _structured("request", {"inputs": "here"})
+    nested = body.replace(b'"here"', b"[" * 300 + b"]" * 300)
+    assert nested != body
+    answer = client.post("/v2/log/cloudevents", content=nested, headers=headers)
+    assert answer.status_code == 400, answer.text
 
 
 def test_events_without_their_other_half_make_room() -> None:

@@ -113,7 +113,10 @@ def _structured_data(attributes: Mapping[str, object]) -> bytes:
     data = attributes.get("data")
     if isinstance(data, str):
         return data.encode(errors="replace")
-    return b"" if data is None else orjson.dumps(data)
+    try:
+        return b"" if data is None else orjson.dumps(data)
+    except orjson.JSONEncodeError as error:  # it writes fewer levels than it reads
+        raise RequestRefused(f"'data' cannot be used: {error}; send 'data_base64'") from None
 
 
 def _text(attributes: Mapping[str, object], name: str) -> str:

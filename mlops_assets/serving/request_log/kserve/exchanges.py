@@ -21,6 +21,7 @@ from mlops_assets.serving.sessions.interface import Exchange, ServedVersion
 from mlops_assets.store import Store
 
 KEPT_SECONDS = 10.0
+MAX_SERVED = 1_000  # model versions and checksums, which events may state
 # that KServe's logger takes to send an event
 _CLOCKS = 5.0
 
@@ -109,6 +110,8 @@ class KServeExchanges:
         row = store.registry.model_version(Reference(deployed.model, deployed.version))
         key = (row.model, row.version, deployed.sha256)
         if key not in self._served:
+            if len(self._served) >= MAX_SERVED:
+                self._served.clear()
             self._served[key] = served_version(row, deployed.sha256)
         return self._served[key]
 
@@ -137,9 +140,20 @@ def _outputs(
         found[spec.name] = from_json(
             spec, shape, check_datatype(spec, entry.get("datatype")), entry.get("data")
         )
+    _require_classes(found.get("label"), served)
     if not found:
         raise RequestRefused(
             f"the response has none of the outputs {', '.join(known)} as JSON; serve the model by"
             " the Open Inference Protocol, version 2"
         )
     return found
+
+
+def _require_classes(labels: NDArray[np.generic] | None, served: ServedVersion) -> None:
+    """Refuse class indices that the model does not have: no day with them could be monitored."""
+    classes = len(served.signature.classes or ())
+    if labels is not None and not ((labels >= 0) & (labels < classes)).all():
+        raise RequestRefused(
+            f"output 'label' has class indices that the model does not have: it has {classes}, and"
+            " the first is 0"
+        )
