@@ -37,7 +37,8 @@ STATUS: Mapping[type[MlopsError], int] = {
     errors.StorageUnreachable: 503,
     errors.IssuerUnreachable: 503,
     errors.DiskFull: 503,
-    errors.IntegrityError: 500,
+    # of files or entries of the registry, which may be restored any time
+    errors.IntegrityError: 503,
 }
 # they may name keys, folders and addresses, which only the log has
 _UNSHOWN = {500: "the server has failed; see its log", 503: "try again; the server's log has more"}

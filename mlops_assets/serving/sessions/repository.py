@@ -97,8 +97,15 @@ class ModelRepository:
             if session is not None and session.served.version == version:
                 return session
         for slot in slots:
-            if version in (slot.reference.what, slot.wanted):
+            if version == slot.reference.what:
                 return slot.require()
+        for slot in slots:
+            if version == slot.wanted:
+                session = slot.require()
+                # whoever names a version must not be answered by the one before it
+                if session.served.version != version:
+                    raise ModelUnavailable(slot.reason or f"version {version} is not loaded yet")
+                return session
         raise NotFound(
             f"model {name} has no version {version!r} here; it has"
             f" {', '.join(self.versions(name)) or 'none'}"
