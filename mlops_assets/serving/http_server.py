@@ -390,8 +390,10 @@ class LimitedProtocol(H11Protocol):
 
 def _answer(status: int, detail: str) -> bytes:
     body = json.dumps(problem_document(status, detail)).encode()
+    later = "retry-after: 1\r\n" if status == HTTPStatus.SERVICE_UNAVAILABLE else ""
     head = (
         f"HTTP/1.1 {int(status)} {HTTPStatus(status).phrase}\r\ncontent-type:"
-        f" application/problem+json\r\ncontent-length: {len(body)}\r\nconnection: close\r\n\r\n"
+        f" application/problem+json\r\ncontent-length: {len(body)}\r\n{later}connection:"
+        " close\r\n\r\n"
     )
     return head.encode() + body

@@ -238,7 +238,8 @@ def test_one_address_has_so_many_connections_and_the_others_are_served_again(
     with ExitStack() as stack:
         for _ in range(LIMITS.peer_connections):
             stack.enter_context(closing(connected(address)))
-        assert problem(answer(connected(address)))[0] == 503
+        refused = answer(connected(address))
+        assert problem(refused)[0] == 503 and b"\r\nretry-after: 1\r\n" in refused
         time.sleep(LIMITS.header_seconds)
     until = time.monotonic() + 20
     while time.monotonic() < until:
