@@ -152,7 +152,7 @@ def _outputs(
 def _require_classes(labels: NDArray[np.generic] | None, served: ServedVersion) -> None:
     """Refuse class indices that the model does not have: no day with them could be monitored."""
     classes = len(served.signature.classes or ())
-    if labels is not None and not ((labels >= 0) & (labels < classes)).all():
+    if labels is not None and not np.isin(labels, np.arange(classes)).all():
         raise RequestRefused(
             f"output 'label' has class indices that the model does not have: it has {classes}, and"
             " the first is 0"
