@@ -27,7 +27,7 @@ class Outcome:
     """The end of an inference request.
 
     Attributes:
-        model: its name, empty if it is not served.
+        model: that the caller has named.
         version: that has answered; empty if none has.
         caller: name of the principal.
         status: of HTTP.
@@ -54,6 +54,7 @@ class ServerMetrics:
             logger: of requests, whose drops are counted.
             workers: that answer requests.
         """
+        self._repository = repository
         self._registry = CollectorRegistry()
         self._requests = Counter(
             "mlops_requests",
@@ -79,9 +80,11 @@ class ServerMetrics:
         self._histograms: dict[tuple[str, str], Histogram] = {}
 
     def count(self, outcome: Outcome) -> None:
-        """Count a request."""
-        caller = self._caller(outcome.caller)
-        key = (outcome.model, outcome.version, caller, outcome.status)
+        """Count a request; one for a model that is not served has no model."""
+        # callers must not be able to multiply labels
+        is_served = outcome.version or outcome.model in self._repository.names()
+        model = outcome.model if is_served else ""
+        key = (model, outcome.version, self._caller(outcome.caller), outcome.status)
         counter = self._counters.get(key)
         if counter is None:
             counter = self._counters[key] = self._requests.labels(*key)

@@ -128,11 +128,7 @@ class ModelService(dg.Component):
                 *([retrain] if retrain else []),
             ],
         )
-        return dg.Definitions.merge(own, self._monitoring())
-
-    def _monitoring(self) -> dg.Definitions:
-        """Return the assets that watch the service, a day a partition."""
-        return monitoring_assets(self.specification, self.labels)
+        return dg.Definitions.merge(own, monitoring_assets(specification, self.labels))
 
     def _deployment(self) -> dg.AssetsDefinition:
         specification = self.specification

@@ -11,11 +11,12 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from mlops_assets.models.reference.bands import STATISTICS
 from mlops_assets.registry import ModelVersion
 from mlops_assets.registry.model_documents import Signature
 from mlops_assets.serving.request_log.day_file import published_day
 from mlops_assets.serving.request_log.rows import BAND_VIEWS
-from mlops_assets.serving.request_log.samples import STATISTICS, LoggedSamples
+from mlops_assets.serving.request_log.samples import LoggedSamples
 from mlops_assets.store import Store
 
 _LISTS = ("inputs", "statistics", "scores")

@@ -8,8 +8,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mlops_assets.models.reference.bands import STATISTICS as STATISTICS
-from mlops_assets.models.reference.bands import band_statistics as band_statistics
 from mlops_assets.models.reference.bands import feature_names
 from mlops_assets.registry.model_documents import Signature
 
@@ -32,8 +30,8 @@ class LoggedSamples:
         values: inputs, float32, (n, *shape) of the signature, NaN where they were not kept; None if
             none were.
         kept: which samples have their inputs, (n,).
-        statistics: of the bands of a sample, see `STATISTICS`, (n, bands, 3); None where a sample
-            is one value a feature.
+        statistics: of the bands of a sample, see `bands.STATISTICS`, (n, bands, 3); None where a
+            sample is one value a feature.
         labels: predicted class index, (n,), -1 for windows; None for regression.
         scores: of the classes, (n, classes), of windows their mean over the pixels; None if the
             model gives none.

@@ -77,10 +77,8 @@ async def _answer(scope: Scope, receive: Receive) -> Answer:
         status = status_of(error)
         raise
     finally:
-        # callers must not be able to multiply labels
-        model = name if version or name in state.repository.names() else ""
         seconds = time.perf_counter() - clock
-        state.metrics.count(Outcome(model, version, principal.name, status, seconds))
+        state.metrics.count(Outcome(name, version, principal.name, status, seconds))
     return answered.answer
 
 
