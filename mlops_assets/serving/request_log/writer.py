@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from operator import itemgetter
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from mlops_assets.errors import MlopsError, StorageError
@@ -36,9 +37,9 @@ _REQUEST_BYTES = 500
 # times its own size that an array may keep from being freed
 _PINNED = 2
 # of a batch: more costs memory, and time of other threads at once, and saves nothing
-_BATCH_BYTES = 1 << 20
+_BATCH_BYTES = 512 << 10
 # of exchanges that are written before `flush_seconds` are over
-_WAKE_BYTES = 2 << 20
+_WAKE_BYTES = 1 << 20
 _BATCH_EXCHANGES = 256
 _MAX_BACKOFF_SECONDS = 60.0
 # segments that are open at the same time
@@ -97,6 +98,8 @@ class RequestLogWriter:
         }
         self._limits = limits
         self._spool = Spool(workspace)
+        # that of Arrow's default keeps 5 MiB more from the system
+        self._pool = pa.system_memory_pool()
         # of the queue and the counters; held for microseconds
         self._lock = threading.Lock()
         self._queue: list[Exchange] = []
@@ -234,7 +237,9 @@ class RequestLogWriter:
             batches = []
         try:
             if batches:
-                written = self._segment(place).write([batch.serialize() for batch in batches])
+                written = self._segment(place).write(
+                    [batch.serialize(memory_pool=self._pool) for batch in batches]
+                )
                 self._spooled += written
                 self._unshipped[place] += written
                 left = 0
