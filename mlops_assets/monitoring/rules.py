@@ -12,9 +12,8 @@ from mlops_assets.monitoring.document import Drift, Interval, Rule, Verdict, Ver
 from mlops_assets.monitoring.measures import Measure, measures_of, separation_of
 from mlops_assets.serving.specification import Limit, Monitor
 
-# A limit is raised to what the test split has itself times this, as a day of the size of the
-# smallest one that is judged has a share within 1.5 times its own by chance: of 200 samples with a
-# share of 0.2, the limit of 0.3 is 3.5 standard deviations above. A warning may come by chance.
+# A limit is raised to what the test split has itself times this. What days have by chance is in
+# `measures`.
 WARN_MARGIN = 1.25
 ERROR_MARGIN = 1.5
 # in the order of reports
