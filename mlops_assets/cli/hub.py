@@ -28,13 +28,14 @@ def hub(
     from mlops_assets.hub.app import HubSettings, create_app
     from mlops_assets.identity.declaration import is_loopback, read_identity
     from mlops_assets.models.specification import bytes_of
-    from mlops_assets.serving.http_server import serve
+    from mlops_assets.serving.http_server import require_free_port, serve
 
     try:
         limit = int(bytes_of(largest_file))
     except ValueError as error:
         message = f"{largest_file!r} is not a valid size, e.g. 2Gi"
         raise typer.BadParameter(message, param_hint="--largest-file") from error
+    require_free_port(host, port)
     settings = Settings.from_environment()
     identity = read_identity(settings.identity) if settings.identity else None
     catalogues = read_catalogues(settings.catalogues) if settings.catalogues else None

@@ -139,11 +139,16 @@ def _show(documents: list[MonitoringDocument], as_json: bool, with_rules: bool) 
     show(rows, False, _COLUMNS, "no day was monitored; run 'mlops monitor run MODEL'")
     if not with_rules:
         return
+    from mlops_assets.paths import monitoring_key
+
+    workspace = open_store().workspace
     for document in documents:
         for version in document.versions:
             console.print(f"\n{document.model}@{version.version} on {document.day}:")
             for rule in version.rules:
                 console.print(f"  {rule.verdict:8}{rule.name}: {rule.text}")
+        report = workspace.where(monitoring_key(document.model, document.day, "report.html"))
+        advise(f"report: {report}")
 
 
 def _tests(documents: list[MonitoringDocument]) -> dict[str, dict[str, float]]:

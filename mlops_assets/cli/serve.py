@@ -73,13 +73,14 @@ def serve(
     from mlops_assets.identity.declaration import is_loopback
     from mlops_assets.monitoring.truth.routes import truth_routes
     from mlops_assets.serving.app import ServerSettings, create_server_app
-    from mlops_assets.serving.http_server import Limits, raise_file_limit
+    from mlops_assets.serving.http_server import Limits, raise_file_limit, require_free_port
     from mlops_assets.serving.http_server import serve as serve_app
     from mlops_assets.serving.images import image_routes
     from mlops_assets.serving.sessions.repository import ModelRepository
     from mlops_assets.store import open_store
 
     limit = _size(max_body)
+    require_free_port(host, port)
     settings = Settings.from_environment()
     store = open_store(settings)
     bearers = _bearers(store, settings, host, sign_in)
@@ -231,4 +232,4 @@ def _report(repository: Repository, url: str) -> None:
             if state.ready:
                 console.print(f"{url}/v2/models/{name} is {name}@{state.version}")
             if state.reason is not None:
-                errors.print(f"{name}: {state.reason}", style="yellow")
+                errors.print(f"not served: {state.reason}", style="yellow")

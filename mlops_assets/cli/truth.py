@@ -58,7 +58,8 @@ def add(
         more = ", …" if report.unknown > len(report.unknown_ids) else ""
         advise(
             f"{report.unknown} label(s) are of requests that are not in the log: {ids}{more}; if"
-            f" they are recent, run 'mlops inference compact {model}' and add the file again"
+            f" they are recent, wait half a minute for servers to ship them, run 'mlops inference"
+            f" compact {model}' and add the file again"
         )
 
 
@@ -90,5 +91,5 @@ def show_coverage(model: Model, day: Day = None, as_json: Json = False) -> None:
 
     found = coverage(open_store(), model, day)
     rows = [{**asdict(each), "share": each.share} for each in found]
-    none = "no requests and no labels of this model; see 'mlops inference list'"
+    none = "no requests and no labels of this model; see 'mlops inference list MODEL'"
     show(rows, as_json, _COLUMNS, none)

@@ -82,6 +82,22 @@ def rule_names(monitor: Monitor) -> list[str]:
     return [name for name in RULES if _has_limit(getattr(monitor, name))]
 
 
+def applied_limits(version: VersionDay, monitor: Monitor, rule: str) -> list[float]:
+    """Return the limits of a rule as they are applied to a day, raised where they are.
+
+    Args:
+        version: a model version's day, as measured.
+        monitor: limits of the service.
+        rule: a rule that compares a measure, such as `max_drift`.
+    """
+    limit: Limit = getattr(monitor, rule)
+    measure = next((own for own in measures_of(version) if own.rule == rule), None)
+    if measure is None:
+        return []
+    declared = ((limit.warn, WARN_MARGIN), (limit.error, ERROR_MARGIN))
+    return [measure.raised(own, margin) for own, margin in declared if own is not None]
+
+
 def _is_worse(rule: Rule, other: Rule | None) -> bool:
     order = ("failed", "warned", "passed", "unknown")
     return other is None or order.index(rule.verdict) < order.index(other.verdict)
@@ -217,6 +233,9 @@ def _compared(kind: str, name: str, found: Interval, test: float, monitor: Monit
     ends = [f"{end:.3f}" for end in (found.lower, found.upper) if end is not None]
     interval = f" ({' to '.join(ends)})" if ends else ""
     unit = " times the test error" if is_error else ""
+    lost = f"a loss of {losses[0]:.3f}{unit}, beyond chance {max(min(losses), 0.0):.3f}"
+    if losses[0] <= 0:
+        lost = "no loss"
     return Rule(
         name="max_loss",
         verdict=decided.verdict,
@@ -224,7 +243,6 @@ def _compared(kind: str, name: str, found: Interval, test: float, monitor: Monit
         limit=decided.limit,
         text=(
             f"{kind} {name} {found.value:.3f}{interval} on {found.samples:,} samples, and"
-            f" {test:.3f} on the test split: a loss of {losses[0]:.3f}{unit}, beyond chance"
-            f" {min(losses):.3f}; {decided.named} is {decided.limit:.3g}"
+            f" {test:.3f} on the test split: {lost}; {decided.named} is {decided.limit:.3g}"
         ),
     )

@@ -10,6 +10,7 @@ import asyncio
 import functools
 import json
 import resource
+import socket
 from contextlib import suppress
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -20,6 +21,7 @@ import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
+from mlops_assets.errors import SettingsError
 from mlops_assets.text.json_values import JsonObject
 
 if TYPE_CHECKING:
@@ -104,6 +106,29 @@ def serve(
     """
     with suppress(KeyboardInterrupt):
         uvicorn.Server(configuration(app, host, port, limits, access_log)).run()
+
+
+def require_free_port(host: str, port: int) -> None:
+    """Check that a server can listen, before anything is loaded.
+
+    Args:
+        host: address to listen on.
+        port: port to listen on.
+
+    Raises:
+        SettingsError: another program listens there, or the address is not one of this machine.
+    """
+    try:
+        family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, kind) as listener:
+            # as asyncio has it: connections that were closed a moment ago do not count
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind(address)
+    except OSError as error:
+        raise SettingsError(
+            f"cannot listen on {host}, port {port}: {error.strerror or error}; name another with"
+            " --port or --host, or stop what listens there"
+        ) from error
 
 
 def raise_file_limit(files: int) -> None:

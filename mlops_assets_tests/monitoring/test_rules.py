@@ -22,7 +22,13 @@ from mlops_assets.monitoring.document import (
     VersionDay,
 )
 from mlops_assets.monitoring.measures import chance_of_index
-from mlops_assets.monitoring.rules import RULES, rule_names, rules_of, unlike_training
+from mlops_assets.monitoring.rules import (
+    RULES,
+    applied_limits,
+    rule_names,
+    rules_of,
+    unlike_training,
+)
 from mlops_assets.serving.specification import Limit, Monitor
 from mlops_assets_tests.monitoring.monitored import version_day
 
@@ -209,6 +215,21 @@ def test_a_loss_counts_beyond_chance(value: float, half: float, verdict: str) ->
     rule = outcome(day(live=live(value, half)), "max_loss")
     assert rule.verdict == verdict
     assert rule.text.startswith("live accuracy")
+
+
+def test_limits_are_drawn_as_they_are_applied() -> None:
+    test = measures(psi=0.3)
+    found = day(drift=Drift(day=measures(psi=0.2, samples=100_000), test=test))
+    assert applied_limits(found, Monitor(), "max_drift") == pytest.approx([0.375, 0.45])
+    assert applied_limits(found, Monitor(max_drift=Limit()), "max_drift") == []
+
+
+def test_a_gain_is_no_negative_loss() -> None:
+    rule = outcome(day(live=live(0.95, 0.01)), "max_loss")
+    assert "on the test split: no loss; the limit of a warning is 0.05" in rule.text
+    # of which nothing may be left beyond chance
+    text = outcome(day(live=live(0.89, 0.05)), "max_loss").text
+    assert "a loss of 0.010, beyond chance 0.000;" in text
 
 
 @pytest.mark.parametrize(

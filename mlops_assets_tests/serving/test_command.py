@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -99,9 +100,15 @@ def test_a_server_serves_what_is_declared_follows_its_alias_and_logs(
     assert answer["id"] in logged["v1-c"].requests
 
 
-def test_without_a_declaration_all_models_in_production_are_served(store: Store) -> None:
+def test_without_a_declaration_all_models_in_production_are_served(
+    store: Store, tmp_path: Path
+) -> None:
     assert "no model has the alias production" in str(failure())
     assert isinstance(failure("corps"), NotFound)
+    # a service whose model was not trained yet
+    text = SERVICE.format(alias="production", engine="embedded")
+    declare(tmp_path, text.replace("crops", "barley"))
+    assert "no model has the alias production" in str(failure())
     published(store, "v1-a", 1)
     assert "no model has the alias production" in str(failure())
 
@@ -112,6 +119,15 @@ def test_beyond_this_machine_there_must_be_tokens(store: Store) -> None:
     assert isinstance(found, SettingsError) and "mlops token create" in str(found)
     for arguments in (["--host", "0.0.0.0", "--no-sign-in"], ["--max-body", "much"]):
         assert CliRunner().invoke(app, ["serve", *arguments]).exit_code == 2
+
+
+def test_a_port_that_is_in_use_is_named_before_models_are_loaded(store: Store) -> None:
+    production(store, "v1-a", 1)
+    with socket.create_server((HOST, 0)) as other:
+        port = other.getsockname()[1]
+        found = failure("--port", str(port))
+    assert isinstance(found, SettingsError)
+    assert f"port {port}: Address already in use" in str(found)
 
 
 def test_services_are_read_without_dagster(tmp_path: Path) -> None:

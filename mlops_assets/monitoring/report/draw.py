@@ -13,7 +13,7 @@ from mlops_assets.monitoring.report.figures import (
     metric_history,
     number_histogram,
 )
-from mlops_assets.monitoring.rules import headline_of
+from mlops_assets.monitoring.rules import applied_limits, headline_of
 from mlops_assets.monitoring.version_day import MeasuredVersion, metrics_on_test
 from mlops_assets.registry.model_documents import Signature
 from mlops_assets.serving.specification import Monitor
@@ -26,12 +26,12 @@ def draw_figures(
 
     Args:
         measured: the version's day.
-        monitor: limits of the rules, drawn as lines.
+        monitor: limits of the rules, drawn as lines where they are applied.
         history: of its metric over the last days, oldest first.
     """
     day = measured.day
     metric = headline_of(metrics_on_test(measured.row)) or ""
-    limits = [own for own in (monitor.max_drift.warn, monitor.max_drift.error) if own is not None]
+    limits = applied_limits(day, monitor, "max_drift")
     found = {
         "metric": metric_history(metric, history),
         "applicability": _distances(measured),

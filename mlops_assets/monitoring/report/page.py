@@ -17,7 +17,7 @@ from mlops_assets.text.templates import template
 CAPTIONS = {
     "metric": "The metric over the last 30 days: live, estimated without labels, on the test split",
     "applicability": "Dissimilarity of the samples to training samples, and the threshold",
-    "drift": "Features that have drifted most, and the limits",
+    "drift": "Features that have drifted most, and the limits that are applied",
     "predictions": "Predictions of the day, beside those of training samples",
 }
 

@@ -212,7 +212,7 @@ class ModelRepository:
 
     def _bring(self, slot: Slot, target: Target | None) -> None:
         if target is None:
-            self._set(slot, partial(slot.clear, "is not known to the registry"))
+            self._set(slot, partial(slot.clear, _missing(slot.reference)))
             return
         if not slot.needs(target):
             return
@@ -232,6 +232,14 @@ class ModelRepository:
         with self._lock:
             if slot.reference.name not in self._unloaded:
                 change()
+
+
+def _missing(reference: Reference) -> str:
+    """Return why nothing is served by a reference that names no version, and what to do."""
+    name = reference.name
+    if reference.what == DEFAULT_ALIAS:
+        return f"names no model version; run 'mlops model promote {name}'"
+    return f"names no model version; see 'mlops model list {name}'"
 
 
 def _with_alias(reference: Reference) -> Reference:

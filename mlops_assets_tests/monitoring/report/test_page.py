@@ -193,7 +193,16 @@ def test_the_page_opens_in_a_browser(tmp_path: Path) -> None:
         shown.goto(file.as_uri())
         widths = shown.evaluate("[...document.images].map(image => image.naturalWidth)")
         overflow = shown.evaluate("document.documentElement.scrollWidth > window.innerWidth")
+        shown.set_viewport_size({"width": 400, "height": 900})
+        # the text of a rule has the width of the page, a number a line of its own
+        narrow = shown.evaluate(
+            "[...document.querySelectorAll('.rules td:last-child')].map(cell => cell.offsetWidth)"
+        )
+        heights = shown.evaluate(
+            "[...document.querySelectorAll('.numbers td')].map(cell => cell.offsetHeight)"
+        )
         shown.screenshot(path=str(tmp_path / "report.png"), full_page=True)
         browser.close()
     assert len(widths) == len(figures) and min(widths) > 400
     assert (problems, overflow) == ([], False)
+    assert min(narrow) > 100 and max(heights) < 60

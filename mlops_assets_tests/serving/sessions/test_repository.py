@@ -177,6 +177,18 @@ def test_a_version_that_does_not_run_is_not_served(
     assert repository.status("crops")[0].reason is None
 
 
+def test_an_alias_of_no_version_names_the_next_command(store: Store) -> None:
+    published(store, "v1-a", 1)
+    repository = ModelRepository(
+        store, [Reference("crops", "production"), Reference("crops", "v9")]
+    )
+    reasons = [str(status.reason) for status in repository.status("crops")]
+    assert reasons == [
+        "crops@production names no model version; run 'mlops model promote crops'",
+        "crops@v9 names no model version; see 'mlops model list crops'",
+    ]
+
+
 def test_bytes_that_change_between_check_and_load_are_refused(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
