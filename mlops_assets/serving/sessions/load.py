@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from weakref import WeakValueDictionary
 
-from mlops_assets.errors import IntegrityError, ModelUnavailable
+from mlops_assets.errors import IntegrityError, ModelUnavailable, NotFound
 from mlops_assets.models.onnx.session import Provider
+from mlops_assets.names import Reference
 from mlops_assets.paths import model_folder
 from mlops_assets.registry import ModelVersion
 from mlops_assets.registry.files.verified_read import published_path
@@ -89,7 +90,7 @@ def load_session(store: Store, target: Target, runners: Runners) -> ServedSessio
         signature=signature,
         inputs=runner.inputs,
         outputs=runner.outputs,
-        properties=_properties(target, signature, sha256),
+        properties=_properties(store, target, signature),
     )
     return ServedSession(served, runner)
 
@@ -110,7 +111,7 @@ def _verified(store: Store, row: ModelVersion, sha256: str) -> bytes:
     return content
 
 
-def _properties(target: Target, signature: Signature, sha256: str) -> dict[str, object]:
+def _properties(store: Store, target: Target, signature: Signature) -> dict[str, object]:
     """Return what clients may know of a model version."""
     row = target.row
     found: dict[str, object] = {
@@ -122,7 +123,7 @@ def _properties(target: Target, signature: Signature, sha256: str) -> dict[str, 
         "data_version": f"{row.dataset}@{row.data_version}",
         "run_id": row.run_id,
         "record": record_key(row),
-        "sha256": sha256,
+        "sha256": target.sha256,
     }
     if signature.classes is not None:
         found["classes"] = [entry.model_dump(mode="json") for entry in signature.classes]
@@ -130,4 +131,15 @@ def _properties(target: Target, signature: Signature, sha256: str) -> dict[str, 
         found["scaling"] = list(signature.scaling)
     if signature.apply_scale:
         found["apply_scale"] = True
+    if units := _units(store, row):
+        found["units"] = units
     return found
+
+
+def _units(store: Store, row: ModelVersion) -> Mapping[str, str]:
+    """Return the declared units of features and label; none if the data is not visible here."""
+    try:
+        data = store.registry.data_version(Reference(row.dataset, row.data_version))
+    except NotFound:
+        return {}
+    return dict(data.specification.get("units") or {})

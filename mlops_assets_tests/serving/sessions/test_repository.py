@@ -52,6 +52,7 @@ def test_each_alias_and_version_is_served(store: Store) -> None:
     assert served.outputs == (TensorSpec("value", "FP32", (-1, 1)),)
     assert served.properties["features"] == ["red", "nir"]
     assert served.properties["data_version"] == "fields@v1"
+    assert served.properties["units"] == {"nir": "1"}
     assert (served.row.run_id, served.alias) == (first.run_id, "production")
     for name, version in (("corps", None), ("crops", "v1-c"), ("crops", "v1")):
         with pytest.raises(NotFound):
