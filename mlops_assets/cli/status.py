@@ -43,6 +43,7 @@ def status(as_json: Json = False) -> None:
         waiting += _unprocessed(store)
         begun = [*(each.run for each in running), *(each.run for each in failed)]
         waiting += activity.waiting(store, _models(), begun)
+        waiting += activity.open_alarms(store.registry)
     if as_json:
         document = {
             "workspace": settings.workspace,

@@ -159,6 +159,17 @@ def error_line(error: str | None) -> str:
     return lines[-1] if lines[0].startswith("Traceback") else lines[0]
 
 
+def open_alarms(registry: Registry) -> Iterator[Waiting]:
+    """Yield rules of monitoring that have failed and not passed since, oldest first."""
+    for alarm in registry.alarms(only_open=True)[::-1]:
+        yield Waiting(
+            "alarm",
+            alarm.model,
+            f"{alarm.rule} of {alarm.model}@{alarm.version} fails since {alarm.day}: {alarm.text}",
+            f"mlops alarm show {alarm.id}",
+        )
+
+
 def waiting(
     store: Store, models: Mapping[str, DeclaredModel], begun: Sequence[Run]
 ) -> Iterator[Waiting]:

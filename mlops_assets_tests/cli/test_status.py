@@ -14,7 +14,7 @@ from mlops_assets.registry.schema import Checkpoint, ModelVersion
 from mlops_assets.registry.store import Registry, now
 from mlops_assets.settings import Settings
 from mlops_assets_tests.cli.conftest import Mlops
-from mlops_assets_tests.registry.rows import data_version, new_run
+from mlops_assets_tests.registry.rows import data_version, failed_rule, new_run
 
 GONE = 2**22 + 1  # more than Linux gives as a process id
 
@@ -143,6 +143,11 @@ def test_training_on_new_data_and_versions_that_pass_their_gates_are_pending(
     registry.promote(registry.model_versions("samples_forest")[-1], [])
     assert commands() == []
     assert "nothing is running or pending" in mlops("status").out
+    failed = failed_rule("v1-00000002", "2026-11-02", model="samples_forest")
+    alarm = registry.raise_alarm(failed)
+    assert commands() == [f"mlops alarm show {alarm.id}"]
+    registry.close_alarm(alarm, "2026-11-03")
+    assert commands() == []
 
 
 def test_a_version_waits_for_approval_then_for_promotion_unless_it_is_rejected_or_deprecated(
