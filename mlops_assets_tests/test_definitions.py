@@ -39,6 +39,10 @@ GRAPH = {
             "maps": "{}/production",
         }.items()
     },
+    "indian_pines_cnn/deployment": ["indian_pines_cnn/production"],
+    "indian_pines_cnn/inference_log": ["indian_pines_cnn/deployment"],
+    "indian_pines_cnn/truth": ["indian_pines_cnn/inference_log"],
+    "indian_pines_cnn/monitoring": ["indian_pines_cnn/inference_log", "indian_pines_cnn/truth"],
 }
 HEAVY = (
     "torch",
@@ -68,7 +72,8 @@ def test_the_asset_graph_is_this(loaded: dg.Definitions) -> None:
     assert found == GRAPH
     partitioned = {n.key.path[-1] for n in graph.asset_nodes if n.is_partitioned}
     assert partitioned == {
-        *("training_data", "trained_model", "onnx_model", "applicability", "evaluation", "record")
+        *("training_data", "trained_model", "onnx_model", "applicability", "evaluation", "record"),
+        *("inference_log", "truth", "monitoring"),
     }
 
 
@@ -92,18 +97,25 @@ def test_these_jobs_and_sensors_are_there_and_sensors_run_as_declared(
         for what in ("lifecycle", "sweep")
     }
     of_data = {"indian_pines_landing", "indian_pines_assessment"}
-    assert jobs == {*of_data, *of_models, "predict", "verify"}
+    of_services = {
+        "indian_pines_service_deployment",
+        "indian_pines_cnn_inference_log",
+        "indian_pines_cnn_monitoring",
+    }
+    assert jobs == {*of_data, *of_models, *of_services, "predict", "verify"}
     sensors = {sensor.name: sensor.default_status for sensor in repository.sensor_defs}
     names = {
         "indian_pines_new_data",
         "indian_pines_new_version",
         "indian_pines_svm_new_version",
         "indian_pines_cnn_new_version",
+        "indian_pines_service_deploy",
     }
     assert sensors == dict.fromkeys(names, dg.DefaultSensorStatus.RUNNING)
     schedules = {schedule.name: schedule.default_status for schedule in repository.schedule_defs}
+    of_days = {"indian_pines_cnn_inference_log", "indian_pines_cnn_monitoring"}
     assert schedules == dict.fromkeys(
-        ["verify_changes", "verify_everything"], dg.DefaultScheduleStatus.RUNNING
+        {"verify_changes", "verify_everything", *of_days}, dg.DefaultScheduleStatus.RUNNING
     )
 
 
