@@ -50,6 +50,7 @@ from mlops_assets_tests.registry.log.test_chain import (
     other_value,
     run,
 )
+from mlops_assets_tests.registry.rows import deployment, failed_rule
 from mlops_assets_tests.training.example_trainers import lifecycle, model_specification
 
 GARBAGE = ("{", b"\xff\x00", 2**62)
@@ -78,6 +79,8 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
     promote(opened, opened.registry.model_version(Reference("cover")), [])
     send_collection(opened.registry, external_collection(), replace=False)
     withdraw(opened.registry, Key("eo_api", "scenes", "v1"), State.DEPRECATED, "old", "https://eo")
+    opened.registry.record_deployment(deployment(row.version, model="cover"))
+    opened.registry.raise_alarm(failed_rule(row.version, "2026-11-02", model="cover"))
     map_scene(opened, row, root / "landing/scenes/images/a.tif", "a")
     shutil.rmtree(opened.workspace.cache)
     assert verify_all(opened).problems == []

@@ -302,8 +302,10 @@ while True:
 
 def test_a_killed_server_loses_at_most_one_second(store: Store, tmp_path: Path) -> None:
     publish(store)
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])}
+    command = [sys.executable, "-c", KILLED]
     with subprocess.Popen(
-        [sys.executable, "-c", KILLED], stdout=subprocess.PIPE, text=True, cwd=tmp_path
+        command, stdout=subprocess.PIPE, text=True, cwd=tmp_path, env=environment
     ) as process:
         assert process.stdout is not None
         answered = [next(process.stdout) for _ in range(400)]
