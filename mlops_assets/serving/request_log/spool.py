@@ -94,17 +94,22 @@ class Spool:
         self.writer = uuid.uuid4().hex[:16]
         root = spool_root(workspace)
         self._folder = root / self.writer
+        self._lock = FileLock(self._folder / _LOCK, thread_local=False)
         try:
-            with _held(root):
-                self._folder.mkdir()
-                self._lock = FileLock(self._folder / _LOCK, thread_local=False)
-                self._lock.acquire()
+            self._hold()
         except OSError as error:
             raise StorageError(
                 f"{root} cannot be written: {error.strerror}; free space there, or set MLOPS_CACHE"
                 " to another folder"
             ) from error
         self._next = 0
+
+    def _hold(self) -> None:
+        """Make the folder and hold it, also where it was deleted with the cache."""
+        with _held(self._folder.parent):
+            self._lock.release(force=True)
+            self._folder.mkdir(exist_ok=True)
+            self._lock.acquire()
 
     def open(self, model: str, day: str, opened: float) -> Segment:
         """Open a new segment.
@@ -148,6 +153,9 @@ class Spool:
         path.replace(path.with_suffix(COUNTER))
 
     def _path(self, model: str, day: str, suffix: str) -> Path:
+        # else another process takes the folder for that of a writer that is gone
+        if not (self._folder / _LOCK).exists():
+            self._hold()
         folder = self._folder / model / day
         folder.mkdir(parents=True, exist_ok=True)
         self._next += 1
