@@ -7,13 +7,21 @@ known from the scene only. Nothing here runs models.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import cast
 
 from mlops_assets.datasets.loading.scaling import Scaling, ScalingObject
 from mlops_assets.datasets.loading.training_data import TrainingData
 from mlops_assets.datasets.versions.committed_dataset import CommittedDataset
-from mlops_assets.errors import SpecificationError
+from mlops_assets.errors import (
+    IntegrityError,
+    NotFound,
+    SpecificationError,
+    StorageError,
+    StorageUnreachable,
+    TrainingDataUnreadable,
+)
 from mlops_assets.models.frameworks import ModelDescription
 from mlops_assets.models.specification import ModelSpecification
 from mlops_assets.names import Reference
@@ -135,3 +143,25 @@ def fitting_data(
 def _sides(shape: Sequence[int]) -> str:
     """Return the shape of a sample for messages: `4 x 32 x 32`."""
     return " x ".join(map(str, shape))
+
+
+@contextmanager
+def reading_training_data(row: ModelVersion, purpose: str = "") -> Iterator[None]:
+    """Distinguish a model's data that cannot be read from other faults, such as a scene's.
+
+    Args:
+        row: the model version.
+        purpose: of the data, as a clause of the message that begins with a comma.
+
+    Raises:
+        TrainingDataUnreadable: it cannot be read.
+        StorageUnreachable: the workspace does not answer.
+    """
+    try:
+        yield
+    except StorageUnreachable:
+        raise
+    except (IntegrityError, NotFound, StorageError) as error:
+        raise TrainingDataUnreadable(
+            f"what {row.model}@{row.version} was trained on cannot be read{purpose}: {error}"
+        ) from error

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -15,19 +14,14 @@ from mlops_assets.choices import MapOutput
 from mlops_assets.datasets.versions.columns import label_name
 from mlops_assets.datasets.versions.committed_dataset import CommittedDataset
 from mlops_assets.errors import (
-    IntegrityError,
-    NotFound,
     SpecificationError,
-    StorageError,
-    StorageUnreachable,
-    TrainingDataUnreadable,
 )
 from mlops_assets.models.applicability.document import read_applicability
 from mlops_assets.models.applicability.index import Applicability
 from mlops_assets.models.evaluation.calibration import Scores
 from mlops_assets.models.onnx.features import FEATURES_FILE, cell_of
 from mlops_assets.models.onnx.session import OnnxModel
-from mlops_assets.models.signature import scaling_in
+from mlops_assets.models.signature import reading_training_data, scaling_in
 from mlops_assets.names import Reference
 from mlops_assets.paths import applicability_key, model_folder
 from mlops_assets.prediction.maps.geotiff import (
@@ -59,6 +53,7 @@ from mlops_assets.store import Store
 if TYPE_CHECKING:
     from mlops_assets.stac.mlm.onnx_graph import OnnxGraph
 
+_DESCRIBES_BANDS = ", which describes its bands"  # purpose of a model's data
 SCORES = ".scores"  # in the name of the file with the outputs beside the classes
 APPLICABILITY = ".applicability"  # of that with the dissimilarity index
 
@@ -274,37 +269,18 @@ def _committed(store: Store, row: ModelVersion) -> CommittedDataset:
     )
 
 
-@contextmanager
-def _of_training(row: ModelVersion) -> Iterator[None]:
-    """Distinguish unreadable data of a model from a scene that cannot be read.
-
-    Raises:
-        TrainingDataUnreadable: it cannot be read.
-        StorageUnreachable: the workspace does not answer.
-    """
-    try:
-        yield
-    except StorageUnreachable:
-        raise
-    except (IntegrityError, NotFound, StorageError) as error:
-        raise TrainingDataUnreadable(
-            f"what {row.model}@{row.version} was trained on cannot be read, which describes its"
-            f" bands: {error}"
-        ) from error
-
-
 def _wanted_bands(store: Store, row: ModelVersion, signature: Signature) -> Wanted:
     """Return the bands that a model takes, with what its data version states of them."""
 
     def describe() -> list[Band]:
         from mlops_assets.stac.asset_fields import shared_bands
 
-        with _of_training(row):
+        with reading_training_data(row, _DESCRIBES_BANDS):
             known = {str(band["name"]): band for band in shared_bands(_committed(store, row))}
         return [_described(name, known.get(name, {})) for name in signature.features]
 
     def resolution() -> float | None:
-        with _of_training(row):
+        with reading_training_data(row, _DESCRIBES_BANDS):
             return resolution_of(_committed(store, row).manifest)
 
     return Wanted(

@@ -8,8 +8,7 @@ from __future__ import annotations
 import hashlib
 import tempfile
 import zipfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,10 +17,6 @@ from numpy.typing import NDArray
 
 from mlops_assets.datasets.versions.committed_dataset import SplitName
 from mlops_assets.errors import (
-    IntegrityError,
-    NotFound,
-    StorageError,
-    StorageUnreachable,
     TrainingDataUnreadable,
 )
 from mlops_assets.models.applicability.index import ErrorProfile
@@ -29,7 +24,7 @@ from mlops_assets.models.applicability.profile import error_profile
 from mlops_assets.models.evaluation.bootstrap import MIN_UNITS
 from mlops_assets.models.evaluation.calibration import Scores
 from mlops_assets.models.onnx.session import OnnxModel
-from mlops_assets.models.signature import raw_data
+from mlops_assets.models.signature import raw_data, reading_training_data
 from mlops_assets.monitoring.performance.calibration import (
     MIN_SAMPLES,
     REPLICATES,
@@ -94,7 +89,7 @@ def fitted_calibration(
         return Fitted(SPLITS[split], count, units, calibration)
     signature = Signature.of(row)
     try:
-        with _own_data(row):
+        with reading_training_data(row):
             data = raw_data(store.workspace, store.registry, row)
             model = _model(store, row)
             found = calibration_samples(data, model, SampleIndex(index, signature), kind)
@@ -146,7 +141,7 @@ def profile_replicates(
         return kept["errors"]
     split: SplitName = "test" if profile.split == "test" else "validation"
     try:
-        with _own_data(row):
+        with reading_training_data(row):
             data = raw_data(store.workspace, store.registry, row)
             sampled = SampleIndex(index, Signature.of(row))
             di, error, units = absolute_errors(data, split, _model(store, row), sampled)
@@ -183,24 +178,6 @@ def _resampled_profiles(
 def _model(store: Store, row: ModelVersion) -> OnnxModel:
     key = f"{model_folder(row.model, row.version)}/model.onnx"
     return OnnxModel(published_path(store.workspace, store.registry, key), onnx_provider())
-
-
-@contextmanager
-def _own_data(row: ModelVersion) -> Iterator[None]:
-    """Distinguish a model's data that cannot be read from a workspace that does not answer.
-
-    Raises:
-        TrainingDataUnreadable: it cannot be read.
-        StorageUnreachable: the workspace does not answer.
-    """
-    try:
-        yield
-    except StorageUnreachable:
-        raise
-    except (IntegrityError, NotFound, StorageError) as error:
-        raise TrainingDataUnreadable(
-            f"what {row.model}@{row.version} was trained on cannot be read: {error}"
-        ) from error
 
 
 def _path(store: Store, row: ModelVersion, index: MapIndex, what: str) -> Path:
