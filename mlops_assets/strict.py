@@ -3,12 +3,13 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeVar
+from typing import Annotated, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 
-from mlops_assets.errors import SettingsError
+from mlops_assets.errors import NameRefused, SettingsError
+from mlops_assets.names import check_label, check_name
 
 T = TypeVar("T", bound=BaseModel)
 
@@ -26,6 +27,20 @@ def refusing(kind: type[Exception]) -> Iterator[None]:
         yield
     except kind as error:
         raise ValueError(str(error)) from error
+
+
+def _declared_name(name: str) -> str:
+    with refusing(NameRefused):
+        return check_name(name)
+
+
+def _declared_alias(alias: str) -> str:
+    with refusing(NameRefused):
+        return check_label(alias, "alias")
+
+
+DeclaredName = Annotated[str, AfterValidator(_declared_name)]
+DeclaredAlias = Annotated[str, AfterValidator(_declared_alias)]
 
 
 def require_unique(names: Sequence[str], kind: str) -> None:

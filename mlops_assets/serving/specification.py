@@ -8,12 +8,10 @@ from __future__ import annotations
 from datetime import date
 from typing import Literal, get_args
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, model_validator
 
-from mlops_assets.errors import NameRefused
 from mlops_assets.models.specification import Compute
-from mlops_assets.names import check_label, check_name
-from mlops_assets.strict import Strict, refusing
+from mlops_assets.strict import DeclaredAlias, DeclaredName, Strict
 
 Engine = Literal["embedded", "kserve", "triton", "docker", "seldon"]
 ENGINES: tuple[Engine, ...] = get_args(Engine)
@@ -129,10 +127,12 @@ class Monitor(Strict):
 class ServiceSpecification(Strict):
     """A service as declared: one model, one engine."""
 
-    name: str = Field(description="Name of the service: a letter, then letters, digits and '_'.")
+    name: DeclaredName = Field(
+        description="Name of the service: a letter, then letters, digits and '_'."
+    )
     description: str = Field(default="", description="What is served and for whom.")
-    model: str = Field(description="Name of the model.")
-    alias: str = Field(default="production", description="The version that is served.")
+    model: DeclaredName = Field(description="Name of the model.")
+    alias: DeclaredAlias = Field(default="production", description="The version that is served.")
     engine: Engine = Field(
         default="embedded",
         description="'mlops serve', or the engine that files are written for.",
@@ -168,15 +168,3 @@ class ServiceSpecification(Strict):
         default=Retraining(), description="When the model is trained again."
     )
     start: date = Field(default=DEFAULT_START, description="First day that is monitored, UTC.")
-
-    @field_validator("name", "model")
-    @classmethod
-    def _name(cls, name: str) -> str:
-        with refusing(NameRefused):
-            return check_name(name)
-
-    @field_validator("alias")
-    @classmethod
-    def _alias(cls, alias: str) -> str:
-        with refusing(NameRefused):
-            return check_label(alias, "alias")

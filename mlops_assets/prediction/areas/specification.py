@@ -13,11 +13,10 @@ from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from mlops_assets.choices import MAP_OUTPUTS, MapOutput
 from mlops_assets.datasets.specification.source import require_supported
-from mlops_assets.errors import NameRefused, SpecificationError
+from mlops_assets.errors import SpecificationError
 from mlops_assets.models.specification import Compute
-from mlops_assets.names import check_label, check_name
 from mlops_assets.prediction.scenes.interval import AcquisitionInterval, parse_interval
-from mlops_assets.strict import Strict, refusing
+from mlops_assets.strict import DeclaredAlias, DeclaredName, Strict
 
 # of an area that declares no start: the year in which Sentinel-2 was launched
 DEFAULT_START = date(2015, 1, 1)
@@ -132,10 +131,12 @@ class ScenesSensor(Strict):
 class AreaSpecification(Strict):
     """An area as declared, whose scenes a model maps day by day."""
 
-    name: str = Field(description="Name of the area: a letter, then letters, digits and '_'.")
+    name: DeclaredName = Field(
+        description="Name of the area: a letter, then letters, digits and '_'."
+    )
     description: str = Field(default="", description="What is mapped and for whom.")
-    model: str = Field(description="Name of the model.")
-    alias: str = Field(
+    model: DeclaredName = Field(description="Name of the model.")
+    alias: DeclaredAlias = Field(
         default="production",
         description="The version that predicts, resolved when a run is launched.",
     )
@@ -191,18 +192,6 @@ class AreaSpecification(Strict):
     sensor: ScenesSensor = Field(
         default=ScenesSensor(), description="How the source is watched with 'auto_predict'."
     )
-
-    @field_validator("name", "model")
-    @classmethod
-    def _name(cls, name: str) -> str:
-        with refusing(NameRefused):
-            return check_name(name)
-
-    @field_validator("alias")
-    @classmethod
-    def _alias(cls, alias: str) -> str:
-        with refusing(NameRefused):
-            return check_label(alias, "alias")
 
     @field_validator("outputs")
     @classmethod
