@@ -28,7 +28,7 @@ DAY_SECONDS = 86_400
 # years that requests may be of; others are mistakes
 YEARS = range(2000, 2101)
 _VALUES = pa.list_(pa.field("item", pa.float32(), nullable=False))
-# `writer` tells the same request at two servers apart; `label` is -1 for windows
+# `writer` distinguishes the same request at two servers; `label` is -1 for windows
 SCHEMA = pa.schema(
     [
         pa.field("request", pa.string(), nullable=False),

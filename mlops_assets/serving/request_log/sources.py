@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 from mlops_assets.errors import IntegrityError
 from mlops_assets.serving.request_log.rows import SCHEMA
 
-# by which rows are sorted and told apart
+# by which rows are sorted and distinguished
 KEYS = ["time", "writer", "request", "row"]
 
 log = logging.getLogger(__name__)
