@@ -24,6 +24,10 @@ class Unauthenticated(MlopsError):
     """A caller has sent no token, or one that is not valid."""
 
 
+class SessionEnded(Unauthenticated):
+    """The session of the browser has ended; its user signs in again."""
+
+
 class IssuerUnreachable(MlopsError):
     """The keys of the token issuer cannot be read at present, so a token's validity is unknown."""
 
@@ -66,6 +70,10 @@ class TimeLimitExceeded(MlopsError):
 
 class IntegrityError(MlopsError):
     """Stored bytes are not the bytes that were published."""
+
+
+class OrchestratorUnavailable(MlopsError):
+    """Dagster cannot launch, stop or show a run at present: its process is down."""
 
 
 class Conflict(MlopsError):

@@ -51,7 +51,7 @@ from typing import IO, Any, NoReturn, Self
 
 import pytest
 
-from mlops_assets.hub import publisher
+from mlops_assets.hub.external import publisher
 
 # Not onnxruntime: it starts a thread and opens a database when it is imported, neither of which a
 # fork may share.

@@ -25,7 +25,8 @@ def hub(
     Callers need a token, see `mlops token`; without one they see published records.
     """
     from mlops_assets.discovery.registration.declaration import read_catalogues
-    from mlops_assets.hub.app import HubSettings, create_app
+    from mlops_assets.hub.app import HubSettings, create_hub
+    from mlops_assets.hub.orchestration.launcher import NoLauncher
     from mlops_assets.identity.declaration import is_loopback, read_identity
     from mlops_assets.models.specification import bytes_of
     from mlops_assets.serving.http_server import require_free_port, serve
@@ -47,12 +48,13 @@ def hub(
         base_url=settings.base_url,
         files_url=catalogues.files if catalogues else None,
         max_file=limit,
+        local=settings.principal if is_loopback(host) and not identity else None,
     )
-    app = create_app(open_store(), hub_settings)
+    app = create_hub(open_store(), hub_settings, NoLauncher())
     if not is_loopback(host):
         errors.print(
             f"listening on {host} without encryption, which exposes tokens to the network: put a"
             " reverse proxy with TLS in front",
             style="yellow",
         )
-    serve(app, host, port)
+    serve(app, host, port, websockets=True)

@@ -1,4 +1,4 @@
-"""The platform over HTTP: recording external runs.
+"""The hub: pages for the browser, the REST API and the STAC API, in one ASGI app.
 
-Requests are checked and passed to the core; nothing of the core is decided here.
+What a page shows is in `views`, what a button does in the core; `rest` offers both over HTTP.
 """

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import nicegui
 from fastapi import FastAPI
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
@@ -17,13 +18,20 @@ from mlops_assets import __version__
 from mlops_assets.components.project.launch import models_of_project
 from mlops_assets.discovery.app import PREFIX, create_stac_app
 from mlops_assets.errors import MlopsError
-from mlops_assets.hub import decisions
-from mlops_assets.hub.authentication import BearerToken
-from mlops_assets.hub.errors import report_error, report_http_exception, report_unexpected_error
-from mlops_assets.hub.openapi import DocumentedApp, any_problem
-from mlops_assets.hub.publisher import Finisher, Job, publish_apart
-from mlops_assets.hub.routes import MAX_FILE, HubState, router
-from mlops_assets.hub.runs import API, ExternalRuns
+from mlops_assets.hub.context import Hub
+from mlops_assets.hub.external.publisher import Finisher, Job, publish_apart
+from mlops_assets.hub.external.routes import MAX_FILE, HubState, router
+from mlops_assets.hub.external.runs import API, ExternalRuns
+from mlops_assets.hub.orchestration.launcher import Launcher, NoLauncher
+from mlops_assets.hub.pages import home  # noqa: F401  pages register themselves
+from mlops_assets.hub.rest import decisions
+from mlops_assets.hub.rest.errors import (
+    report_error,
+    report_http_exception,
+    report_unexpected_error,
+)
+from mlops_assets.hub.rest.openapi import DocumentedApp, any_problem
+from mlops_assets.hub.sign_in.authentication import BearerToken
 from mlops_assets.identity.bearer import Bearers, checked_bearers
 from mlops_assets.identity.declaration import Identity
 from mlops_assets.identity.issuer import Issuer
@@ -52,6 +60,7 @@ class HubSettings:
         files_url: URL under which callers of the STAC API reach the files of the workspace; its own
             URL if not given.
         max_file: bytes of an uploaded file at most.
+        local: the only user, who needs no sign-in; None if callers authenticate.
     """
 
     dagster_home: Path
@@ -61,10 +70,32 @@ class HubSettings:
     base_url: str | None = None
     files_url: str | None = None
     max_file: int = MAX_FILE
+    local: Principal | None = None
+
+
+def create_hub(store: Store, settings: HubSettings, launcher: Launcher) -> FastAPI:
+    """Return the hub as it is served: the app of `create_app`, and the pages for the browser.
+
+    One process has one hub, as NiceGUI's pages are global.
+
+    Args:
+        store: workspace and registry.
+        settings: settings of the server.
+        launcher: launches what buttons start.
+    """
+    app = create_app(store, settings, launcher=launcher)
+    nicegui.app.state.hub = app.state.project
+    nicegui.ui.run_with(
+        app, title="mlops_assets", language="en-US", dark=None, show_welcome_message=False
+    )
+    return app
 
 
 def create_app(
-    store: Store, settings: HubSettings, publish: Callable[[Job], None] = publish_apart
+    store: Store,
+    settings: HubSettings,
+    publish: Callable[[Job], None] = publish_apart,
+    launcher: Launcher | None = None,
 ) -> FastAPI:
     """Return the app.
 
@@ -72,6 +103,7 @@ def create_app(
         store: workspace and registry in which runs are recorded.
         settings: settings of the server.
         publish: publishes an uploaded model; in a process of its own if not given.
+        launcher: launches runs; without one those routes respond that Dagster is out of reach.
 
     Returns:
         The API below `/api/v1` with its OpenAPI document, `/api/v1/openapi.json`, and the STAC API
@@ -82,7 +114,9 @@ def create_app(
         NotFound: the project cannot be loaded.
     """
     issuer = Issuer(settings.identity) if settings.identity else None
-    bearers = checked_bearers(Bearers(store.registry, settings.token, issuer))
+    bearers = Bearers(store.registry, settings.token, issuer)
+    if settings.local is None:
+        checked_bearers(bearers)
     finisher = Finisher(publish)
 
     @asynccontextmanager
@@ -104,7 +138,15 @@ def create_app(
         # else '/runs/' redirects to whatever host the caller has named
         redirect_slashes=False,
         servers=[{"url": settings.base_url}] if settings.base_url else None,
-        middleware=[Middleware(BearerToken, bearers=bearers, public=PREFIX, anyone=ANONYMOUS)],
+        middleware=[
+            Middleware(
+                BearerToken,
+                bearers=bearers,
+                public=PREFIX,
+                anyone=ANONYMOUS,
+                local=settings.local,
+            )
+        ],
         exception_handlers={
             MlopsError: report_error,
             HTTPException: report_http_exception,
@@ -112,12 +154,18 @@ def create_app(
         },
         lifespan=lifespan,
     )
+    module = settings.module or project_module()
+    models = models_of_project(module)
+    nobody = store.acting(ANONYMOUS)
+    app.state.project = Hub(
+        nobody, models, module, settings.dagster_home, launcher or NoLauncher(), settings.local
+    )
     app.state.hub = HubState(
         ExternalRuns(
-            store=store.acting(ANONYMOUS),
+            store=nobody,
             uploads=store.workspace.cache / "external",
             dagster_home=settings.dagster_home,
-            models=models_of_project(settings.module or project_module()),
+            models=models,
             finisher=finisher,
             base_url=settings.base_url or "",
         ),

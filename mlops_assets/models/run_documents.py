@@ -100,8 +100,12 @@ def run_documents(
 
 
 def run_columns(run: Run) -> JsonObject:
-    """Return the columns of a run, as JSON values."""
-    values = {column.name: getattr(run, column.name) for column in Run.__table__.columns}
+    """Return the columns of a run, as JSON values, but for what users may change later."""
+    values = {
+        column.name: getattr(run, column.name)
+        for column in Run.__table__.columns
+        if column.name != "user_tags"
+    }
     times = {
         name: value.isoformat() for name, value in values.items() if isinstance(value, datetime)
     }

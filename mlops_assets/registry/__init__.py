@@ -6,6 +6,7 @@ The registry has facts and relations in SQL; the workspace has the bytes.
 from mlops_assets.registry.schema import (
     Alarm,
     Alias,
+    BrowserSession,
     Checkpoint,
     DataVersion,
     Decision,
@@ -15,6 +16,8 @@ from mlops_assets.registry.schema import (
     ModelVersion,
     Promotion,
     Run,
+    RunNote,
+    SignIn,
     Token,
     WebhookMessage,
 )
@@ -23,6 +26,7 @@ from mlops_assets.registry.store import Registry, open_registry
 __all__ = [
     "Alarm",
     "Alias",
+    "BrowserSession",
     "Checkpoint",
     "DataVersion",
     "Decision",
@@ -33,6 +37,8 @@ __all__ = [
     "Promotion",
     "Registry",
     "Run",
+    "RunNote",
+    "SignIn",
     "Token",
     "WebhookMessage",
     "open_registry",

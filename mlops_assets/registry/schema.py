@@ -27,7 +27,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-SCHEMA_REVISION = "0013"  # the newest in `versions/`; a number of four digits
+SCHEMA_REVISION = "0014"  # the newest in `versions/`; a number of four digits
 LAST_META_VERSION = "3"  # of `meta` from then on, so that older releases refuse the registry
 IMPORTED = "import"  # source of the run of a model that was imported as ONNX
 Document = JSON().with_variant(JSONB(), "postgresql")
@@ -125,6 +125,7 @@ class Run(Base):
         environment: sha256 of an object of the workspace that lists Python and the installed
             packages.
         attempts: how often it was started; more than 1 if it was resumed.
+        user_tags: tags that users have given it since, which its `run.json` does not have.
     """
 
     __tablename__ = "runs"
@@ -156,6 +157,7 @@ class Run(Base):
     code: Mapped[dict[str, str]] = mapped_column(default=dict, server_default="{}")
     environment: Mapped[str | None] = mapped_column(String(64))
     attempts: Mapped[int] = mapped_column(default=1, server_default="1")
+    user_tags: Mapped[dict[str, str]] = mapped_column(default=dict, server_default="{}")
 
     @property
     def imported(self) -> dict[str, str]:
@@ -168,6 +170,17 @@ class Run(Base):
             for name, value in self.tags.items()
             if name.startswith(prefix)
         }
+
+
+class RunNote(Base):
+    """A note of a user on a run; notes are added, never changed."""
+
+    __tablename__ = "run_notes"
+    id: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=True)
+    run_id: Mapped[str] = mapped_column(String(36), index=True)
+    text: Mapped[str] = mapped_column(Text)
+    noted: Mapped[datetime]
+    noted_by: Mapped[str]
 
 
 class Point(Base):
@@ -472,6 +485,42 @@ class Token(Base):
     created_by: Mapped[str]
     expires: Mapped[datetime]
     revoked: Mapped[datetime | None]
+
+
+class SignIn(Base):
+    """A sign-in that a browser has begun at an issuer.
+
+    Attributes:
+        state: sha256 of the value that the issuer sends back.
+        browser: sha256 of the value of the cookie of the browser that has begun it.
+        nonce: that the issuer's ID token must have.
+        verifier: of PKCE, see RFC 7636.
+        target: path of the page that the browser returns to.
+        expires: after which it cannot be completed.
+    """
+
+    __tablename__ = "sign_ins"
+    state: Mapped[str] = mapped_column(String(64), primary_key=True)
+    browser: Mapped[str] = mapped_column(String(64))
+    nonce: Mapped[str]
+    verifier: Mapped[str]
+    target: Mapped[str] = mapped_column(Text)
+    expires: Mapped[datetime]
+
+
+class BrowserSession(Base):
+    """A session of a person who has signed in; of its secret only the sha256 is kept.
+
+    `name` and `roles` are those of the principal. `seen` is the last request, to a minute.
+    """
+
+    __tablename__ = "browser_sessions"
+    sha256: Mapped[str] = mapped_column(String(64), primary_key=True)
+    name: Mapped[str] = mapped_column(index=True)
+    roles: Mapped[list[str]]
+    started: Mapped[datetime]
+    seen: Mapped[datetime]
+    expires: Mapped[datetime]
 
 
 class StacCollection(Base):

@@ -90,10 +90,11 @@ def restrictions(principal: Principal) -> Sequence[LoaderCriteriaOption]:
         data.c.dataset == Run.dataset, data.c.version == Run.data_version, ~sees_data
     )
     hidden_model = exists().where(model.c.run_id == Run.run_id, ~sees_model)
+    sees_run = or_(Run.created_by == principal.name, ~or_(hidden_data, hidden_model))
     conditions = {
         DataVersion: visible_to(principal, DataVersion.visibility, DataVersion.created_by),
         ModelVersion: visible_to(principal, ModelVersion.visibility, creator(ModelVersion.run_id)),
-        Run: or_(Run.created_by == principal.name, ~or_(hidden_data, hidden_model)),
+        Run: sees_run,
         Tag: exists().where(
             data.c.dataset == Tag.dataset, data.c.version == Tag.version, sees_data
         ),

@@ -65,6 +65,7 @@ def configuration(
     port: int,
     limits: Limits | None = None,
     access_log: bool = True,
+    websockets: bool = False,
 ) -> uvicorn.Config:
     """Return the configuration of a server.
 
@@ -74,6 +75,7 @@ def configuration(
         port: port to listen on.
         limits: for each connection.
         access_log: whether each request is a line of the log.
+        websockets: whether connections may become websockets.
     """
     limits = limits or Limits()
     return uvicorn.Config(
@@ -81,7 +83,7 @@ def configuration(
         host=host,
         port=port,
         http=functools.partial(LimitedProtocol, limits=limits),  # type: ignore[arg-type]
-        ws="none",
+        ws="websockets-sansio" if websockets else "none",
         log_level="info",
         access_log=access_log,
         proxy_headers=False,  # a caller's X-Forwarded-For and X-Forwarded-Proto are not believed
@@ -93,19 +95,16 @@ def configuration(
 
 
 def serve(
-    app: ASGIApp, host: str, port: int, limits: Limits | None = None, access_log: bool = True
+    app: ASGIApp,
+    host: str,
+    port: int,
+    limits: Limits | None = None,
+    access_log: bool = True,
+    websockets: bool = False,
 ) -> None:
-    """Serve an app until the process is stopped.
-
-    Args:
-        app: an ASGI app.
-        host: address to listen on.
-        port: port to listen on.
-        limits: for each connection.
-        access_log: whether each request is a line of the log.
-    """
+    """Serve an app until the process is stopped; see `configuration` for the arguments."""
     with suppress(KeyboardInterrupt):
-        uvicorn.Server(configuration(app, host, port, limits, access_log)).run()
+        uvicorn.Server(configuration(app, host, port, limits, access_log, websockets)).run()
 
 
 def require_free_port(host: str, port: int) -> None:

@@ -21,7 +21,7 @@ from typing import Any
 import uvicorn
 
 from mlops_assets.hub.app import HubSettings, create_app
-from mlops_assets.hub.publisher import publish_sent
+from mlops_assets.hub.external.publisher import publish_sent
 from mlops_assets.serving.http_server import Limits, configuration
 from mlops_assets.settings import Settings
 from mlops_assets.store import open_store

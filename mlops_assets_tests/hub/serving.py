@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 
 from mlops_assets.hub.app import HubSettings, create_app
-from mlops_assets.hub.publisher import Job, publish_sent
+from mlops_assets.hub.external.publisher import Job, publish_sent
 from mlops_assets.integrations.external.http_backend import open_client
 from mlops_assets.store import Store
 from mlops_assets_tests.servers.asgi import served

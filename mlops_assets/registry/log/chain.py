@@ -22,10 +22,11 @@ from sqlalchemy.orm import ORMExecuteState, Session
 from mlops_assets.registry.schema import Base, LogEntry, Point, Run
 
 # tables that change without an entry: the registry's own, caches, points, of which entries have
-# checksums, records for searching, which published files and external records state, and attempts
-# to register, which are made again
+# checksums, records for searching, which published files and external records state, attempts to
+# register, which are made again, and sessions of browsers, which end by themselves
 UNLOGGED = frozenset(
     {
+        "browser_sessions",
         "landed_files",
         "log",
         "meta",
@@ -33,6 +34,7 @@ UNLOGGED = frozenset(
         "points",
         "registration_attempts",
         "registry_version",
+        "sign_ins",
         "staged",
         "stac_collections",
         "stac_items",

@@ -14,10 +14,11 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Path, Request, Response
 from fastapi.concurrency import run_in_threadpool
 
-from mlops_assets.hub.errors import M, Refused, parse_document, read_body
-from mlops_assets.hub.openapi import binary_response, file_body, json_body, problems
-from mlops_assets.hub.runs import ExternalRuns
-from mlops_assets.hub.schemas import (
+from mlops_assets.hub.external.runs import ExternalRuns
+from mlops_assets.hub.external.uploads import NATIVE, Staging
+from mlops_assets.hub.rest.errors import M, Refused, parse_document, read_body
+from mlops_assets.hub.rest.openapi import binary_response, file_body, json_body, problems
+from mlops_assets.hub.rest.schemas import (
     FileReceived,
     PointsReceived,
     RunFinish,
@@ -25,7 +26,6 @@ from mlops_assets.hub.schemas import (
     RunStart,
     RunState,
 )
-from mlops_assets.hub.uploads import NATIVE, Staging
 from mlops_assets.models.export.uploaded_onnx import OUTPUTS
 from mlops_assets.names import check_key
 from mlops_assets.registry import Run

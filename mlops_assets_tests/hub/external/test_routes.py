@@ -19,8 +19,8 @@ import pytest
 
 from mlops_assets.errors import SettingsError, StorageError
 from mlops_assets.hub.app import HubSettings, create_app
-from mlops_assets.hub.publisher import Job, publish_apart
-from mlops_assets.hub.schemas import MAX_POINTS
+from mlops_assets.hub.external.publisher import Job, publish_apart
+from mlops_assets.hub.rest.schemas import MAX_POINTS
 from mlops_assets.store import Store
 from mlops_assets_tests.hub.serving import START, TOKEN, caller, digest, finished, hub, put
 from mlops_assets_tests.models.export.onnx_files import (
@@ -209,7 +209,7 @@ def test_an_unexpected_error_is_a_problem_document(
     def fail(*args: Any, **options: Any) -> None:
         raise KeyError("a secret of the server")
 
-    monkeypatch.setattr("mlops_assets.hub.runs.begin", fail)
+    monkeypatch.setattr("mlops_assets.hub.external.runs.begin", fail)
     answer = client.post("runs", json=START)
     refused(answer, 500, "log")
     assert "secret" not in answer.text
@@ -221,7 +221,7 @@ def test_an_answer_has_no_password_of_the_server(
     def fail(*args: Any, **options: Any) -> None:
         raise StorageError("postgresql://me:c4n4ry@host/db does not answer")
 
-    monkeypatch.setattr("mlops_assets.hub.runs.begin", fail)
+    monkeypatch.setattr("mlops_assets.hub.external.runs.begin", fail)
     refused(client.post("runs", json=START), 503, "postgresql://me:***@host/db")
 
 

@@ -14,8 +14,8 @@ from mlops_assets.identity.tokens import create_token
 from mlops_assets.principals import Role
 from mlops_assets.registry import ModelVersion
 from mlops_assets.store import Store
+from mlops_assets_tests.hub.rest.test_openapi import operations, require_documented
 from mlops_assets_tests.hub.serving import caller, hub
-from mlops_assets_tests.hub.test_openapi import operations, require_documented
 from mlops_assets_tests.training.example_trainers import lifecycle, model_specification
 
 PROJECT = """

@@ -15,11 +15,11 @@ import pytest
 from fastapi.routing import APIRoute
 from openapi_spec_validator import validate
 
-from mlops_assets.hub import decisions
-from mlops_assets.hub.routes import PNG, router
+from mlops_assets.hub.external.routes import PNG, router
+from mlops_assets.hub.rest import decisions
 from mlops_assets.store import Store
+from mlops_assets_tests.hub.external.test_routes import npy
 from mlops_assets_tests.hub.serving import START, TOKEN, caller, digest, finished, hub
-from mlops_assets_tests.hub.test_routes import npy
 from mlops_assets_tests.models.export.onnx_files import linear_classifier, scores_of
 
 BASE = "https://hub.example.org/mlops"

@@ -14,7 +14,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from mlops_assets.discovery.errors import error_response
 from mlops_assets.errors import IssuerUnreachable, StorageError, Unauthenticated
-from mlops_assets.hub.errors import problem
+from mlops_assets.hub.rest.errors import problem
 from mlops_assets.identity.bearer import Bearers, sent_token
 from mlops_assets.principals import Principal
 
@@ -29,7 +29,14 @@ class BearerToken:
     Their state has the `principal`. Below one path, those without a token are of anyone.
     """
 
-    def __init__(self, app: ASGIApp, bearers: Bearers, public: str, anyone: Principal) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        bearers: Bearers,
+        public: str,
+        anyone: Principal,
+        local: Principal | None = None,
+    ) -> None:
         """Guard an app.
 
         Args:
@@ -37,11 +44,13 @@ class BearerToken:
             bearers: accepted tokens.
             public: path below which requests need no token; one that is sent is checked.
             anyone: principal of those requests.
+            local: principal of all other requests without a token; None if they are refused.
         """
         self._app = app
         self._bearers = bearers
         self._public = public
         self._anyone = anyone
+        self._local = local
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Respond 401, or pass the request on.
@@ -53,7 +62,9 @@ class BearerToken:
             refusal = _stac_refusal if open_to_all else problem
             try:
                 headers = Headers(scope=scope)
-                if open_to_all and "authorization" not in headers:
+                if self._local is not None and "authorization" not in headers:
+                    principal = self._local
+                elif open_to_all and "authorization" not in headers:
                     principal = self._anyone
                 else:
                     principal = await self._principal(headers)

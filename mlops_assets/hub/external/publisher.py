@@ -1,6 +1,6 @@
 """Publication of uploaded models, in a process of its own.
 
-The process is `python -m mlops_assets.hub.publisher REQUEST`.
+The process is `python -m mlops_assets.hub.external.publisher REQUEST`.
 
 Native code reads uploaded files here: a file that crashes it ends this process, and not the server.
 """
@@ -23,7 +23,7 @@ import psutil
 
 from mlops_assets.components.events.reporting import DagsterReporter
 from mlops_assets.errors import ExportError, MlopsError
-from mlops_assets.hub.uploads import NATIVE, Staging
+from mlops_assets.hub.external.uploads import NATIVE, Staging
 from mlops_assets.integrations.external.recording import NativeMade, OnnxMade, end, external
 from mlops_assets.integrations.external.registry_backend import publish_or_record_failure
 from mlops_assets.models.frameworks import framework_named

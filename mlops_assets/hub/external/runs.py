@@ -17,10 +17,10 @@ import numpy as np
 
 from mlops_assets.components.project.launch import DeclaredModels
 from mlops_assets.errors import Conflict
-from mlops_assets.hub.errors import Refused
-from mlops_assets.hub.publisher import FINISH, OUTCOME, Finisher, Job
-from mlops_assets.hub.schemas import RunFinish, RunStart, RunState
-from mlops_assets.hub.uploads import NATIVE, Staging
+from mlops_assets.hub.external.publisher import FINISH, OUTCOME, Finisher, Job
+from mlops_assets.hub.external.uploads import NATIVE, Staging
+from mlops_assets.hub.rest.errors import Refused
+from mlops_assets.hub.rest.schemas import RunFinish, RunStart, RunState
 from mlops_assets.identity.bearer import SHARED
 from mlops_assets.integrations.external.origin import Origin
 from mlops_assets.integrations.external.recording import (

@@ -14,11 +14,11 @@ from fastapi.concurrency import run_in_threadpool
 
 from mlops_assets.components.events.reporting import DagsterReporter
 from mlops_assets.errors import MlopsError, NotFound, StorageError
-from mlops_assets.hub.errors import Refused
-from mlops_assets.hub.openapi import json_body, problems
-from mlops_assets.hub.routes import DOCUMENT_PROBLEMS, Runs, document_of
-from mlops_assets.hub.runs import ExternalRuns
-from mlops_assets.hub.schemas import AliasMove, AliasMoved, DecisionMade, VersionDecision
+from mlops_assets.hub.external.routes import DOCUMENT_PROBLEMS, Runs, document_of
+from mlops_assets.hub.external.runs import ExternalRuns
+from mlops_assets.hub.rest.errors import Refused
+from mlops_assets.hub.rest.openapi import json_body, problems
+from mlops_assets.hub.rest.schemas import AliasMove, AliasMoved, DecisionMade, VersionDecision
 from mlops_assets.models.approval.decisions import approve, reject
 from mlops_assets.models.approval.standing import approval_check
 from mlops_assets.models.promotion import promote

@@ -18,7 +18,7 @@ import pytest
 from mlops_assets.errors import Forbidden, SettingsError, StorageError
 from mlops_assets.external import external_run
 from mlops_assets.hub.app import HubSettings, create_app
-from mlops_assets.hub.routes import NPY, PNG
+from mlops_assets.hub.external.routes import NPY, PNG
 from mlops_assets.identity import issuer as checks
 from mlops_assets.identity.declaration import Identity
 from mlops_assets.identity.tokens import create_token
@@ -26,8 +26,8 @@ from mlops_assets.models.promotion import promote
 from mlops_assets.names import Reference
 from mlops_assets.principals import Principal, Role, Visibility
 from mlops_assets.store import Store
+from mlops_assets_tests.hub.external.test_routes import refused, send_onnx, started
 from mlops_assets_tests.hub.serving import START, TOKEN, caller, finished, hub, put
-from mlops_assets_tests.hub.test_routes import refused, send_onnx, started
 from mlops_assets_tests.servers.oidc import AUDIENCE, OidcServer, new_key, oidc_server
 
 ROLES = [

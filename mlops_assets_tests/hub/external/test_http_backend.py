@@ -25,7 +25,7 @@ from mlops_assets.errors import (
     StorageError,
 )
 from mlops_assets.external import external_run
-from mlops_assets.hub.publisher import publish_apart
+from mlops_assets.hub.external.publisher import publish_apart
 from mlops_assets.integrations.external.http_backend import record_over_http
 from mlops_assets.integrations.external.origin import origin_of
 from mlops_assets.integrations.external.recording import ExternalRunRequest

@@ -12,8 +12,8 @@ from fastapi import FastAPI
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from mlops_assets.hub.errors import PROBLEM_TYPE
-from mlops_assets.hub.schemas import (
+from mlops_assets.hub.rest.errors import PROBLEM_TYPE
+from mlops_assets.hub.rest.schemas import (
     AliasMove,
     Problem,
     RunFinish,

@@ -13,7 +13,7 @@ from starlette.requests import ClientDisconnect
 
 from mlops_assets.discovery.errors import STATUS
 from mlops_assets.errors import MlopsError
-from mlops_assets.hub.schemas import Problem
+from mlops_assets.hub.rest.schemas import Problem
 from mlops_assets.serving.http_server import problem_document
 from mlops_assets.text.secret_urls import redacted
 from mlops_assets.text.strict_json import NumberTooLarge, parse_json

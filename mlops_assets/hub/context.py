@@ -1,0 +1,38 @@
+"""What routes and pages of the hub share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from mlops_assets.components.project.launch import DeclaredModels, load_definitions
+from mlops_assets.hub.orchestration.launcher import Launcher
+from mlops_assets.principals import Principal
+from mlops_assets.store import Store
+
+
+@dataclass(frozen=True)
+class Hub:
+    """The project that a hub serves.
+
+    Attributes:
+        store: workspace and registry, on behalf of no one, who may do nothing.
+        models: models that the project declares, by name.
+        module: definitions of the project.
+        dagster_home: of the Dagster instance that runs are launched in and reported to.
+        launcher: launches and stops runs.
+        local: the only user, of a hub that needs no sign-in; None if there are others.
+    """
+
+    store: Store
+    models: DeclaredModels
+    module: str
+    dagster_home: Path
+    launcher: Launcher
+    local: Principal | None = None
+
+    @cached_property
+    def definitions(self) -> object:
+        """The definitions of the project, which take seconds to load."""
+        return load_definitions(self.module)

@@ -1,0 +1,24 @@
+"""The store of a route, on behalf of the caller."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import Depends, Request
+
+from mlops_assets.hub.context import Hub
+from mlops_assets.store import Store
+
+
+async def _hub(request: Request) -> Hub:
+    hub: Hub = request.app.state.project
+    return hub
+
+
+async def _store(request: Request) -> Store:
+    hub: Hub = request.app.state.project
+    return hub.store.acting(request.state.principal)
+
+
+HubOf = Annotated[Hub, Depends(_hub)]
+StoreOf = Annotated[Store, Depends(_store)]
