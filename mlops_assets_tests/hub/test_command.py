@@ -62,7 +62,7 @@ def test_another_client_continues_the_run_of_a_killed_client(store: Store, tmp_p
 
 
 def test_the_command_names_missing_settings(store: Store) -> None:
-    answer = CliRunner().invoke(app, ["hub"])
+    answer = CliRunner().invoke(app, ["hub", "--host", "0.0.0.0"])
     assert answer.exit_code == 1 and "MLOPS_API_TOKEN" in str(answer.exception)
     answer = CliRunner().invoke(app, ["hub", "--largest-file", "much"])
     assert answer.exit_code == 2
