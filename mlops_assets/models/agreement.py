@@ -14,6 +14,7 @@ from pydantic import Field
 
 from mlops_assets.errors import IntegrityError, NotFound, StorageError
 from mlops_assets.models.applicability.document import ApplicabilityDocument, other_files
+from mlops_assets.models.run_documents import UNDOCUMENTED
 from mlops_assets.names import Reference
 from mlops_assets.paths import (
     applicability_key,
@@ -77,7 +78,11 @@ def run_problems(store: Store, run: Run) -> Iterator[str]:
     if document is None or run.status == "running":
         return
     columns = {column.name: kept(getattr(run, column.name)) for column in Run.__table__.columns}
-    facts = {name: value for name, value in columns.items() if name not in _LATER}
+    facts = {
+        name: value
+        for name, value in columns.items()
+        if name not in _LATER and name not in UNDOCUMENTED
+    }
     yield from _differing(f"run {run.run_id}", facts, document, "run.json")
     recorded = _RunDocument.model_validate(document)
     made = _model_version_of(store, run)

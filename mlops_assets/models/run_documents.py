@@ -30,6 +30,8 @@ from mlops_assets.text.secret_urls import redacted
 if TYPE_CHECKING:
     import pyarrow as pa
 
+UNDOCUMENTED = frozenset({"user_tags"})  # columns that users change after the run has ended
+
 log = logging.getLogger(__name__)
 
 
@@ -104,7 +106,7 @@ def run_columns(run: Run) -> JsonObject:
     values = {
         column.name: getattr(run, column.name)
         for column in Run.__table__.columns
-        if column.name != "user_tags"
+        if column.name not in UNDOCUMENTED
     }
     times = {
         name: value.isoformat() for name, value in values.items() if isinstance(value, datetime)

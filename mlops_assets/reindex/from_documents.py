@@ -22,6 +22,7 @@ from mlops_assets.datasets.specification.dataset import SPLITS
 from mlops_assets.datasets.versions.manifest import read_manifest
 from mlops_assets.datasets.versions.version_document import VersionDocument
 from mlops_assets.errors import StorageError
+from mlops_assets.models.run_documents import UNDOCUMENTED
 from mlops_assets.paths import (
     CATALOG_OWNER,
     CHECKPOINT,
@@ -73,6 +74,7 @@ _RUN_DEFAULTS: Columns = {
     "usage": {},
     "code": {},
     "attempts": 1,
+    "user_tags": {},
 }
 
 
@@ -224,7 +226,7 @@ class _Reader:
             )
             return
         self._found.rows["runs"][run_id,] = row
-        if missing := tuple(name for name in names if name not in stated):
+        if missing := tuple(name for name in names if name not in stated.keys() | UNDOCUMENTED):
             self._missing.setdefault(missing, []).append(f"run {run_id}")
 
     def _model_version(

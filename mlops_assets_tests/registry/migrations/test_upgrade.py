@@ -533,8 +533,10 @@ def test_a_registry_without_registrations_gets_their_tables(empty_url: str) -> N
     with before._engine.begin() as connection:
         indexes = _definitions(connection)
         later = ("decisions", "webhooks", "webhook_messages", "maps", "deployments", "alarms")
-        for table in ("registrations", "registration_attempts", *later):
+        hub = ("run_notes", "sign_ins", "browser_sessions")
+        for table in ("registrations", "registration_attempts", *later, *hub):
             connection.exec_driver_sql(f"DROP TABLE {table}")
+        connection.exec_driver_sql("ALTER TABLE runs DROP COLUMN user_tags")
         connection.exec_driver_sql("ALTER TABLE promotions DROP COLUMN reason")
         _make_indexes_of_0008(connection)
         connection.exec_driver_sql("UPDATE registry_version SET version_num = '0008'")
