@@ -8,7 +8,6 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import nicegui
 from fastapi import FastAPI
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
@@ -24,6 +23,7 @@ from mlops_assets.hub.external.routes import MAX_FILE, HubState, router
 from mlops_assets.hub.external.runs import API, ExternalRuns
 from mlops_assets.hub.orchestration.launcher import Launcher, NoLauncher
 from mlops_assets.hub.pages import home  # noqa: F401  pages register themselves
+from mlops_assets.hub.pages.serving import serve_pages
 from mlops_assets.hub.rest import decisions
 from mlops_assets.hub.rest.errors import (
     report_error,
@@ -84,10 +84,7 @@ def create_hub(store: Store, settings: HubSettings, launcher: Launcher) -> FastA
         launcher: launches what buttons start.
     """
     app = create_app(store, settings, launcher=launcher)
-    nicegui.app.state.hub = app.state.project
-    nicegui.ui.run_with(
-        app, title="mlops_assets", language="en-US", dark=None, show_welcome_message=False
-    )
+    serve_pages(app, app.state.project)
     return app
 
 

@@ -1,1 +1,1 @@
-"""Parts that several pages have."""
+"""Parts that pages share: cards, texts, links, dialogs."""

@@ -1,0 +1,105 @@
+"""Cards, lists of facts, tables and empty states."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+
+from nicegui import ui
+
+from mlops_assets.hub.pages.parts.snippets import copy_button
+from mlops_assets.hub.pages.parts.texts import NONE, text
+
+# what a cell or a fact shows: text, or what a function adds
+Content = str | Callable[[], object] | None
+
+
+def title(content: str, kind: str = "") -> None:
+    """Add the heading of a page, of which a page has one.
+
+    Args:
+        content: of the heading.
+        kind: what it names, such as `data version`, above it.
+    """
+    with ui.element("div").classes("hub-title"):
+        if kind:
+            text("p", kind, "hub-kind")
+        text("h1", content)
+
+
+@contextmanager
+def card(title: str, note: str = "") -> Iterator[ui.element]:
+    """Build a section with a heading around what is added within.
+
+    Args:
+        title: of the section.
+        note: a line below the heading.
+
+    Yields:
+        The element that has the content, to be cleared and filled again.
+    """
+    with ui.element("section").classes("hub-card") as section:
+        section.props["aria-labelledby"] = text("h2", title).html_id
+        if note:
+            text("p", note, "hub-note")
+        with ui.element("div").classes("hub-card-body") as body:
+            yield body
+
+
+def facts(found: Mapping[str, Content]) -> None:
+    """Add a list of names and values; a dash stands for None."""
+    with ui.element("dl").classes("hub-facts"):
+        for name, value in found.items():
+            text("dt", name)
+            with ui.element("dd"):
+                _add(value)
+
+
+def table(
+    caption: str,
+    columns: Sequence[str],
+    rows: Sequence[Sequence[Content]],
+    numeric: Sequence[str] = (),
+) -> None:
+    """Add a table for up to a few hundred rows, which scrolls inside its card if it is wide.
+
+    Args:
+        caption: what it lists, for those who do not see it.
+        columns: heading of each column.
+        rows: content of each cell; that of the first column heads its row.
+        numeric: headings of columns with numbers.
+    """
+    # a region that scrolls is reached by keyboard
+    with ui.element("div").classes("hub-scroll") as scroll:
+        scroll.props.update({"tabindex": 0, "role": "region", "aria-label": caption})
+        with ui.element("table").classes("hub-table"):
+            with ui.element("thead"), ui.element("tr"):
+                for name in columns:
+                    text("th", name, _numeric(name, numeric)).props["scope"] = "col"
+            with ui.element("tbody"):
+                for row in rows:
+                    with ui.element("tr"):
+                        for name, content in zip(columns, row, strict=True):
+                            with ui.element("td").classes(_numeric(name, numeric)):
+                                _add(content)
+
+
+def empty(sentence: str, command: str = "") -> None:
+    """Add what stands where there is nothing yet: the next step, and its command."""
+    with ui.element("div").classes("hub-empty"):
+        text("p", sentence)
+        if command:
+            with ui.element("div").classes("hub-command"):
+                text("code", command)
+                copy_button(command)
+
+
+def _numeric(name: str, numeric: Sequence[str]) -> str:
+    return "hub-number" if name in numeric else ""
+
+
+def _add(content: Content) -> None:
+    if callable(content):
+        content()
+    else:
+        text("span", NONE if content is None else content)

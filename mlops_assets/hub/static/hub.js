@@ -1,0 +1,54 @@
+// What the frame of every page does in the browser alone: theme, the key '/', copy buttons.
+"use strict";
+
+(() => {
+  const YEAR = 365 * 24 * 3600;
+
+  function toggleTheme() {
+    const dark = !document.body.classList.contains("body--dark");
+    // the server reads it, so that a page is dark from its first frame
+    document.cookie = `mlops_theme=${dark ? "dark" : "light"}; path=/; max-age=${YEAR}; samesite=lax`;
+    window.Quasar.Dark.set(dark);
+    const scheme = document.getElementById("nicegui-color-scheme");
+    if (scheme) scheme.setAttribute("content", dark ? "dark" : "light");
+  }
+
+  async function copy(button) {
+    const content = button.getAttribute("data-copy");
+    let done = true;
+    try {
+      await navigator.clipboard.writeText(content);
+    } catch {
+      // plain HTTP on another address than loopback has no clipboard
+      const area = document.createElement("textarea");
+      area.value = content;
+      document.body.append(area);
+      area.select();
+      done = document.execCommand("copy");
+      area.remove();
+      button.focus();
+    }
+    const label = button.querySelector("span");
+    label.textContent = done ? "Copied" : "Press Ctrl+C";
+    setTimeout(() => (label.textContent = "Copy"), 2000);
+  }
+
+  document.addEventListener("click", (event) => {
+    const button = event.target.closest("button");
+    if (!button) return;
+    if (button.hasAttribute("data-copy")) copy(button);
+    if (button.hasAttribute("data-theme-toggle")) toggleTheme();
+  });
+
+  document.addEventListener("keydown", (event) => {
+    if (event.key !== "/" || event.ctrlKey || event.metaKey || event.altKey) return;
+    const at = event.target;
+    if (at.isContentEditable || /^(INPUT|TEXTAREA|SELECT)$/.test(at.tagName)) return;
+    const boxes = [...document.querySelectorAll("input[type=search][name=q]")];
+    const box = boxes.find((each) => each.offsetParent !== null);
+    if (!box) return;
+    event.preventDefault();
+    box.focus();
+    box.select();
+  });
+})();

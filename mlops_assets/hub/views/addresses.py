@@ -1,0 +1,38 @@
+"""Addresses of the hub's pages: each is short, stable, and has the reference of what it shows."""
+
+from __future__ import annotations
+
+from urllib.parse import quote, urlencode
+
+from mlops_assets.names import Reference
+
+
+def data_path(reference: Reference | str) -> str:
+    """Return the path of the page of a dataset or data version."""
+    return f"/data/{_segment(str(reference))}"
+
+
+def model_path(reference: Reference | str) -> str:
+    """Return the path of the page of a model or model version."""
+    return f"/models/{_segment(str(reference))}"
+
+
+def run_path(run_id: str) -> str:
+    """Return the path of the page of a run."""
+    return f"/runs/{_segment(run_id)}"
+
+
+def map_path(model: str, version: str, name: str) -> str:
+    """Return the path of the page that shows a map: that of its model version."""
+    return f"{model_path(f'{model}@{version}')}?{urlencode({'tab': 'maps', 'map': name})}"
+
+
+def search_path(text: str, kind: str | None = None, first: int = 0) -> str:
+    """Return the path of the page with what a search has found."""
+    parts = {"q": text, "kind": kind, "first": first or None}
+    return f"/search?{urlencode({name: value for name, value in parts.items() if value})}"
+
+
+def _segment(text: str) -> str:
+    """Return text as one segment of a path; the `@` of references may stay."""
+    return quote(text, safe="@")
