@@ -15,6 +15,7 @@ from nicegui import ui
 from mlops_assets.errors import Hidden, MlopsError, NameRefused, NotFound, SessionEnded
 from mlops_assets.hub.pages.caller import principal
 from mlops_assets.hub.pages.header import header
+from mlops_assets.hub.pages.live import note_start, notice
 from mlops_assets.hub.pages.parts.cards import title as heading
 from mlops_assets.hub.pages.parts.texts import text
 from mlops_assets.text.secret_urls import redacted
@@ -68,7 +69,9 @@ async def framed_page(build: Callable[[], Awaitable[None]], path: str) -> None:
         path: of the page, for the log and for the section that is marked.
     """
     ui.context.client.on_exception(_show_failure)
+    found = await note_start()
     with frame(path):
+        notice(found.notice)
         try:
             await build()
         except MlopsError as error:
@@ -78,7 +81,7 @@ async def framed_page(build: Callable[[], Awaitable[None]], path: str) -> None:
                 heading("Not found")
             problem(str(error))
         except Exception:
-            # a page shows no traceback, whatever fails
+            # broad: a page shows no traceback, whatever fails
             log.exception("the page %s has failed", path)
             ui.context.client.status_code = HTTPStatus.INTERNAL_SERVER_ERROR
             problem(FAILED)

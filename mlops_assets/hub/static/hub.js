@@ -33,7 +33,14 @@
     setTimeout(() => (label.textContent = "Copy"), 2000);
   }
 
+  function closeMenus(except) {
+    for (const menu of document.querySelectorAll("details.hub-menu[open]")) {
+      if (menu !== except) menu.open = false;
+    }
+  }
+
   document.addEventListener("click", (event) => {
+    closeMenus(event.target.closest("details.hub-menu"));
     const button = event.target.closest("button");
     if (!button) return;
     if (button.hasAttribute("data-copy")) copy(button);
@@ -41,6 +48,11 @@
   });
 
   document.addEventListener("keydown", (event) => {
+    if (event.key === "Escape") {
+      const open = event.target.closest?.("details.hub-menu[open]");
+      closeMenus(null);
+      if (open) open.querySelector("summary").focus();
+    }
     if (event.key !== "/" || event.ctrlKey || event.metaKey || event.altKey) return;
     const at = event.target;
     if (at.isContentEditable || /^(INPUT|TEXTAREA|SELECT)$/.test(at.tagName)) return;

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 
 from nicegui import ui
-from nicegui.elements.mixins.validation_element import ValidationElement
 
 from mlops_assets.hub.pages.parts.texts import text
 from mlops_assets.models.approval.reason import MAX_REASON
@@ -42,7 +41,7 @@ async def ask_reason(
         async def act() -> None:
             entered = str(reason.value or "").strip()
             if required and not entered:
-                _refuse(reason, "Enter a reason; it is kept in the history.")
+                reason.error = "Enter a reason; it is kept in the history."
                 return
             button.disable()  # a second click acts once
             try:
@@ -62,6 +61,3 @@ async def ask_reason(
         dialog.delete()
     return done[0] if done else None
 
-
-def _refuse(field: ValidationElement[str], message: str) -> None:
-    field.error = message
