@@ -160,6 +160,12 @@ class Run(Base):
     user_tags: Mapped[dict[str, str]] = mapped_column(default=dict, server_default="{}")
 
     @property
+    def all_tags(self) -> dict[str, str]:
+        """Return its tags; those that users have set replace the ones that it has recorded."""
+        # a row that was not written yet has neither
+        return {**(self.tags or {}), **(self.user_tags or {})}
+
+    @property
     def imported(self) -> dict[str, str]:
         """Return where an imported model is from: `source`, `sha256`, `record`, …; else nothing."""
         if self.source != IMPORTED:

@@ -8,7 +8,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import lru_cache
 
-from sqlalchemy import ColumnElement, SQLColumnExpression, exists, func, or_, select, true
+from sqlalchemy import (
+    ColumnElement,
+    FromClause,
+    SQLColumnExpression,
+    exists,
+    func,
+    or_,
+    select,
+    true,
+)
 from sqlalchemy.orm import LoaderCriteriaOption, with_loader_criteria
 
 from mlops_assets.principals import GUEST_ROLES, Principal, Role, Visibility
@@ -22,6 +31,7 @@ from mlops_assets.registry.schema import (
     ModelVersion,
     Promotion,
     Run,
+    RunNote,
     Tag,
 )
 
@@ -86,15 +96,20 @@ def restrictions(principal: Principal) -> Sequence[LoaderCriteriaOption]:
             model.c.model == row.model, model.c.version == row.version, sees_model
         )
 
-    hidden_data = exists().where(
-        data.c.dataset == Run.dataset, data.c.version == Run.data_version, ~sees_data
-    )
-    hidden_model = exists().where(model.c.run_id == Run.run_id, ~sees_model)
-    sees_run = or_(Run.created_by == principal.name, ~or_(hidden_data, hidden_model))
+    def sees_run(row: type[Run] | FromClause) -> ColumnElement[bool]:
+        of = row.c if isinstance(row, FromClause) else row
+        hidden_data = exists().where(
+            data.c.dataset == of.dataset, data.c.version == of.data_version, ~sees_data
+        )
+        hidden_model = exists().where(model.c.run_id == of.run_id, ~sees_model)
+        return or_(of.created_by == principal.name, ~or_(hidden_data, hidden_model))
+
+    noted = Run.__table__.alias()
     conditions = {
         DataVersion: visible_to(principal, DataVersion.visibility, DataVersion.created_by),
         ModelVersion: visible_to(principal, ModelVersion.visibility, creator(ModelVersion.run_id)),
-        Run: sees_run,
+        Run: sees_run(Run),
+        RunNote: exists().where(noted.c.run_id == RunNote.run_id, sees_run(noted)),
         Tag: exists().where(
             data.c.dataset == Tag.dataset, data.c.version == Tag.version, sees_data
         ),

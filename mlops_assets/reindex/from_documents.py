@@ -154,8 +154,8 @@ class _Reader:
                 "there is no log: all is as the documents in the workspace state, and checksums are"
                 " those of the files as they are now"
             ),
-            "tags, aliases, promotions, checkpoints, external records and tokens are in no"
-            " document, and are lost",
+            "tags, aliases, promotions, checkpoints, notes on runs and tags set later, external"
+            " records and tokens are in no document, and are lost",
             (
                 "versions are private if their record is in the private catalogue, else visible in"
                 " the workspace; what was published to guests, or is private without a record, is"

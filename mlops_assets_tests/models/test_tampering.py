@@ -73,6 +73,8 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
     )
     opened.registry.add_checkpoint(checkpoint)
     opened.registry.finish_run("failed", "failed", "out of luck")
+    opened.registry.note_run("failed", "the disk was full")
+    opened.registry.tag_run("failed", "cause", "disk")
     row = lifecycle(opened, model_specification("cover", dataset="scenes"), recorded=True)
     opened.registry.set_webhooks({"team": ["model.promoted"]})
     opened.registry.decide(row, "approved", "measured", {"model.onnx": "c" * 64})

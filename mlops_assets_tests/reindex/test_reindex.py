@@ -114,6 +114,8 @@ def life(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     external = begin(store, specification, request)
     registry.log(external.run_id, POINTS)
+    registry.note_run(external.run_id, "labels of the north are old")
+    registry.tag_run(external.run_id, "campaign", "spring")
     end(store, external.run_id, "failed", "no model", RunFacts({"loss": 0.5}))
     assert verify_all(store).problems == []
     registry.close()
@@ -368,8 +370,8 @@ def test_an_empty_workspace_gives_no_registry(tmp_path: Path) -> None:
 
 
 LOST = (
-    "tags, aliases, promotions, checkpoints, external records and tokens are in no document, and"
-    " are lost"
+    "tags, aliases, promotions, checkpoints, notes on runs and tags set later, external records and"
+    " tokens are in no document, and are lost"
 )
 
 
@@ -380,7 +382,8 @@ def test_without_a_log_the_documents_give_what_they_have(copied: Path, url: str)
     rebuilt = tables(url)
     for name in ("data_versions", "files", "points"):
         assert rebuilt[name] == expected[name]
-    later = {"phases": None}  # stages after the training add to them
+    # stages after the training add to them, and so do users
+    later = {"phases": None, "user_tags": None}
     assert [row | later for row in rebuilt["runs"]] == [row | later for row in expected["runs"]]
     whole = [
         {**row, "created": row["created"].replace(microsecond=0)}

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, DateTime, Float, Integer, func
+from sqlalchemy import ColumnElement, DateTime, Float, Integer, case, func
 
 from mlops_assets.errors import SpecificationError
 from mlops_assets.registry.schema import Run, UtcDateTime
@@ -32,8 +32,12 @@ NESTED = {
     "hardware",
 }
 NUMBERS_ONLY = {"metrics", "usage", "phases"}
+# tags that users have set, before those that the run has recorded
+USER_TAGS = "user_tags"
 COLUMNS = tuple(
-    column.name for column in Run.__table__.columns if column.name not in DOCUMENTS.values()
+    column.name
+    for column in Run.__table__.columns
+    if column.name not in (*DOCUMENTS.values(), USER_TAGS)
 )
 
 
@@ -78,7 +82,7 @@ class Field:
 
     def value(self, run: Run) -> object:
         """Return its value in a loaded run; None if the run has none."""
-        found: object = getattr(run, self.column)
+        found: object = run.all_tags if self.column == "tags" else getattr(run, self.column)
         if not self.keys or not isinstance(found, dict):
             return found
         if self.key in found:
@@ -101,6 +105,10 @@ class Field:
         paths = list(dict.fromkeys([(self.key,), self.keys]))
         numeric = self.column in NUMBERS_ONLY
         found = [read(column, path, kind, numeric) for path in paths]
+        if self.column == "tags":
+            of_users = getattr(Run, USER_TAGS)
+            known = read(of_users, self.keys, None, numeric).is_not(None)
+            return case((known, read(of_users, self.keys, kind, numeric)), else_=found[0])
         return found[0] if len(found) == 1 else func.coalesce(*found)
 
 

@@ -93,12 +93,13 @@ def _names_of(run: Run) -> Iterator[str]:
     yield from run.metrics
     for prefix, column in DOCUMENTS.items():
         if prefix not in ("metrics", "parameters"):
-            yield from _leaves(prefix, getattr(run, column))
+            yield from leaves(prefix, run.all_tags if column == "tags" else getattr(run, column))
 
 
-def _leaves(prefix: str, document: Mapping[str, object]) -> Iterator[str]:
+def leaves(prefix: str, document: Mapping[str, object]) -> Iterator[str]:
+    """Yield the dotted names of all values of a document."""
     for name, value in document.items():
         if isinstance(value, dict) and value:
-            yield from _leaves(f"{prefix}.{name}", value)
+            yield from leaves(f"{prefix}.{name}", value)
         else:
             yield f"{prefix}.{name}"

@@ -176,6 +176,10 @@ def write_history(registry: Registry) -> None:
     )
     registry.put_run(run("elsewhere", status="succeeded", source="mlflow", seed=8), None)
     registry.log("failed", POINTS[:2])  # by a process that was cut off for a while
+    for number in (1, 2):
+        registry.note_run("failed", f"<b>größer</b> {number}")
+        registry.tag_run("failed", f"tag {number}", "<i>")
+    registry.tag_run("failed", "tag 1", None)
     registry.start_run(run("going"))
     registry.log("going", POINTS)
     registry.add_records(
