@@ -8,6 +8,7 @@ from typing import Protocol
 
 from pydantic import JsonValue
 
+from mlops_assets.choices import Direction, Method, PrunerName
 from mlops_assets.errors import OrchestratorUnavailable
 from mlops_assets.names import Reference
 from mlops_assets.registry import Run
@@ -16,17 +17,30 @@ from mlops_assets.store import Store
 
 @dataclass(frozen=True)
 class Sweep:
-    """A search for parameters.
+    """A search for parameters, with the settings of `training.sweeps.settings.SweepSettings`.
 
     Attributes:
-        trials: number of runs.
+        trials: number of runs; as `mlops sweep` chooses it if None.
         parallel: runs at the same time.
         seed: of the search.
+        space: parameter → values to search, as a user writes them; parameters of the request that
+            are not among them are the same in all runs.
+        method: of the search.
+        metric: that is optimised; chosen by what the first run logs if None.
+        direction: in which it gets better; by its name if None.
+        prune: pruner that stops runs that do badly.
+        timeout: seconds after which no further run starts.
     """
 
-    trials: int
+    trials: int | None = None
     parallel: int = 1
     seed: int = 0
+    space: Mapping[str, JsonValue] = field(default_factory=dict)
+    method: Method = "tpe"
+    metric: str | None = None
+    direction: Direction | None = None
+    prune: PrunerName = "none"
+    timeout: float | None = None
 
 
 @dataclass(frozen=True)
@@ -41,6 +55,7 @@ class TrainingRequest:
         compute: resources that differ from the declared ones, such as `gpus`.
         sweep: of which it is one; None for one run.
         tags: of the run.
+        note: first note of the run; empty if there is none.
     """
 
     model: str
@@ -50,6 +65,7 @@ class TrainingRequest:
     compute: Mapping[str, JsonValue] = field(default_factory=dict)
     sweep: Sweep | None = None
     tags: Mapping[str, str] = field(default_factory=dict)
+    note: str = ""
 
 
 @dataclass(frozen=True)
