@@ -67,11 +67,7 @@ class UserFunction:
         Raises:
             MlopsError: `error`: an unknown parameter, a wrong type, or a value out of range.
         """
-        named = self.params_type.model_fields
-        converted = {
-            name: without_quotes(value) if name in named else restored(value)
-            for name, value in values.items()
-        }
+        converted = self._converted(values)
         try:
             typed = self.params_type.model_validate(converted)
         except ValidationError as error:
@@ -83,9 +79,36 @@ class UserFunction:
         if unknown:
             raise self.error(
                 f"parameters of {self.name} are refused: {', '.join(unknown)}: unknown; there is"
-                f" {', '.join(named) or 'none'}"
+                f" {', '.join(self.params_type.model_fields) or 'none'}"
             )
         return typed
+
+    def problems(self, values: Mapping[str, object]) -> dict[str, str]:
+        """Return why `parameters` refuses values; empty if it does not.
+
+        Args:
+            values: name → value, as of `parameters`.
+
+        Returns:
+            Parameter → what is wrong with it; the empty text is for all of them together.
+        """
+        converted = self._converted(values)
+        found = {name: "unknown parameter; remove it" for name in self._ignored(converted)}
+        try:
+            self.params_type.model_validate(converted)
+        except ValidationError as error:
+            for entry in error.errors():
+                name, *rest = entry["loc"] or ("",)
+                place = f"{'.'.join(map(str, rest))}: " if rest else ""
+                found.setdefault(str(name), place + entry["msg"])
+        return found
+
+    def _converted(self, values: Mapping[str, object]) -> dict[str, object]:
+        named = self.params_type.model_fields
+        return {
+            name: without_quotes(value) if name in named else restored(value)
+            for name, value in values.items()
+        }
 
     def _ignored(self, values: Mapping[str, object]) -> list[str]:
         """Return the parameters that the type drops silently, as pydantic does by default."""
