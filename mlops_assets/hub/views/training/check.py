@@ -96,6 +96,10 @@ def _parameters(
     fields = fields_of(trainer.params_type, defaults, declared.params)
     entered = _entered("parameters", fields, draft.parameters, problems)
     values = {**declared.params, **entered}
+    if trainer.params_type.model_config.get("extra") != "allow":
+        for name in entered:
+            if name not in trainer.params_type.model_fields:
+                problems[f"parameters.{name}"] = f"{declared.trainer} has no such parameter"
     for name, problem in trainer.problems(values).items():
         problems.setdefault(f"parameters.{name}" if name else "parameters", problem)
     if any(place.startswith("parameters") for place in problems):

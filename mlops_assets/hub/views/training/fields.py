@@ -67,9 +67,9 @@ class FormField:
         """Return a value as a user writes it; `parse` reads it."""
         if value is None and self.nullable:
             return ""
-        if isinstance(value, str) and (self.kind in ("text", "choice") or _is_plain(value)):
+        if isinstance(value, str) and self.kind in ("text", "choice"):
             return value
-        return json.dumps(value, ensure_ascii=False)
+        return written_value(value)
 
     def parse(self, text: str) -> JsonValue:
         """Return the value of a text, which the trainer's own type still has to check.
@@ -131,6 +131,13 @@ def read_value(text: str) -> JsonValue:
         raise SpecificationError("the value is not valid YAML; quote it if it is text") from error
     except ValueError as error:
         raise SpecificationError(str(error)) from error
+
+
+def written_value(value: JsonValue) -> str:
+    """Return a value as YAML on one line, which `read_value` reads."""
+    if isinstance(value, str) and _is_plain(value):
+        return value
+    return json.dumps(value, ensure_ascii=False)
 
 
 def _is_plain(text: str) -> bool:
@@ -226,9 +233,7 @@ def _limits(schema: Mapping[str, JsonValue]) -> str:
     if isinstance(alternatives, list):
         found = [_alternative(entry) for entry in alternatives if isinstance(entry, dict)]
         return " or ".join(found)
-    return ", ".join(
-        text.format(schema[name]) for name, text in _LIMITS.items() if name in schema
-    )
+    return ", ".join(text.format(schema[name]) for name, text in _LIMITS.items() if name in schema)
 
 
 def _alternative(schema: Mapping[str, JsonValue]) -> str:

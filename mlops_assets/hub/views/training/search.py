@@ -79,7 +79,9 @@ def proposal(field: FormField) -> str:
     """
     default = field.default
     if field.kind == "choice":
-        return _flow([f'"{each}"' if isinstance(each, str) else _text(each) for each in field.choices])
+        return _flow(
+            [f'"{each}"' if isinstance(each, str) else _text(each) for each in field.choices]
+        )
     if field.kind == "boolean":
         return _flow(["true", "false"])
     if isinstance(default, bool) or not isinstance(default, int | float) or default <= 0:
