@@ -48,6 +48,8 @@ class Settings:
             sends.
         identity: YAML file that names the issuer of tokens that the HTTP API accepts; None for
             none.
+        gateway: YAML file that names the gateway which authenticates people before they reach the
+            hub; None for none.
         catalogues: YAML file that names the catalogues records are registered with; None for none.
         webhooks: YAML file that names the receivers of events; None for none.
         issues: YAML file that names the issue trackers of alarms; None for none.
@@ -69,6 +71,7 @@ class Settings:
     base_url: str | None = None
     api_token: str | None = field(default=None, repr=False)
     identity: Path | None = None
+    gateway: Path | None = None
     catalogues: Path | None = None
     webhooks: Path | None = None
     issues: Path | None = None
@@ -90,7 +93,7 @@ class Settings:
 
         They are `MLOPS_WORKSPACE`, `MLOPS_REGISTRY`, `MLOPS_CACHE`, `DAGSTER_HOME`, `MLOPS_USER`,
         `MLOPS_ROLES`, `MLOPS_MLFLOW`, `MLOPS_PUBLIC_URL`, `MLOPS_API_TOKEN`, `MLOPS_IDENTITY`,
-        `MLOPS_CATALOGUES`, `MLOPS_WEBHOOKS`, `MLOPS_ISSUES`, `MLOPS_LOG_HEAD`,
+        `MLOPS_GATEWAY`, `MLOPS_CATALOGUES`, `MLOPS_WEBHOOKS`, `MLOPS_ISSUES`, `MLOPS_LOG_HEAD`,
         `MLOPS_VISIBILITY`, `MLOPS_PACK_BELOW` and `MLOPS_EXECUTOR`.
 
         A `.env` file in `directory` is read too, as the dagster command does; the environment wins
@@ -124,6 +127,7 @@ class Settings:
             root / "cache" if root else Path.home() / ".cache" / "mlops_assets"
         )
         identity = values.get("MLOPS_IDENTITY")
+        gateway = values.get("MLOPS_GATEWAY")
         catalogues = values.get("MLOPS_CATALOGUES")
         webhooks = values.get("MLOPS_WEBHOOKS")
         issues = values.get("MLOPS_ISSUES")
@@ -142,6 +146,7 @@ class Settings:
             base_url=_public_url(values),
             api_token=values.get("MLOPS_API_TOKEN") or None,
             identity=directory / identity if identity else None,
+            gateway=directory / gateway if gateway else None,
             catalogues=directory / catalogues if catalogues else None,
             webhooks=directory / webhooks if webhooks else None,
             issues=directory / issues if issues else None,

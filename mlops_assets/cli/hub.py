@@ -1,4 +1,4 @@
-"""`mlops hub`: the HTTP API of external runs, and the STAC API."""
+"""`mlops hub`: pages for the browser, the HTTP API, and the STAC API."""
 
 from __future__ import annotations
 
@@ -18,16 +18,29 @@ def hub(
     largest_file: Annotated[
         str, typer.Option(help="Maximum size of an uploaded file, e.g. 2Gi.")
     ] = "2Gi",
+    pages: Annotated[
+        bool, typer.Option(help="Serve pages for the browser beside the APIs.")
+    ] = True,
+    open_: Annotated[
+        bool,
+        typer.Option(
+            "--open", help="Let this machine's user in without sign-in, though tokens are set up."
+        ),
+    ] = False,
     module: Module = None,
 ) -> None:
-    """Serve the HTTP API of external runs, and the STAC API at /stac.
+    """Serve the pages of the hub, the HTTP API at /api/v1, and the STAC API at /stac.
 
-    Callers need a token, see `mlops token`; without one they see published records.
+    On this machine it is open to its one user. On another address people sign in with their
+    browser, see docs/sign-in.md, and programs send a token, see `mlops token`; without either one
+    sees published records.
     """
     from mlops_assets.discovery.registration.declaration import read_catalogues
-    from mlops_assets.hub.app import HubSettings, create_hub
+    from mlops_assets.hub.app import HubSettings, create_app, create_hub
     from mlops_assets.hub.orchestration.launcher import NoLauncher
+    from mlops_assets.hub.sign_in.modes import Mode, mode_of
     from mlops_assets.identity.declaration import is_loopback, read_identity
+    from mlops_assets.identity.gateway import read_gateway
     from mlops_assets.models.specification import bytes_of
     from mlops_assets.serving.http_server import require_free_port, serve
 
@@ -39,22 +52,35 @@ def hub(
     require_free_port(host, port)
     settings = Settings.from_environment()
     identity = read_identity(settings.identity) if settings.identity else None
+    gateway = read_gateway(settings.gateway) if settings.gateway else None
     catalogues = read_catalogues(settings.catalogues) if settings.catalogues else None
+    store = open_store()
+    people = gateway is not None or (identity is not None and identity.sign_in is not None)
+    programs = bool(settings.api_token or identity or settings.base_url)
+    mode = mode_of(host, people, programs or store.registry.has_tokens(), open_=open_, pages=pages)
+    base_url = settings.base_url
+    if base_url is None and mode is Mode.PEOPLE and is_loopback(host):
+        name = f"[{host}]" if ":" in host else host
+        base_url = f"http://{name}:{port}"
     hub_settings = HubSettings(
         settings.dagster_home,
         token=settings.api_token,
         identity=identity,
         module=module,
-        base_url=settings.base_url,
+        base_url=base_url,
         files_url=catalogues.files if catalogues else None,
         max_file=limit,
-        local=settings.principal if is_loopback(host) and not identity else None,
+        local=settings.principal if mode is Mode.OPEN else None,
+        gateway=gateway,
     )
-    app = create_hub(open_store(), hub_settings, NoLauncher())
+    if pages:
+        app = create_hub(store, hub_settings, NoLauncher())
+    else:
+        app = create_app(store, hub_settings)
     if not is_loopback(host):
         errors.print(
             f"listening on {host} without encryption, which exposes tokens to the network: put a"
             " reverse proxy with TLS in front",
             style="yellow",
         )
-    serve(app, host, port, websockets=True)
+    serve(app, host, port, websockets=pages)

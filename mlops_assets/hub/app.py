@@ -31,9 +31,15 @@ from mlops_assets.hub.rest.errors import (
     report_unexpected_error,
 )
 from mlops_assets.hub.rest.openapi import DocumentedApp, any_problem
-from mlops_assets.hub.sign_in.authentication import BearerToken
+from mlops_assets.hub.sign_in import page_template
+from mlops_assets.hub.sign_in.authentication import Authentication, Entrance
+from mlops_assets.hub.sign_in.headers import SecurityHeaders
+from mlops_assets.hub.sign_in.open_pages import guard_sockets
+from mlops_assets.hub.sign_in.people import people_of
+from mlops_assets.hub.sign_in.routes import router as sign_in_router
 from mlops_assets.identity.bearer import Bearers, checked_bearers
 from mlops_assets.identity.declaration import Identity
+from mlops_assets.identity.gateway import Gateway
 from mlops_assets.identity.issuer import Issuer
 from mlops_assets.principals import Principal
 from mlops_assets.settings import project_module
@@ -61,6 +67,7 @@ class HubSettings:
             URL if not given.
         max_file: bytes of an uploaded file at most.
         local: the only user, who needs no sign-in; None if callers authenticate.
+        gateway: that has authenticated people before they reach the hub.
     """
 
     dagster_home: Path
@@ -71,6 +78,7 @@ class HubSettings:
     files_url: str | None = None
     max_file: int = MAX_FILE
     local: Principal | None = None
+    gateway: Gateway | None = None
 
 
 def create_hub(store: Store, settings: HubSettings, launcher: Launcher) -> FastAPI:
@@ -83,7 +91,9 @@ def create_hub(store: Store, settings: HubSettings, launcher: Launcher) -> FastA
         settings: settings of the server.
         launcher: launches what buttons start.
     """
-    app = create_app(store, settings, launcher=launcher)
+    app = create_app(store, settings, launcher=launcher, pages=True)
+    page_template.install()
+    guard_sockets(app.state.project.sessions)
     serve_pages(app, app.state.project)
     return app
 
@@ -93,6 +103,7 @@ def create_app(
     settings: HubSettings,
     publish: Callable[[Job], None] = publish_apart,
     launcher: Launcher | None = None,
+    pages: bool = False,
 ) -> FastAPI:
     """Return the app.
 
@@ -101,18 +112,24 @@ def create_app(
         settings: settings of the server.
         publish: publishes an uploaded model; in a process of its own if not given.
         launcher: launches runs; without one those routes respond that Dagster is out of reach.
+        pages: whether it gets pages, for which people sign in.
 
     Returns:
         The API below `/api/v1` with its OpenAPI document, `/api/v1/openapi.json`, and the STAC API
         below `/stac`.
 
     Raises:
-        SettingsError: no token would be accepted, or the shared token can be guessed.
+        SettingsError: nobody would get in, the shared token can be guessed, or sign-in cannot work.
         NotFound: the project cannot be loaded.
     """
     issuer = Issuer(settings.identity) if settings.identity else None
     bearers = Bearers(store.registry, settings.token, issuer)
-    if settings.local is None:
+    people = None
+    if pages and settings.local is None:
+        people = people_of(
+            store.registry, settings.base_url, settings.identity, settings.gateway, issuer
+        )
+    if settings.local is None and people is None:
         checked_bearers(bearers)
     finisher = Finisher(publish)
 
@@ -136,13 +153,11 @@ def create_app(
         redirect_slashes=False,
         servers=[{"url": settings.base_url}] if settings.base_url else None,
         middleware=[
+            Middleware(SecurityHeaders, https=(settings.base_url or "").startswith("https:")),
             Middleware(
-                BearerToken,
-                bearers=bearers,
-                public=PREFIX,
-                anyone=ANONYMOUS,
-                local=settings.local,
-            )
+                Authentication,
+                entrance=Entrance(bearers, ANONYMOUS, people, settings.local, pages),
+            ),
         ],
         exception_handlers={
             MlopsError: report_error,
@@ -154,8 +169,15 @@ def create_app(
     module = settings.module or project_module()
     models = models_of_project(module)
     nobody = store.acting(ANONYMOUS)
+    app.state.people = people
     app.state.project = Hub(
-        nobody, models, module, settings.dagster_home, launcher or NoLauncher(), settings.local
+        nobody,
+        models,
+        module,
+        settings.dagster_home,
+        launcher or NoLauncher(),
+        settings.local,
+        people.sessions if people else None,
     )
     app.state.hub = HubState(
         ExternalRuns(
@@ -171,6 +193,7 @@ def create_app(
     app.include_router(router, prefix=API, responses=any_problem())
     app.include_router(decisions.router, prefix=API, responses=any_problem())
     app.include_router(samples.router, prefix=API, responses=any_problem())
+    app.include_router(sign_in_router)
     add_published(store.workspace, store.registry)
     stac = create_stac_app(store, settings.base_url, settings.files_url)
     below = Mount(PREFIX, stac)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from mlops_assets.components.project.launch import DeclaredModels, load_definitions
 from mlops_assets.hub.orchestration.launcher import Launcher
+from mlops_assets.hub.sign_in.sessions import BrowserSessions
 from mlops_assets.principals import Principal
 from mlops_assets.store import Store
 
@@ -23,6 +24,7 @@ class Hub:
         dagster_home: of the Dagster instance that runs are launched in and reported to.
         launcher: launches and stops runs.
         local: the only user, of a hub that needs no sign-in; None if there are others.
+        sessions: of people who have signed in; None if nobody does.
     """
 
     store: Store
@@ -31,6 +33,7 @@ class Hub:
     dagster_home: Path
     launcher: Launcher
     local: Principal | None = None
+    sessions: BrowserSessions | None = None
 
     @cached_property
     def definitions(self) -> object:

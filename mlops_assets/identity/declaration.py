@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Annotated
 from urllib.parse import SplitResult, urlsplit
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, field_validator
 
 from mlops_assets.principals import Role
+from mlops_assets.secret import Secret
 from mlops_assets.strict import Strict, read_settings_file
 
 Text = Annotated[str, Field(min_length=1)]
@@ -74,6 +75,31 @@ class RoleMapping(Strict):
         return {role for roles in given for role in ([roles] if isinstance(roles, Role) else roles)}
 
 
+class SignIn(Strict):
+    """The client at the issuer by which people sign in to the hub with their browser.
+
+    Attributes:
+        client_id: its id at the issuer.
+        client_secret: where its secret is; None for a public client, which has none.
+        scopes: that are requested; roles may need one of their own, such as `groups`.
+        idle_minutes: without a request, after which a session ends.
+        session_hours: after which a session ends in any case.
+    """
+
+    client_id: Text
+    client_secret: Secret | None = None
+    scopes: tuple[Text, ...] = ("openid", "profile")
+    idle_minutes: Annotated[int, Field(ge=1, le=24 * 60)] = 60
+    session_hours: Annotated[int, Field(ge=1, le=7 * 24)] = 12
+
+    @field_validator("scopes")
+    @classmethod
+    def _with_openid(cls, scopes: tuple[str, ...]) -> tuple[str, ...]:
+        if "openid" not in scopes:
+            raise ValueError("'openid' must be one of the scopes, else there is no ID token")
+        return scopes
+
+
 class Identity(Strict):
     """The issuer of the tokens that callers send.
 
@@ -83,12 +109,14 @@ class Identity(Strict):
         name: the claim that names the principal; one that the issuer's users cannot change
             themselves.
         roles: claims that hold roles.
+        sign_in: client by which people sign in with their browser; None if they do not.
     """
 
     issuer: IssuerUrl
     audience: Text | Annotated[list[Text], Field(min_length=1)]
     name: Text = "sub"
     roles: Annotated[list[RoleMapping], Field(min_length=1)]
+    sign_in: SignIn | None = None
 
     @property
     def audiences(self) -> list[str]:

@@ -7,7 +7,6 @@ now; keys, addresses and algorithms that a token itself names are not used. See 
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import time
 
@@ -17,7 +16,7 @@ from joserfc.errors import ExpiredTokenError, InvalidClaimError, JoseError, Miss
 
 from mlops_assets.errors import IssuerUnreachable, NameRefused, Unauthenticated
 from mlops_assets.identity.declaration import Identity
-from mlops_assets.identity.discovery import configuration_url, endpoint
+from mlops_assets.identity.discovery import configuration_url, endpoint, read_document
 from mlops_assets.principals import Principal, check_principal_name
 from mlops_assets.text.json_values import JsonObject
 
@@ -46,7 +45,6 @@ REFRESH_SECONDS = 600.0  # after which keys are read again
 KEPT_SECONDS = 86_400.0  # for which they are used while the issuer is unreachable
 MIN_REFRESH_SECONDS = 10.0  # between two requests for keys, whatever tokens arrive
 TIMEOUT_SECONDS = 10.0  # of a request for keys as a whole
-MAX_DOCUMENT_BYTES = 1 << 20
 # raised by the libraries for texts that are not valid tokens
 _MALFORMED = (JoseError, ValueError, TypeError, LookupError, AttributeError, RecursionError)
 
@@ -86,6 +84,43 @@ class Issuer:
             IssuerUnreachable: its key is unknown, and the issuer is unreachable.
             Unauthenticated: it is not a valid token of this issuer for this service.
         """
+        return self.principal_of(await self.claims(token))
+
+    async def claims(self, token: str) -> JsonObject:
+        """Return the claims of a token; see `principal`."""
+        return await self._verified(token, self._claims)
+
+    async def identity_claims(self, token: str, client: str, nonce: str) -> JsonObject:
+        """Return the claims of an ID token, as OpenID Connect Core 1.0, 3.1.3.7 has it checked.
+
+        Args:
+            token: a signed JSON Web Token in compact form.
+            client: id of the client that the token must be for.
+            nonce: that was sent with the request for it.
+
+        Raises:
+            IssuerUnreachable: its key is unknown, and the issuer is unreachable.
+            Unauthenticated: it is not a valid ID token of this issuer for this client and request.
+        """
+        expected = jwt.JWTClaimsRegistry(
+            leeway=LEEWAY_SECONDS,
+            iss={"essential": True, "value": self._identity.issuer},
+            aud={"essential": True, "values": [client]},
+            azp={"value": client},
+            nonce={"essential": True, "value": nonce},
+            exp={"essential": True},
+        )
+        return await self._verified(token, expected)
+
+    def principal_of(self, claims: JsonObject) -> Principal:
+        """Return the principal of verified claims.
+
+        Raises:
+            Unauthenticated: their name cannot be used.
+        """
+        return Principal(self._name(claims), self._identity.roles_of(claims))
+
+    async def _verified(self, token: str, expected: jwt.JWTClaimsRegistry) -> JsonObject:
         try:
             header = jws.extract_compact(token.encode()).headers()
             key_id = header.get("kid")
@@ -100,8 +135,8 @@ class Issuer:
             claims = self._signed(token, await self._key(key_id))
         if claims is None:
             raise self._refused("its signature is not valid")
-        self._require_valid(claims)
-        return Principal(self._name(claims), self._identity.roles_of(claims))
+        self._require_valid(claims, expected)
+        return claims
 
     def _name(self, claims: JsonObject) -> str:
         name = claims.get(self._identity.name)
@@ -118,10 +153,10 @@ class Issuer:
         except _MALFORMED:
             return None
 
-    def _require_valid(self, claims: JsonObject) -> None:
+    def _require_valid(self, claims: JsonObject, expected: jwt.JWTClaimsRegistry) -> None:
         """Require claims that are valid now, for this service."""
         try:
-            self._claims.validate(claims)
+            expected.validate(claims)
         except ExpiredTokenError:
             raise self._refused("it has expired") from None
         except (InvalidClaimError, MissingClaimError) as error:
@@ -195,9 +230,9 @@ async def _published_keys(client: httpx.AsyncClient, issuer: str) -> list[jwk.Ke
     Raises:
         ValueError: its configuration or keys are invalid.
     """
-    configuration = await _document(client, configuration_url(issuer))
+    configuration = await read_document(client, configuration_url(issuer))
     address = endpoint(configuration, issuer, "jwks_uri")
-    listed = (await _document(client, address)).get("keys")
+    listed = (await read_document(client, address)).get("keys")
     if not isinstance(listed, list):
         raise ValueError("its keys are not a list")
     keys = [_signing_key(found) for found in listed]
@@ -218,26 +253,3 @@ def _signing_key(published: object) -> jwk.Key | None:
         return jwk.import_key(published)
     except _MALFORMED:
         return None
-
-
-async def _document(client: httpx.AsyncClient, url: str) -> JsonObject:
-    """Return a JSON object from the web.
-
-    Raises:
-        ValueError: it is not one, or too large.
-    """
-    content = bytearray()
-    async with client.stream("GET", url, headers={"Accept-Encoding": "identity"}) as response:
-        if response.status_code != httpx.codes.OK:
-            raise ValueError(f"{url} responds with {response.status_code}")
-        async for chunk in response.aiter_raw():
-            content += chunk
-            if len(content) > MAX_DOCUMENT_BYTES:
-                raise ValueError(f"{url} returns more than {MAX_DOCUMENT_BYTES} bytes")
-    try:
-        found = json.loads(content)
-    except RecursionError as error:
-        raise ValueError(f"{url} returns no valid JSON") from error
-    if not isinstance(found, dict):
-        raise ValueError(f"{url} returns no JSON object")
-    return found

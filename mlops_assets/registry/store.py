@@ -25,6 +25,7 @@ from mlops_assets.registry.records.rows import PublishedRecords, follow_visibili
 from mlops_assets.registry.runs import Runs
 from mlops_assets.registry.schema import DataVersion, ModelVersion
 from mlops_assets.registry.session import drop_files, existing, now, publish_records
+from mlops_assets.registry.sessions import Sessions
 from mlops_assets.registry.tokens import Tokens
 from mlops_assets.registry.visibility import sees_all
 
@@ -43,6 +44,7 @@ class Registry(
     LandedFiles,
     PackedObjects,
     Tokens,
+    Sessions,
     Locks,
 ):
     """The registry at one SQLAlchemy URL: versions, runs, maps, files, tokens and locks.
