@@ -23,6 +23,7 @@ from mlops_assets.text.secret_urls import redacted
 
 DEFAULT_MODULE = "mlops_assets.definitions"  # the shipped example
 GPUS = "CUDA_VISIBLE_DEVICES"
+MIN_DELEGATION_KEY = 32  # characters
 MAX_PACK_BELOW = 8 << 20  # bytes; what is packed is held in memory
 # one process for all steps of a run, one for each, or a pod of Kubernetes for each
 Executor = Literal["in_process", "multiprocess", "k8s_job"]
@@ -46,6 +47,8 @@ class Settings:
             without a host.
         api_token: a token that callers of the HTTP API may share, and the token that our client
             sends.
+        delegation_key: signs who the runs act for that the hub launches; None for that of a file
+            in the Dagster home.
         identity: YAML file that names the issuer of tokens that the HTTP API accepts; None for
             none.
         gateway: YAML file that names the gateway which authenticates people before they reach the
@@ -70,6 +73,7 @@ class Settings:
     mlflow: str | None = None
     base_url: str | None = None
     api_token: str | None = field(default=None, repr=False)
+    delegation_key: str | None = field(default=None, repr=False)
     identity: Path | None = None
     gateway: Path | None = None
     catalogues: Path | None = None
@@ -92,9 +96,10 @@ class Settings:
         """Read the settings from environment variables, each with a default.
 
         They are `MLOPS_WORKSPACE`, `MLOPS_REGISTRY`, `MLOPS_CACHE`, `DAGSTER_HOME`, `MLOPS_USER`,
-        `MLOPS_ROLES`, `MLOPS_MLFLOW`, `MLOPS_PUBLIC_URL`, `MLOPS_API_TOKEN`, `MLOPS_IDENTITY`,
-        `MLOPS_GATEWAY`, `MLOPS_CATALOGUES`, `MLOPS_WEBHOOKS`, `MLOPS_ISSUES`, `MLOPS_LOG_HEAD`,
-        `MLOPS_VISIBILITY`, `MLOPS_PACK_BELOW` and `MLOPS_EXECUTOR`.
+        `MLOPS_ROLES`, `MLOPS_MLFLOW`, `MLOPS_PUBLIC_URL`, `MLOPS_API_TOKEN`,
+        `MLOPS_DELEGATION_KEY`, `MLOPS_IDENTITY`, `MLOPS_GATEWAY`, `MLOPS_CATALOGUES`,
+        `MLOPS_WEBHOOKS`, `MLOPS_ISSUES`, `MLOPS_LOG_HEAD`, `MLOPS_VISIBILITY`, `MLOPS_PACK_BELOW`
+        and `MLOPS_EXECUTOR`.
 
         A `.env` file in `directory` is read too, as the dagster command does; the environment wins
         over it.
@@ -145,6 +150,7 @@ class Settings:
             mlflow=server_url("MLOPS_MLFLOW", "an MLflow server", values.get("MLOPS_MLFLOW")),
             base_url=_public_url(values),
             api_token=values.get("MLOPS_API_TOKEN") or None,
+            delegation_key=_delegation_key(values.get("MLOPS_DELEGATION_KEY")),
             identity=directory / identity if identity else None,
             gateway=directory / gateway if gateway else None,
             catalogues=directory / catalogues if catalogues else None,
@@ -180,6 +186,15 @@ def _roles(text: str) -> frozenset[Role]:
         raise SettingsError(
             f"MLOPS_ROLES={text}: write some of {', '.join(Role)}, separated by commas"
         ) from error
+
+
+def _delegation_key(value: str | None) -> str | None:
+    if value and len(value) < MIN_DELEGATION_KEY:
+        raise SettingsError(
+            f"MLOPS_DELEGATION_KEY has fewer than {MIN_DELEGATION_KEY} characters and can be"
+            " guessed; set it to what 'openssl rand -hex 32' prints"
+        )
+    return value or None
 
 
 def _log_head(value: str | None, workspace: str, directory: Path) -> str | None:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import dagster as dg
+from pydantic import PrivateAttr
 
 from mlops_assets.settings import Settings
 
 if TYPE_CHECKING:
     from mlops_assets.store import Store
+
+# tag of a Dagster run that the hub has launched: who it acts for, see `identity.delegation`
+ACTS_FOR = "mlops/acts_for"
 
 
 class StoreResource(dg.ConfigurableResource):  # type: ignore[type-arg]
@@ -21,11 +26,21 @@ class StoreResource(dg.ConfigurableResource):  # type: ignore[type-arg]
     workspace: str | None = None
     registry: str | None = None
     user: str | None = None
+    # that of a sensor, or of a test, is none
+    _run: dg.DagsterRun | None = PrivateAttr(default=None)
+
+    def setup_for_execution(self, context: dg.InitResourceContext) -> None:
+        """Keep the run that the resource is for."""
+        self._run = context.run
 
     def open(self) -> Store:
         """Open the workspace and the registry.
 
+        A run that the hub has launched acts for the user who has asked for it, with those of their
+        roles that this process has, too.
+
         Raises:
+            Forbidden: it states another user than the hub has signed.
             SettingsError: a setting cannot be used.
             StorageError: the workspace or the registry cannot be opened.
         """
@@ -39,4 +54,17 @@ class StoreResource(dg.ConfigurableResource):  # type: ignore[type-arg]
         settings = Settings.from_environment(
             overrides={name: value for name, value in given.items() if value}
         )
-        return open_store(settings)
+        return self._acting(open_store(settings), settings)
+
+    def _acting(self, store: Store, settings: Settings) -> Store:
+        run = self._run
+        statement = run.tags.get(ACTS_FOR) if run is not None else None
+        if run is None or statement is None:
+            return store
+        from mlops_assets.identity.delegation import delegated, delegation_key
+
+        key = delegation_key(settings.delegation_key, settings.dagster_home)
+        principal = delegated(statement, run.run_id, key)
+        if principal is None:
+            return store
+        return store.acting(replace(principal, roles=principal.roles & settings.roles))

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from mlops_assets.cli.terminal.output import Module, errors, open_store
-from mlops_assets.settings import Settings
+from mlops_assets.settings import Settings, project_module
+
+if TYPE_CHECKING:
+    from mlops_assets.hub.orchestration.launcher import Launcher
 
 
 def hub(
@@ -27,6 +32,15 @@ def hub(
             "--open", help="Let this machine's user in without sign-in, though tokens are set up."
         ),
     ] = False,
+    dagster: Annotated[
+        bool, typer.Option("--dagster/--no-dagster", help="Launch runs, and show Dagster's pages.")
+    ] = True,
+    workspace_file: Annotated[
+        Path | None,
+        typer.Option(
+            help="Dagster's workspace.yaml with running code servers; one is started if not given."
+        ),
+    ] = None,
     module: Module = None,
 ) -> None:
     """Serve the pages of the hub, the HTTP API at /api/v1, and the STAC API at /stac.
@@ -38,6 +52,7 @@ def hub(
     from mlops_assets.discovery.registration.declaration import read_catalogues
     from mlops_assets.hub.app import HubSettings, create_app, create_hub
     from mlops_assets.hub.orchestration.launcher import NoLauncher
+    from mlops_assets.hub.orchestration.service import dagster_service
     from mlops_assets.hub.sign_in.modes import Mode, mode_of
     from mlops_assets.identity.declaration import is_loopback, read_identity
     from mlops_assets.identity.gateway import read_gateway
@@ -73,14 +88,19 @@ def hub(
         local=settings.principal if mode is Mode.OPEN else None,
         gateway=gateway,
     )
-    if pages:
-        app = create_hub(store, hub_settings, NoLauncher())
-    else:
-        app = create_app(store, hub_settings)
-    if not is_loopback(host):
-        errors.print(
-            f"listening on {host} without encryption, which exposes tokens to the network: put a"
-            " reverse proxy with TLS in front",
-            style="yellow",
-        )
-    serve(app, host, port, websockets=pages)
+    with ExitStack() as stack:
+        launcher: Launcher = NoLauncher()
+        if dagster and pages:
+            service = dagster_service(settings, module or project_module(), workspace_file)
+            launcher = stack.enter_context(service).launcher
+        if pages:
+            app = create_hub(store, hub_settings, launcher)
+        else:
+            app = create_app(store, hub_settings)
+        if not is_loopback(host):
+            errors.print(
+                f"listening on {host} without encryption, which exposes tokens to the network: put"
+                " a reverse proxy with TLS in front",
+                style="yellow",
+            )
+        serve(app, host, port, websockets=pages)

@@ -29,12 +29,17 @@ MODEL = "mlops/model"
 DATASET = "mlops/dataset"
 DATA_VERSION = "mlops/data_version"
 USER = "mlops/user"
+# tag of a Dagster run that makes a data version from others: the dataset of its partition
+INPUT = "mlops/input"
 # tags of a Dagster run that makes a map: the area, and the model version that it was launched for
 AREA = "mlops/area"
 MODEL_VERSION = "mlops/model_version"
 # tag of a Dagster run: `true` if it trains with other parameters than the declared ones
 EXPERIMENT = "mlops/experiment"
 
+# tags of a Dagster run, as JSON: compute that differs from the declared one, tags of its trainings
+COMPUTE = "mlops/compute"
+RUN_TAGS = "mlops/run_tags"
 # tag of a Dagster run: a command waits for it, at whose terminal somebody sees an error at once
 COMMAND = "mlops/command"
 

@@ -16,6 +16,7 @@ from mlops_assets.components.graph.retries import retried
 from mlops_assets.components.naming import (
     DATASET,
     DECLARATION,
+    INPUT,
     ONE_RUN_A_VERSION,
     data_versions,
     tag_run,
@@ -88,7 +89,7 @@ class ProcessedDataset(TrainingDataset):
             f"{specification.name}_processing",
             selection=[processed],
             description=f"Makes {specification.name} of one version of {specification.inputs[0]}.",
-            tags={DATASET: specification.name},
+            tags={DATASET: specification.name, INPUT: specification.input_references[0].name},
         )
         sensors = [new_input_sensor(specification, job.name)] if specification.auto_process else []
         return dg.Definitions.merge(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import json
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -10,9 +11,17 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from mlops_assets.components.naming import EXPERIMENT, RESUME, ancestors, requested_by
+from mlops_assets.components.naming import (
+    COMPUTE,
+    EXPERIMENT,
+    RESUME,
+    RUN_TAGS,
+    ancestors,
+    requested_by,
+)
+from mlops_assets.errors import SpecificationError
 from mlops_assets.models.frameworks import preloadable_modules
-from mlops_assets.models.specification import ModelSpecification
+from mlops_assets.models.specification import Compute, ModelSpecification
 from mlops_assets.names import Reference
 from mlops_assets.training.trainers import Trainer
 
@@ -42,17 +51,53 @@ def experiment_tag(context: dg.AssetExecutionContext, experiment: bool) -> dict[
     return {EXPERIMENT: "true" if experiment else "false"}
 
 
+def with_requested_compute(
+    context: dg.AssetExecutionContext | dg.OpExecutionContext, specification: ModelSpecification
+) -> ModelSpecification:
+    """Return a model with the compute that a Dagster run asks for; as declared if it asks none.
+
+    It limits the trainer's process. The pool in which its step waits, and the pod that it runs in,
+    are those of the declared compute.
+
+    Raises:
+        SpecificationError: it is not valid.
+    """
+    asked = context.run.tags.get(COMPUTE)
+    if asked is None:
+        return specification
+    try:
+        values = {**specification.compute.model_dump(), **json.loads(asked)}
+        compute = Compute.model_validate(values)
+    except (TypeError, ValueError) as error:
+        raise SpecificationError(f"the tag {COMPUTE} is not valid: {error}") from error
+    return specification.model_copy(update={"compute": compute})
+
+
+def _requested_tags(context: dg.AssetExecutionContext) -> dict[str, str]:
+    """Return the tags that a Dagster run asks for its training runs."""
+    try:
+        found = json.loads(context.run.tags.get(RUN_TAGS, "{}"))
+        return {str(name): str(value) for name, value in found.items()}
+    except (AttributeError, ValueError) as error:
+        raise SpecificationError(f"the tag {RUN_TAGS} is not valid: {error}") from error
+
+
 def requested_training(
     context: dg.AssetExecutionContext,
     specification: ModelSpecification,
     parameters: Mapping[str, object],
     seed: int,
 ) -> TrainingRequest:
-    """Return the training that a Dagster run asks for."""
+    """Return the training that a Dagster run asks for.
+
+    Raises:
+        SpecificationError: its tags are not valid.
+    """
     from mlops_assets.training.request import TrainingRequest, run_identifier
 
     return TrainingRequest(
-        specification=specification,
+        specification=with_requested_compute(context, specification),
+        tags=_requested_tags(context),
         data_version=context.partition_key,
         parameters=dict(parameters),
         seed=seed,

@@ -37,6 +37,7 @@ STATUS: dict[type[MlopsError], HTTPStatus] = {
     errors.Unauthenticated: HTTPStatus.UNAUTHORIZED,
     errors.StorageError: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.StorageUnreachable: HTTPStatus.SERVICE_UNAVAILABLE,
+    errors.OrchestratorUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.IntegrityError: HTTPStatus.INTERNAL_SERVER_ERROR,
 }
 

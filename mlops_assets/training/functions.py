@@ -93,7 +93,7 @@ class UserFunction:
             Parameter → what is wrong with it; the empty text is for all of them together.
         """
         converted = self._converted(values)
-        found = {name: "unknown parameter; remove it" for name in self._ignored(converted)}
+        found = dict.fromkeys(self._ignored(converted), "unknown parameter; remove it")
         try:
             self.params_type.model_validate(converted)
         except ValidationError as error:

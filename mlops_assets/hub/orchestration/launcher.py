@@ -89,11 +89,17 @@ class LaunchedState:
         status: in Dagster's words, such as QUEUED, STARTED, SUCCESS, FAILURE, CANCELED.
         errors: of its steps, one line each.
         runs: ids of the training runs that it has begun.
+        job: name of the job.
+        partition: data version that it works on; None if it makes one.
+        notice: what keeps it from starting; empty if nothing.
     """
 
     status: str
     errors: list[str]
     runs: list[str]
+    job: str = ""
+    partition: str | None = None
+    notice: str = ""
 
 
 class Launcher(Protocol):
@@ -132,6 +138,14 @@ class Launcher(Protocol):
             Conflict: it is not under way, or only another machine can stop it.
         """
 
+    def cancel(self, store: Store, orchestration_run: str) -> None:
+        """Cancel a run of Dagster that was launched, whether it has begun or not.
+
+        Raises:
+            NotFound: there is no such run.
+            Conflict: it has ended, or only another machine can stop it.
+        """
+
     def state(self, store: Store, orchestration_run: str) -> LaunchedState:
         """Return what became of a run that was launched.
 
@@ -156,6 +170,10 @@ class NoLauncher:
         raise _unavailable()
 
     def stop(self, store: Store, run: Run) -> None:
+        """Refuse."""
+        raise _unavailable()
+
+    def cancel(self, store: Store, orchestration_run: str) -> None:
         """Refuse."""
         raise _unavailable()
 

@@ -60,4 +60,3 @@ async def ask_reason(
     finally:
         dialog.delete()
     return done[0] if done else None
-
