@@ -40,6 +40,8 @@ EXPERIMENT = "mlops/experiment"
 # tags of a Dagster run, as JSON: compute that differs from the declared one, tags of its trainings
 COMPUTE = "mlops/compute"
 RUN_TAGS = "mlops/run_tags"
+# tag of a Dagster run: the first note on its training
+NOTE = "mlops/note"
 # tag of a Dagster run: a command waits for it, at whose terminal somebody sees an error at once
 COMMAND = "mlops/command"
 

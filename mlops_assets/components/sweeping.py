@@ -3,6 +3,7 @@
 It is launched from the UI or by `mlops sweep`.
 """
 
+from dataclasses import replace
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,7 @@ from mlops_assets.components.naming import (
     tag_run,
 )
 from mlops_assets.components.run_config import kubernetes_tags
-from mlops_assets.components.training_step import with_requested_compute
+from mlops_assets.components.training_step import requested_tags, with_requested_compute
 from mlops_assets.models.specification import ModelSpecification
 from mlops_assets.training.sweeps.settings import SweepSettings, settings_of
 from resources import StoreResource
@@ -101,6 +102,7 @@ def sweep_job(specification: ModelSpecification) -> dg.JobDefinition:
         from mlops_assets.training.sweeps.run import run_sweep
 
         plan = config.plan(with_requested_compute(context, specification), context.partition_key)
+        plan = replace(plan, tags=requested_tags(context))
         context.log.info(
             f"sweep {plan.name}: {plan.trials} trials of {specification.name} on"
             f" {plan.data_version}"

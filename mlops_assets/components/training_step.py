@@ -14,6 +14,7 @@ import dagster as dg
 from mlops_assets.components.naming import (
     COMPUTE,
     EXPERIMENT,
+    NOTE,
     RESUME,
     RUN_TAGS,
     ancestors,
@@ -73,8 +74,14 @@ def with_requested_compute(
     return specification.model_copy(update={"compute": compute})
 
 
-def _requested_tags(context: dg.AssetExecutionContext) -> dict[str, str]:
-    """Return the tags that a Dagster run asks for its training runs."""
+def requested_tags(
+    context: dg.AssetExecutionContext | dg.OpExecutionContext,
+) -> dict[str, str]:
+    """Return the tags that a Dagster run asks for its training runs.
+
+    Raises:
+        SpecificationError: they are not valid.
+    """
     try:
         found = json.loads(context.run.tags.get(RUN_TAGS, "{}"))
         return {str(name): str(value) for name, value in found.items()}
@@ -97,7 +104,8 @@ def requested_training(
 
     return TrainingRequest(
         specification=with_requested_compute(context, specification),
-        tags=_requested_tags(context),
+        tags=requested_tags(context),
+        note=context.run.tags.get(NOTE, ""),
         data_version=context.partition_key,
         parameters=dict(parameters),
         seed=seed,

@@ -51,6 +51,7 @@ class TrainingRequest(Strict):
         orchestration_run: id of the Dagster run that the training is a step of.
         run_id: id of the run; derived from `orchestration_run` if there is one, else random.
         tags: labels of the run.
+        note: first note on the run, by who starts it; empty for none.
         pruning: set for a trial of a sweep that may be stopped early.
     """
 
@@ -61,6 +62,7 @@ class TrainingRequest(Strict):
     orchestration_run: str | None = None
     run_id: str = Field(default_factory=_default_run_id)
     tags: dict[str, str] = Field(default={})
+    note: str = ""
     pruning: Pruning | None = None
 
     def with_run_id(self, run_id: str) -> TrainingRequest:

@@ -91,6 +91,9 @@ def train(
         watchers = (*watchers, _pruner(store, specification.name, request.pruning))
     with scratch_folder("run") as scratch:
         run, first_seq = start_or_resume(store, _new_run(store, request, work), scratch)
+        # a retried step is the same run
+        if request.note and not store.registry.notes(run.run_id):
+            store.registry.note_run(run.run_id, request.note)
         checkpoints = Checkpoints(
             store.workspace, store.registry, run.run_id, scratch, resumed=run.attempts > 1
         )

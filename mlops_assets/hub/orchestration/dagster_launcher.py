@@ -20,6 +20,7 @@ from mlops_assets.components.naming import (
     COMPUTE,
     DATASET,
     INPUT,
+    NOTE,
     RESUME,
     RUN_TAGS,
     add_data_versions,
@@ -29,7 +30,12 @@ from mlops_assets.components.project.launch import DeclaredModels
 from mlops_assets.errors import Conflict, NotFound, SpecificationError
 from mlops_assets.hub.orchestration.assessment import assess_once_committed
 from mlops_assets.hub.orchestration.code_locations import CodeLocations
-from mlops_assets.hub.orchestration.launcher import Launched, LaunchedState, TrainingRequest
+from mlops_assets.hub.orchestration.launcher import (
+    Launched,
+    LaunchedState,
+    Sweep,
+    TrainingRequest,
+)
 from mlops_assets.hub.orchestration.stop import cancel_run, stop_run
 from mlops_assets.hub.orchestration.submission import Submission, daemon_notice, submit
 from mlops_assets.identity.delegation import delegate
@@ -37,9 +43,11 @@ from mlops_assets.models.specification import Compute, ModelSpecification
 from mlops_assets.names import Reference, check_name
 from mlops_assets.principals import Role
 from mlops_assets.registry import Run
+from mlops_assets.registry.runs.remarks import check_tag_name
 from mlops_assets.store import Store
 from mlops_assets.training.provenance import process_alive
 from mlops_assets.training.sweeps.settings import settings_of
+from mlops_assets.training.sweeps.trials import SWEEP, TRIAL
 from mlops_assets.training.trainers import load_trainer
 from resources.store import ACTS_FOR
 
@@ -87,7 +95,7 @@ class DagsterLauncher:
         tags = _tags(declared, request)
         add_data_versions(self.instance, store.registry, declared.dataset)
         if request.sweep is not None:
-            op, config = _sweep(declared, data.version, request)
+            op, config = _sweep(declared, data.version, request, request.sweep)
             job = f"{declared.name}_sweep"
         else:
             op, config = f"{declared.name}__trained_model", _training(declared, request)
@@ -277,23 +285,40 @@ def _training(declared: ModelSpecification, request: TrainingRequest) -> dict[st
 
 
 def _sweep(
-    declared: ModelSpecification, data_version: str, request: TrainingRequest
+    declared: ModelSpecification, data_version: str, request: TrainingRequest, sweep: Sweep
 ) -> tuple[str, dict[str, JsonValue]]:
-    """Return the op of a sweep and its run config, checked."""
+    """Return the op of a sweep and its run config, checked.
+
+    Its trials have the declared seed.
+    """
     from mlops_assets.training.sweeps.plan import plan_sweep
 
-    sweep = request.sweep
-    if sweep is None or request.seed not in (None, declared.seed):
-        raise SpecificationError(
-            f"trials of a sweep have the declared seed of {declared.name}, {declared.seed}; leave"
-            " the seed out, or start single runs"
-        )
     place = "the sweep"
-    values = {"parameters": dict(request.parameters), **sweep.settings()}
-    settings = settings_of(values, place)
+    settings = settings_of(_sweep_values(sweep, request.parameters), place)
     plan = plan_sweep(declared, data_version, settings, None, place)
     config = settings.model_dump(mode="json", exclude_unset=True) | {"name": plan.name}
     return f"{declared.name}__sweep", config
+
+
+def _sweep_values(sweep: Sweep, fixed: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
+    """Return a sweep as in a file of `mlops sweep`."""
+    # a value that looks like a range is not one
+    same: dict[str, JsonValue] = {
+        name: {"choices": [value]} if isinstance(value, dict) else value
+        for name, value in fixed.items()
+    }
+    values: dict[str, JsonValue] = {
+        "parameters": {**same, **sweep.space},
+        "trials": sweep.trials,
+        "parallel": sweep.parallel,
+        "seed": sweep.seed,
+        "method": sweep.method,
+        "metric": sweep.metric,
+        "direction": sweep.direction,
+        "prune": sweep.prune,
+        "timeout": sweep.timeout,
+    }
+    return {name: value for name, value in values.items() if value is not None}
 
 
 def _tags(declared: ModelSpecification, request: TrainingRequest) -> dict[str, str]:
@@ -308,6 +333,12 @@ def _tags(declared: ModelSpecification, request: TrainingRequest) -> dict[str, s
             )
             raise SpecificationError(f"the compute of {declared.name}: {reasons}") from error
         tags[COMPUTE] = json.dumps(dict(request.compute), sort_keys=True)
+    for name in request.tags:
+        check_tag_name(name)
+        if name in (SWEEP, TRIAL):
+            raise SpecificationError(f"the tag {name!r} is set by sweeps; take another name")
+    if request.note:
+        tags[NOTE] = request.note
     if request.tags:
         tags[RUN_TAGS] = json.dumps(dict(request.tags), sort_keys=True, ensure_ascii=False)
     return tags

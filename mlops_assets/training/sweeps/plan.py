@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING
 
 from mlops_assets.datasets.versions.documents import json_bytes
@@ -42,6 +42,7 @@ class Plan:
         data_version: version of its dataset.
         settings: as the user wrote them.
         space: the parameters of the trials.
+        tags: of the trials.
     """
 
     name: str
@@ -49,6 +50,7 @@ class Plan:
     data_version: str
     settings: SweepSettings
     space: Space
+    tags: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def model(self) -> str:

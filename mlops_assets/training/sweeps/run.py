@@ -151,7 +151,7 @@ class _Sweep:
             seed=plan.specification.seed,
             orchestration_run=self.orchestration_run,
             run_id=trial.run_id,
-            tags={SWEEP: plan.name, TRIAL: str(number)},
+            tags={**plan.tags, SWEEP: plan.name, TRIAL: str(number)},
             pruning=self._pruning(number),
         )
         future = threads.submit(train_supervised, self.store, request, stop=self.stop)
