@@ -13,6 +13,7 @@ from mlops_assets.settings import Settings, project_module
 
 if TYPE_CHECKING:
     from mlops_assets.hub.orchestration.launcher import Launcher
+    from mlops_assets.hub.orchestration.service import DagsterService
 
 
 def hub(
@@ -90,13 +91,23 @@ def hub(
     )
     with ExitStack() as stack:
         launcher: Launcher = NoLauncher()
+        service: DagsterService | None = None
         if dagster and pages:
-            service = dagster_service(settings, module or project_module(), workspace_file)
-            launcher = stack.enter_context(service).launcher
+            service = stack.enter_context(
+                dagster_service(
+                    settings,
+                    module or project_module(),
+                    workspace_file,
+                    alone=hub_settings.local is not None,
+                )
+            )
+            launcher = service.launcher
         if pages:
             app = create_hub(store, hub_settings, launcher)
         else:
             app = create_app(store, hub_settings)
+        if service is not None:
+            service.mount(app)
         if not is_loopback(host):
             errors.print(
                 f"listening on {host} without encryption, which exposes tokens to the network: put"

@@ -10,11 +10,18 @@ from pathlib import Path
 
 import dagster as dg
 from dagster._core.workspace.load_target import WorkspaceFileTarget
+from fastapi import FastAPI
+from starlette.datastructures import URLPath
+from starlette.routing import BaseRoute, Match, NoMatchFound
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from mlops_assets.components.project.launch import models_of_project, prepare_home
 from mlops_assets.hub.orchestration.code_locations import CodeLocations
 from mlops_assets.hub.orchestration.code_server import serve_code
 from mlops_assets.hub.orchestration.dagster_launcher import DagsterLauncher
+from mlops_assets.hub.orchestration.links import PREFIX
+from mlops_assets.hub.orchestration.web.proxy import DagsterProxy
+from mlops_assets.hub.orchestration.web.web_servers import WebServer, WebServerSettings
 from mlops_assets.identity.delegation import delegation_key
 from mlops_assets.settings import Settings
 
@@ -25,18 +32,21 @@ class DagsterService:
 
     Attributes:
         launcher: launches runs.
-        workspace: file of Dagster that names the code servers.
-        folder: of this process only, for sockets.
+        pages: Dagster's own pages, as an ASGI app.
     """
 
     launcher: DagsterLauncher
-    workspace: Path
-    folder: Path
+    pages: DagsterProxy
+
+    def mount(self, app: FastAPI) -> None:
+        """Serve Dagster's pages below `/dagster` of the hub."""
+        # before the pages of the hub, which take all other paths
+        app.router.routes.insert(0, _Below(PREFIX, self.pages))
 
 
 @contextmanager
 def dagster_service(
-    settings: Settings, module: str, workspace: Path | None = None
+    settings: Settings, module: str, workspace: Path | None = None, alone: bool = False
 ) -> Iterator[DagsterService]:
     """Connect to the code servers of a project, and start one if none is given.
 
@@ -44,6 +54,7 @@ def dagster_service(
         settings: name the Dagster instance.
         module: definitions of the project.
         workspace: file of Dagster that names code servers which are running; None to start one.
+        alone: whether the hub has one user, who is an operator.
 
     Raises:
         NotFound: the project cannot be loaded.
@@ -58,4 +69,34 @@ def dagster_service(
         launcher = DagsterLauncher(
             locations, models_of_project(module), delegation_key(settings.delegation_key, home)
         )
-        yield DagsterService(launcher, file, folder)
+        servers = WebServerSettings(home, file, folder)
+        reading, full = WebServer(servers, read_only=True), WebServer(servers, read_only=False)
+        for server in (reading, full):
+            stack.callback(server.close)
+        # one of them is wanted soon, and takes seconds to start
+        (full if alone else reading).start()
+        yield DagsterService(launcher, DagsterProxy(reading, full))
+
+
+class _Below(BaseRoute):
+    """A route of an ASGI app at a path and all below, which gets paths and states as they are."""
+
+    def __init__(self, prefix: str, app: ASGIApp) -> None:
+        self._prefix = prefix
+        self._app = app
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        """Return whether a request is for the app."""
+        if scope["type"] in ("http", "websocket"):
+            path: str = scope["path"]
+            if path == self._prefix or path.startswith(f"{self._prefix}/"):
+                return Match.FULL, {"endpoint": self._app}
+        return Match.NONE, {}
+
+    def url_path_for(self, name: str, /, **path_params: object) -> URLPath:
+        """Find nothing: the app has no named routes."""
+        raise NoMatchFound(name, path_params)
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on."""
+        await self._app(scope, receive, send)
