@@ -341,7 +341,7 @@ def _confusion(evaluation: Evaluation) -> Confusion | None:
 def _outcome(run: Run) -> JsonObject:
     names = ("model", "status", "source", "created_by", "attempts", "error")
     found = {name: getattr(run, name) for name in names}
-    return found | {f"tags.{name}": value for name, value in run.tags.items()}
+    return found | {f"tags.{name}": value for name, value in run.all_tags.items()}
 
 
 def _data(run: Run) -> JsonObject:

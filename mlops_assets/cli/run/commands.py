@@ -11,6 +11,7 @@ from mlops_assets.cli.terminal import completion
 from mlops_assets.cli.terminal.output import (
     Json,
     advise,
+    console,
     metric_columns,
     open_store,
     show,
@@ -62,6 +63,7 @@ def list_runs(
     """List runs, newest first unless sorted."""
     from mlops_assets.registry.search.fields import field
     from mlops_assets.registry.search.run_search import NEWEST, names_in, search_runs
+    from mlops_assets.runs.record import describe
 
     order = sort or NEWEST
     if sort is not None and descending:
@@ -89,16 +91,45 @@ def show_run(
 ) -> None:
     """Show the record of a run, or its log."""
     from mlops_assets.cli.run import compare as run_reports
+    from mlops_assets.runs.record import describe, details, log_of
 
     store = open_store()
     run = store.registry.run(run_id)
     if as_json:
-        document = describe(run) | run_reports.details(store, run)
-        show_one(document | ({"log": run_reports.log_of(store, run)} if log else {}), as_json=True)
+        document = describe(run) | details(store, run)
+        show_one(document | ({"log": log_of(store, run)} if log else {}), as_json=True)
     elif log:
-        typer.echo(printable_log(run_reports.log_of(store, run)), nl=False)
+        typer.echo(printable_log(log_of(store, run)), nl=False)
     else:
         run_reports.print_run(store, run)
+
+
+@app.command("note")
+def note_run(run_id: RunId, text: Annotated[str, typer.Argument(help="Text of the note.")]) -> None:
+    """Add a note to a run, which is never changed."""
+    registry = open_store().registry
+    run = registry.run(run_id)
+    registry.note_run(run.run_id, text)
+    console.print(f"run {run.run_id[:8]} has {len(registry.notes(run.run_id))} note(s)")
+
+
+@app.command("tag")
+def tag_run(
+    run_id: RunId,
+    tags: Annotated[
+        list[str], typer.Argument(metavar="NAME=VALUE…", help="Tags; NAME= removes one.")
+    ],
+) -> None:
+    """Set tags of a run, or remove them; filters find them as tags.NAME."""
+    pairs = [tag.partition("=") for tag in tags]
+    if not all(equals for _, equals, _ in pairs):
+        raise typer.BadParameter("write each tag as NAME=VALUE, or NAME= to remove it")
+    registry = open_store().registry
+    run = registry.run(run_id)
+    for name, _, value in pairs:
+        run = registry.tag_run(run.run_id, name, value or None)
+    named = ", ".join(f"{name}={value}" for name, value in sorted(run.all_tags.items()))
+    console.print(f"run {run.run_id[:8]} has the tags {named}" if named else f"run {run.run_id[:8]} has no tags")
 
 
 @app.command()
@@ -147,31 +178,6 @@ def compare(
         run_reports.print_comparison(comparison)
     for path in write_report(comparison, report) if report else []:
         advise(f"wrote {path}")
-
-
-def describe(run: Run) -> dict[str, object]:
-    """Return a run as a row of listings."""
-    names = (
-        "run_id",
-        "model",
-        "dataset",
-        "data_version",
-        "status",
-        "parameters",
-        "seed",
-        "metrics",
-        "tags",
-        "model_version",
-        "source",
-        "created_by",
-        "started",
-        "finished",
-        "seconds",
-        "attempts",
-        "usage",
-        "error",
-    )
-    return {name: getattr(run, name) for name in names}
 
 
 def _values(run: Run, wanted: list[Field]) -> dict[str, object]:

@@ -9,12 +9,11 @@ from itertools import pairwise
 from rich.table import Column, Table
 
 from mlops_assets.cli.terminal.output import console, draw, show
-from mlops_assets.errors import NotFound
 from mlops_assets.paths import object_key, run_log_key
 from mlops_assets.registry import Run
-from mlops_assets.registry.files.verified_read import read_published, unmeasured_classes
 from mlops_assets.runs.comparison import Comparison, MetricRow
 from mlops_assets.runs.environment import recorded_environment
+from mlops_assets.runs.record import unmeasured_of
 from mlops_assets.runs.reports.formatting import (
     MEASURED_ON,
     NOT_MEASURED,
@@ -48,50 +47,6 @@ MAIN_PACKAGES = (
 )
 
 
-def details(store: Store, run: Run) -> dict[str, object]:
-    """Return the details of a run that listings leave out, as JSON values."""
-    series = store.registry.series(run.run_id)
-    checkpoints = store.registry.checkpoints(run.run_id)
-    environment = recorded_environment(store, run)
-    names = (
-        "data_digest",
-        "trainer",
-        "code_version",
-        "code",
-        "hardware",
-        "phases",
-        "orchestration_run",
-        "host",
-        "pid",
-    )
-    columns: dict[str, object] = {name: getattr(run, name) for name in names}
-    return columns | {
-        "unmeasured_classes": _unmeasured(store, run),
-        "environment": {"digest": run.environment, "packages": environment},
-        "checkpoints": [
-            {"step": row.step, "size": row.size, "created": row.created} for row in checkpoints
-        ],
-        "series": {name: _summary(points) for name, points in series.items()},
-        "has_log": bool(store.registry.files_at(_log_key(run))),
-    }
-
-
-def log_of(store: Store, run: Run) -> str:
-    """Return the output of a run.
-
-    Raises:
-        NotFound: none was kept.
-    """
-    if not store.registry.files_at(_log_key(run)):
-        why = "it printed nothing, or is external"
-        if run.status == "running":
-            why = "it is still running"
-        raise NotFound(
-            f"run {run.run_id[:8]} has no log: {why}; see 'mlops run show {run.run_id[:8]}'"
-        )
-    return read_published(store.workspace, store.registry, _log_key(run)).decode(errors="replace")
-
-
 def print_run(store: Store, run: Run) -> None:
     """Print the record of a run."""
     series = store.registry.series(run.run_id)
@@ -119,11 +74,11 @@ def print_run(store: Store, run: Run) -> None:
         "usage": "\n".join(
             f"{_label(name)}: {quantity(name, value)}" for name, value in run.usage.items()
         ),
-        "tags": _lines(run.tags),
+        "tags": _lines(run.all_tags),
         "seed": run.seed,
         "parameters": _lines(run.parameters),
         "metrics": "\n".join(f"{name}: {number(value)}" for name, value in run.metrics.items()),
-        "unmeasured": ", ".join(_unmeasured(store, run)),
+        "unmeasured": ", ".join(unmeasured_of(store, run)),
         "series": "\n".join(
             f"{name}: {sparkline([value for _, value in points])}  {number(points[0][1])} →"
             f" {number(points[-1][1])}, {len(points)} point(s)"
@@ -132,9 +87,13 @@ def print_run(store: Store, run: Run) -> None:
         "checkpoints": ", ".join(
             f"step {row.step} ({quantity('_bytes', row.size)})" for row in checkpoints
         ),
+        "notes": "\n".join(
+            f"{note.noted:%Y-%m-%d %H:%M} {note.noted_by}: {note.text}"
+            for note in store.registry.notes(run.run_id)
+        ),
         "log": (
             f"mlops run show {run.run_id[:8]} --log"
-            if store.registry.files_at(_log_key(run))
+            if store.registry.files_at(run_log_key(run.run_id))
             else None
         ),
     }
@@ -198,22 +157,6 @@ def sparkline(values: Sequence[float]) -> str:
     )
 
 
-def _summary(points: Sequence[tuple[int, float]]) -> dict[str, object]:
-    values = [value for _, value in points]
-    return {
-        "points": len(points),
-        "first": values[0],
-        "last": values[-1],
-        "min": min(values),
-        "max": max(values),
-        "last_step": points[-1][0],
-    }
-
-
-def _unmeasured(store: Store, run: Run) -> list[str]:
-    return unmeasured_classes(store.workspace, store.registry, run.model, run.model_version or "")
-
-
 def _metric_cells(row: MetricRow) -> list[str]:
     cells = []
     for index, (value, ends, change) in enumerate(
@@ -268,7 +211,3 @@ def _cell(name: str, value: object) -> object:
     return (
         value if isinstance(value, (int, float)) and not isinstance(value, bool) else plain(value)
     )
-
-
-def _log_key(run: Run) -> str:
-    return run_log_key(run.run_id)
