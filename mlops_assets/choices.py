@@ -13,6 +13,8 @@ PrunerName = Literal["median", "hyperband", "none"]
 # of a map: its class or value, and what else the scores of a model give
 MapOutput: TypeAlias = Literal["class", "probabilities", "confidence", "margin", "entropy"]
 MAP_OUTPUTS: tuple[MapOutput, ...] = get_args(MapOutput)
+# columns of listings, where any row has them
+MAIN_METRICS = ("accuracy", "balanced_accuracy", "macro_f1", "kappa", "rmse", "mae", "r2")
 ModelFormat = Literal["dir", "mlflow", "triton", "kserve", "eotdl"]
 
 

@@ -24,7 +24,7 @@ from mlops_assets.hub.external.runs import API, ExternalRuns
 from mlops_assets.hub.orchestration.launcher import Launcher, NoLauncher
 from mlops_assets.hub.pages import home  # noqa: F401  pages register themselves
 from mlops_assets.hub.pages.serving import serve_pages
-from mlops_assets.hub.rest import decisions, samples
+from mlops_assets.hub.rest import decisions, runs, samples
 from mlops_assets.hub.rest.errors import (
     report_error,
     report_http_exception,
@@ -191,6 +191,7 @@ def create_app(
         settings.max_file,
     )
     app.include_router(router, prefix=API, responses=any_problem())
+    app.include_router(runs.router, prefix=API, responses=any_problem())
     app.include_router(decisions.router, prefix=API, responses=any_problem())
     app.include_router(samples.router, prefix=API, responses=any_problem())
     app.include_router(sign_in_router)

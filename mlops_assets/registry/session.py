@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from sqlite3 import Error as SqliteError
 from typing import Self, TypeVar
 
-from sqlalchemy import Connection, Select, delete, event, select
+from sqlalchemy import Connection, Select, delete, event, func, select
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.exc import IntegrityError as SqlIntegrityError
 from sqlalchemy.orm import (
@@ -260,6 +260,11 @@ class RegistrySession:
         with self.reading() as session:
             newest = session.scalar(query)
         return None if newest is None else (newest.seq, chain.sha256_of_entry(newest.entry))
+
+    def newest_number(self) -> int:
+        """Return the number of the newest entry of the log; 0 if there is none."""
+        with self.reading() as session:
+            return session.scalar(select(func.max(LogEntry.seq))) or 0
 
     def require_own_log(self) -> None:
         """Check that the log in the workspace is that of this registry.

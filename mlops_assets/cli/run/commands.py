@@ -129,7 +129,11 @@ def tag_run(
     for name, _, value in pairs:
         run = registry.tag_run(run.run_id, name, value or None)
     named = ", ".join(f"{name}={value}" for name, value in sorted(run.all_tags.items()))
-    console.print(f"run {run.run_id[:8]} has the tags {named}" if named else f"run {run.run_id[:8]} has no tags")
+    console.print(
+        f"run {run.run_id[:8]} has the tags {named}"
+        if named
+        else f"run {run.run_id[:8]} has no tags"
+    )
 
 
 @app.command()

@@ -10,6 +10,7 @@ from typing import IO, TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
+from mlops_assets.choices import MAIN_METRICS
 from mlops_assets.settings import Settings
 from mlops_assets.text.printable import printable
 
@@ -53,7 +54,6 @@ console = PlainConsole(soft_wrap=True)
 errors = PlainConsole(stderr=True, soft_wrap=True)
 WIDE = 10_000  # more columns than any table needs
 _quiet = False
-MAIN_METRICS = ("accuracy", "balanced_accuracy", "macro_f1", "kappa", "rmse", "mae", "r2")
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Module = Annotated[

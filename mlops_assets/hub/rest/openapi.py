@@ -13,6 +13,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from mlops_assets.hub.rest.errors import PROBLEM_TYPE
+from mlops_assets.hub.rest.run_schemas import RunNoteText, RunTagChange
 from mlops_assets.hub.rest.schemas import (
     AliasMove,
     Problem,
@@ -41,6 +42,8 @@ class DocumentedApp(FastAPI):
                     (RunFinish, "validation"),
                     (VersionDecision, "validation"),
                     (AliasMove, "validation"),
+                    (RunNoteText, "validation"),
+                    (RunTagChange, "validation"),
                     (Problem, "serialization"),
                 ],
                 ref_template=_REFERENCE,

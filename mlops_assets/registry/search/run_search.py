@@ -31,6 +31,8 @@ class RunQuery:
     Attributes:
         model: only runs of this model; all if None.
         where: a filter in CQL2 text; None for no filter.
+        status: only runs of this status; all if None.
+        created_by: only runs of this user; those of all if None.
         sort: name to sort by, descending with `-` before it; runs without it come last, and equal
             ones newest first.
     """
@@ -38,6 +40,8 @@ class RunQuery:
     model: str | None = None
     where: str | None = None
     sort: str = NEWEST
+    status: str | None = None
+    created_by: str | None = None
 
 
 @dataclass(frozen=True)
@@ -127,12 +131,14 @@ class _Search:
             NotFound: no run has a property in the filter.
         """
         chosen: ColumnElement[bool] = true() if query.model is None else Run.model == query.model
+        wanted = {"status": query.status, "created_by": query.created_by}
+        equal = [getattr(Run, name) == value for name, value in wanted.items() if value is not None]
         translation = Translation(field, session.get_bind().dialect.name)
         condition = translation.read(query.where) if query.where is not None else true()
         order = _order(translation, query.sort)
         if not all_known(session, chosen, translation.used):
             return None
-        return cls(session, (chosen, condition), order)
+        return cls(session, (chosen, *equal, condition), order)
 
     def ids(self, first: int, limit: int | None) -> Sequence[str]:
         """Return ids of runs, in order."""

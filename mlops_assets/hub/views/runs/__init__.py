@@ -1,0 +1,1 @@
+"""What pages and routes show of runs: tables, records, curves, logs, comparisons."""
