@@ -24,6 +24,7 @@ from mlops_assets.hub.external.runs import API, ExternalRuns
 from mlops_assets.hub.orchestration.launcher import Launcher, NoLauncher
 from mlops_assets.hub.pages import home  # noqa: F401  pages register themselves
 from mlops_assets.hub.pages.serving import serve_pages
+from mlops_assets.hub.pages.train import page as train  # noqa: F401
 from mlops_assets.hub.rest import decisions, runs, samples
 from mlops_assets.hub.rest.errors import (
     report_error,

@@ -83,7 +83,7 @@ class Draft:
         texts = {key: value for key, value in getattr(self, group).items() if key != name}
         if text is not None:
             texts[name] = text
-        return replace(self, **{group: texts})
+        return replace(self, **{group: texts})  # type: ignore[arg-type]
 
 
 def _below(pairs: Mapping[str, str], prefix: str) -> dict[str, str]:

@@ -157,6 +157,8 @@ def _field(
 ) -> FormField:
     own, nullable = _without_null(schema)
     choices = _choices(own)
+    if nullable and own.get("type") == "boolean":
+        choices = [True, False]  # a switch has no third state
     return FormField(
         name=name,
         kind=_kind(own, choices),

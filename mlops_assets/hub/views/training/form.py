@@ -21,6 +21,7 @@ from mlops_assets.principals import Role
 from mlops_assets.registry import DataVersion
 from mlops_assets.registry.search.run_search import search_runs
 from mlops_assets.store import Store
+from mlops_assets.training.sweeps.settings import SweepSettings
 from mlops_assets.training.trainers import load_trainer
 
 # runs that a duration is derived from
@@ -95,6 +96,7 @@ class TrainingForm:
         further: whether it takes parameters beyond those.
         seed: that the model declares.
         compute: what the training step may use.
+        search: settings of a sweep, besides its space.
         data: versions of the dataset, newest first.
         selected: the version that is trained on unless another one is chosen; None if there is
             none.
@@ -118,6 +120,7 @@ class TrainingForm:
     further: bool
     seed: int
     compute: list[FormField]
+    search: list[FormField]
     data: list[DataChoice]
     selected: str | None
     quality: Quality | None
@@ -136,20 +139,23 @@ def training_form(
     Args:
         store: has data and runs, and the user.
         declared: the model.
-        data: version or tag to train on; that of the run, or the newest, if None.
+        data: version or tag to train on, also with its dataset as `NAME@VERSION`; that of the run,
+            or the newest, if None.
         source: run whose values the form begins with, by the start of its id.
 
     Raises:
-        NotFound: there is no such data version or run, or the run is of another model.
+        NotFound: there is no such data version or run, or it is not of this model.
         TrainerError: the trainer cannot be loaded, or refuses the declared parameters.
     """
     trainer = load_trainer(declared.trainer)
     parameters = fields_of(trainer.params_type, declared_values(declared), declared.params)
     compute = fields_of(Compute, plain(declared.compute.model_dump(mode="json")), {})
+    settings = {name: info.default for name, info in SweepSettings.model_fields.items()}
+    search = fields_of(SweepSettings, settings, {})
     run = None if source is None else store.registry.run(source)
     if run is not None and run.model != declared.name:
         raise NotFound(f"run {run.run_id[:8]} is of {run.model}, not of {declared.name}")
-    wanted = data or (run.data_version if run else None)
+    wanted = _within(declared.dataset, data) or (run.data_version if run else None)
     rows = store.registry.data_versions(declared.dataset)[::-1]
     row = store.registry.data_version(Reference(declared.dataset, wanted)) if rows else None
     defaults = {field.name: field.default for field in parameters}
@@ -168,6 +174,7 @@ def training_form(
         further=trainer.params_type.model_config.get("extra") == "allow",
         seed=declared.seed,
         compute=compute,
+        search=[field for field in search if field.name != "parameters"],
         data=[_choice(each, tags) for each in rows],
         selected=row.version if row else None,
         quality=_quality(store, row) if row else None,
@@ -205,6 +212,15 @@ def quality_of(store: Store, dataset: str, version: str) -> Quality:
         NotFound: there is no such version.
     """
     return _quality(store, store.registry.data_version(Reference(dataset, version)))
+
+
+def _within(dataset: str, data: str | None) -> str | None:
+    if not data:
+        return None
+    name, at, what = data.partition("@")
+    if at and name != dataset:
+        raise NotFound(f"{data} is not a version of {dataset}, on which this model is trained")
+    return what if at else name
 
 
 def _quality(store: Store, row: DataVersion) -> Quality:
