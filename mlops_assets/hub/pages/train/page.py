@@ -172,7 +172,7 @@ def _quality(name: str, findings: list[str]) -> None:
         if findings:
             with ui.element("details").classes("min-w-0"):
                 count = "1 finding" if len(findings) == 1 else f"{len(findings)} findings"
-                text("summary", count).classes("cursor-pointer")
+                text("summary", count, "cursor-pointer list-item")
                 with ui.element("ul").classes("list-disc pl-5"):
                     for finding in findings:
                         text("li", finding)

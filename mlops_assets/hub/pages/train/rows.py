@@ -77,17 +77,21 @@ class Row:
         self._group = group
         self._field = field
         self._default = "" if field.required else field.text(field.default)
+        self._added = remove is not None
         self._search: ui.checkbox | None = None
         self._space: ui.input | None = None
         with described(field.name, _description(field)) as beside:
             self._value = self._add_value()
             if searchable:
-                self._add_search()
+                self._space = self._add_space()
         with beside:
+            if searchable:
+                self._search = self._add_search()
             self._mark = text("span", "changed", "hub-state hub-state-busy")
-            self._reset = _small_button("Reset", field.name, self._reset_value)
-            if remove is not None:
-                _small_button("Remove", field.name, remove)
+            if remove is None:
+                self._reset = _small_button("Reset", field.name, self._reset_value)
+            else:
+                self._reset = _small_button("Remove", field.name, remove)
         entry.shown.append(self.show)
         self.show()
 
@@ -119,14 +123,20 @@ class Row:
         element.props["aria-label"] = field.name
         return element
 
-    def _add_search(self) -> None:
+    def _add_search(self) -> ui.checkbox:
+        name = self._field.name
+        found = name in self._entry.draft.space
+        search = ui.checkbox("Search", value=found, on_change=self._searched).props("dense size=sm")
+        search.props["aria-label"] = f"Search {name}"
+        return search
+
+    def _add_space(self) -> ui.input:
         field = self._field
         found = self._entry.draft.space.get(field.name)
-        self._search = ui.checkbox("Search", value=found is not None, on_change=self._searched)
-        self._search.props("dense").props["aria-label"] = f"Search {field.name}"
         start = found if found is not None else proposal(field)
-        self._space = ui.input(value=start, on_change=self._space_changed).props(_INPUT)
-        self._space.classes("w-full").props["aria-label"] = f"Values of {field.name} to search"
+        space = ui.input(value=start, on_change=self._space_changed).props(_INPUT)
+        space.classes("w-full").props["aria-label"] = f"Values of {field.name} to search"
+        return space
 
     def _changed(self, event: ValueChangeEventArguments[Any]) -> None:
         value = event.value
@@ -154,7 +164,7 @@ class Row:
         searched = draft.sweep and name in draft.space and self._group == "parameters"
         differs = name in self._texts() and not searched
         self._mark.set_visibility(differs)
-        self._reset.set_visibility(differs)
+        self._reset.set_visibility(differs or self._added)
         self._value.set_visibility(not searched)
         if isinstance(self._value, ValidationElement):
             self._value.error = problems.get(f"{self._group}.{name}")
@@ -171,6 +181,10 @@ def _small_button(verb: str, name: str, function: Callable[[], None]) -> ui.butt
 
 
 def _description(field: FormField) -> str:
-    default = "required" if field.required else f"default {field.text(field.default) or _NOT_SET}"
+    default = f"default {field.text(field.default) or _NOT_SET}"
+    if field.required:
+        default = "required"
+    elif not field.known:
+        default = "not listed by the trainer"
     parts = [field.description, field.limits, default]
     return " · ".join(part.rstrip(".") for part in parts if part)

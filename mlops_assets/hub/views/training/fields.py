@@ -45,6 +45,7 @@ class FormField:
         choices: the values of a `choice`.
         limits: the values that are valid, in words; empty if any is.
         type: JSON Schema of the values.
+        known: whether the trainer or the declaration has it, not the user alone.
     """
 
     name: str
@@ -57,11 +58,12 @@ class FormField:
     choices: list[JsonValue]
     limits: str
     type: dict[str, JsonValue]
+    known: bool = True
 
     @classmethod
     def of_any(cls, name: str) -> FormField:
         """Return the field of a parameter of which nothing is known."""
-        return cls(name, "value", "", None, False, False, False, [], "", {})
+        return cls(name, "value", "", None, False, False, False, [], "", {}, known=False)
 
     def text(self, value: JsonValue) -> str:
         """Return a value as a user writes it; `parse` reads it."""
@@ -69,6 +71,8 @@ class FormField:
             return ""
         if isinstance(value, str) and self.kind in ("text", "choice"):
             return value
+        if self.kind == "number" and isinstance(value, float) and value.is_integer():
+            return f"{value:.16g}"
         return written_value(value)
 
     def parse(self, text: str) -> JsonValue:
