@@ -66,9 +66,16 @@ def check_draft(declared: ModelSpecification, draft: Draft, data: str | None) ->
             f"{declared.dataset} has no version; commit one by 'mlops dataset commit"
             f" {declared.dataset}'"
         )
-    sweep = checked_sweep(declared, parameters, draft, problems) if draft.sweep else None
     if seed == declared.seed:
         seed = None
+    sweep = None
+    if draft.sweep:
+        sweep = checked_sweep(declared, parameters, draft, problems)
+        if seed is not None:
+            problems["seed"] = (
+                f"trials of a sweep have the declared seed, {declared.seed}; start single runs for"
+                " other seeds"
+            )
     changed = {f"parameters.{name}" for name in parameters} | {f"compute.{n}" for n in compute}
     if seed is not None:
         changed.add("seed")

@@ -51,8 +51,6 @@ def preview_of(form: TrainingForm, request: TrainingRequest) -> Preview:
         command = shlex.join(["mlops", "train", reference, *given])
         return Preview(form.job, str(request.data.what), command, "", _seconds(form.earlier), notes)
     command = shlex.join(["mlops", "sweep", reference, "--space", SPACE_FILE])
-    if request.seed is not None:
-        notes.append("a sweep has the seed that the model declares, and one of its search")
     return Preview(
         form.sweep_job,
         str(request.data.what),
