@@ -13,7 +13,7 @@ from pydantic.errors import PydanticUserError
 from pydantic.fields import FieldInfo
 
 from mlops_assets.errors import SpecificationError
-from mlops_assets.models.parameters import written
+from mlops_assets.models.parameters import restored, written
 
 Kind = Literal["integer", "number", "boolean", "choice", "text", "value"]
 MAX_TEXT = 10_000  # characters of a value
@@ -139,9 +139,24 @@ def read_value(text: str) -> JsonValue:
 
 def written_value(value: JsonValue) -> str:
     """Return a value as YAML on one line, which `read_value` reads."""
-    if isinstance(value, str) and _is_plain(value):
-        return value
-    return json.dumps(value, ensure_ascii=False)
+    return value if isinstance(value, str) and _is_plain(value) else _flow(value)
+
+
+def _flow(value: JsonValue) -> str:
+    if isinstance(value, dict):
+        return f"{{{', '.join(f'{_key(key)}: {_flow(entry)}' for key, entry in value.items())}}}"
+    if isinstance(value, list):
+        return f"[{', '.join(map(_flow, value))}]"
+    # YAML takes printable characters only, JSON escapes the others
+    printable = not isinstance(value, str) or value.isprintable()
+    return json.dumps(value, ensure_ascii=not printable)
+
+
+def _key(key: str) -> str:
+    """Return a key as a user writes it: whole numbers are kept as texts, see `parameters`."""
+    mapping = restored({key: None})
+    own = next(iter(mapping)) if isinstance(mapping, dict) else key
+    return str(own) if isinstance(own, int) else json.dumps(own, ensure_ascii=False)
 
 
 def _is_plain(text: str) -> bool:

@@ -106,7 +106,9 @@ def _settings(draft: Draft, problems: dict[str, str]) -> SweepSettings | None:
             space[name] = read_value(text)
         except SpecificationError as error:
             problems[f"space.{name}"] = str(error)
-    if not draft.space:
+    if len(space) < len(draft.space):
+        return None
+    if not space:
         problems["space"] = "no parameter is searched; choose 'Search' at one"
         return None
     try:
