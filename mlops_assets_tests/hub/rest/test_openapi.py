@@ -91,13 +91,16 @@ def test_the_document_is_valid_and_complete(document: dict[str, Any]) -> None:
         "bearer": {"type": "http", "scheme": "bearer"}
     }
     found = operations(document)
-    assert EXTERNAL <= set(found)
+    assert set(found) >= EXTERNAL
     for name, (method, _, operation) in found.items():
         assert operation["summary"] and operation["description"], name
         assert ("requestBody" in operation) == (method != "get"), name
         for status, response in operation["responses"].items():
             problem = status == "default" or int(status) >= 400
-            assert ("application/problem+json" in response["content"]) == problem, (name, status)
+            assert ("application/problem+json" in response.get("content", {})) == problem, (
+                name,
+                status,
+            )
 
 
 def test_each_operation_responds_as_documented(
