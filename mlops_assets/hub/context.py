@@ -6,10 +6,14 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+import dagster as dg
+
+from mlops_assets.components.project.declared_datasets import declared_datasets
 from mlops_assets.components.project.launch import DeclaredModels, load_definitions
 from mlops_assets.hub.orchestration.launcher import Launcher
 from mlops_assets.hub.sign_in.sessions import BrowserSessions
 from mlops_assets.principals import Principal
+from mlops_assets.processing.declared_datasets import DeclaredDatasets
 from mlops_assets.store import Store
 
 
@@ -36,6 +40,11 @@ class Hub:
     sessions: BrowserSessions | None = None
 
     @cached_property
-    def definitions(self) -> object:
+    def definitions(self) -> dg.Definitions:
         """The definitions of the project, which take seconds to load."""
         return load_definitions(self.module)
+
+    @cached_property
+    def datasets(self) -> DeclaredDatasets:
+        """The datasets that the project declares; loads the definitions."""
+        return declared_datasets(self.definitions)

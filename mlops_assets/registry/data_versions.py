@@ -3,18 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
-from sqlalchemy import func, select
+from sqlalchemy import func, select, tuple_
 from sqlalchemy.exc import IntegrityError as SqlIntegrityError
 
 from mlops_assets.errors import Conflict, Forbidden, NotFound
 from mlops_assets.names import Reference, check_label
 from mlops_assets.paths import data_owner
 from mlops_assets.principals import Role, Visibility
-from mlops_assets.registry.schema import DataVersion, Tag
+from mlops_assets.registry.schema import DataVersion, ModelVersion, Tag
 from mlops_assets.registry.session import RegistrySession, record_files, version_of
 from mlops_assets.settings import initial_visibility
 from mlops_assets.storage import FileStat
+
+
+class NewestVersion(NamedTuple):
+    """The newest version of a dataset; number and size in bytes of all its versions."""
+
+    row: DataVersion
+    versions: int
+    size: int
 
 
 class DataVersions(RegistrySession):
@@ -67,6 +76,53 @@ class DataVersions(RegistrySession):
                     query if dataset is None else query.where(DataVersion.dataset == dataset)
                 )
             )
+
+    def newest_data_versions(self) -> list[NewestVersion]:
+        """Return the newest data version of each dataset, by dataset, with the number of all."""
+        counted = select(
+            DataVersion.dataset,
+            func.max(DataVersion.number),
+            func.count(),
+            func.sum(DataVersion.size),
+        ).group_by(DataVersion.dataset)
+        place = tuple_(DataVersion.dataset, DataVersion.number)
+        with self.reading() as session:
+            totals = {row[0]: (row[1], row[2], row[3]) for row in session.execute(counted)}
+            newest = [(dataset, found[0]) for dataset, found in totals.items()]
+            rows = session.scalars(
+                select(DataVersion).where(place.in_(newest)).order_by(DataVersion.dataset)
+            )
+            return [NewestVersion(row, *totals[row.dataset][1:]) for row in rows]
+
+    def count_data_versions(self, dataset: str) -> int:
+        """Return the number of data versions of a dataset.
+
+        Args:
+            dataset: its name.
+        """
+        query = select(func.count()).select_from(DataVersion).where(DataVersion.dataset == dataset)
+        with self.reading() as session:
+            return session.scalar(query) or 0
+
+    def data_versions_page(self, dataset: str, limit: int, skip: int = 0) -> list[DataVersion]:
+        """Return some data versions of a dataset, newest first.
+
+        Args:
+            dataset: its name.
+            limit: versions at most.
+            skip: versions to leave out before, of former pages.
+        """
+        query = select(DataVersion).filter_by(dataset=dataset)
+        query = query.order_by(DataVersion.number.desc()).limit(limit).offset(skip)
+        with self.reading() as session:
+            return list(session.scalars(query))
+
+    def data_version_before(self, row: DataVersion) -> DataVersion | None:
+        """Return the data version before another one of its dataset; None for the first."""
+        query = select(DataVersion).filter_by(dataset=row.dataset)
+        query = query.where(DataVersion.number < row.number)
+        with self.reading() as session:
+            return session.scalar(query.order_by(DataVersion.number.desc()).limit(1))
 
     def data_version(self, reference: Reference) -> DataVersion:
         """Resolve `dataset@version`, `dataset@tag`, or `dataset` (the newest).
@@ -162,6 +218,35 @@ class DataVersions(RegistrySession):
                 row.tag: row.version
                 for row in session.scalars(select(Tag).filter_by(dataset=dataset))
             }
+
+    def all_tags(self) -> dict[str, dict[str, str]]:
+        """Return the tags of all datasets that have some.
+
+        Returns:
+            Dataset → tag → version.
+        """
+        found: dict[str, dict[str, str]] = {}
+        with self.reading() as session:
+            for row in session.scalars(select(Tag).order_by(Tag.dataset, Tag.tag)):
+                found.setdefault(row.dataset, {})[row.tag] = row.version
+        return found
+
+    def trained_on(self, dataset: str) -> dict[str, int]:
+        """Return how many model versions were trained on each version of a dataset.
+
+        Args:
+            dataset: its name.
+
+        Returns:
+            Data version → number, at least 1.
+        """
+        query = (
+            select(ModelVersion.data_version, func.count())
+            .filter_by(dataset=dataset)
+            .group_by(ModelVersion.data_version)
+        )
+        with self.reading() as session:
+            return {row[0]: row[1] for row in session.execute(query)}
 
     def tag(self, dataset: str, version: str, tag: str) -> None:
         """Give a data version a tag; the same tag on the same version is no change.

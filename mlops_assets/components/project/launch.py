@@ -148,14 +148,14 @@ class Project:
         """Return the declarations of all datasets."""
         return [
             DatasetSpecification.model_validate(found)
-            for found in _declarations(self.definitions, "landing")
+            for found in declarations_of(self.definitions, "landing")
         ]
 
     def processed_dataset(self, name: str) -> ProcessedDatasetSpecification | None:
         """Return the declaration of a dataset that is made from others; None if it is not."""
         found = (
             ProcessedDatasetSpecification.model_validate(declared)
-            for declared in _declarations(self.definitions, "processed")
+            for declared in declarations_of(self.definitions, "processed")
             if declared["name"] == name
         )
         return next(found, None)
@@ -169,7 +169,7 @@ class Project:
         found = {
             area.name: area
             for area in map(
-                AreaSpecification.model_validate, _declarations(self.definitions, "prediction")
+                AreaSpecification.model_validate, declarations_of(self.definitions, "prediction")
             )
         }
         reasons = left_out(self.definitions)
@@ -180,7 +180,7 @@ class Project:
     def services(self) -> dict[str, ServiceSpecification]:
         """Return the declarations of all services, by name."""
         found = map(
-            ServiceSpecification.model_validate, _declarations(self.definitions, "deployment")
+            ServiceSpecification.model_validate, declarations_of(self.definitions, "deployment")
         )
         return {service.name: service for service in found}
 
@@ -322,12 +322,12 @@ def declared_models(definitions: dg.Definitions) -> dict[str, ModelSpecification
     """Return the models that definitions declare, by name."""
     models = [
         ModelSpecification.model_validate(found)
-        for found in _declarations(definitions, "trained_model")
+        for found in declarations_of(definitions, "trained_model")
     ]
     return {model.name: model for model in models}
 
 
-def _declarations(definitions: dg.Definitions, step: str) -> list[dict[str, object]]:
+def declarations_of(definitions: dg.Definitions, step: str) -> list[dict[str, object]]:
     """Return the declaration of each model or dataset, from the metadata of its asset of a step."""
     nodes = definitions.resolve_asset_graph().asset_nodes
     values = (n.metadata.get(DECLARATION) for n in nodes if n.key.path[-1] == step)

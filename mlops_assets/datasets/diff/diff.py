@@ -178,9 +178,19 @@ class VersionDiff:
 
 
 def difference(
-    registry: Registry, before: CommittedDataset, after: CommittedDataset
+    registry: Registry,
+    before: CommittedDataset,
+    after: CommittedDataset,
+    published_only: bool = False,
 ) -> VersionDiff:
     """Compare two data versions, of one dataset or of two.
+
+    Args:
+        registry: has them.
+        before: one of them.
+        after: the other.
+        published_only: whether to leave out shifts of features whose statistics are not published,
+            for which all samples would have to be read.
 
     Raises:
         IntegrityError: a file that has to be read is not as it was committed.
@@ -196,7 +206,7 @@ def difference(
         features=_feature_changes(before.document.features, after.document.features),
         balance=class_balance(registry, before, after),
         numbers=number_shifts(before, after),
-        shifts=feature_shifts(registry, before, after),
+        shifts=feature_shifts(registry, before, after, published_only),
         declaration=declaration_changes(
             before.document.specification, after.document.specification
         ),

@@ -23,6 +23,7 @@ from mlops_assets.text.json_values import Json, JsonObject
 # A standardised mean difference above this is worth checking (Austin 2009,
 # doi:10.1002/sim.3697).
 NOTABLE_SHIFT = 0.1
+STATISTICS = "statistics.json"
 
 
 @dataclass(frozen=True)
@@ -183,9 +184,23 @@ def number_shifts(before: CommittedDataset, after: CommittedDataset) -> list[Num
 
 
 def feature_shifts(
-    registry: Registry, before: CommittedDataset, after: CommittedDataset
+    registry: Registry,
+    before: CommittedDataset,
+    after: CommittedDataset,
+    published_only: bool = False,
 ) -> list[FeatureShift]:
-    """Compare mean and standard deviation of each feature or band over training samples."""
+    """Compare mean and standard deviation of each feature or band over training samples.
+
+    Args:
+        registry: has the data versions.
+        before: one of them.
+        after: the other.
+        published_only: whether to return none where statistics are not published.
+    """
+    if published_only and not all(
+        registry.files_at(_key(committed, STATISTICS)) for committed in (before, after)
+    ):
+        return []
     old, new = _statistics(registry, before), _statistics(registry, after)
     found = []
     for name in [*new, *(name for name in old if name not in new)]:
@@ -249,7 +264,7 @@ def _statistics(
 
     They are read from the published statistics, else from the data.
     """
-    content = _published(registry, committed, "statistics.json")
+    content = _published(registry, committed, STATISTICS)
     found = (
         _Statistics.model_validate(scan(SampleValues(committed)).statistics.document())
         if content is None
@@ -263,7 +278,11 @@ def _statistics(
 
 
 def _published(registry: Registry, committed: CommittedDataset, name: str) -> bytes | None:
-    key = f"{version_folder(committed.row.dataset, committed.row.version)}/{name}"
+    key = _key(committed, name)
     if not registry.files_at(key):
         return None
     return read_published(committed.workspace, registry, key)
+
+
+def _key(committed: CommittedDataset, name: str) -> str:
+    return f"{version_folder(committed.row.dataset, committed.row.version)}/{name}"

@@ -16,6 +16,8 @@ from mlops_assets.datasets.sources.snapshot import Landed
 from mlops_assets.datasets.specification.dataset import SPLITS, DatasetSpecification, Split
 from mlops_assets.datasets.splits.assign import SEEDED, divided
 from mlops_assets.datasets.versions.contents import Contents
+from mlops_assets.datasets.versions.digest import digest_of_documents
+from mlops_assets.datasets.versions.version_document import VersionDocument
 from mlops_assets.progress import each
 from mlops_assets.registry import Registry
 from mlops_assets.storage import Workspace, sha256_of
@@ -57,6 +59,9 @@ class Preview:
         of: what is counted, `samples` or `labelled pixels`.
         tables: one a seed; a single one where the method has no use for a seed.
         notes: remarks on the landing, for people.
+        files: number of files that belong to the version.
+        size: of these, bytes.
+        digest: that a version of the declared seed would have; None if it was not asked for.
     """
 
     dataset: str
@@ -64,6 +69,9 @@ class Preview:
     of: str
     tables: list[SplitTable]
     notes: list[str]
+    files: int
+    size: int
+    digest: str | None = None
 
 
 def preview(
@@ -71,6 +79,7 @@ def preview(
     registry: Registry,
     specification: DatasetSpecification,
     seeds: Sequence[int],
+    identify: bool = False,
 ) -> Preview:
     """Divide the samples of a landing by each of several seeds.
 
@@ -79,6 +88,7 @@ def preview(
         registry: with the files that are known already.
         specification: the dataset as declared.
         seeds: the seeds; the declared one is taken where the method has no use for any.
+        identify: whether to find the digest, for which files that were never committed are read.
 
     Raises:
         EmptyLanding: nothing has landed.
@@ -93,14 +103,42 @@ def preview(
         registry.lock(specification.name),
         read_landing(workspace, registry, specification) as (source, contents),
     ):
+        checksums: dict[str, str] = {}
+        if identify or contents.input.kind == "image":
+            checksums = _checksums(source, contents)
         if contents.input.kind == "image":  # copies go together, as in a commit
-            contents.samples["content"] = contents.samples["path"].map(_checksums(source, contents))
+            contents.samples["content"] = contents.samples["path"].map(checksums)
         tables = [
             _table(contents, declared.model_copy(update={"seed": seed}))
             for seed in each("dividing samples", chosen, "seeds")
         ]
-    of = contents.input.counted
-    return Preview(specification.name, declared.method, of, tables, contents.notes)
+        sizes = [source.by_path[path].size for path in contents.files["path"]]
+        digest = _digest(contents, specification, checksums, sizes) if identify else None
+    return Preview(
+        specification.name,
+        declared.method,
+        contents.input.counted,
+        tables,
+        contents.notes,
+        len(sizes),
+        sum(sizes),
+        digest,
+    )
+
+
+def _digest(
+    contents: Contents,
+    specification: DatasetSpecification,
+    checksums: dict[str, str],
+    sizes: Sequence[int],
+) -> str:
+    """Return the digest that a commit of these contents gives."""
+    files = contents.files
+    return digest_of_documents(
+        files.assign(sha256=files["path"].map(checksums), size=sizes),
+        divided(contents, specification.split),
+        VersionDocument.draft(contents, specification),
+    )
 
 
 def _table(contents: Contents, split: Split) -> SplitTable:
