@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 # metadata of `<model>/trained_model` and `<dataset>/landing`: its declaration
 DECLARATION = "declaration"
+# metadata beside it: the declared values of classes, as the keys of a JSON object are all texts
+CLASS_VALUES = "mlops/class_values"
 # metadata of a project: why datasets and models, by name, are not in it
 LEFT_OUT = "mlops/left_out"
 # last part of the keys of assets, and name of their sensor: what other catalogues have of records

@@ -31,6 +31,7 @@ from mlops_assets.components.landing_source import (
 from mlops_assets.components.naming import (
     DATA_VERSION,
     DATASET,
+    CLASS_VALUES,
     DECLARATION,
     ONE_RUN_A_VERSION,
     check_results,
@@ -210,7 +211,10 @@ class TrainingDataset(dg.Component):
             deps=[source_key(specification.name)],
             kinds=workspace_kinds(),
             freshness_policy=self.freshness.policy() if self.freshness else None,
-            metadata={DECLARATION: dg.MetadataValue.json(specification.model_dump(mode="json"))},
+            metadata={
+                DECLARATION: dg.MetadataValue.json(specification.model_dump(mode="json")),
+                CLASS_VALUES: dg.MetadataValue.json(list(specification.classes or {})),
+            },
         )
         @retried
         def landing(

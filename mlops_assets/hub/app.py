@@ -25,7 +25,7 @@ from mlops_assets.hub.orchestration.launcher import Launcher, NoLauncher
 from mlops_assets.hub.pages import home  # noqa: F401  pages register themselves
 from mlops_assets.hub.pages.serving import serve_pages
 from mlops_assets.hub.pages.train import page as train  # noqa: F401
-from mlops_assets.hub.rest import decisions, runs, samples, training_form
+from mlops_assets.hub.rest import data, decisions, runs, samples, training_form
 from mlops_assets.hub.rest.errors import (
     report_error,
     report_http_exception,
@@ -194,6 +194,7 @@ def create_app(
     app.include_router(router, prefix=API, responses=any_problem())
     app.include_router(runs.router, prefix=API, responses=any_problem())
     app.include_router(decisions.router, prefix=API, responses=any_problem())
+    app.include_router(data.router, prefix=API, responses=any_problem())
     app.include_router(samples.router, prefix=API, responses=any_problem())
     app.include_router(sign_in_router)
     app.include_router(training_form.router, prefix=API, responses=any_problem())

@@ -17,7 +17,13 @@ from pathlib import Path
 import dagster as dg
 from dagster._utils.warnings import disable_dagster_warnings
 
-from mlops_assets.components.naming import COMMAND, DECLARATION, LEFT_OUT, add_data_versions
+from mlops_assets.components.naming import (
+    CLASS_VALUES,
+    COMMAND,
+    DECLARATION,
+    LEFT_OUT,
+    add_data_versions,
+)
 from mlops_assets.components.project.failures import FAILED_CHECK, failure_messages, step_errors
 from mlops_assets.components.project.load import documented
 from mlops_assets.datasets.quality import Check
@@ -329,13 +335,19 @@ def declared_models(definitions: dg.Definitions) -> dict[str, ModelSpecification
 
 def declarations_of(definitions: dg.Definitions, step: str) -> list[dict[str, object]]:
     """Return the declaration of each model or dataset, from the metadata of its asset of a step."""
-    nodes = definitions.resolve_asset_graph().asset_nodes
-    values = (n.metadata.get(DECLARATION) for n in nodes if n.key.path[-1] == step)
-    return [
-        value.data
-        for value in values
-        if isinstance(value, dg.JsonMetadataValue) and isinstance(value.data, dict)
-    ]
+    found = []
+    for node in definitions.resolve_asset_graph().asset_nodes:
+        value, values = (node.metadata.get(name) for name in (DECLARATION, CLASS_VALUES))
+        if node.key.path[-1] != step or not isinstance(value, dg.JsonMetadataValue):
+            continue
+        declared = value.data
+        if isinstance(declared, dict) and isinstance(values, dg.JsonMetadataValue):
+            names = {str(each): each for each in values.data or []}
+            classes = (declared.get("classes") or {}).items()
+            declared = declared | {"classes": {names[key]: name for key, name in classes} or None}
+        if isinstance(declared, dict):
+            found.append(declared)
+    return found
 
 
 def load_definitions(module: str) -> dg.Definitions:

@@ -42,4 +42,3 @@ class VisibilityChange(Strict):
 
     visibility: Visibility
     reason: str | None = Field(default=None, max_length=MAX_REASON)
-

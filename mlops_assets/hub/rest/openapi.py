@@ -12,6 +12,7 @@ from fastapi import FastAPI
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
+from mlops_assets.hub.rest.data_schemas import CommitStart, TagGiven, VisibilityChange
 from mlops_assets.hub.rest.errors import PROBLEM_TYPE
 from mlops_assets.hub.rest.run_schemas import RunNoteText, RunTagChange
 from mlops_assets.hub.rest.schemas import (
@@ -44,6 +45,9 @@ class DocumentedApp(FastAPI):
                     (AliasMove, "validation"),
                     (RunNoteText, "validation"),
                     (RunTagChange, "validation"),
+                    (CommitStart, "validation"),
+                    (TagGiven, "validation"),
+                    (VisibilityChange, "validation"),
                     (Problem, "serialization"),
                 ],
                 ref_template=_REFERENCE,

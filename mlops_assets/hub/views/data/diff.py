@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Literal, get_args
+from typing import Literal, cast, get_args
 
 import pandas as pd
 from pydantic import JsonValue
@@ -14,7 +14,6 @@ from mlops_assets.datasets.diff.diff import VersionDiff, difference
 from mlops_assets.datasets.diff.distribution_shift import (
     NOTABLE_SHIFT,
     ClassBalance,
-    DeclarationChange,
     FeatureShift,
     NumberShift,
 )
@@ -64,6 +63,21 @@ class Moves:
 
 
 @dataclass(frozen=True)
+class SettingChange:
+    """A setting that was declared differently; None where it is not declared.
+
+    Attributes:
+        what: dotted name of the setting.
+        before: declared value.
+        after: declared value.
+    """
+
+    what: str
+    before: JsonValue
+    after: JsonValue
+
+
+@dataclass(frozen=True)
 class DiffView:
     """The differences of two data versions.
 
@@ -107,7 +121,7 @@ class DiffView:
     shifted: int
     notable: float
     not_compared: str
-    declaration: list[DeclarationChange]
+    declaration: list[SettingChange]
 
 
 @dataclass(frozen=True)
@@ -174,7 +188,12 @@ def version_diff(store: Store, before: Reference, after: Reference) -> DiffView:
         shifted=len(notable),
         notable=NOTABLE_SHIFT,
         not_compared=_not_compared(store, old, new),
-        declaration=found.declaration,
+        declaration=[
+            SettingChange(
+                change.what, cast(JsonValue, change.before), cast(JsonValue, change.after)
+            )
+            for change in found.declaration
+        ],
     )
 
 

@@ -127,12 +127,12 @@ def _compared(
     changed = removed = 0
     new = np.ones(len(files), dtype=bool)
     if newest is not None and manifest is not None:
-        columns = [f"assets.data.file:{name}" for name in ("local_path", "checksum", "size")]
-        table = pq.read_table(manifest.path(), columns=columns, memory_map=True)
+        fields = ("local_path", "checksum", "size")
+        columns = [f"assets.data.file:{field}" for field in fields]
+        # as a file: a path alone is read as a dataset, which knows no parts of a struct
+        table = pq.ParquetFile(manifest.path(), memory_map=True).read(columns=columns)
         asset = pc.struct_field(table["assets"].combine_chunks(), "data")
-        known, checksum, size = (
-            pc.struct_field(asset, f"file:{name}") for name in ("local_path", "checksum", "size")
-        )
+        known, checksum, size = (pc.struct_field(asset, f"file:{field}") for field in fields)
         at = pc.index_in(paths, value_set=known)
         new = pc.is_null(at).to_numpy(zero_copy_only=False)
         same = _unchanged(store, place, files)
