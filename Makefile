@@ -21,11 +21,13 @@ MODEL_SIGNING := 1.1.1
 # with the last release of ol-stac that it can be built with: later ones ask for a newer OpenLayers
 STAC_BROWSER := 4.0.1
 OL_STAC := 1.1.0
+# Natural Earth as TopoJSON
+WORLD_ATLAS := 2.0.2
 
 .DEFAULT_GOAL := help
 # else each of the many processes would compile our modules anew
 unexport PYTHONDONTWRITEBYTECODE
-.PHONY: help install azurite pytdml mlflow stac-validator stac-browser oidc-provider pgstac dvc model-signing export-peers export-eotdl serving-clients demo up test test-all test-changed test-random faults mutations lint bench clean
+.PHONY: help install azurite pytdml mlflow stac-validator stac-browser oidc-provider pgstac dvc model-signing export-peers export-eotdl serving-clients demo up coastlines test test-all test-changed test-random faults mutations lint bench clean
 
 help: ## show this help
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -103,6 +105,11 @@ stac-browser: .venv-peers/stac-browser/$(STAC_BROWSER) ## STAC Browser, built; i
 	@cd $(@D) && npm install --no-fund --no-audit --loglevel=error --save-exact ol@10.6.0 ol-stac@$(OL_STAC)
 	@cd $(@D) && npx vue-cli-service build --noSourceMaps --historyMode=hash --displayPreview=false
 	@touch $@
+
+coastlines: .venv/with-all ## the coastlines of the hub's maps, as they are in the repository (needs npm)
+	@mkdir -p .venv/world-atlas
+	@cd .venv/world-atlas && npm pack --silent world-atlas@$(WORLD_ATLAS) | xargs tar -xz --strip-components 1 -f
+	@.venv/bin/python docs/coastlines.py .venv/world-atlas/land-50m.json mlops_assets/hub/static/land.json
 
 mlflow: .venv/mlflow-server/$(MLFLOW) ## a whole MLflow server, in an environment of its own; its tests are skipped without it
 

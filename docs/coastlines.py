@@ -1,0 +1,74 @@
+"""Write the coastlines that the hub draws, from the npm package `world-atlas`.
+
+`make coastlines` runs it; nothing else needs the package. The source is Natural Earth 1:50m land,
+in the public domain (https://www.naturalearthdata.com/about/terms-of-use/).
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import shapely
+
+SIMPLIFIED = 0.03  # degrees, about 3 km; the hub shows where data is, not the shore itself
+DIGITS = 2
+MIN_AREA = 0.003  # square degrees, about 40 km² at the equator
+FOUND_IN = "Made with Natural Earth (public domain), world-atlas by M. Bostock (ISC licence)"
+
+
+def main(topology: Path, target: Path) -> None:
+    """Read the TopoJSON of land and write GeoJSON.
+
+    Args:
+        topology: `land-50m.json` of world-atlas.
+        target: file to write.
+    """
+    content = json.loads(topology.read_text())
+    arcs = _arcs(content)
+    polygons = [
+        polygon
+        for geometry in content["objects"]["land"]["geometries"]
+        for rings in geometry["arcs"]
+        for polygon in _parts(_polygon(rings, arcs))
+    ]
+    coordinates = [
+        [np.round(shapely.get_coordinates(ring), DIGITS).tolist() for ring in _rings(polygon)]
+        for polygon in sorted(polygons, key=lambda polygon: -polygon.area)
+    ]
+    document = {
+        "type": "Feature",
+        "properties": {"source": FOUND_IN},
+        "geometry": {"type": "MultiPolygon", "coordinates": coordinates},
+    }
+    target.write_text(json.dumps(document, separators=(",", ":")) + "\n")
+
+
+def _arcs(content: dict[str, Any]) -> list[np.ndarray]:
+    """Return the lines of a topology: https://github.com/topojson/topojson-specification, 2.1.3."""
+    scale, translate = content["transform"]["scale"], content["transform"]["translate"]
+    return [np.cumsum(np.array(arc), axis=0) * scale + translate for arc in content["arcs"]]
+
+
+def _polygon(rings: list[list[int]], arcs: list[np.ndarray]) -> shapely.Polygon:
+    """Join lines into rings; ~i is line i in the other direction."""
+    lines = [[arcs[i] if i >= 0 else arcs[~i][::-1] for i in ring] for ring in rings]
+    joined = [np.concatenate([ring[0], *(line[1:] for line in ring[1:])]) for ring in lines]
+    return shapely.Polygon(joined[0], joined[1:])
+
+
+def _parts(polygon: shapely.Polygon) -> list[shapely.Polygon]:
+    simple = shapely.simplify(shapely.make_valid(polygon), SIMPLIFIED)
+    parts = shapely.get_parts(simple)
+    return [part for part in parts if part.geom_type == "Polygon" and part.area >= MIN_AREA]
+
+
+def _rings(polygon: shapely.Polygon) -> list[shapely.LinearRing]:
+    return [polygon.exterior, *polygon.interiors]
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), Path(sys.argv[2]))
