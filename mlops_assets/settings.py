@@ -378,6 +378,11 @@ def container_image() -> str | None:
     return os.environ.get("MLOPS_CONTAINER") or os.environ.get("DAGSTER_CURRENT_IMAGE") or None
 
 
+def map_tiles() -> str | None:
+    """Return the URL template of map tiles and their attribution (`MLOPS_TILES`), None if unset."""
+    return os.environ.get("MLOPS_TILES") or None
+
+
 def mlm_schema() -> Path | None:
     """Return the schema file of the MLM version of records, from `MLOPS_MLM_SCHEMA`."""
     path = os.environ.get("MLOPS_MLM_SCHEMA")

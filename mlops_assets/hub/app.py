@@ -23,9 +23,10 @@ from mlops_assets.hub.external.routes import MAX_FILE, HubState, router
 from mlops_assets.hub.external.runs import API, ExternalRuns
 from mlops_assets.hub.orchestration.launcher import Launcher, NoLauncher
 from mlops_assets.hub.pages import home  # noqa: F401  pages register themselves
+from mlops_assets.hub.pages.data import samples as _samples  # noqa: F401
 from mlops_assets.hub.pages.serving import serve_pages
 from mlops_assets.hub.pages.train import page as train  # noqa: F401
-from mlops_assets.hub.rest import data, decisions, runs, samples, training_form
+from mlops_assets.hub.rest import data, decisions, footprints, runs, samples, training_form
 from mlops_assets.hub.rest.errors import (
     report_error,
     report_http_exception,
@@ -198,6 +199,7 @@ def create_app(
     app.include_router(samples.router, prefix=API, responses=any_problem())
     app.include_router(sign_in_router)
     app.include_router(training_form.router, prefix=API, responses=any_problem())
+    app.include_router(footprints.router, prefix=API, responses=any_problem())
     add_published(store.workspace, store.registry)
     stac = create_stac_app(store, settings.base_url, settings.files_url)
     below = Mount(PREFIX, stac)

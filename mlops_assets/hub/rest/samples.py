@@ -1,4 +1,4 @@
-"""The routes of samples: lists, chips, values; and of footprints.
+"""The routes of samples: lists, chips, values.
 
 Chips are decoded by two threads, so that a page of them leaves the server responsive.
 """
@@ -43,10 +43,11 @@ router = APIRouter(prefix="/datasets/{dataset}/{version}", tags=["datasets"])
 PROBLEMS = problems(404, 422)
 
 
-async def _reference(
+async def reference_of(
     dataset: Annotated[str, Path(description="Name of a dataset.")],
     version: Annotated[str, Path(description="A version of it, or a tag.")],
 ) -> Reference:
+    """Return the reference of a path."""
     return Reference(check_name(dataset, "dataset"), check_key(version, "version"))
 
 
@@ -90,7 +91,7 @@ async def _filter(
     return SampleFilter(class_name, split, text, suspicious)
 
 
-Version = Annotated[Reference, Depends(_reference)]
+Version = Annotated[Reference, Depends(reference_of)]
 Index = Annotated[int, Path(ge=0, lt=2**53, description="Position of the sample, from 0.")]
 
 
@@ -136,7 +137,7 @@ async def get_chip(
     known = request.headers.get("if-none-match")
     draw = partial(chip, store, reference, index, asked, known)
     found = await asyncio.get_running_loop().run_in_executor(DECODERS, draw)
-    lasting = MOVING if not _is_version(reference) else LASTING
+    lasting = MOVING if not is_version(reference) else LASTING
     headers = {"ETag": found.etag, "Cache-Control": lasting if found.lasting else FLEETING}
     if found.content is None:
         return Response(status_code=304, headers=headers)
@@ -155,7 +156,7 @@ async def get_sample(store: StoreOf, reference: Version, index: Index) -> Sample
     return await run_in_threadpool(sample_detail, store, reference, index)
 
 
-def _is_version(reference: Reference) -> bool:
+def is_version(reference: Reference) -> bool:
     """Return whether a reference names a version by its number, which no tag can have."""
     what = reference.what or ""
     return what[:1] == "v" and what[1:].isdecimal()

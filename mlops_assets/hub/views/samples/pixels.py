@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from mlops_assets.datasets.io.rasterio_types import Raster
 from mlops_assets.datasets.io.rasters import open_raster, physical_values, read_values
 from mlops_assets.datasets.readers.image_folder import fitted
 from mlops_assets.datasets.versions.committed_dataset import CommittedDataset
@@ -242,28 +243,32 @@ def _image(
     if part.lower().endswith(".npy"):
         array = committed.npy(part)
         step = _step(*array.shape[1:])
-        values = np.asarray(array[:, ::step, ::step], dtype=np.float32)
-        return _fitted(values[np.array(numbers) - 1], region, step)
+        values = array[np.array(numbers) - 1, ::step, ::step]
+        return _fitted(_known(values, np.ones_like(values, dtype=bool)), region, step)
     with open_raster(committed.raster_path(part)) as raster:
         step = _step(raster.height, raster.width)
         try:
-            if step == 1:
-                window = ((0, raster.height), (0, raster.width))
-                values = read_values(raster, window, numbers, committed.reading)
-                known = _known(values, read_values(raster, window, numbers, "mask"))
-            else:
-                shape = (len(numbers), raster.height // step, raster.width // step)
-                stored = raster.read(numbers, out_shape=shape)
-                nodata = [raster.nodatavals[number - 1] for number in numbers]
-                absent = np.array([np.nan if one is None else one for one in nodata])
-                valid = stored != absent[:, None, None]
-                known = _known(
-                    physical_values(raster, stored, numbers) if committed.is_scaled else stored,
-                    valid,
-                )
+            known = _every(committed, raster, numbers, step)
         except RasterioError as error:
             raise ValueError("cannot be read; the file is damaged") from error
     return _fitted(known, region, step)
+
+
+def _every(
+    committed: CommittedDataset, raster: Raster, numbers: list[int], step: int
+) -> NDArray[np.float32]:
+    """Read every n-th row and column of a raster; of many, masks other than nodata do not count."""
+    if step == 1:
+        window = ((0, raster.height), (0, raster.width))
+        values = read_values(raster, window, numbers, committed.reading)
+        return _known(values, read_values(raster, window, numbers, "mask"))
+    shape = (len(numbers), raster.height // step, raster.width // step)
+    stored = raster.read(numbers, out_shape=shape)
+    nodata = [raster.nodatavals[number - 1] for number in numbers]
+    absent = np.array([np.nan if one is None else one for one in nodata])
+    valid = stored != absent[:, None, None]
+    scaled = physical_values(raster, stored, numbers) if committed.is_scaled else stored
+    return _known(scaled, valid)
 
 
 def _fitted(values: NDArray[np.float32], region: Region, step: int) -> NDArray[np.float32]:
