@@ -29,9 +29,9 @@ from mlops_assets.components.landing_source import (
     source_key,
 )
 from mlops_assets.components.naming import (
+    CLASS_VALUES,
     DATA_VERSION,
     DATASET,
-    CLASS_VALUES,
     DECLARATION,
     ONE_RUN_A_VERSION,
     check_results,

@@ -26,7 +26,7 @@ from mlops_assets.hub.pages import home  # noqa: F401  pages register themselves
 from mlops_assets.hub.pages.data import samples as _samples  # noqa: F401
 from mlops_assets.hub.pages.serving import serve_pages
 from mlops_assets.hub.pages.train import page as train  # noqa: F401
-from mlops_assets.hub.rest import data, decisions, footprints, runs, samples, training_form
+from mlops_assets.hub.rest import data, decisions, footprints, models, runs, samples, training_form
 from mlops_assets.hub.rest.errors import (
     report_error,
     report_http_exception,
@@ -169,7 +169,7 @@ def create_app(
         lifespan=lifespan,
     )
     module = settings.module or project_module()
-    models = models_of_project(module)
+    declared = models_of_project(module)
     nobody = store.acting(ANONYMOUS)
     app.state.people = people
     app.state.project = Hub(
@@ -180,13 +180,19 @@ def create_app(
         launcher or NoLauncher(),
         settings.local,
         people.sessions if people else None,
+        nobody,
+        declared,
+        module,
+        settings.dagster_home,
+        launcher or NoLauncher(),
+        settings.local,
     )
     app.state.hub = HubState(
         ExternalRuns(
             store=nobody,
             uploads=store.workspace.cache / "external",
             dagster_home=settings.dagster_home,
-            models=models,
+            models=declared,
             finisher=finisher,
             base_url=settings.base_url or "",
         ),
@@ -196,6 +202,7 @@ def create_app(
     app.include_router(runs.router, prefix=API, responses=any_problem())
     app.include_router(decisions.router, prefix=API, responses=any_problem())
     app.include_router(data.router, prefix=API, responses=any_problem())
+    app.include_router(models.router, prefix=API, responses=any_problem())
     app.include_router(samples.router, prefix=API, responses=any_problem())
     app.include_router(sign_in_router)
     app.include_router(training_form.router, prefix=API, responses=any_problem())

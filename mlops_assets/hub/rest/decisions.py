@@ -1,132 +1,49 @@
-"""The routes of decisions on model versions: approval, rejection, promotion.
+"""The routes of decisions on model versions: approval, promotion, deprecation, visibility.
 
 They do what the commands of the same names do, with the roles of the caller's token.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from http import HTTPStatus
-from typing import Annotated, Literal
+from typing import Annotated
 
 from fastapi import APIRouter, Depends, Path
 from fastapi.concurrency import run_in_threadpool
 
-from mlops_assets.components.events.reporting import DagsterReporter
-from mlops_assets.errors import MlopsError, NotFound, StorageError
-from mlops_assets.hub.external.routes import DOCUMENT_PROBLEMS, Runs, document_of
-from mlops_assets.hub.external.runs import ExternalRuns
-from mlops_assets.hub.rest.errors import Refused
+from mlops_assets.hub.external.routes import DOCUMENT_PROBLEMS, document_of
+from mlops_assets.hub.model_decisions import ModelDecisions, roll_back
+from mlops_assets.hub.rest.caller import HubOf, StoreOf
+from mlops_assets.hub.rest.model_schemas import (
+    AliasMove,
+    AliasMoved,
+    DecisionMade,
+    Deprecation,
+    ModelVisibilityChange,
+    Rollback,
+    VersionDecision,
+    VisibilitySet,
+)
 from mlops_assets.hub.rest.openapi import json_body, problems
-from mlops_assets.hub.rest.schemas import AliasMove, AliasMoved, DecisionMade, VersionDecision
-from mlops_assets.models.approval.decisions import approve, reject
-from mlops_assets.models.approval.standing import approval_check
-from mlops_assets.models.promotion import promote
-from mlops_assets.models.specification import ModelSpecification
-from mlops_assets.names import Reference, check_key, check_name
-from mlops_assets.registry import ModelVersion
 
 PROBLEMS = {**DOCUMENT_PROBLEMS, **problems(404, 409)}
 
-router = APIRouter(prefix="/models/{model}/{version}", tags=["models"])
+router = APIRouter(prefix="/models", tags=["models"])
+_VERSION = "/{model}/{version}"
 
 Model = Annotated[str, Path(description="Name of a model that the project declares.")]
 Version = Annotated[str, Path(description="Its version, not an alias.")]
 
 
-class _Decisions:
-    """Decisions of a caller on one model version."""
-
-    def __init__(self, hub: ExternalRuns, model: str, version: str) -> None:
-        """Find the version.
-
-        Raises:
-            NotFound: there is no such version, or the project does not declare the model.
-            Refused: an alias is named, which may move between reading and deciding.
-        """
-        self._hub = hub
-        self._store = hub.store
-        reference = Reference(check_name(model, "model"), check_key(version, "version"))
-        self._row: ModelVersion = self._store.registry.model_version(reference)
-        if self._row.version != version:
-            raise Refused(
-                HTTPStatus.UNPROCESSABLE_ENTITY,
-                f"{version!r} is an alias, which may move; name the version, {self._row.version}",
-            )
-        declared = hub.models.get(model)
-        if declared is None:
-            raise NotFound(f"the project of this server does not declare the model {model}")
-        self._declared: ModelSpecification = declared
-
-    def decide(self, decision: Literal["approved", "rejected"], reason: str) -> DecisionMade:
-        """Approve or reject it; approved, it is promoted where that is declared."""
-        row, declared = self._row, self._declared
-        if decision == "approved":
-            made = approve(self._store, row, declared.approval, reason)
-        else:
-            made = reject(self._store, row, reason)
-        notes: list[str] = []
-        if declared.approval.required:
-            check = approval_check(self._store.registry, row, declared.approval)
-            with self._reporter() as reporter:
-                notes += _problems(lambda: reporter.decided(row, check))
-        moved = None
-        automatic = declared.auto_promote and declared.approval.protects("production")
-        if decision == "approved" and automatic:
-            try:
-                moved = self.promote("production", reason)
-            except MlopsError as error:
-                notes.append(f"it was not promoted: {error}")
-        return DecisionMade(
-            model=row.model,
-            version=row.version,
-            decision=decision,
-            reason=made.reason,
-            decided=made.decided,
-            decided_by=made.decided_by,
-            sha256=made.sha256,
-            promoted=moved,
-            notes=notes,
-        )
-
-    def promote(self, alias: str, reason: str | None) -> AliasMoved:
-        """Move an alias to it, past the gates that are declared."""
-        row, declared = self._row, self._declared
-        moved = promote(self._store, row, declared.gates, alias, declared.approval, reason)
-        with self._reporter() as reporter:
-            notes = _problems(lambda: reporter.promoted(row, moved))
-        return AliasMoved(
-            alias=moved.alias,
-            version=moved.version,
-            previous=moved.previous,
-            moved=moved.moved,
-            moved_by=moved.moved_by,
-            notes=notes,
-        )
-
-    def _reporter(self) -> DagsterReporter:
-        return DagsterReporter(self._store, self._declared, self._hub.dagster_home)
+async def _decisions(store: StoreOf, hub: HubOf, model: Model, version: Version) -> ModelDecisions:
+    return await run_in_threadpool(ModelDecisions, store, hub, model, version)
 
 
-def _problems(report: Callable[[], None]) -> list[str]:
-    """Report to Dagster; return what it did not record, as the registry has it."""
-    try:
-        report()
-    except StorageError as error:
-        return [str(error)]
-    return []
-
-
-async def _decisions(runs: Runs, model: Model, version: Version) -> _Decisions:
-    return await run_in_threadpool(_Decisions, runs, model, version)
-
-
-Decided = Annotated[_Decisions, Depends(_decisions)]
+Decided = Annotated[ModelDecisions, Depends(_decisions)]
 Decision = Annotated[VersionDecision, Depends(document_of(VersionDecision))]
 
 
 @router.post(
-    "/approve",
+    f"{_VERSION}/approve",
     operation_id="approveVersion",
     summary="Approve a model version",
     response_description="It is approved; `promoted` and `notes` have what followed.",
@@ -135,11 +52,11 @@ Decision = Annotated[VersionDecision, Depends(document_of(VersionDecision))]
 )
 async def approve_version(decisions: Decided, body: Decision) -> DecisionMade:
     """Approve a model version, so that protected aliases may move to it."""
-    return await run_in_threadpool(decisions.decide, "approved", body.reason)
+    return await run_in_threadpool(decisions.decide, "approved", body.reason, body.seen)
 
 
 @router.post(
-    "/reject",
+    f"{_VERSION}/reject",
     operation_id="rejectVersion",
     summary="Reject a model version",
     response_description="It is rejected; no alias has moved.",
@@ -148,11 +65,11 @@ async def approve_version(decisions: Decided, body: Decision) -> DecisionMade:
 )
 async def reject_version(decisions: Decided, body: Decision) -> DecisionMade:
     """Reject a model version, which withdraws its approval."""
-    return await run_in_threadpool(decisions.decide, "rejected", body.reason)
+    return await run_in_threadpool(decisions.decide, "rejected", body.reason, body.seen)
 
 
 @router.post(
-    "/promote",
+    f"{_VERSION}/promote",
     operation_id="promoteVersion",
     summary="Move an alias to a model version",
     response_description="The alias has moved.",
@@ -167,4 +84,68 @@ async def promote_version(
     A version that was not compared with production yet is compared now, which takes as long as an
     evaluation.
     """
-    return await run_in_threadpool(decisions.promote, body.alias, body.reason)
+    return await run_in_threadpool(decisions.promote, body.alias, body.reason, body.seen)
+
+
+@router.post(
+    f"{_VERSION}/deprecate",
+    operation_id="deprecateVersion",
+    summary="Deprecate a model version",
+    response_description="It is deprecated; no alias has moved.",
+    responses=PROBLEMS,
+    openapi_extra=json_body(Deprecation),
+)
+async def deprecate_version(
+    decisions: Decided, body: Annotated[Deprecation, Depends(document_of(Deprecation))]
+) -> DecisionMade:
+    """Deprecate a model version: its record states it, and no alias moves to it any more."""
+    return await run_in_threadpool(decisions.deprecate, body.reason, False, body.force, body.seen)
+
+
+@router.post(
+    f"{_VERSION}/reinstate",
+    operation_id="reinstateVersion",
+    summary="Reinstate a deprecated model version",
+    response_description="It is deprecated no more; no alias has moved.",
+    responses=PROBLEMS,
+    openapi_extra=json_body(VersionDecision),
+)
+async def reinstate_version(decisions: Decided, body: Decision) -> DecisionMade:
+    """Take the deprecation of a model version back, so that aliases may move to it again."""
+    return await run_in_threadpool(decisions.deprecate, body.reason, True, False, body.seen)
+
+
+@router.post(
+    f"{_VERSION}/visibility",
+    operation_id="setVersionVisibility",
+    summary="Set who may see a model version",
+    response_description="It is as visible as wanted; `notes` has warnings about its data.",
+    responses=PROBLEMS,
+    openapi_extra=json_body(ModelVisibilityChange),
+)
+async def set_version_visibility(
+    decisions: Decided,
+    body: Annotated[ModelVisibilityChange, Depends(document_of(ModelVisibilityChange))],
+) -> VisibilitySet:
+    """Set who may see a model version; the record of a private one leaves the catalogue."""
+    return await run_in_threadpool(
+        decisions.set_visibility, body.visibility, body.reason, body.seen
+    )
+
+
+@router.post(
+    "/{model}/rollback",
+    operation_id="rollBackModel",
+    summary="Move production back to its previous version",
+    response_description="The alias has moved.",
+    responses=PROBLEMS,
+    openapi_extra=json_body(Rollback),
+)
+async def roll_back_model(
+    store: StoreOf,
+    hub: HubOf,
+    model: Model,
+    body: Annotated[Rollback, Depends(document_of(Rollback))],
+) -> AliasMoved:
+    """Move `production` back to `previous`, which has passed its gates when it was promoted."""
+    return await run_in_threadpool(roll_back, store, hub, model, body.reason, body.production)

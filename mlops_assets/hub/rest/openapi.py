@@ -14,15 +14,15 @@ from pydantic.json_schema import models_json_schema
 
 from mlops_assets.hub.rest.data_schemas import CommitStart, TagGiven, VisibilityChange
 from mlops_assets.hub.rest.errors import PROBLEM_TYPE
-from mlops_assets.hub.rest.run_schemas import RunNoteText, RunTagChange
-from mlops_assets.hub.rest.schemas import (
+from mlops_assets.hub.rest.model_schemas import (
     AliasMove,
-    Problem,
-    RunFinish,
-    RunPoints,
-    RunStart,
+    Deprecation,
+    ModelVisibilityChange,
+    Rollback,
     VersionDecision,
 )
+from mlops_assets.hub.rest.run_schemas import RunNoteText, RunTagChange
+from mlops_assets.hub.rest.schemas import Problem, RunFinish, RunPoints, RunStart
 from mlops_assets.text.json_values import JsonObject
 
 _REFERENCE = "#/components/schemas/{model}"
@@ -48,6 +48,9 @@ class DocumentedApp(FastAPI):
                     (CommitStart, "validation"),
                     (TagGiven, "validation"),
                     (VisibilityChange, "validation"),
+                    (Deprecation, "validation"),
+                    (Rollback, "validation"),
+                    (ModelVisibilityChange, "validation"),
                     (Problem, "serialization"),
                 ],
                 ref_template=_REFERENCE,

@@ -5,12 +5,10 @@ They are also the schemas of `/api/v1/openapi.json`.
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, Field, FiniteFloat, JsonValue
 
-from mlops_assets.models.approval.reason import MAX_REASON
 from mlops_assets.models.lifecycle import Outcome
 from mlops_assets.strict import Strict
 
@@ -101,74 +99,6 @@ class RunFinish(Strict):
     phases: dict[Text, FiniteFloat] = Field(default={})
     usage: dict[Text, FiniteFloat] = Field(default={})
     seconds: FiniteFloat | None = None
-
-
-class VersionDecision(Strict):
-    """A decision on a model version.
-
-    Attributes:
-        reason: why, for the log.
-    """
-
-    reason: Annotated[str, Field(min_length=1, max_length=MAX_REASON)]
-
-
-class AliasMove(Strict):
-    """A move of an alias to a model version.
-
-    Attributes:
-        alias: the alias.
-        reason: why, for the history.
-    """
-
-    alias: Text = "production"
-    reason: str | None = Field(default=None, max_length=MAX_REASON)
-
-
-class AliasMoved(BaseModel):
-    """A move of an alias, once it was made.
-
-    Attributes:
-        alias: the alias.
-        version: that it names now.
-        previous: that it named before.
-        moved: when.
-        moved_by: who has moved it.
-        notes: what could not be reported.
-    """
-
-    alias: str
-    version: str
-    previous: str | None
-    moved: datetime
-    moved_by: str
-    notes: list[str] = []
-
-
-class DecisionMade(BaseModel):
-    """A decision on a model version, once it was made.
-
-    Attributes:
-        model: name of the model.
-        version: its version.
-        decision: `approved` or `rejected`.
-        reason: why.
-        decided: when.
-        decided_by: who has decided.
-        sha256: of the files it is about, by name.
-        promoted: the move of `production`, where the model is declared with `auto_promote`.
-        notes: what could not be reported, and why the version was not promoted.
-    """
-
-    model: str
-    version: str
-    decision: Literal["approved", "rejected"]
-    reason: str
-    decided: datetime
-    decided_by: str
-    sha256: dict[str, str]
-    promoted: AliasMoved | None = None
-    notes: list[str] = []
 
 
 class PointsReceived(BaseModel):
