@@ -24,6 +24,7 @@ from mlops_assets.hub.external.runs import API, ExternalRuns
 from mlops_assets.hub.orchestration.launcher import Launcher, NoLauncher
 from mlops_assets.hub.pages import home  # noqa: F401  pages register themselves
 from mlops_assets.hub.pages.data import samples as _samples  # noqa: F401
+from mlops_assets.hub.pages.models import overview, routes  # noqa: F401
 from mlops_assets.hub.pages.serving import serve_pages
 from mlops_assets.hub.pages.train import page as train  # noqa: F401
 from mlops_assets.hub.rest import data, decisions, footprints, models, runs, samples, training_form

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from mlops_assets.errors import Conflict
+from mlops_assets.names import Reference
 from mlops_assets.registry import ModelVersion
 from mlops_assets.registry.model_versions import ListedVersion
 from mlops_assets.store import Store
@@ -76,3 +77,17 @@ def changes_since(store: Store, row: ModelVersion, seen: VersionState) -> list[s
     if now.visibility != seen.visibility:
         found.append(f"it is {now.visibility}, was {seen.visibility}")
     return found
+
+
+def version_marker(store: Store, reference: Reference) -> tuple[str, str, VersionState]:
+    """Return what changes whenever the page of a version is to be shown again.
+
+    Args:
+        store: workspace and registry.
+        reference: to the version, or by an alias.
+
+    Raises:
+        NotFound: there is no such version that the principal may see.
+    """
+    row = store.registry.model_version(reference)
+    return row.version, row.stage, version_state(store, row)

@@ -1,0 +1,279 @@
+"""`/models/NAME`: the versions of a model, its history, monitored days, deployments and maps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from urllib.parse import quote
+
+from nicegui import ui
+
+from mlops_assets.hub.model_decisions import roll_back
+from mlops_assets.hub.pages.caller import hub, perform, read
+from mlops_assets.hub.pages.live import on_change
+from mlops_assets.hub.pages.models.days import show_days
+from mlops_assets.hub.pages.models.maps import show_maps
+from mlops_assets.hub.pages.models.parts import (
+    address,
+    button,
+    chosen_tab,
+    measure_text,
+    pager,
+    states,
+    style,
+    tabs,
+)
+from mlops_assets.hub.pages.parts.cards import Content, card, empty, table, title
+from mlops_assets.hub.pages.parts.reasons import ask_reason
+from mlops_assets.hub.pages.parts.references import data_link, model_link, run_link
+from mlops_assets.hub.pages.parts.texts import NONE, checksum, state, text, when
+from mlops_assets.hub.rest.model_schemas import AliasMoved
+from mlops_assets.hub.views.addresses import model_path
+from mlops_assets.hub.views.models.history import HistoryPage, model_deployments, model_history
+from mlops_assets.hub.views.models.maps import PAGE as MAPS
+from mlops_assets.hub.views.models.maps import maps_of
+from mlops_assets.hub.views.models.measures import Measure
+from mlops_assets.hub.views.models.monitoring import monitoring_of
+from mlops_assets.hub.views.models.overview import ModelSummary, model_summary
+from mlops_assets.hub.views.models.versions import VersionRow, VersionsPage, versions_page
+from mlops_assets.lineage.deployments import DeploymentLineage
+from mlops_assets.store import Store
+
+TABS = {
+    "versions": "Versions",
+    "history": "History",
+    "monitoring": "Monitoring",
+    "deployments": "Deployments",
+    "maps": "Maps",
+}
+_OTHER_METRICS = 3  # beside the main one
+
+
+class ModelPage:
+    """The page of a model."""
+
+    def __init__(self, model: str, tab: str, page: int, sort: str, day: str) -> None:
+        self.model = model
+        self.tab = chosen_tab(TABS, tab)
+        self.page = max(1, page)
+        self.sort = sort or "-created"
+        self.day = day
+        self.path = model_path(model)
+        self._shown: object = None
+
+    async def build(self) -> None:
+        """Build the page."""
+        style()
+        summary = await self._summary()
+        title(self.model, summary.title or "Model")
+        # dialogs stay while the content is replaced
+        self._dialogs = ui.element("div")
+        self._body = ui.element("div")
+        await self._refresh()
+        on_change(self._refresh)
+
+    async def _summary(self) -> ModelSummary:
+        declared = hub().models
+        return await read(model_summary, declared.models, declared.left_out, self.model)
+
+    async def _refresh(self) -> None:
+        summary = await self._summary()
+        found, show = await self._read_tab(summary)
+        previous = await read(_previous, self.model)
+        if (summary, found, previous) == self._shown:
+            return
+        self._shown = (summary, found, previous)
+        self._body.clear()
+        with self._body:
+            self._actions(summary, previous)
+            tabs(self.path, TABS, self.tab)
+            show()
+
+    async def _read_tab(self, summary: ModelSummary) -> tuple[object, Callable[[], None]]:
+        """Return what a tab shows, and a function that shows it."""
+        if self.tab == "history":
+            events = await read(model_history, self.model, self.page)
+            return events, lambda: self._history(events)
+        if self.tab == "monitoring":
+            days = await read(monitoring_of, self.model)
+            return days, lambda: show_days(self.model, days, self.day)
+        if self.tab == "deployments":
+            made = await read(model_deployments, self.model)
+            return made, lambda: self._deployments(made)
+        if self.tab == "maps":
+            maps = await read(maps_of, self.model, None, self.page)
+            return maps, lambda: show_maps(
+                self.model, maps, self.page, address(self.path, {"tab": "maps"}), MAPS
+            )
+        specification = hub().models.models.get(self.model)
+        versions = await read(versions_page, specification, self.model, self.page, sort=self.sort)
+        return versions, lambda: self._versions(versions, summary.metric)
+
+    def _actions(self, summary: ModelSummary, previous: str | None) -> None:
+        with ui.element("div").classes("hub-row hub-actions"):
+            if summary.production is not None:
+                text("span", "in production:")
+                model_link(f"{self.model}@production", summary.production.version)
+            elif summary.versions:
+                text("span", "nothing is in production", "hub-note")
+            if summary.declared:
+                ui.link("Train", f"/train?model={quote(self.model, safe='')}")
+            if previous is not None and summary.production is not None:
+                now = summary.production.version
+                button("Roll back…", lambda: self._roll_back(now, previous))
+
+    async def _roll_back(self, now: str, previous: str) -> None:
+        async def act(reason: str) -> AliasMoved | None:
+            return await perform(roll_back, hub(), self.model, reason or None, now)
+
+        with self._dialogs:
+            made = await ask_reason(
+                f"Roll {self.model} back",
+                "Roll back",
+                act,
+                f"production moves from {now} to {previous}, whose files are verified first."
+                " Services that follow production serve it then.",
+                required=False,
+            )
+        if isinstance(made, AliasMoved):
+            notes = "".join(f"\n{note}" for note in made.notes)
+            ui.notify(f"production is {made.version} again{notes}", type="positive")
+            await self._refresh()
+
+    def _versions(self, found: VersionsPage, metric: str | None) -> None:
+        with card("Versions"):
+            if not found.rows and found.total == 0:
+                empty("No version yet. Train the first:", f"mlops train {self.model}")
+                return
+            others = [name for name in found.metrics if name != metric][:_OTHER_METRICS]
+            self._sorting(found, metric, others)
+            columns = ["version", "aliases"]
+            if metric is not None:
+                columns.append(metric)
+            columns += [*others, "gates", "approval", "stage", "data", "run", "trained"]
+            names = [name for name in (metric, *others) if name is not None]
+            table(
+                f"Versions of {self.model}",
+                columns,
+                [self._row(row, metric, others) for row in found.rows],
+                numeric=names,
+            )
+            query = {"sort": None if self.sort == "-created" else self.sort}
+            pager(self.path, query, found.page, found.size, found.total)
+
+    def _sorting(self, found: VersionsPage, metric: str | None, others: list[str]) -> None:
+        orders = {"newest": "-created", "oldest": "created"}
+        for name in (metric, *others):
+            if name in found.metrics:
+                orders |= {f"{name}, largest": f"-{name}", f"{name}, smallest": str(name)}
+        if found.total < 2:
+            return
+        with ui.element("nav").classes("hub-row") as nav:
+            nav.props["aria-label"] = "Order"
+            text("span", "Order:", "hub-note")
+            for label, sort in orders.items():
+                link = ui.link(label, address(self.path, {"sort": sort}))
+                if sort == found.sort:
+                    link.props["aria-current"] = "true"
+                    link.classes("font-bold")
+
+    def _row(self, row: VersionRow, metric: str | None, others: list[str]) -> list[Content]:
+        measured: dict[str, Measure] = {own.name: own for own in row.metrics}
+        cells: list[Content] = [
+            lambda: _version(self.model, row),
+            states(*row.aliases),
+        ]
+        if metric is not None:
+            cells.append(measure_text(measured.get(metric)))
+        cells += [_value(measured.get(name)) for name in others]
+        return [
+            *cells,
+            states(row.gates),
+            row.approval if row.approval == "not required" else states(row.approval),
+            row.stage,
+            lambda: data_link(row.data),
+            lambda: run_link(row.run_id),
+            when(row.created),
+        ]
+
+    def _history(self, found: HistoryPage) -> None:
+        with card("History", "Moves of aliases, decisions and deployments, newest first."):
+            if not found.events:
+                empty(
+                    "Nothing was decided yet. Promote a version on its page, or:",
+                    f"mlops model promote {self.model} --reason TEXT",
+                )
+                return
+            table(
+                f"History of {self.model}",
+                ("when", "version", "what", "by", "reason", "evidence"),
+                [
+                    [
+                        when(event.when),
+                        lambda version=event.version: model_link(
+                            f"{self.model}@{version}", version
+                        ),
+                        event.what,
+                        event.who,
+                        event.reason,
+                        _lines(event.gates),
+                    ]
+                    for event in found.events
+                ],
+            )
+            pager(self.path, {"tab": "history"}, found.page, found.size, found.total)
+
+    def _deployments(self, found: list[DeploymentLineage]) -> None:
+        with card("Deployments", "What serves, or has served, versions of this model."):
+            if not found:
+                empty(
+                    "Nothing is deployed. Declare a service, then:", "mlops service deploy SERVICE"
+                )
+                return
+            table(
+                f"Deployments of {self.model}",
+                ("when", "service", "version", "action", "engine", "where", "by", "reason", "file"),
+                [self._deployment(made) for made in found],
+            )
+
+    def _deployment(self, made: DeploymentLineage) -> list[Content]:
+        version = made.reference.partition("@")[2]
+        return [
+            when(made.deployed),
+            made.service,
+            lambda: model_link(made.reference, version),
+            states(made.action, "active" if made.active else None),
+            made.engine,
+            made.place,
+            made.deployed_by,
+            made.reason,
+            lambda: checksum(made.sha256),
+        ]
+
+
+def _previous(store: Store, model: str) -> str | None:
+    """Return the version that was in production before; None if there is none."""
+    return store.registry.aliases(model).get("previous")
+
+
+def _version(model: str, row: VersionRow) -> None:
+    model_link(f"{model}@{row.version}", row.version)
+    if row.deprecated is not None:
+        state("deprecated", row.deprecated)
+    if row.visibility != "workspace":
+        text("div", row.visibility, "hub-note")
+    for problem in row.problems:
+        text("div", problem, "hub-note")
+
+
+def _value(own: Measure | None) -> str:
+    return measure_text(None if own is None else Measure(own.name, own.value))
+
+
+def _lines(found: list[str]) -> Content:
+    def add() -> None:
+        for line in found:
+            text("div", line, "hub-note")
+        if not found:
+            text("span", NONE)
+
+    return add
