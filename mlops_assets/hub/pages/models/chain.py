@@ -85,7 +85,8 @@ def _node(node: ChainNode, before: list[str]) -> None:
         for fact in node.facts:
             text("p", fact)
         if before:
-            text("p", f"from {', '.join(before)}")
+            # arrows show it where there is one part on either side
+            text("p", f"from {', '.join(before)}", "" if len(before) > 1 else "sr-only")
         state(node.state)
         for problem in node.problems:
             text("p", redacted(problem)).props["role"] = "alert"

@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 from nicegui import ui
 
-from mlops_assets.hub.pages.models.parts import address, measure_text, problems, states
+from mlops_assets.hub.pages.models.parts import address, measure_text, metric_text, problems, states
 from mlops_assets.hub.pages.parts.cards import Content, card, empty, table
 from mlops_assets.hub.pages.parts.references import model_link
 from mlops_assets.hub.pages.parts.texts import NONE, number, share, text
@@ -123,7 +123,7 @@ def _row(model: str, own: MonitoredDay, version: MonitoredVersion) -> list[Conte
         number(version.drift, 3),
         measure_text(version.live),
         measure_text(version.estimate),
-        number(version.test),
+        metric_text(version.test),
         verdicts["failed"] or NONE,
         verdicts["warned"] or NONE,
     ]

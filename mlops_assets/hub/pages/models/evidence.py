@@ -5,10 +5,10 @@ from __future__ import annotations
 from nicegui import ui
 
 from mlops_assets.hub.pages.models.maps import file_path
-from mlops_assets.hub.pages.models.parts import measure_text, states
+from mlops_assets.hub.pages.models.parts import measure_text, metric_text, states
 from mlops_assets.hub.pages.parts.cards import Content, card, empty, facts, table
 from mlops_assets.hub.pages.parts.references import data_link, run_link
-from mlops_assets.hub.pages.parts.texts import NONE, checksum, number, state, text, when
+from mlops_assets.hub.pages.parts.texts import NONE, checksum, number, text, when
 from mlops_assets.hub.views.models.version.view import (
     ClassRow,
     ShownDecision,
@@ -22,24 +22,27 @@ _MAX_MATRIX = 40  # classes
 
 def show_overview(view: VersionView) -> None:
     """Add what a version is, its metrics, gates and decisions."""
-    with ui.element("div").classes("hub-grid"):
-        with card("Quality", _measured_on(view)):
-            if not view.metrics:
-                empty("Not evaluated yet. Complete its stages:", _complete(view))
-            for own in view.metrics:
-                if own.name == view.metric:
-                    facts({own.name: measure_text(own)})
-            others = {own.name: measure_text(own) for own in view.metrics}
-            others.pop(view.metric or "", None)
-            facts(others)
-        with card("Gates", "As they were when the version was recorded."):
-            _gates(view)
-        with card("Approval"):
-            _approval(view)
-        with card("Version"):
+    with ui.element("div").classes("hub-two"):
+        with ui.element("div"):
+            with card("Quality", _measured_on(view)):
+                _quality(view)
+            with card("Gates", "As they were when the version was recorded."):
+                _gates(view)
+            with card("Approval"):
+                _approval(view)
+        with ui.element("div"), card("Version"):
             _about(view)
     with card("Decisions"):
         _decisions(view)
+
+
+def _quality(view: VersionView) -> None:
+    """Add the metrics, the main one first."""
+    if not view.metrics:
+        empty("Not evaluated yet. Complete its stages:", _complete(view))
+        return
+    ordered = sorted(view.metrics, key=lambda own: own.name != view.metric)
+    facts({own.name: measure_text(own) for own in ordered})
 
 
 def _measured_on(view: VersionView) -> str:
@@ -59,7 +62,7 @@ def _gates(view: VersionView) -> None:
     if view.verdict is None:
         text("p", "No gate was checked.", "hub-note")
         return
-    state(view.verdict)
+    states(view.verdict)()
     if not view.gates:
         text("p", "No gate is declared.", "hub-note")
         return
@@ -77,20 +80,20 @@ def _gate(own: ShownGate) -> list[Content]:
     why = [own.reason] if own.reason else []
     if own.difference is not None:
         ends = "" if own.low is None or own.high is None else _bounds(own.low, own.high)
-        why.append(f"better by {number(own.difference)}{ends}")
+        why.append(f"better by {metric_text(own.difference)}{ends}")
     if own.needed is not None:
         why.append(f"about {own.needed:,} more test units would decide it")
     return [
         own.gate,
         states(own.verdict),
-        number(own.value),
-        number(own.limit),
+        metric_text(own.value),
+        metric_text(own.limit),
         "; ".join(why) or NONE,
     ]
 
 
 def _bounds(low: float, high: float) -> str:
-    return f" (95 % bounds {number(low)} to {number(high)})"
+    return f" (95 % bounds {metric_text(low)} to {metric_text(high)})"
 
 
 def _approval(view: VersionView) -> None:
@@ -98,7 +101,7 @@ def _approval(view: VersionView) -> None:
     if own.state == "not required":
         text("p", "No approval is required.", "hub-note")
     else:
-        state(own.state)
+        states(own.state)()
         text("p", own.description)
     if own.protected:
         text("p", f"Protected aliases: {', '.join(own.protected)}.", "hub-note")
@@ -220,7 +223,7 @@ def _class(own: ClassRow) -> list[Content]:
     if own.samples == 0:
         return [own.name, "0", *["no test sample", NONE, NONE, NONE]]
     measured = (own.precision, own.recall, own.f1, own.iou)
-    return [own.name, number(own.samples), *(number(value, 3) for value in measured)]
+    return [own.name, number(own.samples), *(metric_text(value) for value in measured)]
 
 
 def _figure(view: VersionView, name: str) -> None:

@@ -116,7 +116,9 @@ class ModelPage:
             elif summary.versions:
                 text("span", "nothing is in production", "hub-note")
             if summary.declared:
-                ui.link("Train", f"/train?model={quote(self.model, safe='')}")
+                ui.link("Train…", f"/train?model={quote(self.model, safe='')}").classes(
+                    "hub-button"
+                )
             if previous is not None and summary.production is not None:
                 now = summary.production.version
                 button("Roll back…", lambda: self._roll_back(now, previous))
@@ -145,26 +147,26 @@ class ModelPage:
                 empty("No version yet. Train the first:", f"mlops train {self.model}")
                 return
             others = [name for name in found.metrics if name != metric][:_OTHER_METRICS]
-            self._sorting(found, metric, others)
+            self._sorting(found, metric)
             columns = ["version", "aliases"]
             if metric is not None:
                 columns.append(metric)
-            columns += [*others, "gates", "approval", "stage", "data", "run", "trained"]
+            columns += [*others, "gates", "approval", "data", "run", "trained"]
             names = [name for name in (metric, *others) if name is not None]
-            table(
-                f"Versions of {self.model}",
-                columns,
-                [self._row(row, metric, others) for row in found.rows],
-                numeric=names,
-            )
+            with ui.element("div").classes("hub-versions"):
+                table(
+                    f"Versions of {self.model}",
+                    columns,
+                    [self._row(row, metric, others) for row in found.rows],
+                    numeric=names,
+                )
             query = {"sort": None if self.sort == "-created" else self.sort}
             pager(self.path, query, found.page, found.size, found.total)
 
-    def _sorting(self, found: VersionsPage, metric: str | None, others: list[str]) -> None:
+    def _sorting(self, found: VersionsPage, metric: str | None) -> None:
         orders = {"newest": "-created", "oldest": "created"}
-        for name in (metric, *others):
-            if name in found.metrics:
-                orders |= {f"{name}, largest": f"-{name}", f"{name}, smallest": str(name)}
+        if metric in found.metrics:
+            orders |= {f"{metric}, largest": f"-{metric}", f"{metric}, smallest": str(metric)}
         if found.total < 2:
             return
         with ui.element("nav").classes("hub-row") as nav:
@@ -188,8 +190,7 @@ class ModelPage:
         return [
             *cells,
             states(row.gates),
-            row.approval if row.approval == "not required" else states(row.approval),
-            row.stage,
+            NONE if row.approval == "not required" else states(row.approval),
             lambda: data_link(row.data),
             lambda: run_link(row.run_id),
             when(row.created),
@@ -259,6 +260,8 @@ def _version(model: str, row: VersionRow) -> None:
     model_link(f"{model}@{row.version}", row.version)
     if row.deprecated is not None:
         state("deprecated", row.deprecated)
+    if row.stage != "recorded":
+        text("div", f"only {row.stage}", "hub-note")
     if row.visibility != "workspace":
         text("div", row.visibility, "hub-note")
     for problem in row.problems:

@@ -13,6 +13,8 @@ from mlops_assets.hub.views.models.measures import Measure
 from mlops_assets.hub.views.models.monitoring import MonitoredNumber
 from mlops_assets.text.secret_urls import redacted
 
+_MAX_DECIMALS = 1000  # larger values have no need of four
+
 
 def style() -> None:
     """Add the style sheet of the pages of models."""
@@ -52,11 +54,18 @@ def measure_text(own: Measure | MonitoredNumber | None) -> str:
     if own is None or own.value is None:
         return NONE
     ends = "" if own.lower is None or own.upper is None else _ends(own.lower, own.upper)
-    return f"{number(own.value)}{ends}"
+    return f"{metric_text(own.value)}{ends}"
+
+
+def metric_text(value: float | None) -> str:
+    """Return the value of a metric with four decimals, as the commands have it."""
+    if value is None or abs(value) >= _MAX_DECIMALS:
+        return number(value)
+    return f"{value:.4f}".replace("-", "−")
 
 
 def _ends(lower: float, upper: float) -> str:
-    return f" ({number(lower)} to {number(upper)})"
+    return f" ({metric_text(lower)} to {metric_text(upper)})"
 
 
 def pager(path: str, parts: Mapping[str, object], page: int, size: int, total: int) -> None:

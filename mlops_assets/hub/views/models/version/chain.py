@@ -96,7 +96,7 @@ def chain_of(store: Store, lineage: ModelLineage) -> Chain:
     version = str(reference.what)
     records = store.registry.files(record_owner(reference.name, version))
     if records:
-        facts = [f"{len(records)} files", f"sha256 {records[0].sha256[:12]}"]
+        facts = [f"sha256 {records[0].sha256[:12]}"]
         page = f"{model_page(reference.name, version)}?tab=files"
         nodes.append(ChainNode(RECORD, "record", "STAC record", facts, page, [MODEL]))
     last = RECORD if records else MODEL
