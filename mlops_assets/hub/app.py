@@ -19,21 +19,17 @@ from mlops_assets.discovery.app import PREFIX, create_stac_app
 from mlops_assets.errors import MlopsError
 from mlops_assets.hub.context import Hub
 from mlops_assets.hub.external.publisher import Finisher, Job, publish_apart
-from mlops_assets.hub.external.routes import MAX_FILE, HubState, router
+from mlops_assets.hub.external.routes import MAX_FILE, HubState
 from mlops_assets.hub.external.runs import API, ExternalRuns
 from mlops_assets.hub.orchestration.launcher import Launcher, NoLauncher
-from mlops_assets.hub.pages import home  # noqa: F401  pages register themselves
-from mlops_assets.hub.pages.data import samples as _samples  # noqa: F401
-from mlops_assets.hub.pages.models import overview, routes  # noqa: F401
 from mlops_assets.hub.pages.serving import serve_pages
-from mlops_assets.hub.pages.train import page as train  # noqa: F401
-from mlops_assets.hub.rest import data, decisions, footprints, models, runs, samples, training_form
 from mlops_assets.hub.rest.errors import (
     report_error,
     report_http_exception,
     report_unexpected_error,
 )
 from mlops_assets.hub.rest.openapi import DocumentedApp, any_problem
+from mlops_assets.hub.rest.routers import ROUTERS
 from mlops_assets.hub.sign_in import page_template
 from mlops_assets.hub.sign_in.authentication import Authentication, Entrance
 from mlops_assets.hub.sign_in.headers import SecurityHeaders
@@ -199,15 +195,9 @@ def create_app(
         ),
         settings.max_file,
     )
-    app.include_router(router, prefix=API, responses=any_problem())
-    app.include_router(runs.router, prefix=API, responses=any_problem())
-    app.include_router(decisions.router, prefix=API, responses=any_problem())
-    app.include_router(data.router, prefix=API, responses=any_problem())
-    app.include_router(models.router, prefix=API, responses=any_problem())
-    app.include_router(samples.router, prefix=API, responses=any_problem())
+    for each in ROUTERS:
+        app.include_router(each, prefix=API, responses=any_problem())
     app.include_router(sign_in_router)
-    app.include_router(training_form.router, prefix=API, responses=any_problem())
-    app.include_router(footprints.router, prefix=API, responses=any_problem())
     add_published(store.workspace, store.registry)
     stac = create_stac_app(store, settings.base_url, settings.files_url)
     below = Mount(PREFIX, stac)

@@ -12,6 +12,7 @@ from mlops_assets.components.project.declared_datasets import declared_datasets
 from mlops_assets.components.project.launch import DeclaredModels, load_definitions
 from mlops_assets.hub.orchestration.launcher import Launcher
 from mlops_assets.hub.sign_in.sessions import BrowserSessions
+from mlops_assets.hub.views.home import HomeView
 from mlops_assets.principals import Principal
 from mlops_assets.processing.declared_datasets import DeclaredDatasets
 from mlops_assets.store import Store
@@ -38,6 +39,11 @@ class Hub:
     launcher: Launcher
     local: Principal | None = None
     sessions: BrowserSessions | None = None
+
+    @cached_property
+    def home(self) -> HomeView:
+        """What the home page shows."""
+        return HomeView(self.models.models)
 
     @cached_property
     def definitions(self) -> dg.Definitions:

@@ -138,6 +138,25 @@ def on_change(refresh: Refresh) -> None:
         client.on_delete(lambda: _watcher.remove(client.id))
 
 
+def every(seconds: float, refresh: Refresh) -> None:
+    """Call a function again and again while the page is open, for what no change is recorded of.
+
+    It is skipped while the registry does not respond, which the page shows already.
+
+    Args:
+        seconds: between calls.
+        refresh: reads by `read`, and updates the page.
+    """
+
+    async def tolerant() -> None:
+        try:
+            await refresh()
+        except MlopsError as error:
+            log.info("a page could not be updated: %s", error)
+
+    ui.timer(seconds, tolerant, immediate=False)
+
+
 async def note_start() -> Health:
     """Note the state of the registry before a page reads it, and return it.
 

@@ -19,6 +19,7 @@ from mlops_assets.monitoring.rules import headline_of
 from mlops_assets.registry import DataVersion, Run
 from mlops_assets.runs import activity
 from mlops_assets.store import Store
+from mlops_assets.training.sweeps.trials import SWEEP
 
 MAX_NEWEST = 6
 MAX_WAITING = 50
@@ -180,7 +181,7 @@ def running_work(store: Store) -> RunningWork:
             step=each.step,
             note=each.note,
             alive=each.alive,
-            sweep=each.run.tags.get(activity.SWEEP),
+            sweep=each.run.tags.get(SWEEP),
         )
         for each in found
     ]

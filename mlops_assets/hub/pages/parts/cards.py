@@ -10,6 +10,7 @@ from nicegui import ui
 from mlops_assets.hub.pages.parts.snippets import copy_button
 from mlops_assets.hub.pages.parts.texts import NONE, text
 
+MAX_SHORT = 24  # characters of a cell that stay on one line
 # what a cell or a fact shows: text, or what a function adds
 Content = str | Callable[[], object] | None
 
@@ -80,7 +81,8 @@ def table(
                 for row in rows:
                     with ui.element("tr"):
                         for name, content in zip(columns, row, strict=True):
-                            with ui.element("td").classes(_numeric(name, numeric)):
+                            classes = _numeric(name, numeric) or _short(content)
+                            with ui.element("td").classes(classes):
                                 _add(content)
 
 
@@ -96,6 +98,11 @@ def empty(sentence: str, command: str = "") -> None:
 
 def _numeric(name: str, numeric: Sequence[str]) -> str:
     return "hub-number" if name in numeric else ""
+
+
+def _short(content: Content) -> str:
+    """Return the class of a cell that is not to be broken into lines, such as a date."""
+    return "hub-short" if isinstance(content, str) and len(content) <= MAX_SHORT else ""
 
 
 def _add(content: Content) -> None:

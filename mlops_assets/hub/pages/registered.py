@@ -1,0 +1,16 @@
+"""The pages of the hub; each registers itself when it is imported."""
+
+from __future__ import annotations
+
+from mlops_assets.hub.pages import home
+from mlops_assets.hub.pages.data import samples
+from mlops_assets.hub.pages.models import overview, routes
+from mlops_assets.hub.pages.train import page
+
+__all__ = [
+    "home",
+    "overview",
+    "page",
+    "routes",
+    "samples",
+]

@@ -1,0 +1,27 @@
+"""The routers of the REST API."""
+
+from __future__ import annotations
+
+from mlops_assets.hub.external import routes as external
+from mlops_assets.hub.rest import (
+    data,
+    decisions,
+    footprints,
+    home,
+    models,
+    runs,
+    samples,
+    training_form,
+)
+
+ROUTERS = (
+    data.router,
+    decisions.router,
+    external.router,
+    footprints.router,
+    home.router,
+    models.router,
+    runs.router,
+    samples.router,
+    training_form.router,
+)
