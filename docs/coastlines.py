@@ -53,16 +53,28 @@ def _arcs(content: dict[str, Any]) -> list[np.ndarray]:
     return [np.cumsum(np.array(arc), axis=0) * scale + translate for arc in content["arcs"]]
 
 
-def _polygon(rings: list[list[int]], arcs: list[np.ndarray]) -> shapely.Polygon:
-    """Join lines into rings; ~i is line i in the other direction."""
+def _polygon(rings: list[list[int]], arcs: list[np.ndarray]) -> shapely.Geometry:
+    """Join lines into rings, ~i is line i in the other direction; cut them at the antimeridian."""
     lines = [[arcs[i] if i >= 0 else arcs[~i][::-1] for i in ring] for ring in rings]
     joined = [np.concatenate([ring[0], *(line[1:] for line in ring[1:])]) for ring in lines]
-    return shapely.Polygon(joined[0], joined[1:])
+    unwrapped = [
+        np.column_stack([np.unwrap(ring[:, 0], period=360), ring[:, 1]]) for ring in joined
+    ]
+    if not all(np.allclose(ring[0], ring[-1]) for ring in unwrapped):
+        return shapely.make_valid(shapely.Polygon(joined[0], joined[1:]))  # around a pole
+    whole = shapely.make_valid(shapely.Polygon(unwrapped[0], unwrapped[1:]))
+    turns = [
+        shapely.transform(
+            shapely.intersection(whole, shapely.box(start, -90, start + 360, 90)),
+            lambda points, start=start: points - [start + 180, 0],
+        )
+        for start in (-540, -180, 180)
+    ]
+    return shapely.union_all(turns)
 
 
-def _parts(polygon: shapely.Polygon) -> list[shapely.Polygon]:
-    simple = shapely.simplify(shapely.make_valid(polygon), SIMPLIFIED)
-    parts = shapely.get_parts(simple)
+def _parts(polygon: shapely.Geometry) -> list[shapely.Polygon]:
+    parts = shapely.get_parts(shapely.simplify(polygon, SIMPLIFIED))
     return [part for part in parts if part.geom_type == "Polygon" and part.area >= MIN_AREA]
 
 

@@ -26,6 +26,7 @@ from mlops_assets.hub.views.samples.chips import (
 from mlops_assets.hub.views.samples.listing import (
     DEFAULT_LIMIT,
     MAX_LIMIT,
+    Order,
     SampleFilter,
     SamplePage,
     list_samples,
@@ -87,8 +88,11 @@ async def _filter(
     suspicious: Annotated[
         bool, Query(description="Only those whose label the quality report names, worst first.")
     ] = False,
+    order: Annotated[
+        Order, Query(description="As the version has them, or always the same random order.")
+    ] = "file",
 ) -> SampleFilter:
-    return SampleFilter(class_name, split, text, suspicious)
+    return SampleFilter(class_name, split, text, suspicious, order)
 
 
 Version = Annotated[Reference, Depends(reference_of)]

@@ -73,11 +73,11 @@
       const digits = step < 1 ? 2 : 0;
       const named = (value, plus, minus) =>
         `${Math.abs(value).toFixed(digits)}° ${value < 0 ? minus : plus}`;
-      const label = (place, text) =>
+      const label = (place, text, kind = "") =>
         L.marker(place, {
           interactive: false,
           keyboard: false,
-          icon: L.divIcon({ className: "hub-graticule", html: textElement("span", text), iconSize: [0, 0] }),
+          icon: L.divIcon({ className: `hub-graticule ${kind}`, html: textElement("span", text), iconSize: [0, 0] }),
         }).addTo(lines);
       for (let x = Math.ceil(bounds.getWest() / step) * step; x <= bounds.getEast(); x += step) {
         L.polyline([[-85, x], [85, x]], style).addTo(lines);
@@ -87,7 +87,7 @@
       for (let y = Math.ceil(bounds.getSouth() / step) * step; y <= bounds.getNorth(); y += step) {
         if (Math.abs(y) > 85) continue;
         L.polyline([[y, bounds.getWest()], [y, bounds.getEast()]], style).addTo(lines);
-        label([y, bounds.getWest()], named(y, "N", "S"));
+        label([y, bounds.getWest()], named(y, "N", "S"), "hub-parallel");
       }
     }
 
@@ -165,11 +165,10 @@
         coordsToLatLng: toLatLng,
         pointToLayer: drawn,
         onEachFeature: described,
-        style: (feature) => ({
-          color: colour(feature.properties.category),
-          weight: 2,
-          fillOpacity: 0.25,
-        }),
+        style: ({ geometry, properties }) =>
+          geometry.type === "Point"
+            ? {}
+            : { color: colour(properties.category), weight: 2, fillOpacity: 0.25 },
       }).addTo(samples);
       const singles = found.features.filter((each) => each.properties.index !== undefined).length;
       const clusters = found.features.length - singles;

@@ -60,6 +60,7 @@ class Choice:
                 split=query.get("split") or None,
                 text=query.get("text") or None,
                 suspicious=query.get("suspicious") == "true",
+                order="file" if query.get("order") == "file" else "mixed",
             ),
             bands=query.get("bands") or query.get("picture") or None,
             labels=query.get("labels") == "true",
@@ -79,6 +80,7 @@ class Choice:
             "split": wanted.split,
             "text": wanted.text,
             "suspicious": "true" if wanted.suspicious else None,
+            "order": "file" if wanted.order == "file" else None,
             "bands": self.bands,
             "labels": "true" if self.labels else None,
             "first": self.first or None,
@@ -177,6 +179,8 @@ def _filters(reference: Reference, found: SamplePage, choice: Choice) -> None:
         if found.suspects is not None:
             label = f"Suspicious labels only ({number(found.suspects_named)})"
             _check(label, "suspicious", wanted.suspicious)
+        orders = {"mixed": "mixed", "file": "as in the files"}
+        _select("Order", "order", orders, wanted.order)
         _select("A page", "limit", {str(n): str(n) for n in SIZES}, str(choice.limit))
         with ui.element("button").classes("hub-button").props("type=submit"):
             text("span", "Show")

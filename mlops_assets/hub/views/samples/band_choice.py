@@ -6,7 +6,7 @@ Formulas of colours are in `chips`.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from mlops_assets.datasets.versions.committed_dataset import CommittedDataset
@@ -62,9 +62,10 @@ def composites(committed: CommittedDataset) -> list[Composite]:
     names = committed.document.features
     if committed.document.input.kind == "row" or not names:
         return []
+    described = shared_bands(committed)
     found = []
     for name, colours in _COMPOSITES.items():
-        indices = [_band_of(committed, colour) for colour in colours]
+        indices = [_band_of(described, names, colour) for colour in colours]
         known = [index for index in indices if index is not None]
         if len(set(known)) == len(colours):
             found.append(_composite(names, name, _TITLES[name], known))
@@ -75,18 +76,20 @@ def composites(committed: CommittedDataset) -> list[Composite]:
     return found
 
 
-def chosen_composite(committed: CommittedDataset, bands: str | None) -> Composite:
+def chosen_composite(
+    committed: CommittedDataset, offered: Sequence[Composite], bands: str | None
+) -> Composite:
     """Return the picture that a query names.
 
     Args:
         committed: the data version.
+        offered: `composites` of it.
         bands: `true`, `false`, or the names of one or three bands, with commas; None for the first
             of `composites`.
 
     Raises:
         SpecificationError: it has no such bands.
     """
-    offered = composites(committed)
     if not offered:
         raise SpecificationError(f"{committed.reference} is a table, which has no bands to show")
     if not bands:
@@ -149,9 +152,10 @@ def _guess(names: Sequence[str]) -> Composite:
     return _composite(names, "default", f"Bands {bands}", indices)
 
 
-def _band_of(committed: CommittedDataset, colour: str) -> int | None:
+def _band_of(
+    described: Sequence[Mapping[str, object]], features: Sequence[str], colour: str
+) -> int | None:
     """Return the position of the band that shows a colour, None if no band is known to."""
-    described = shared_bands(committed)
     for index, band in enumerate(described):
         if band.get("eo:common_name") == colour:
             return index
@@ -164,7 +168,7 @@ def _band_of(committed: CommittedDataset, colour: str) -> int | None:
     if apart:
         nearest, index = min(apart)
         return index if nearest <= MAX_APART else None
-    names = [name.strip().lower() for name in committed.document.features]
+    names = [name.strip().lower() for name in features]
     for usual in (*_PLAIN[colour], _SENTINEL_2[colour]):
         matches = [i for i, name in enumerate(names) if usual in re.split(r"[^a-z0-9]+", name)]
         if len(matches) == 1 and _trusted(usual, names):

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 RENDERER = 1  # raise it with every change of pictures, so that browsers ask again
 MIN_SIDE, DEFAULT_SIDE, MAX_SIDE = 32, 160, 1024  # pixels of a chip
 CUT = (2.0, 98.0)  # percentiles
-OVERLAY = 0.45  # opacity of labels
+OVERLAY = 0.55  # opacity of labels
 LINE = "#4477aa"  # Tol's bright scheme; 4.6:1 on white, 4.1:1 on black
 MEDIAN = "#8a8a8a"
 Stretch = Literal["version", "chip"]
@@ -119,7 +119,7 @@ def _etag(version: OpenVersion, index: int, asked: ChipRequest) -> str:
 def _drawn(sample: Sample, asked: ChipRequest, side: int) -> Image:
     if sample.kind == "row":
         return _line(sample, read_row(sample), side)
-    composite = chosen_composite(sample.committed, asked.bands)
+    composite = chosen_composite(sample.committed, sample.version.composites, asked.bands)
     region = region_of(sample)
     values = read_region(sample, region, composite.indices)
     step = max(1, -(-max(values.shape[1:]) // side))

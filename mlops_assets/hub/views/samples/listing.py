@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 
 from mlops_assets.datasets.specification.dataset import SPLITS
 from mlops_assets.errors import SpecificationError
-from mlops_assets.hub.views.samples.band_choice import Composite, composites
+from mlops_assets.hub.views.samples.band_choice import Composite
 from mlops_assets.hub.views.samples.opened import OpenVersion, open_version
 from mlops_assets.hub.views.samples.sample import LEFT_OUT, SampleRow, sample_rows
 from mlops_assets.hub.views.samples.suspicion import suspicions_of
@@ -18,6 +19,8 @@ from mlops_assets.names import Reference
 from mlops_assets.store import Store
 from mlops_assets.text.palette import class_colours
 
+Order = Literal["file", "mixed"]
+SEED = 0  # of the mixed order
 DEFAULT_LIMIT, MAX_LIMIT = 24, 96  # samples a page
 
 
@@ -30,12 +33,15 @@ class SampleFilter:
         split: `train`, `validation`, `test` or `left_out`.
         text: part of their path or group, in any case.
         suspicious: only those whose label the quality report names, worst first.
+        order: `file`, as the version has them; `mixed`, always in the same random order, as
+            neighbours look alike.
     """
 
     class_name: str | None = None
     split: str | None = None
     text: str | None = None
     suspicious: bool = False
+    order: Order = "file"
 
 
 @dataclass(frozen=True)
@@ -142,7 +148,7 @@ def list_samples(
         rows=sample_rows(version, shown),
         classes=class_choices(version),
         splits=_split_choices(committed.samples),
-        composites=composites(committed),
+        composites=version.composites,
         bands=list(committed.document.features),
         suspects=suspicions.found,
         suspects_named=len(suspicions.named),
@@ -189,7 +195,10 @@ def _matching(version: OpenVersion, wanted: SampleFilter) -> NDArray[np.int64]:
         found = _contains(samples["path"], wanted.text) | _contains(samples["group"], wanted.text)
         chosen &= found
     if not wanted.suspicious:
-        return np.flatnonzero(chosen)
+        if wanted.order == "file":
+            return np.flatnonzero(chosen)
+        mixed = np.random.default_rng(SEED).permutation(len(samples))
+        return mixed[chosen[mixed]]
     named = suspicions_of(version).named
     worst = sorted(named, key=lambda index: named[index].rank)
     return np.array([index for index in worst if chosen[index]], dtype=np.int64)

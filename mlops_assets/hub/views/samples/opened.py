@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from mlops_assets.datasets.quality.checks import Report
 from mlops_assets.datasets.quality.published import published_report
 from mlops_assets.datasets.versions.committed_dataset import CommittedDataset
+from mlops_assets.hub.views.samples.band_choice import Composite, composites
 from mlops_assets.names import Reference
 from mlops_assets.store import Store
 
@@ -48,6 +49,11 @@ class OpenVersion:
     def names(self) -> dict[str, str]:
         """Names of the classes by their value as text."""
         return {str(entry["value"]): entry["name"] for entry in self.committed.classes or []}
+
+    @cached_property
+    def composites(self) -> list[Composite]:
+        """Pictures that the bands allow; none of a table."""
+        return composites(self.committed)
 
     @cached_property
     def tables(self) -> dict[str, NDArray[np.float32]]:

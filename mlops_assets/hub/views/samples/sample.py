@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from mlops_assets.datasets.quality.content.places import earth_centred
 from mlops_assets.errors import NotFound, TrainingDataUnreadable
-from mlops_assets.hub.views.samples.band_choice import Composite, composites
+from mlops_assets.hub.views.samples.band_choice import Composite
 from mlops_assets.hub.views.samples.opened import OpenVersion, open_version
 from mlops_assets.hub.views.samples.pixels import Region, Sample, read_region, read_row
 from mlops_assets.hub.views.samples.spread import spread_of
@@ -222,7 +222,7 @@ def sample_detail(store: Store, reference: Reference, index: int) -> SampleDetai
         samples=len(committed.samples),
         sample=sample_rows(version, np.array([index]))[0],
         files=_files(sample),
-        composites=composites(committed),
+        composites=version.composites,
         values=values,
         problem=problem,
         neighbours=_neighbours(sample),
