@@ -171,18 +171,12 @@ def create_app(
     app.state.people = people
     app.state.project = Hub(
         nobody,
-        models,
-        module,
-        settings.dagster_home,
-        launcher or NoLauncher(),
-        settings.local,
-        people.sessions if people else None,
-        nobody,
         declared,
         module,
         settings.dagster_home,
         launcher or NoLauncher(),
         settings.local,
+        people.sessions if people else None,
     )
     app.state.hub = HubState(
         ExternalRuns(

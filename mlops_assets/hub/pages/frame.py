@@ -8,8 +8,9 @@ import logging
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from http import HTTPStatus
-from typing import ParamSpec
+from typing import ParamSpec, TypeAlias
 
+from fastapi import Response
 from nicegui import ui
 
 from mlops_assets.errors import Hidden, MlopsError, NameRefused, NotFound, SessionEnded
@@ -21,6 +22,8 @@ from mlops_assets.hub.pages.parts.texts import text
 from mlops_assets.text.secret_urls import redacted
 
 P = ParamSpec("P")
+# adds the content of a page; what it returns is sent instead of the page
+Build: TypeAlias = Callable[P, Awaitable[Response | None]]
 PRODUCT = "mlops_assets"
 STATIC = "/hub-static"  # path of our own style sheet and script
 MAX_BUILD_SECONDS = 60  # NiceGUI responds with an error page of its own after that
@@ -34,9 +37,7 @@ _STATUS = {
 log = logging.getLogger(__name__)
 
 
-def page(
-    path: str, title: str
-) -> Callable[[Callable[P, Awaitable[None]]], Callable[P, Awaitable[None]]]:
+def page(path: str, title: str) -> Callable[[Build[P]], Build[P]]:
     """Return a decorator of functions that build a page within the frame.
 
     An error of ours becomes part of the page, with the status of a page that does not exist where
@@ -48,32 +49,35 @@ def page(
             `Model {name}`.
     """
 
-    def decorate(build: Callable[P, Awaitable[None]]) -> Callable[P, Awaitable[None]]:
+    def decorate(build: Build[P]) -> Build[P]:
         @ui.page(path, title=f"{title} · {PRODUCT}", response_timeout=MAX_BUILD_SECONDS)
         @functools.wraps(build)
-        async def framed(*args: P.args, **kwargs: P.kwargs) -> None:
+        async def framed(*args: P.args, **kwargs: P.kwargs) -> Response | None:
             given = inspect.signature(build).bind(*args, **kwargs).arguments
             ui.page_title(f"{_filled(title, given)} · {PRODUCT}")
-            await framed_page(functools.partial(build, *args, **kwargs), path)
+            return await framed_page(functools.partial(build, *args, **kwargs), path)
 
         return framed
 
     return decorate
 
 
-async def framed_page(build: Callable[[], Awaitable[None]], path: str) -> None:
+async def framed_page(build: Build[[]], path: str) -> Response | None:
     """Build a page within the frame, whatever fails.
 
     Args:
         build: adds the content.
         path: of the page, for the log and for the section that is marked.
+
+    Returns:
+        What the browser gets instead of the page, such as a redirection; None for the page.
     """
     ui.context.client.on_exception(_show_failure)
     found = await note_start()
     with frame(path):
         notice(found.notice)
         try:
-            await build()
+            return await build()
         except MlopsError as error:
             status = _STATUS.get(type(error))
             if status is not None:
@@ -85,6 +89,7 @@ async def framed_page(build: Callable[[], Awaitable[None]], path: str) -> None:
             log.exception("the page %s has failed", path)
             ui.context.client.status_code = HTTPStatus.INTERNAL_SERVER_ERROR
             problem(FAILED)
+    return None
 
 
 @contextmanager

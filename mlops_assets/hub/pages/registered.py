@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mlops_assets.hub.pages import home
+from mlops_assets.hub.pages import home, search
 from mlops_assets.hub.pages.data import samples
 from mlops_assets.hub.pages.models import overview, routes
 from mlops_assets.hub.pages.train import page
@@ -13,4 +13,5 @@ __all__ = [
     "page",
     "routes",
     "samples",
+    "search",
 ]

@@ -11,6 +11,7 @@ from mlops_assets.hub.rest import (
     models,
     runs,
     samples,
+    search,
     training_form,
 )
 
@@ -23,5 +24,6 @@ ROUTERS = (
     models.router,
     runs.router,
     samples.router,
+    search.router,
     training_form.router,
 )

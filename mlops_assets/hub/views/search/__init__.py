@@ -1,0 +1,1 @@
+"""Search across everything that a workspace has, as far as the principal sees it."""
