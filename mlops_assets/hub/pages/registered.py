@@ -5,6 +5,7 @@ from __future__ import annotations
 from mlops_assets.hub.pages import home, search
 from mlops_assets.hub.pages.data import samples
 from mlops_assets.hub.pages.models import overview, routes
+from mlops_assets.hub.pages.runs import table
 from mlops_assets.hub.pages.train import page
 
 __all__ = [
@@ -14,4 +15,5 @@ __all__ = [
     "routes",
     "samples",
     "search",
+    "table",
 ]

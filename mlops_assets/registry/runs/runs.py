@@ -220,6 +220,11 @@ class Runs(RunPoints, RunRemarks):
                 session.scalars(query if model is None else query.where(Run.model == model))
             )
 
+    def models_with_runs(self) -> list[str]:
+        """Return the names of all models that have runs, whatever came of those."""
+        with self.reading() as session:
+            return list(session.scalars(select(Run.model).distinct().order_by(Run.model)))
+
     def trained_versions(self, model: str) -> set[str]:
         """Return the data versions that a model was ever trained on, with or without success.
 

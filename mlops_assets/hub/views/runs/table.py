@@ -78,6 +78,7 @@ class RunColumns:
 
 _pages: SharedReads[RunTable] = SharedReads(128)
 _names: SharedReads[list[str]] = SharedReads(32)
+_models: SharedReads[list[str]] = SharedReads(32)
 
 
 def run_table(
@@ -131,6 +132,13 @@ def run_columns(store: Store, query: RunQuery) -> RunColumns:
     return RunColumns(
         [name for name in names if name != "run_id"], list(usual_columns(store, query))
     )
+
+
+def run_models(store: Store) -> list[str]:
+    """Return the names of all models that have runs."""
+    revision = newest_change(store)
+    question = (store.registry.url, store.registry.principal, revision)
+    return _models.get(question, store.registry.models_with_runs)
 
 
 def csv_lines(store: Store, query: RunQuery, columns: tuple[str, ...]) -> Iterator[str]:

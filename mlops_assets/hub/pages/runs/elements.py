@@ -1,0 +1,60 @@
+"""Elements of the pages of runs that fetch what they show from the REST API by themselves.
+
+So neither the memory of the server nor the connection of a page holds tables, curves and logs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from nicegui import ui
+from nicegui.element import Element
+
+# they register the libraries that our scripts import
+from nicegui.elements.aggrid import AgGrid  # noqa: F401
+from nicegui.elements.echart import EChart  # noqa: F401
+from nicegui.events import GenericEventArguments
+
+from mlops_assets.hub.pages.frame import STATIC
+from mlops_assets.hub.pages.serving import FOLDER
+
+
+def style() -> None:
+    """Load the style of the pages of runs."""
+    ui.add_head_html(f'<link rel="stylesheet" href="{STATIC}/runs.css">')
+
+
+class RunGrid(Element, component=FOLDER / "run_table.js"):
+    """The table of runs, which loads the rows that are in sight."""
+
+    def __init__(self, columns: Sequence[str], query: dict[str, str | None]) -> None:
+        """Show runs.
+
+        Args:
+            columns: names of the columns after that of the run.
+            query: parameters of `GET /api/v1/runs`: `where`, `sort`, `model`, …
+        """
+        super().__init__()
+        self.props["columns"] = list(columns)
+        self.props["query"] = query
+
+    def ask(self, columns: Sequence[str], query: dict[str, str | None]) -> None:
+        """Show other runs, or other columns, from the top."""
+        self.run_method("ask", query, list(columns))
+
+    def refresh(self) -> None:
+        """Load again the rows that are in sight."""
+        self.run_method("refresh")
+
+    def deselect(self) -> None:
+        """Select no run."""
+        self.run_method("deselect")
+
+    def listen(self, event: str, handle: Callable[[Any], object]) -> None:
+        """Call a function with what an event of the table has: such as `loaded` or `problem`."""
+
+        def forward(arguments: GenericEventArguments) -> object:
+            return handle(arguments.args)
+
+        self.on(event, forward)
