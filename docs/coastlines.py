@@ -54,21 +54,26 @@ def _arcs(content: dict[str, Any]) -> list[np.ndarray]:
 
 
 def _polygon(rings: list[list[int]], arcs: list[np.ndarray]) -> shapely.Geometry:
-    """Join lines into rings, ~i is line i in the other direction; cut them at the antimeridian."""
+    """Join lines into a polygon, ~i is line i in the other direction."""
     lines = [[arcs[i] if i >= 0 else arcs[~i][::-1] for i in ring] for ring in rings]
     joined = [np.concatenate([ring[0], *(line[1:] for line in ring[1:])]) for ring in lines]
-    unwrapped = [
-        np.column_stack([np.unwrap(ring[:, 0], period=360), ring[:, 1]]) for ring in joined
-    ]
-    if not all(np.allclose(ring[0], ring[-1]) for ring in unwrapped):
-        return shapely.make_valid(shapely.Polygon(joined[0], joined[1:]))  # around a pole
-    whole = shapely.make_valid(shapely.Polygon(unwrapped[0], unwrapped[1:]))
+    shore, *lakes = (_cut(ring) for ring in joined)
+    return shapely.difference(shore, shapely.union_all(lakes))
+
+
+def _cut(ring: np.ndarray) -> shapely.Geometry:
+    """Cut the area within a ring, whose longitudes may jump by 360 degrees, at the antimeridian."""
+    x, y = np.unwrap(ring[:, 0], period=360), ring[:, 1]
+    if abs(x[-1] - x[0]) > 180:  # around the south pole
+        x = np.concatenate([x, [x[-1], x[0], x[0]]])
+        y = np.concatenate([y, [-90, -90, y[0]]])
+    whole = shapely.make_valid(shapely.Polygon(np.column_stack([x, y])))
     turns = [
         shapely.transform(
             shapely.intersection(whole, shapely.box(start, -90, start + 360, 90)),
             lambda points, start=start: points - [start + 180, 0],
         )
-        for start in (-540, -180, 180)
+        for start in (-900, -540, -180, 180, 540)
     ]
     return shapely.union_all(turns)
 
