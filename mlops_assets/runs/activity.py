@@ -12,14 +12,16 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import select
+from sqlalchemy import and_, exists, func, or_, select
 
 from mlops_assets.errors import IntegrityError
 from mlops_assets.models.approval.standing import approval_check, newest_decision
 from mlops_assets.models.gates.check import check_gates
 from mlops_assets.models.promotion import NO_APPROVAL
 from mlops_assets.models.specification import Approval, Gate
-from mlops_assets.registry import ModelVersion, Registry, Run
+from mlops_assets.names import Reference
+from mlops_assets.registry import Checkpoint, ModelVersion, Registry, Run
+from mlops_assets.registry.model_versions import ListedVersion
 from mlops_assets.registry.store import now
 from mlops_assets.store import Store
 from mlops_assets.training.process.run_progress import MAX_POINTS, newest_metrics
@@ -123,30 +125,36 @@ def failed(registry: Registry, since: datetime | None = None) -> list[Failed]:
         since: time after which they ended; 24 hours ago if not given.
     """
     since = since or now() - RECENT
-    query = select(Run).where(
-        Run.status.in_(("failed", "canceled", "succeeded")), Run.finished >= since
+    recent = select(Run.model, Run.data_version, func.max(Run.finished)).where(
+        Run.status == "succeeded", Run.finished >= since
     )
-    with registry.reading() as session:
-        ended = list(session.scalars(query.order_by(Run.finished.desc())))
-    done: set[tuple[str, str]] = set()
+    # one that was stopped is a failure only if it can be resumed
+    resumable = exists().where(Checkpoint.run_id == Run.run_id)
+    ended = select(Run.run_id, Run.model, Run.data_version, Run.finished).where(
+        or_(Run.status == "failed", and_(Run.status == "canceled", resumable)),
+        Run.finished > since,
+        Run.tags[SWEEP].as_string().is_(None),
+    )
     found: list[Failed] = []
-    for run in ended:
-        work = run.model, run.data_version
-        if run.status == "succeeded":
-            done.add(work)
-        elif work not in done and SWEEP not in run.tags and len(found) < MAX_FAILED:
-            checkpoints = registry.checkpoints(run.run_id)
-            error = error_line(run.error)
-            if run.status == "canceled":
-                if not checkpoints:
-                    continue
-                error = f"stopped; the checkpoint of step {checkpoints[0].step} is kept"
-            command = (
-                f"mlops run resume {run.run_id[:8]}"
-                if checkpoints
-                else f"mlops run show {run.run_id[:8]}"
+    with registry.reading() as session:
+        # there may be very many runs, of which a few are shown
+        succeeded = session.execute(recent.group_by(Run.model, Run.data_version))
+        done = {(model, data): last for model, data, last in succeeded}
+        ids = [
+            run_id
+            for run_id, model, data, finished in session.execute(
+                ended.order_by(Run.finished.desc())
             )
-            found.append(Failed(run, error, command))
+            if finished is not None and finished > (done.get((model, data)) or since)
+        ]
+    for run_id in ids[:MAX_FAILED]:
+        run = registry.run(run_id)
+        checkpoints = registry.checkpoints(run_id)
+        error = error_line(run.error)
+        if run.status == "canceled":
+            error = f"stopped; the checkpoint of step {checkpoints[0].step} is kept"
+        verb = "resume" if checkpoints else "show"
+        found.append(Failed(run, error, f"mlops run {verb} {run_id[:8]}"))
     return found
 
 
@@ -182,12 +190,20 @@ def waiting(
     """
     registry = store.registry
     newest_data = {row.dataset: row for row in registry.data_versions()}
-    versions = registry.model_versions()
+    versions: dict[str, list[ListedVersion]] = {}
+    for listed in registry.list_model_versions():
+        versions.setdefault(listed.model, []).append(listed)
+    aliases = {
+        model: version
+        for (model, version), names in registry.all_aliases().items()
+        if "production" in names
+    }
     deprecated = registry.deprecated_versions()
-    known = {row.model: DeclaredModel(row.dataset) for row in versions} | dict(models)
+    known = {model: DeclaredModel(own[-1].dataset) for model, own in versions.items()}
+    known |= models
     under_way = {(run.model, run.data_version) for run in begun}
     for model, declared in sorted(known.items()):
-        own = [row for row in versions if row.model == model]
+        own = versions.get(model, [])
         data = newest_data.get(declared.dataset)
         if data is not None:
             work = model, data.version
@@ -201,12 +217,13 @@ def waiting(
         recorded = [
             row for row in own if row.stage == "recorded" and (model, row.version) not in deprecated
         ]
-        in_production = registry.aliases(model).get("production")
+        in_production = aliases.get(model)
         if not recorded or recorded[-1].version == in_production:
             continue
-        row = recorded[-1]
-        if any(each.version == in_production and each.created > row.created for each in own):
+        newest = recorded[-1]
+        if any(each.version == in_production and each.created > newest.created for each in own):
             continue
+        row = registry.model_version(Reference(model, newest.version))
         passes = _gates(store, row, declared.gates)
         if passes is None:
             continue
