@@ -22,6 +22,7 @@ from mlops_assets.hub.external.publisher import Finisher, Job, publish_apart
 from mlops_assets.hub.external.routes import MAX_FILE, HubState
 from mlops_assets.hub.external.runs import API, ExternalRuns
 from mlops_assets.hub.orchestration.launcher import Launcher, NoLauncher
+from mlops_assets.hub.pages import registered  # noqa: F401
 from mlops_assets.hub.pages.serving import serve_pages
 from mlops_assets.hub.rest.errors import (
     report_error,

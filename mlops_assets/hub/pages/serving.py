@@ -12,7 +12,6 @@ from nicegui.page import page as nicegui_page
 from mlops_assets import hub as package
 from mlops_assets.errors import NotFound
 from mlops_assets.hub.context import Hub
-from mlops_assets.hub.pages import registered  # noqa: F401
 from mlops_assets.hub.pages.frame import FAILED, PRODUCT, STATIC, framed_page, problem
 
 FOLDER = Path(package.__file__).parent / "static"
