@@ -281,9 +281,7 @@ class LimitedProtocol(H11Protocol):
         """Forget the connection."""
         super().connection_lost(exc)
         self._unset_keepalive_if_required()
-        self._cancel_header_timer()
-        if self._progress_timer is not None:
-            self._progress_timer.cancel()
+        self._cancel_timers()
 
     def data_received(self, data: bytes) -> None:
         """Handle bytes of the peer; once its connection is ending, discard them up to a limit."""
@@ -309,6 +307,11 @@ class LimitedProtocol(H11Protocol):
                 self.timeout_keep_alive_task = self.loop.call_later(
                     self._limits.keep_alive_seconds, self.timeout_keep_alive_handler
                 )
+
+    def handle_websocket_upgrade(self, event: h11.Request) -> None:
+        """Hand the connection over to a websocket, which has limits of its own."""
+        self._cancel_timers()
+        super().handle_websocket_upgrade(event)
 
     def send_400_response(self, msg: str) -> None:
         """Answer a request that cannot be parsed."""
@@ -401,6 +404,11 @@ class LimitedProtocol(H11Protocol):
         self._reading = reading
         self._unsent = unsent
         self._progress_timer = self.loop.call_later(limits.progress_seconds, self._check_progress)
+
+    def _cancel_timers(self) -> None:
+        self._cancel_header_timer()
+        if self._progress_timer is not None:
+            self._progress_timer.cancel()
 
     def _cancel_header_timer(self) -> None:
         if self._header_timer is not None:
