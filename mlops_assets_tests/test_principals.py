@@ -13,7 +13,7 @@ from mlops_assets.errors import Forbidden
 from mlops_assets.names import Reference
 from mlops_assets.paths import Owner
 from mlops_assets.principals import Principal, Role, Visibility
-from mlops_assets.registry import Checkpoint, Registry, Token
+from mlops_assets.registry import BrowserSession, Checkpoint, Registry, SignIn, Token
 from mlops_assets.registry.promotion.outbox import Attempt
 from mlops_assets.registry.records.rows import PublishedRecords
 from mlops_assets.registry.store import now
@@ -39,6 +39,21 @@ def new_token(token_id: str, *roles: Role) -> Token:
         created=now(),
         created_by="ann",
         expires=now() + timedelta(days=1),
+    )
+
+
+def sign_in(state: str) -> SignIn:
+    return SignIn(state=state, browser="b", nonce="n", verifier="v", target="/", expires=now())
+
+
+def browser_session(sha256: str) -> BrowserSession:
+    return BrowserSession(
+        sha256=sha256,
+        name="ann",
+        roles=["viewer"],
+        started=now(),
+        seen=now(),
+        expires=now() + timedelta(hours=1),
     )
 
 
@@ -116,6 +131,17 @@ CHANGES: dict[str, tuple[Role, Call]] = {
         lambda r: r.set_visibility(r.data_version(Reference("fields")), Visibility.PRIVATE),
     ),
     "add_token": (Role.OPERATOR, lambda r: r.add_token(new_token("b" * 12))),
+    "add_sign_in": (Role.OPERATOR, lambda r: r.add_sign_in(sign_in("s" * 64))),
+    "take_sign_in": (Role.OPERATOR, lambda r: r.take_sign_in("0" * 64)),
+    "add_browser_session": (
+        Role.OPERATOR,
+        lambda r: r.add_browser_session(browser_session("b" * 64), timedelta(hours=1)),
+    ),
+    "touch_browser_session": (
+        Role.OPERATOR,
+        lambda r: r.touch_browser_session("0" * 64, now()),
+    ),
+    "end_browser_session": (Role.OPERATOR, lambda r: r.end_browser_session("0" * 64)),
     "revoke_tokens": (Role.OPERATOR, lambda r: r.revoke_tokens("a" * 12)),
     # whoever finds a publication that a killed process left completes it: nothing is decided by
     # that
@@ -168,6 +194,7 @@ READS: dict[str, Call] = {
     "has_tokens": lambda r: r.has_tokens(),
 }
 OPERATORS_READ: dict[str, Call] = {
+    "browser_session": lambda r: r.browser_session("a" * 64),
     "tokens": lambda r: r.tokens(),
     "due_messages": lambda r: r.due_messages(10),
     "webhook_messages": lambda r: r.webhook_messages(),
@@ -200,6 +227,7 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     registry.publish_model_version(model_version("m1", "run-of-m1"), [])
     registry.raise_alarm(failed_rule("m1", "2026-11-02"))
     registry.add_token(new_token("a" * 12))
+    registry.add_browser_session(browser_session("a" * 64), timedelta(hours=1))
     registry.set_webhooks({"team": ["model.promoted"]})
     with registry.transaction("queue messages") as session:
         for message_id, state in (("m" * 36, "pending"), ("d" * 36, "dead")):

@@ -38,6 +38,7 @@ from mlops_assets.principals import Principal
 RETRY_SECONDS = 10
 # the path of the proxy before the hub, which NiceGUI takes from any caller into its pages
 _PREFIX = b"x-forwarded-prefix"
+_WITH_TOKENS = (Area.STAC, Area.PROGRAMS, Area.DAGSTER)
 
 log = logging.getLogger(__name__)
 
@@ -151,7 +152,7 @@ class Authentication:
         return area if self._entrance.pages or area is Area.STAC else Area.PROGRAMS
 
     def _is_program(self, area: Area, scope: Scope, headers: Headers) -> bool:
-        if "authorization" not in headers or area not in (Area.STAC, Area.PROGRAMS):
+        if "authorization" not in headers or area not in _WITH_TOKENS:
             return False
         people = self._entrance.people
         return people is None or not people.is_of_gateway(headers, _peer(scope))
@@ -182,7 +183,7 @@ class Authentication:
             )
         if not own:
             return None
-        if changes and not socket and area is Area.PROGRAMS and is_form(headers):
+        if method == "POST" and not socket and area in _WITH_TOKENS and is_form(headers):
             raise Refused(
                 HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
                 "send the body with Content-Type: application/json",

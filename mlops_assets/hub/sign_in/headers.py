@@ -81,7 +81,7 @@ class SecurityHeaders:
                     headers.setdefault("Strict-Transport-Security", f"max-age={HSTS_SECONDS}")
                 if is_api:
                     headers.setdefault("Content-Security-Policy", _FILES)
-                elif area is not Area.STAC:
+                elif area not in (Area.STAC, Area.DAGSTER):
                     headers.setdefault("Content-Security-Policy", page_policy(nonce))
                 if area in (Area.PAGES, Area.PROGRAMS, Area.SIGN_IN):
                     headers.setdefault("Cache-Control", "no-store")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
@@ -22,8 +22,8 @@ from mlops_assets.registry import Registry
 from mlops_assets.registry.store import now
 
 MAX_COOKIE = 200  # characters of a value
-# of sessions that a gateway states
-IDLE, LENGTH = timedelta(hours=1), timedelta(hours=12)
+# for which an open page acts for whom a gateway has stated; the next action asks it again
+PAGE_LIFE = timedelta(hours=1)
 
 
 @dataclass(frozen=True)
@@ -142,21 +142,19 @@ class People:
     ) -> Session | None:
         if not gateway.trusts(peer):
             return None
-        end = now() + self.sessions.length
+        expires = now() + PAGE_LIFE
         if gateway.token_header is not None:
             token = _only(headers, gateway.token_header)
             if token is None or self._issuer is None:
                 return None
             kind, _, rest = token.partition(" ")
-            claims = await self._issuer.claims(rest.strip() if kind.lower() == "bearer" else token)
-            expires = min(end.timestamp(), float(str(claims["exp"])))
-            ends = datetime.fromtimestamp(expires, UTC)
-            return Session(self._issuer.principal_of(claims), ends)
+            sent = rest.strip() if kind.lower() == "bearer" else token
+            return Session(await self._issuer.principal(sent), expires)
         name = _only(headers, str(gateway.name_header))
         if name is None:
             return None
         roles = _only(headers, str(gateway.roles_header)) or ""
-        return Session(gateway.principal(_utf8(name), _utf8(roles)), end)
+        return Session(gateway.principal(_utf8(name), _utf8(roles)), expires)
 
 
 def people_of(
@@ -193,7 +191,9 @@ def people_of(
                 "MLOPS_GATEWAY has token_header, so that MLOPS_IDENTITY must name the issuer of"
                 " those tokens"
             )
-        return People(origin, BrowserSessions(registry, IDLE, LENGTH), None, gateway, issuer)
+        return People(
+            origin, BrowserSessions(registry, PAGE_LIFE, PAGE_LIFE), None, gateway, issuer
+        )
     if identity is None or client is None or issuer is None:
         return None
     if client.client_secret is not None:

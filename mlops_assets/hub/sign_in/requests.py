@@ -37,6 +37,7 @@ class Area(Enum):
     SIGN_IN = "pages for signing in and out"
     STAC = "records, of which anybody sees those that are published"
     PROGRAMS = "routes that programs call with tokens, and pages with sessions"
+    DAGSTER = "the pages of Dagster and what they request"
     PAGES = "pages for people, and their socket"
 
 
@@ -44,8 +45,10 @@ def area_of(path: str, method: str) -> Area:
     """Return the part of the hub that a request is for."""
     if _below(path, STAC):
         return Area.STAC
-    if _below(path, API) or _below(path, DAGSTER):
+    if _below(path, API):
         return Area.PROGRAMS
+    if _below(path, DAGSTER):
+        return Area.DAGSTER
     if path in (SIGN_IN, SIGNED_IN, SIGN_OUT, ATTACH):
         return Area.SIGN_IN
     if method in ("GET", "HEAD") and any(_below(path, each) for each in _OPEN):
