@@ -1,17 +1,18 @@
 // An OpenID Connect issuer (npm: oidc-provider) at which people sign in: any name, no password.
 // The roles of a person are parts of the name: "ann.science.decide".
-// Usage: node oidc_people.mjs PACKAGE_FOLDER PORT SECRET HUB_ORIGIN
+// Hubs are on any port of this machine.
+// Usage: node oidc_people.mjs PACKAGE_FOLDER PORT SECRET
 import { pathToFileURL } from 'node:url';
 
-const [folder, port, secret, hub] = process.argv.slice(2);
+const [folder, port, secret] = process.argv.slice(2);
 const { default: Provider } = await import(pathToFileURL(`${folder}/lib/index.js`).href);
 
 const client = (id, more) => ({
   client_id: id,
   grant_types: ['authorization_code'],
   response_types: ['code'],
-  redirect_uris: [`${hub}/signed-in`],
-  post_logout_redirect_uris: [`${hub}/sign-in`],
+  redirect_uris: ['http://127.0.0.1/signed-in'],
+  post_logout_redirect_uris: ['http://127.0.0.1/sign-in'],
   ...more,
 });
 
@@ -40,6 +41,13 @@ const provider = new Provider(`http://127.0.0.1:${port}`, {
     return grant;
   },
 });
+
+const onThisMachine = (path) => (uri) => {
+  const { hostname, pathname } = new URL(uri);
+  return hostname === '127.0.0.1' && pathname === path;
+};
+provider.Client.prototype.redirectUriAllowed = onThisMachine('/signed-in');
+provider.Client.prototype.postLogoutRedirectUriAllowed = onThisMachine('/sign-in');
 
 provider.use(async (ctx, next) => {
   if (!ctx.path.startsWith('/interaction/')) return next();

@@ -33,22 +33,19 @@ def oidc_provider(log: Path, method: str, seconds: int) -> Iterator[str]:
 
 
 @contextmanager
-def oidc_people(log: Path, hub: str, roles_in: str = "id_token") -> Iterator[str]:
+def oidc_people(log: Path, roles_in: str = "id_token") -> Iterator[str]:
     """Serve an issuer at which people sign in, by any name; yield its URL.
 
     The parts of a name after the first dot are the roles. Clients are `hub/secret`, which has the
-    secret, and `hub-public`.
+    secret, and `hub-public`; people return to any port of this machine.
 
     Args:
         log: file for what it prints.
-        hub: origin of the hub, which people return to.
         roles_in: `id_token` or `userinfo`.
     """
     node = str(require_program("node", "nodejs"))
     package = str(require_oidc_provider())
     script = str(Path(__file__).with_name("oidc_people.mjs"))
     environment = {**os.environ, "ROLES_IN": roles_in}
-    with serving(
-        lambda port: [node, script, package, str(port), SECRET, hub], log, environment
-    ) as port:
+    with serving(lambda port: [node, script, package, str(port), SECRET], log, environment) as port:
         yield f"http://{HOST}:{port}"

@@ -27,7 +27,7 @@ from mlops_assets.principals import Principal
 
 RENEWED_WITHIN = 5.0  # seconds that the browser may take
 # between two attempts of one page, which may read new values every second
-RENEW_AFTER = 15.0
+RENEW_AFTER = 2.0
 SIGN_IN_AGAIN = "Your session has ended. Sign in again in another tab, then repeat."
 # what somebody has entered, which is kept though nothing may be done with it yet
 _INPUT = "update:"

@@ -1,0 +1,1 @@
+"""A project whose hub has one more page, on which something is done."""
