@@ -1,1 +1,1 @@
-"""`mlops up`: Dagster's web server and daemon on a project, until Ctrl-C."""
+"""`mlops up`: the hub and Dagster's daemon on a project, until Ctrl-C."""

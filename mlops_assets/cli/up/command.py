@@ -14,12 +14,15 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 
 from mlops_assets.cli.terminal.output import Module, advise, console, open_store
-from mlops_assets.errors import Conflict, NotFound, StorageError
+from mlops_assets.errors import Conflict, NotFound, OrchestratorUnavailable, StorageError
+from mlops_assets.hub.orchestration.links import PREFIX
 from mlops_assets.settings import Settings, project_module
 
 if TYPE_CHECKING:
+    from dagster import DagsterInstance
+
+    from mlops_assets.cli.up.runs import Automations, Run
     from mlops_assets.cli.up.services import Services
-    from mlops_assets.cli.up.web_server import Automations, Run, WebServer
     from mlops_assets.store import Store
 
 HOST = "127.0.0.1"
@@ -29,7 +32,6 @@ START_POLL_SECONDS = 0.5
 OVERLAP_SECONDS = 10.0
 # for runs to end once they are asked to
 CANCEL_SECONDS = 30.0
-_IN_PROGRESS = ("STARTING", "STARTED", "CANCELING")
 _OUTCOMES = {
     "STARTED": "is running",
     "SUCCESS": "has succeeded",
@@ -40,11 +42,13 @@ _OUTCOMES = {
 
 def up(
     port: Annotated[
-        int, typer.Option(help="Port of the web server, on this machine only.", min=1, max=65535)
+        int, typer.Option(help="Port of the hub, on this machine only.", min=1, max=65535)
     ] = 3000,
     module: Module = None,
 ) -> None:
-    """Start Dagster's web server and daemon on this project, until Ctrl-C.
+    """Start the hub and Dagster's daemon on this project, until Ctrl-C.
+
+    Dagster's pages are below /dagster of the hub.
 
     The sensors and schedules that are on then commit what lands, train and verify by themselves.
     """
@@ -56,20 +60,19 @@ def up(
     with _only_one(settings.dagster_home):
         landings = _prepare(settings, module, store)
         from mlops_assets.cli.up.services import Services
-        from mlops_assets.cli.up.web_server import WebServer
 
-        server = WebServer(f"http://{HOST}:{port}")
-        advise(f"starting Dagster's web server and daemon on {module} …")
+        url = f"http://{HOST}:{port}"
+        advise(f"starting the hub and Dagster's daemon on {module} …")
         _receive_signals_as_interrupts()
-        with Services(module, HOST, port, settings) as services:
+        with Services(module, port, settings) as services, _instance(settings) as instance:
             try:
-                _announce(server.url, _when_loaded(server, services), landings)
+                _announce(url, _when_loaded(url, services, instance), landings)
                 advise(f"log         {services.log_file}\nCtrl-C ends it\n")
-                _follow(server, services)
+                _follow(url, services, instance)
             except KeyboardInterrupt:
-                advise("ending Dagster; a second Ctrl-C kills it …")
-                _cancel_runs(server)
-    advise("Dagster has ended")
+                advise("ending the hub and Dagster; a second Ctrl-C kills them …")
+                _cancel_runs(instance)
+    advise("the hub and Dagster have ended")
 
 
 def _require_web_server() -> None:
@@ -156,44 +159,71 @@ def _receive_signals_as_interrupts() -> None:
         signal.signal(signal.SIGHUP, signal.default_int_handler)
 
 
-def _when_loaded(server: WebServer, services: Services) -> Automations:
-    """Wait until the web server answers and has loaded the project."""
-    import httpx
+@contextmanager
+def _instance(settings: Settings) -> Iterator[DagsterInstance]:
+    import dagster as dg
 
-    while True:
+    with dg.DagsterInstance.from_config(str(settings.dagster_home)) as instance:
+        yield instance
+
+
+def _when_loaded(url: str, services: Services, instance: DagsterInstance) -> Automations:
+    """Wait until the hub responds and Dagster has loaded the project."""
+    import httpx
+    from dagster._core.workspace.load_target import WorkspaceFileTarget
+
+    from mlops_assets.cli.up.runs import automations
+    from mlops_assets.hub.orchestration.code_locations import CodeLocations
+
+    while not services.workspace.exists():
         services.check()
-        with suppress(httpx.HTTPError):
-            found = server.automations()
-            if found is not None:
-                return found
         time.sleep(START_POLL_SECONDS)
+    target = WorkspaceFileTarget([str(services.workspace)])
+    with CodeLocations(instance, target) as locations:
+        while True:
+            services.check()
+            with suppress(OrchestratorUnavailable):
+                found = automations(locations)
+                break
+            time.sleep(START_POLL_SECONDS)
+    # this machine needs no proxy
+    with httpx.Client(base_url=url, trust_env=False) as client:
+        while True:
+            services.check()
+            with suppress(httpx.HTTPError):
+                client.get("/")
+                return found
+            time.sleep(START_POLL_SECONDS)
 
 
 def _announce(url: str, automations: Automations, landings: dict[str, str]) -> None:
-    console.print(f"Dagster is up: {url}")
+    console.print(f"The hub is up: {url}")
     for sensor, landing in landings.items():
         state = "watched" if sensor in automations.on else f"not watched: {sensor} is off"
         advise(f"landing     {landing} ({state})")
     advise(f"on          {', '.join(automations.on) or 'nothing'}")
     advise(f"off         {', '.join(automations.off) or 'nothing'}")
-    advise(f"to switch   {url}/automation")
-    advise(f"graph       {url}/asset-groups")
+    advise(f"to switch   {url}{PREFIX}/automation")
+    advise(f"graph       {url}{PREFIX}/asset-groups")
 
 
-def _follow(server: WebServer, services: Services) -> NoReturn:
+def _follow(url: str, services: Services, instance: DagsterInstance) -> NoReturn:
     """Print what becomes of runs, until an interrupt or the end of the services."""
-    import httpx
+    from sqlalchemy.exc import SQLAlchemyError
+
+    from mlops_assets.cli.up.runs import runs_since
 
     since = time.time()
     known: dict[str, str] = {}
     while True:
         services.check()
         asked = time.time()
-        with suppress(httpx.HTTPError):
-            for run in reversed(server.runs_since(since)):
+        # a database that is locked for long, or restarts, is asked again
+        with suppress(SQLAlchemyError):
+            for run in reversed(runs_since(instance, since)):
                 if known.get(run.id) != run.status:
                     known[run.id] = run.status
-                    _print_run(server.url, run)
+                    _print_run(url, run)
             # runs of the last seconds again, as their rows may be written late
             since = asked - OVERLAP_SECONDS
         time.sleep(POLL_SECONDS)
@@ -202,28 +232,30 @@ def _follow(server: WebServer, services: Services) -> NoReturn:
 def _print_run(url: str, run: Run) -> None:
     if run.status in _OUTCOMES:
         clock = time.strftime("%H:%M:%S")
-        advise(f"{clock}  {run.subject} {_OUTCOMES[run.status]}  {url}/runs/{run.id}")
+        advise(f"{clock}  {run.subject} {_OUTCOMES[run.status]}  {url}{PREFIX}/runs/{run.id}")
 
 
-def _cancel_runs(server: WebServer) -> None:
+def _cancel_runs(instance: DagsterInstance) -> None:
     """End the runs in progress; those that are queued stay so."""
-    import httpx
+    from dagster import DagsterRunStatus
 
-    with suppress(httpx.HTTPError):
-        queued = server.runs("QUEUED")
-        if queued:
-            advise(f"{len(queued)} queued run(s) will start at the next 'mlops up'")
-        runs = [run for run in server.runs(*_IN_PROGRESS) if run.ours]
-        if not runs:
+    from mlops_assets.cli.up.runs import cancel, runs
+    from mlops_assets.components.project.lost_runs import IN_PROGRESS
+
+    queued = runs(instance, DagsterRunStatus.QUEUED)
+    if queued:
+        advise(f"{len(queued)} queued run(s) will start at the next 'mlops up'")
+    ours = [run for run in runs(instance, *IN_PROGRESS) if run.ours]
+    if not ours:
+        return
+    cancel(instance, ours)
+    advise(
+        f"canceling {', '.join(run.subject for run in ours)}; 'mlops status' has the commands"
+        " that resume trainings"
+    )
+    deadline = time.monotonic() + CANCEL_SECONDS
+    while any(run.ours for run in runs(instance, *IN_PROGRESS)):
+        if time.monotonic() > deadline:
+            advise(f"not ended within {CANCEL_SECONDS:.0f} s, now killed")
             return
-        server.cancel(runs)
-        advise(
-            f"canceling {', '.join(run.subject for run in runs)}; 'mlops status' has the commands"
-            " that resume trainings"
-        )
-        deadline = time.monotonic() + CANCEL_SECONDS
-        while any(run.ours for run in server.runs(*_IN_PROGRESS)):
-            if time.monotonic() > deadline:
-                advise(f"not ended within {CANCEL_SECONDS:.0f} s, now killed")
-                return
-            time.sleep(START_POLL_SECONDS)
+        time.sleep(START_POLL_SECONDS)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 # date, time, zone - logger - LEVEL - message
 _RECORD = re.compile(r"\S+ \S+ \S+ - \S+ - (?P<level>[A-Z]+) - (?P<message>.*)")
@@ -10,6 +11,7 @@ _RECORD = re.compile(r"\S+ \S+ \S+ - \S+ - (?P<level>[A-Z]+) - (?P<message>.*)")
 _OF_RUN = re.compile(r"\S+ - [0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12} - (?P<rest>.*)")
 # process - step - TYPE - message
 _EVENT = re.compile(r"\d+ - (?:\S+ - )?(?P<type>[A-Z_]+) - ")
+MAX_LINE = 4_096  # bytes
 _SEEN = ("WARNING", "ERROR", "CRITICAL")
 # beginnings of lines of a traceback, and of errors that only wrap another
 _NOISE = (
@@ -58,3 +60,13 @@ class Warnings:
         if event["type"] != "STEP_FAILURE":
             self._level = None
         return ""
+
+
+def last_line(log: Path) -> str:
+    """Return the last line of a log that is not empty; empty if there is none."""
+    if not log.exists():
+        return ""
+    with log.open("rb") as content:
+        content.seek(max(0, log.stat().st_size - MAX_LINE))
+        lines = content.read().decode(errors="backslashreplace").splitlines()
+    return next((line.strip() for line in reversed(lines) if line.strip()), "")

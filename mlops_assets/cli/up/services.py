@@ -1,6 +1,6 @@
-"""Dagster's web server and daemon, as processes below this one, and what they print.
+"""The hub, Dagster's daemon and its code server, as processes below this one, and what they print.
 
-They are those of `dg dev`; none of them is started or watched here by itself.
+None of them is started or watched here by itself; that is the business of `processes`.
 """
 
 from __future__ import annotations
@@ -8,8 +8,10 @@ from __future__ import annotations
 import logging
 import os
 import re
+import shutil
 import signal
 import subprocess  # nosec B404
+import tempfile
 import threading
 from contextlib import suppress
 from logging.handlers import RotatingFileHandler
@@ -25,41 +27,47 @@ from mlops_assets.text.secret_urls import redacted
 from mlops_assets.training.process.child_process import start_child
 
 LOG_FILE = "up.log"
+HUB_LOG = "hub.log"
+# of `hub.orchestration.code_server`, which takes a second to import
+WORKSPACE_FILE = "workspace.yaml"
 MAX_LOG_BYTES = 10 << 20
-# for web server and daemon to end before they are killed
+# for all of them to end before they are killed
 STOP_SECONDS = 40.0
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
 
 class ServicesFailure(MlopsError):
-    """Dagster's web server or daemon cannot be started, or has ended by itself."""
+    """The hub, Dagster's daemon or its code server cannot be started, or has ended by itself."""
 
 
 class Services:
-    """Dagster's web server, daemon and code server of one project.
+    """The hub, the daemon and the code server of one project.
 
-    All that they print is in a log file of the Dagster home; warnings and errors are printed here
+    All that they print is in log files of the Dagster home; warnings and errors are printed here
     too, without tracebacks.
 
     Args:
         module: the definitions of the project.
-        host: address that the web server listens on.
-        port: of the web server.
+        port: of the hub, on this machine only.
         settings: name the Dagster home.
     """
 
-    def __init__(self, module: str, host: str, port: int, settings: Settings) -> None:
+    def __init__(self, module: str, port: int, settings: Settings) -> None:
         self.log_file = settings.dagster_home / LOG_FILE
+        self._folder = Path(tempfile.mkdtemp(prefix="mlops-up-"))
+        # names the code server, once there is one
+        self.workspace = self._folder / WORKSPACE_FILE
         self._failure = ""
         reader, writer = os.pipe()
         with os.fdopen(writer, "wb") as output:
             self._process = start_child(
                 [
-                    *("-m", "mlops_assets.cli.up.dagster_dev"),
-                    *("--module-name", module, "--working-directory", str(Path.cwd())),
-                    *("--host", host, "--port", str(port)),
+                    *("-m", "mlops_assets.cli.up.processes", "--module", module),
+                    *("--folder", str(self._folder), "--port", str(port)),
                 ],
-                child_environment({}) | {"DAGSTER_HOME": str(settings.dagster_home)},
+                child_environment({})
+                # then it leaves the errors of code to the code server's own log
+                | {"DAGSTER_HOME": str(settings.dagster_home), "DAGSTER_IS_DEV_CLI": "1"},
                 output,
             )
         self._relay = threading.Thread(target=self._pass_on, args=(reader,), daemon=True)
@@ -76,8 +84,8 @@ class Services:
         self._relay.join(1)
         reason = self._failure or f"exit code {self._process.returncode}"
         raise ServicesFailure(
-            f"Dagster's web server or daemon has ended: {reason}; all that they printed is in"
-            f" {self.log_file}"
+            f"the hub or Dagster's daemon has ended: {reason}; all that they printed is in"
+            f" {self.log_file} and {self.log_file.with_name(HUB_LOG)}"
         )
 
     def __enter__(self) -> Self:
@@ -100,6 +108,7 @@ class Services:
             with suppress(ProcessLookupError):
                 os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
+            shutil.rmtree(self._folder, ignore_errors=True)
 
     def _pass_on(self, reader: int) -> None:
         """Write all output to the log file, and print what is a warning or worse."""

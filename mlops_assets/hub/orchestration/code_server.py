@@ -16,8 +16,11 @@ from dagster._cli.proxy_server_manager import ProxyServerManager
 from dagster._core.workspace.load_target import ModuleTarget
 
 from mlops_assets.components.project.launch import prepare_home
+from mlops_assets.settings import set_environment_defaults
 
 WORKSPACE_FILE = "workspace.yaml"
+# of Dagster's own code, which users cannot follow
+_IGNORED = "ignore:Parameter `execution_type`"
 
 
 @contextmanager
@@ -33,6 +36,7 @@ def serve_code(module: str, dagster_home: Path, folder: Path) -> Iterator[Path]:
         The workspace file of Dagster that names the server.
     """
     prepare_home(dagster_home)
+    set_environment_defaults({"PYTHONWARNINGS": _IGNORED})
     target = ModuleTarget(
         module_name=module, attribute=None, working_directory=str(Path.cwd()), location_name=module
     )

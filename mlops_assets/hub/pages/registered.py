@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mlops_assets.hub.pages import home, search
+from mlops_assets.hub.pages import home, launched, search
 from mlops_assets.hub.pages.data import samples
 from mlops_assets.hub.pages.models import overview, routes
 from mlops_assets.hub.pages.runs import table
@@ -10,6 +10,7 @@ from mlops_assets.hub.pages.train import page
 
 __all__ = [
     "home",
+    "launched",
     "overview",
     "page",
     "routes",

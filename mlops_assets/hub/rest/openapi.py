@@ -14,6 +14,7 @@ from pydantic.json_schema import models_json_schema
 
 from mlops_assets.hub.rest.data_schemas import CommitStart, TagGiven, VisibilityChange
 from mlops_assets.hub.rest.errors import PROBLEM_TYPE
+from mlops_assets.hub.rest.launch_schemas import TrainingStart
 from mlops_assets.hub.rest.model_schemas import (
     AliasMove,
     Deprecation,
@@ -41,6 +42,7 @@ class DocumentedApp(FastAPI):
                     (RunStart, "validation"),
                     (RunPoints, "validation"),
                     (RunFinish, "validation"),
+                    (TrainingStart, "validation"),
                     (VersionDecision, "validation"),
                     (AliasMove, "validation"),
                     (RunNoteText, "validation"),
