@@ -5,15 +5,17 @@ from __future__ import annotations
 from mlops_assets.hub.pages import home, launched, search
 from mlops_assets.hub.pages.data import samples
 from mlops_assets.hub.pages.models import overview, routes
-from mlops_assets.hub.pages.runs import table
+from mlops_assets.hub.pages.runs import compare, run, table
 from mlops_assets.hub.pages.train import page
 
 __all__ = [
+    "compare",
     "home",
     "launched",
     "overview",
     "page",
     "routes",
+    "run",
     "samples",
     "search",
     "table",

@@ -5,7 +5,7 @@ So neither the memory of the server nor the connection of a page holds tables, c
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from nicegui import ui
@@ -58,3 +58,35 @@ class RunGrid(Element, component=FOLDER / "run_table.js"):
             return handle(arguments.args)
 
         self.on(event, forward)
+
+
+class RunCurves(Element, component=FOLDER / "run_curves.js"):
+    """Curves of the metrics of runs, which grow while a run is under way."""
+
+    def __init__(self, runs: Mapping[str, str], nothing: str = "No metric was logged.") -> None:
+        """Show curves.
+
+        Args:
+            runs: id of each run → its label.
+            nothing: shown if there is no curve.
+        """
+        super().__init__()
+        self.props["runs"] = [{"id": run_id, "label": label} for run_id, label in runs.items()]
+        self.props["nothing"] = nothing
+
+    def on_ended(self, handle: Callable[[], object]) -> None:
+        """Call a function once a run that was under way has ended."""
+
+        def forward(_arguments: GenericEventArguments) -> object:
+            return handle()
+
+        self.on("ended", forward)
+
+
+class RunOutputView(Element, component=FOLDER / "run_output.js"):
+    """What a run has printed, followed while it is under way."""
+
+    def __init__(self, run_id: str) -> None:
+        """Show the output of a run."""
+        super().__init__()
+        self.props["run"] = run_id

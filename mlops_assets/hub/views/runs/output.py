@@ -26,7 +26,8 @@ class RunOutput:
         text: without control characters.
         first: number of its first byte; of a long output, what is before it is left out.
         next: number of the byte to ask for next.
-        complete: whether nothing follows.
+        complete: whether the run has ended; the text is the end of its kept log then, whatever was
+            asked for.
         notice: why there is no text, or where it is from; empty if nothing need be known.
     """
 
@@ -54,8 +55,9 @@ def run_output(store: Store, run_id: str, first: int, captured: Captured) -> Run
     key = run_log_key(run.run_id)
     if store.registry.files_at(key):
         content = read_published(store.workspace, store.registry, key)
-        start = max(first, len(content) - MAX_BYTES)
-        return RunOutput(_text(content[start:]), start, max(first, len(content)), complete=True)
+        # the kept log has places of its own: whoever has followed the run gets it anew
+        start = max(0, len(content) - MAX_BYTES)
+        return RunOutput(_text(content[start:]), start, len(content), complete=True)
     if run.status != "running":
         return RunOutput("", first, first, True, "The run has printed nothing that was kept.")
     if run.source != "platform" or run.orchestration_run is None:
