@@ -6,6 +6,7 @@ So neither the memory of the server nor the connection of a page holds tables, c
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from nicegui import ui
@@ -16,8 +17,10 @@ from nicegui.elements.aggrid import AgGrid  # noqa: F401
 from nicegui.elements.echart import EChart  # noqa: F401
 from nicegui.events import GenericEventArguments
 
+from mlops_assets import hub as package
 from mlops_assets.hub.pages.frame import STATIC
-from mlops_assets.hub.pages.serving import FOLDER
+
+FOLDER = Path(package.__file__).parent / "static"
 
 
 def style() -> None:
