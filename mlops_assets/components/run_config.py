@@ -4,12 +4,15 @@ They are its parameters as a form, and the compute that it asks for.
 """
 
 from collections.abc import Mapping
+from enum import Enum
+from types import NoneType
 from typing import Any
 
 import dagster as dg
+from dagster._check import CheckError
 from pydantic import Field, create_model
 
-from mlops_assets.models.parameters import written_mapping
+from mlops_assets.models.parameters import document, written_mapping
 from mlops_assets.models.specification import Compute, ModelSpecification, bytes_of
 from mlops_assets.text.json_values import JsonObject
 from mlops_assets.training.functions import UserFunction
@@ -20,6 +23,8 @@ GPU_POOL = "gpu"
 MEMORY_POOL = "memory"
 # from which on two trainings do not fit into a workstation of 32 GiB
 LARGE_MEMORY = "16Gi"
+# types of defaults that Dagster keeps as they are
+_KEPT = (bool, int, float, str, list, tuple, dict, Enum, NoneType)
 
 
 def run_config_type(specification: ModelSpecification, trainer: Trainer) -> type[dg.Config]:
@@ -46,10 +51,13 @@ def parameters_type(
     values = typed.model_dump() | written_mapping(typed.model_extra or {})
     permissive = function.params_type.model_config.get("extra") == "allow"
     declared = function.params_type.model_fields
+    as_json = document(typed)
     fields: dict[str, Any] = {}
     for field, value in values.items():
         if field in declared:
-            described = Field(default=value, description=declared[field].description)
+            # such as a path, which Dagster cannot keep
+            default = value if isinstance(value, _KEPT) else as_json[field]
+            described = Field(default=default, description=declared[field].description)
             fields[field] = (_launchpad_type(declared[field].annotation), described)
         else:
             # null is a value too
@@ -67,7 +75,7 @@ def _launchpad_type(annotation: Any) -> object:
     """
     try:
         create_model("Probe", __base__=dg.Config, field=(annotation, ...)).to_config_schema()
-    except dg.DagsterError:
+    except (dg.DagsterError, CheckError):  # the latter for a choice of numbers
         return Any
     return annotation
 
