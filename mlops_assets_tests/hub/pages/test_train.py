@@ -43,15 +43,16 @@ def test_a_form_is_filled_in_checked_kept_and_started_once(url: str) -> None:
         page.get_by_label("label", exact=True).fill("<img src=x onerror=alert(1)>")
         page.get_by_label("augment", exact=True).press("Space")
         choose(page, "schedule", "constant")
-        page.get_by_label("Note").fill("first try")
+        page.get_by_label("Note", exact=True).fill("first try")
         command = page.get_by_text("mlops train everything@v1 -p size=12 -p augment=false")
         expect(command).to_be_visible()
         expect(page.get_by_role("button", name="Reset label")).to_be_visible()
 
+        page.wait_for_url("**note=first**")
         page.reload()  # what was entered is in the address
         expect(size).to_have_value("12")
         expect(command).to_be_visible()
-        expect(page.get_by_label("Note")).to_have_value("first try")
+        expect(page.get_by_label("Note", exact=True)).to_have_value("first try")
         page.get_by_role("button", name="Reset label").click()
         expect(page.get_by_label("label", exact=True)).to_have_value("a b")
 
@@ -67,8 +68,8 @@ def test_a_form_is_filled_in_checked_kept_and_started_once(url: str) -> None:
 
 def choose(page: Page, field: str, option: str) -> None:
     """Choose an option by the keyboard alone."""
-    box = page.get_by_label(field, exact=True)
-    box.press("Enter")
+    box = page.get_by_role("combobox", name=field, exact=True)
+    box.press("Space")
     page.get_by_role("option", name=option).wait_for()
     box.press("ArrowDown")
     box.press("Enter")
