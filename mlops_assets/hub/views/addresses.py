@@ -12,6 +12,16 @@ def data_path(reference: Reference | str) -> str:
     return f"/data/{_segment(str(reference))}"
 
 
+def diff_path(before: Reference, after: str) -> str:
+    """Return the path of the page of the differences of two versions of a dataset.
+
+    Args:
+        before: `dataset@version`.
+        after: the other version, or a tag.
+    """
+    return f"{data_path(before)}/diff/{_segment(after)}"
+
+
 def model_path(reference: Reference | str) -> str:
     """Return the path of the page of a model or model version."""
     return f"/models/{_segment(str(reference))}"

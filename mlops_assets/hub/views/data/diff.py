@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Literal, cast, get_args
+from typing import Any, Literal, get_args
 
 import pandas as pd
 from pydantic import JsonValue
@@ -36,6 +37,7 @@ Listed = Literal[
     "samples relabelled",
     "samples moved",
 ]
+LISTS: dict[str, Listed] = {name: name for name in get_args(Listed)}
 
 
 @dataclass(frozen=True)
@@ -171,8 +173,8 @@ def version_diff(store: Store, before: Reference, after: Reference) -> DiffView:
         unchanged_samples=found.samples.unchanged,
         rewritten=found.samples.rewritten,
         moves=[
-            Moves(_text(row.before), _text(row.after), int(row.samples))
-            for row in found.samples.moves.itertuples()
+            Moves(_text(before), _text(after), int(samples))
+            for before, after, samples in _rows(found.samples.moves)
         ],
         classes=[
             *(ClassChange(str(each["value"]), None, each["name"]) for each in classes.added),
@@ -189,10 +191,7 @@ def version_diff(store: Store, before: Reference, after: Reference) -> DiffView:
         notable=NOTABLE_SHIFT,
         not_compared=_not_compared(store, old, new),
         declaration=[
-            SettingChange(
-                change.what, cast(JsonValue, change.before), cast(JsonValue, change.after)
-            )
-            for change in found.declaration
+            SettingChange(change.what, change.before, change.after) for change in found.declaration
         ],
     )
 
@@ -297,6 +296,10 @@ def _not_compared(store: Store, old: DataVersion, new: DataVersion) -> str:
         f"{' and '.join(lacking)} was not assessed, so that features, and classes of windows, were"
         f" not compared; run: {advice}"
     )
+
+
+def _rows(frame: pd.DataFrame) -> Iterator[tuple[Any, ...]]:
+    yield from frame.itertuples(index=False, name=None)
 
 
 def _text(value: object) -> str | None:

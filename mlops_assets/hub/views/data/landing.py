@@ -12,12 +12,12 @@ import pyarrow.parquet as pq
 
 from mlops_assets.datasets.sources import Landing, fingerprint, open_landing
 from mlops_assets.datasets.sources.listing import Listing
-from mlops_assets.datasets.versions.manifest import MULTIHASH_SHA256
 from mlops_assets.errors import DataProblems, EmptyLanding, NotFound
 from mlops_assets.hub.views.data.published import file_of
 from mlops_assets.names import Reference
 from mlops_assets.processing.declared_datasets import DeclaredDatasets
 from mlops_assets.registry import DataVersion
+from mlops_assets.storage.checksums import MULTIHASH_SHA256
 from mlops_assets.store import Store
 from mlops_assets.text.secret_urls import redacted
 
@@ -47,7 +47,9 @@ class LandingView:
         added: number of files whose path the newest version does not have; those that the layout
             does not read stay among them.
         added_size: of these, bytes.
-        changed: number of files of the same path with other bytes, or that were written again.
+        changed: number of files of the same path with other bytes.
+        touched: number of files of the same path and size that were written again; only a preview
+            reads whether their bytes differ.
         removed: number of files of the newest version that are not in the landing.
         first: the first of those added, by path.
         problems: what keeps it from being listed or committed; empty if nothing.
@@ -63,6 +65,7 @@ class LandingView:
     added: int = 0
     added_size: int = 0
     changed: int = 0
+    touched: int = 0
     removed: int = 0
     first: list[NamedFile] = ()  # type: ignore[assignment]
     problems: list[str] = ()  # type: ignore[assignment]
@@ -70,7 +73,7 @@ class LandingView:
     @property
     def is_new(self) -> bool:
         """Whether it differs from the newest version."""
-        return bool(self.added or self.changed or self.removed)
+        return bool(self.added or self.changed or self.touched or self.removed)
 
 
 def landing(store: Store, declared: DeclaredDatasets, name: str) -> LandingView:
@@ -124,7 +127,7 @@ def _compared(
     paths = pa.array(files.paths, pa.string())
     sizes = np.asarray(files.sizes)
     manifest = None if newest is None else file_of(store, newest, "manifest.parquet")
-    changed = removed = 0
+    changed = touched = removed = 0
     new = np.ones(len(files), dtype=bool)
     if newest is not None and manifest is not None:
         fields = ("local_path", "checksum", "size")
@@ -142,7 +145,11 @@ def _compared(
             np.flatnonzero(~new).tolist(), committed, size.to_numpy()[rows].tolist(), strict=True
         ):
             stored = same.get(position)
-            if sizes[position] != was or stored is None or f"{MULTIHASH_SHA256}{stored}" != digest:
+            if sizes[position] != was:
+                changed += 1
+            elif stored is None:
+                touched += 1
+            elif f"{MULTIHASH_SHA256}{stored}" != digest:
                 changed += 1
         removed = len(known) - len(rows)
     added = np.flatnonzero(new)
@@ -158,6 +165,7 @@ def _compared(
         added=len(added),
         added_size=int(sizes[added].sum()),
         changed=changed,
+        touched=touched,
         removed=removed,
         first=[NamedFile(files.paths[i], files.sizes[i]) for i in added[:MAX_NAMED].tolist()],
         problems=[],

@@ -16,7 +16,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from mlops_assets.datasets.versions.manifest import OBJECTS, PACKS, WORKSPACE
+from mlops_assets.datasets.versions.manifest import WORKSPACE
+from mlops_assets.paths import OBJECTS, PACKS
 from mlops_assets.storage.checksums import MULTIHASH_SHA256
 
 Order = Literal["path", "largest", "smallest"]

@@ -1,0 +1,1 @@
+"""The page of a data version, and its parts."""
