@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from nicegui import ui
 
 from mlops_assets.hub.pages.models.maps import file_path
@@ -183,7 +185,7 @@ def _decisions(view: VersionView) -> None:
                 states(made.decision),
                 made.decided_by,
                 made.reason,
-                lambda made=made: _checksums(made),
+                partial(_checksums, made),
             ]
             for made in reversed(view.decisions)
         ],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from urllib.parse import quote
 
 from nicegui import ui
@@ -210,9 +211,7 @@ class ModelPage:
                 [
                     [
                         when(event.when),
-                        lambda version=event.version: model_link(
-                            f"{self.model}@{version}", version
-                        ),
+                        partial(model_link, f"{self.model}@{event.version}", event.version),
                         event.what,
                         event.who,
                         event.reason,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from urllib.parse import quote
 
 from nicegui import ui
@@ -139,11 +140,9 @@ def _files(view: VersionView, found: list[PublishedFile]) -> None:
             ("file", "size", "sha256"),
             [
                 [
-                    lambda file=file: ui.link(
-                        file.name, file_path(view.model, view.version, file.name)
-                    ),
+                    partial(ui.link, file.name, file_path(view.model, view.version, file.name)),
                     size(file.size),
-                    lambda file=file: checksum(file.sha256, 16),
+                    partial(checksum, file.sha256, 16),
                 ]
                 for file in found
             ],
