@@ -15,6 +15,8 @@ PYTDML := 1.1.7
 # the release of the client in constraints.txt
 MLFLOW := 3.17.2
 STAC_VALIDATOR := 0.6.8
+# finds what keeps people from using pages; rules of WCAG 2.2
+AXE := 4.14.1
 # an issuer of tokens, certified by the OpenID Foundation
 OIDC_PROVIDER := 9.13.3
 MODEL_SIGNING := 1.1.1
@@ -27,7 +29,7 @@ WORLD_ATLAS := 2.0.2
 .DEFAULT_GOAL := help
 # else each of the many processes would compile our modules anew
 unexport PYTHONDONTWRITEBYTECODE
-.PHONY: help install azurite pytdml mlflow stac-validator stac-browser oidc-provider pgstac dvc model-signing export-peers export-eotdl serving-clients demo up coastlines test test-all test-changed test-random faults mutations lint bench clean
+.PHONY: help install azurite pytdml mlflow stac-validator stac-browser oidc-provider axe-core pgstac dvc model-signing export-peers export-eotdl serving-clients demo up coastlines test test-all test-changed test-random faults mutations lint bench clean
 
 help: ## show this help
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -71,6 +73,12 @@ oidc-provider: .venv-peers/oidc-provider/$(OIDC_PROVIDER) ## an issuer of tokens
 
 .venv-peers/oidc-provider/$(OIDC_PROVIDER):
 	@npm install --prefix .venv-peers/oidc-provider --no-fund --no-audit --loglevel=error oidc-provider@$(OIDC_PROVIDER)
+	@touch $@
+
+axe-core: .venv-peers/axe-core/$(AXE) ## the checker of accessibility; the test of all pages is skipped without it (needs npm)
+
+.venv-peers/axe-core/$(AXE):
+	@npm install --prefix .venv-peers/axe-core --no-fund --no-audit --loglevel=error axe-core@$(AXE)
 	@touch $@
 
 pgstac: .venv/with-all ## stac-fastapi-pgstac, in an environment of its own; its tests are skipped without it (needs PostGIS, too)

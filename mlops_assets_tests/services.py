@@ -127,6 +127,17 @@ def require_stac_browser() -> Path:
     )
 
 
+def require_axe() -> Path:
+    """Return the script of axe-core, or skip the test.
+
+    Fail it where services are required.
+    """
+    return _required(
+        _PEERS / "axe-core" / "node_modules" / "axe-core" / "axe.min.js",
+        "needs axe-core; install npm, and run: make axe-core",
+    )
+
+
 def require_oidc_provider() -> Path:
     """Return the folder of the Node.js package `oidc-provider`, or skip the test.
 
