@@ -105,7 +105,8 @@ def frame(path: str) -> Iterator[None]:
     )
     ui.dark_mode(_theme())
     header(path, principal())
-    with ui.element("main").classes("hub-main") as main:
+    # Quasar's page is the landmark `main`
+    with ui.element("div").classes("hub-main") as main:
         ui.skip_link(target=main)
         yield
 

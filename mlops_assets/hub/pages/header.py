@@ -53,9 +53,17 @@ def workspace_name(url: str) -> str:
     return parts[-1] if parts else urlsplit(url).netloc
 
 
-def search_form(value: str = "") -> None:
-    """Add the box that searches everything; it works without a connection to this page."""
-    with ui.element("form").classes("hub-search").props("action=/search method=get role=search"):
+def search_form(value: str = "", label: str = "Quick search") -> None:
+    """Add the box that searches everything; it works without a connection to this page.
+
+    Args:
+        value: in the box.
+        label: of the form, which tells it from others of the page.
+    """
+    with ui.element("form").classes("hub-search") as form:
+        form.props.update(
+            {"action": "/search", "method": "get", "role": "search", "aria-label": label}
+        )
         ui.element("input").props.update(
             {
                 "type": "search",

@@ -48,7 +48,7 @@ async def search_page(
     one = [each for each in Kind if each == kind]
     start = int(first) if first.isascii() and first.isdigit() and len(first) < 8 else 0
     if not q.strip():
-        search_form()
+        search_form(label="Search")
         text(
             "p",
             "Type a reference such as fields@v2 or crops_cnn@production, the beginning of a run id,"
@@ -62,7 +62,7 @@ async def search_page(
         found = await read(search, q)
     if found.exact and not kind and not stay:
         return RedirectResponse(found.exact, HTTPStatus.SEE_OTHER)
-    search_form(found.text)
+    search_form(found.text, "Search")
     ui.page_title(f"{found.text[:60]} · Search · mlops_assets")
     if found.notice:
         problem(found.notice)
