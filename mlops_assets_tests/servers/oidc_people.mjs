@@ -50,6 +50,10 @@ provider.Client.prototype.redirectUriAllowed = onThisMachine('/signed-in');
 provider.Client.prototype.postLogoutRedirectUriAllowed = onThisMachine('/sign-in');
 
 provider.use(async (ctx, next) => {
+  if (ctx.path === '/favicon.ico') {
+    ctx.status = 204;
+    return undefined;
+  }
   if (!ctx.path.startsWith('/interaction/')) return next();
   if (ctx.method === 'GET') {
     ctx.type = 'html';

@@ -142,7 +142,7 @@ class Authentication:
             return found
         if area in (Area.STAC, Area.SIGN_IN):
             return anyone
-        if area is Area.PROGRAMS or scope["type"] == "websocket":
+        if area is Area.PROGRAMS or scope["type"] == "websocket" or _is_of_page(scope["path"]):
             sent_token(headers.getlist("authorization"))  # states what to send
             raise Unauthenticated("send a bearer token, or sign in")
         return self._no_page(scope, headers)
@@ -228,6 +228,11 @@ class Authentication:
 def _peer(scope: Scope) -> str | None:
     client = scope.get("client")
     return client[0] if client else None
+
+
+def _is_of_page(path: str) -> bool:
+    """Return whether a path is one that a page requests, not one that its user opens."""
+    return path.startswith("/_nicegui")
 
 
 def _path(scope: Scope) -> str:
