@@ -20,6 +20,7 @@ from mlops_assets.components.naming import (
     COMPUTE,
     DATASET,
     INPUT,
+    MODEL,
     NOTE,
     RESUME,
     RUN_TAGS,
@@ -205,9 +206,11 @@ class DagsterLauncher:
             notice = daemon_notice(self.instance)
         return LaunchedState(
             status=run.status.value,
-            errors=self._errors(run) if run.is_finished and not run.is_success else [],
+            errors=self._errors(run) if run.is_failure else [],
             runs=[training.run_id for training in trainings],
             job=run.job_name,
+            model=run.tags.get(MODEL),
+            dataset=run.tags.get(INPUT, run.tags.get(DATASET)),
             partition=run.tags.get(PARTITION_NAME_TAG),
             notice=notice,
         )

@@ -90,6 +90,8 @@ class LaunchedState:
         errors: of its steps, one line each.
         runs: ids of the training runs that it has begun.
         job: name of the job.
+        model: that it trains; None if none.
+        dataset: whose version it works on, or makes.
         partition: data version that it works on; None if it makes one.
         notice: what keeps it from starting; empty if nothing.
     """
@@ -98,6 +100,8 @@ class LaunchedState:
     errors: list[str]
     runs: list[str]
     job: str = ""
+    model: str | None = None
+    dataset: str | None = None
     partition: str | None = None
     notice: str = ""
 

@@ -8,10 +8,11 @@ from mlops_assets.hub.orchestration.launcher import LaunchedState
 from mlops_assets.hub.orchestration.links import dagster_run_url
 from mlops_assets.hub.pages.caller import hub, perform, read
 from mlops_assets.hub.pages.frame import page
-from mlops_assets.hub.pages.parts.cards import card, facts, title
-from mlops_assets.hub.pages.parts.references import run_link
+from mlops_assets.hub.pages.parts.cards import Content, card, facts, title
+from mlops_assets.hub.pages.parts.references import data_link, model_link, run_link
 from mlops_assets.hub.pages.parts.texts import state, text
 from mlops_assets.hub.views.addresses import run_path
+from mlops_assets.names import Reference
 
 SECONDS = 2.0  # between reads of the state, while the run has not ended
 _ENDED = ("SUCCESS", "FAILURE", "CANCELED")
@@ -58,12 +59,25 @@ def _moves_on(found: LaunchedState) -> bool:
     return len(found.runs) == 1 and not found.job.endswith("_sweep")
 
 
+def _model(found: LaunchedState) -> Content:
+    model = found.model
+    return None if model is None or "," in model else lambda: model_link(model)
+
+
+def _data(found: LaunchedState) -> Content:
+    dataset = found.dataset
+    if dataset is None or "," in dataset:
+        return found.partition
+    return lambda: data_link(Reference(dataset, found.partition))
+
+
 def _show(found: LaunchedState, run_id: str) -> None:
     facts(
         {
             "State": lambda: state(found.status, _MEANING.get(found.status, "")),
             "Job": found.job,
-            "Data version": found.partition,
+            "Model": _model(found),
+            "Data": _data(found),
             "Dagster run": lambda: ui.link(run_id[:8], dagster_run_url(run_id)).classes("hub-id"),
         }
     )
@@ -85,4 +99,4 @@ def _show(found: LaunchedState, run_id: str) -> None:
     if found.status not in (*_ENDED, "CANCELING"):
         ui.button("Cancel", on_click=lambda: perform(hub().launcher.cancel, run_id)).props(
             "outline no-caps"
-        )
+        ).classes("self-start")

@@ -115,6 +115,8 @@ class LaunchedRunState(BaseModel):
         errors: of its steps, one line each.
         runs: ids of the training runs that it has begun.
         job: name of the job.
+        model: that it trains; null if none.
+        dataset: whose version it works on, or makes.
         partition: data version that it works on; null if it makes one.
         notice: what keeps it from starting; null if nothing.
     """
@@ -123,6 +125,8 @@ class LaunchedRunState(BaseModel):
     errors: list[str]
     runs: list[str]
     job: str
+    model: str | None
+    dataset: str | None
     partition: str | None
     notice: str | None
 

@@ -52,6 +52,7 @@ _NOT_PASSED_ON = frozenset(
         "connection",
         "content-security-policy",
         "date",
+        "feature-policy",
         "keep-alive",
         "proxy-authenticate",
         "server",
