@@ -31,6 +31,7 @@ from mlops_assets.hub.views.runs.output import RunOutput, run_output
 from mlops_assets.hub.views.runs.record import RunRecord, run_document, run_record
 from mlops_assets.hub.views.runs.table import (
     MAX_PAGE,
+    PAGE,
     RunColumns,
     RunTable,
     csv_lines,
@@ -110,7 +111,7 @@ async def list_runs(
     query: Question,
     columns: Columns,
     first: Annotated[int, Query(ge=0, lt=2**31, description="Number of the first row.")] = 0,
-    limit: Annotated[int, Query(ge=0, le=MAX_PAGE, description="Rows at most.")] = 100,
+    limit: Annotated[int, Query(ge=0, le=MAX_PAGE, description="Rows at most.")] = PAGE,
 ) -> RunTable:
     """Return runs that a filter holds for, in an order, with the values of some columns."""
     return await run_in_threadpool(run_table, store, query, first, limit, columns)

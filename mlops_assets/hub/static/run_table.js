@@ -62,7 +62,7 @@ export default {
   emits: ["loaded", "problem", "sorted", "selected", "arranged"],
   mounted() {
     AgGrid.ModuleRegistry.registerModules([AgGrid.AllCommunityModule]);
-    this.asked = { ...this.query };
+    this.asked = this.query && { ...this.query };
     this.names = [...this.columns];
     this.kept = new Map(); // selected runs, which may be out of sight
     this.observer = new MutationObserver(() => this.theme());
@@ -117,7 +117,7 @@ export default {
       this.$el.setAttribute("data-ag-theme-mode", dark ? "dark" : "light");
     },
     definitions() {
-      const order = this.asked.sort ?? "";
+      const order = this.asked?.sort ?? "";
       const by = order.replace(/^-/, "");
       const sort = (name) => (name === by ? (order.startsWith("-") ? "desc" : "asc") : null);
       const first = {
@@ -153,6 +153,12 @@ export default {
       return new URLSearchParams(given);
     },
     async rows(params) {
+      if (!this.asked) {
+        // the filter cannot be used; the page shows why
+        params.successCallback([], 0);
+        this.fit(0);
+        return;
+      }
       const [order] = params.sortModel;
       if (order) this.asked.sort = (order.sort === "desc" ? "-" : "") + order.colId;
       const names = this.names;
@@ -193,7 +199,7 @@ export default {
     sorted(event) {
       const [by] = event.api.getColumnState().filter((column) => column.sort);
       const order = by ? (by.sort === "desc" ? "-" : "") + by.colId : "-started";
-      this.asked.sort = order;
+      if (this.asked) this.asked.sort = order;
       if (event.source !== "api" && event.source !== "gridOptionsChanged") this.$emit("sorted", order);
     },
     selection() {
@@ -205,7 +211,7 @@ export default {
       if (names.join("\n") !== this.names.join("\n")) this.$emit("arranged", names);
     },
     ask(query, columns) {
-      this.asked = { ...query };
+      this.asked = query && { ...query };
       if (columns && columns.join("\n") !== this.names.join("\n")) {
         this.names = [...columns];
         this.api.setGridOption("columnDefs", this.definitions());

@@ -31,18 +31,18 @@ def style() -> None:
 class RunGrid(Element, component=FOLDER / "run_table.js"):
     """The table of runs, which loads the rows that are in sight."""
 
-    def __init__(self, columns: Sequence[str], query: dict[str, str | None]) -> None:
+    def __init__(self, columns: Sequence[str], query: dict[str, str | None] | None) -> None:
         """Show runs.
 
         Args:
             columns: names of the columns after that of the run.
-            query: parameters of `GET /api/v1/runs`: `where`, `sort`, `model`, …
+            query: parameters of `GET /api/v1/runs`: `where`, `sort`, `model`, …; None for no run.
         """
         super().__init__()
         self.props["columns"] = list(columns)
         self.props["query"] = query
 
-    def ask(self, columns: Sequence[str], query: dict[str, str | None]) -> None:
+    def ask(self, columns: Sequence[str], query: dict[str, str | None] | None) -> None:
         """Show other runs, or other columns, from the top."""
         self.run_method("ask", query, list(columns))
 

@@ -7,7 +7,7 @@ from urllib.parse import urlencode
 
 from nicegui import ui
 
-from mlops_assets.errors import SpecificationError
+from mlops_assets.errors import NotFound, SpecificationError
 from mlops_assets.hub.pages.caller import perform, principal, read
 from mlops_assets.hub.pages.frame import page
 from mlops_assets.hub.pages.live import on_change
@@ -17,7 +17,14 @@ from mlops_assets.hub.pages.runs.elements import RunGrid, style
 from mlops_assets.hub.rest.runs import split_names
 from mlops_assets.hub.views.runs.changes import newest_change
 from mlops_assets.hub.views.runs.comparison import MAX_RUNS
-from mlops_assets.hub.views.runs.table import MAX_COLUMNS, run_columns, run_models, usual_columns
+from mlops_assets.hub.views.runs.table import (
+    MAX_COLUMNS,
+    PAGE,
+    run_columns,
+    run_models,
+    run_table,
+    usual_columns,
+)
 from mlops_assets.registry.search.run_search import NEWEST, RunQuery
 
 STATUSES = ("running", "succeeded", "failed", "canceled", "pruned")
@@ -120,7 +127,6 @@ class _Table:
 
     async def build(self) -> None:
         """Add the elements."""
-        asked = self._state.asked
         self._filters()
         with ui.element("div").classes("run-bar"):
             self._total = text("p", "", "hub-note")
@@ -133,8 +139,8 @@ class _Table:
                 "no-caps outline dense padding='4px 12px'"
             )
             self._csv = ui.link("CSV", "").classes("hub-button").props("download")
-        shown = await self._columns()
-        self._grid = RunGrid(shown, asked.parameters(self._user))
+        shown, parameters = await self._prepared()
+        self._grid = RunGrid(shown, parameters)
         self._grid.classes("run-grid")
         self._grid.listen("loaded", self._loaded)
         self._grid.listen("problem", self._problem)
@@ -168,7 +174,6 @@ class _Table:
             ui.button("Apply").props("type=submit no-caps unelevated padding='6px 16px'")
 
     async def _apply(self) -> None:
-        self._where.error = None
         self._show(
             replace(
                 self._state.asked,
@@ -186,19 +191,24 @@ class _Table:
         self._link_csv()
 
     async def _ask(self) -> None:
-        shown = await self._columns()
-        self._grid.ask(shown, self._state.asked.parameters(self._user))
+        shown, parameters = await self._prepared()
+        self._grid.ask(shown, parameters)
 
-    async def _columns(self) -> tuple[str, ...]:
+    async def _prepared(self) -> tuple[tuple[str, ...], dict[str, str | None] | None]:
+        """Return columns, and what the table asks for: nothing if it would be refused.
+
+        The first rows are read here, which the server then has.
+        """
         asked = self._state.asked
-        if asked.columns:
-            return asked.columns[:MAX_COLUMNS]
         question = asked.question(self._user)
         try:
-            return await read(usual_columns, question)
-        except SpecificationError:
-            # the table reports what is wrong with the filter
-            return await read(usual_columns, RunQuery(question.model))
+            columns = asked.columns[:MAX_COLUMNS] or await read(usual_columns, question)
+            await read(run_table, question, 0, PAGE, columns)
+        except (SpecificationError, NotFound) as error:
+            self._problem(str(error))
+            return await read(usual_columns, RunQuery(question.model)), None
+        self._where.error = None
+        return columns, asked.parameters(self._user)
 
     def _link_csv(self) -> None:
         asked = self._state.asked
@@ -240,10 +250,10 @@ class _Table:
 
     async def _choose_columns(self) -> None:
         asked = self._state.asked
-        found = await perform(run_columns, RunQuery(asked.model or None))
+        found = await perform(run_columns, RunQuery(asked.model or None, sort=asked.sort))
         if found is None:
             return
-        chosen = list(asked.columns or await self._columns())
+        chosen = list(asked.columns or found.chosen)
         names = list(dict.fromkeys([*chosen, *found.names]))
         with ui.dialog() as dialog, ui.card().classes("hub-dialog"):
             dialog.props["aria-label"] = "Columns of the table"

@@ -21,6 +21,7 @@ from mlops_assets.registry.search.run_names import names_of_runs
 from mlops_assets.registry.search.run_search import RunQuery, names_in, page_of_runs
 from mlops_assets.store import Store
 
+PAGE = 100  # runs, unless more or fewer are asked for
 MAX_PAGE = 500  # runs
 MAX_COLUMNS = 60
 MAX_CELL = 300  # characters
@@ -82,7 +83,7 @@ _models: SharedReads[list[str]] = SharedReads(32)
 
 
 def run_table(
-    store: Store, query: RunQuery, first: int = 0, limit: int = 100, columns: tuple[str, ...] = ()
+    store: Store, query: RunQuery, first: int = 0, limit: int = PAGE, columns: tuple[str, ...] = ()
 ) -> RunTable:
     """Return a page of the table of runs.
 
