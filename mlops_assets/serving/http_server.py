@@ -382,7 +382,9 @@ class LimitedProtocol(H11Protocol):
             and not self.flow.read_paused
             and not self._lingering
         )
-        reading = cycle if awaited and not cycle.waiting_for_100_continue else None
+        # a connection that has become a websocket has no cycle
+        awaited = awaited and cycle is not None and not cycle.waiting_for_100_continue
+        reading = cycle if awaited else None
         blocked = self.flow.write_paused or self.transport.is_closing()
         unsent = self.transport.get_write_buffer_size() if blocked else None
         if (
