@@ -19,6 +19,7 @@ BENCHMARKS = {
     "scene": ("benchmarks.large_scene", "One large scene"),
     "logging": ("benchmarks.logging", "Logging metrics, beside MLflow"),
     "runs": ("benchmarks.run_listing", "Finding runs"),
+    "hub": ("benchmarks.hub", "The hub with very many runs"),
     "versions": ("benchmarks.version_listing", "Finding model versions"),
     "publishing": ("benchmarks.publishing", "Publishing one more version"),
     "discovery": ("benchmarks.discovery", "The STAC API, beside pgstac"),
