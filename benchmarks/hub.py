@@ -33,7 +33,7 @@ from mlops_assets.registry import Run
 from mlops_assets.settings import Settings
 from mlops_assets.store import Store, open_store
 
-ROUNDS = 7
+ROUNDS = 5
 CLIENTS = 50
 LIVE_RUNS = 5
 CLIENT_SECONDS = 60.0
@@ -97,9 +97,9 @@ def _pages(browser: Browser, url: str, empty: str) -> Iterator[tuple[str, str, s
         f"{url}/": lambda page: page.locator("main h2").first.wait_for(),
         f"{url}/models": lambda page: page.locator("main h1").first.wait_for(),
         f"{url}/data": lambda page: page.locator("main h1").first.wait_for(),
-        f"{url}/train?model=indian_pines_cnn": lambda page: page.get_by_text(
-            "mlops train"
-        ).wait_for(),
+        f"{url}/train?model=indian_pines_cnn": lambda page: page.locator(
+            "main h2"
+        ).first.wait_for(),
     }
     seconds: dict[str, list[float]] = {address: [] for address in shown}
     context = browser.new_context()  # one cache, as of one user

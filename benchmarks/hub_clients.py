@@ -55,7 +55,7 @@ async def watch(url: str, count: int, seconds: float, paths: list[str]) -> Outco
     async with httpx.AsyncClient(base_url=url, timeout=60) as web:
         for number in range(count):
             opened = await _open(web, url, paths[number % len(paths)], outcome)
-            sockets.append(opened)  # noqa: PERF401  one after the other
+            sockets.append(opened)
         await asyncio.sleep(seconds)
     outcome.dropped = sum(not socket.connected for socket in sockets)
     for socket in sockets:
