@@ -217,9 +217,9 @@ def _files(count: int, found: VersionChanges) -> None:
     if found.before is None:
         return
     files = found.files
-    parts = {"+": files.added, "−": files.removed, "~": files.changed}
-    changed = "  ".join(f"{sign}{number}" for sign, number in parts.items() if number)
-    text("span", changed or "the same files", "hub-under", "added, removed, changed")
+    parts = {"added": files.added, "removed": files.removed, "changed": files.changed}
+    changed = ", ".join(f"{number(count)} {how}" for how, count in parts.items() if count)
+    text("span", changed or "the same files", "hub-under")
 
 
 def _stored(each: TimelineVersion, cells: dict[str, tuple[ui.element, Show]]) -> Sequence[Content]:

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from nicegui import ui
+from pydantic import JsonValue
 
 from mlops_assets.datasets.diff.distribution_shift import ClassBalance, FeatureShift
 from mlops_assets.hub.pages.caller import read
 from mlops_assets.hub.pages.data.parts import later, pager, signed, style, whole
 from mlops_assets.hub.pages.parts.cards import Content, card, facts, table, title
 from mlops_assets.hub.pages.parts.references import data_link
-from mlops_assets.hub.pages.parts.texts import NONE, number, text
+from mlops_assets.hub.pages.parts.texts import NONE, checksum, number, size, text
 from mlops_assets.hub.views.addresses import diff_path
 from mlops_assets.hub.views.data.diff import (
     LISTS,
@@ -109,8 +110,12 @@ class DiffPage:
         if not found.total:
             text("p", "None.")
             return
-        rows = [[_value(value) for value in row] for row in found.rows]
-        table(found.listed, found.columns, rows)
+        rows = [
+            [_cell(name, value) for name, value in zip(found.columns, row, strict=True)]
+            for row in found.rows
+        ]
+        names = [name.replace("_", " ") for name in found.columns]
+        table(found.listed, names, rows, ["size", "size before", "row", "column"])
         pager(self.path, {"list": found.listed}, found.page, ROWS_A_PAGE, found.total)
 
 
@@ -186,6 +191,17 @@ def _shift(each: FeatureShift) -> tuple[str, str, str, str]:
         f"{number(each.std_before)} → {number(each.std_after)}",
         number(each.standardised_mean_difference, 3),
     )
+
+
+def _cell(name: str, value: JsonValue) -> Content:
+    """Return a value of a list: checksums shortened, bytes with their unit."""
+    if name.startswith("sha256"):
+        return lambda: checksum(str(value))
+    if name.startswith("size") and isinstance(value, int):
+        return size(value)
+    if name == "path":
+        return lambda: text("span", str(value), "hub-path")
+    return _value(value)
 
 
 def _value(value: object) -> str:

@@ -91,7 +91,7 @@ class _Commit:
             button("Commit", self._commit, refused)
         if refused:
             text("p", refused, "hub-note")
-        self.body = ui.element("div").classes("hub-card-body").props("aria-live=polite")
+        self.body = ui.element("div").classes("hub-later").props("aria-live=polite")
 
     async def _preview(self) -> None:
         self.body.clear()

@@ -115,7 +115,7 @@ def later(
         show: adds it.
         waiting: shown until then.
     """
-    body = ui.element("div").classes("hub-card-body")
+    body = ui.element("div").classes("hub-later")
     with body:
         text("p", waiting, "hub-note").props("role=status")
 

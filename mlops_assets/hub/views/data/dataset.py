@@ -5,7 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from mlops_assets.datasets.sources import landing_url
-from mlops_assets.datasets.specification.dataset import DatasetSpecification, Split
+from mlops_assets.datasets.specification.dataset import (
+    SPLITS,
+    DatasetSpecification,
+    Split,
+)
 from mlops_assets.datasets.versions.version_document import VersionDocument
 from mlops_assets.errors import IntegrityError, NotFound, StorageError
 from mlops_assets.hub.views.data.checks import NOT_ASSESSED, QualityState, quality_states
@@ -142,10 +146,8 @@ def split_text(split: Split) -> str:
     """Return how samples are divided, for people."""
     parts = [split.method.replace("_", " ")]
     if split.method != "column":
-        shares = ", ".join(
-            f"{name} {share:.0%}" for name, share in split.fractions.items() if share
-        )
-        parts.append(shares)
+        shares = {name: split.fractions.get(name, 0.0) for name in SPLITS}  # type: ignore[call-overload]
+        parts.append(", ".join(f"{name} {share:.0%}" for name, share in shares.items() if share))
     if split.block is not None and split.method == "spatial_block":
         parts.append(f"blocks of {split.block:g}, buffer {split.buffer:g}")
     parts.append(f"seed {split.seed}")

@@ -19,7 +19,7 @@ from mlops_assets.datasets.diff.distribution_shift import (
     NumberShift,
 )
 from mlops_assets.datasets.versions.committed_dataset import CommittedDataset
-from mlops_assets.hub.views.data.published import PublishedFile, file_of
+from mlops_assets.hub.views.data.published import PublishedFile, document_in, file_of
 from mlops_assets.names import Reference
 from mlops_assets.registry import DataVersion
 from mlops_assets.store import Store
@@ -137,7 +137,7 @@ class DiffRows:
         total: number of its rows.
         page: from 1.
         columns: names of the values of a row.
-        rows: the rows of the page.
+        rows: the rows of the page; labels by the names of their classes.
     """
 
     before: str
@@ -228,7 +228,10 @@ def diff_rows(
         len(frame),
         page,
         [str(name) for name in frame.columns],
-        [[_value(value) for value in row] for row in part.itertuples(index=False)],
+        [
+            [_value(value) for value in row]
+            for row in _rows(_named(store, (old, new), part, listed))
+        ],
     )
 
 
@@ -296,6 +299,22 @@ def _not_compared(store: Store, old: DataVersion, new: DataVersion) -> str:
         f"{' and '.join(lacking)} was not assessed, so that features, and classes of windows, were"
         f" not compared; run: {advice}"
     )
+
+
+def _named(
+    store: Store, rows: tuple[DataVersion, DataVersion], part: pd.DataFrame, listed: str
+) -> pd.DataFrame:
+    """Return rows of samples with the names of classes, where their labels have some."""
+    if not listed.startswith("samples"):
+        return part
+    names: dict[str, str] = {}
+    for row in rows:
+        document = file_of(store, row, "version.json")
+        classes = [] if document is None else document_in(document).classes or []
+        names |= {str(each["value"]): each["name"] for each in classes}
+    labels = ["before", "after"] if listed == "samples relabelled" else ["label"]
+    named = {name: part[name].map(lambda value: names.get(str(value), value)) for name in labels}
+    return part.assign(**named)
 
 
 def _rows(frame: pd.DataFrame) -> Iterator[tuple[Any, ...]]:

@@ -16,6 +16,7 @@ from mlops_assets.names import Reference
 
 # Okabe and Ito's colours for the colour-blind (https://jfly.uni-koeln.de/color/)
 BLUE, ORANGE = "#0072b2", "#d55e00"
+LINES = {"lineStyle": {"color": "rgba(128, 128, 128, 0.3)"}}  # seen on light and on dark
 _PERCENTILES = ("1", "5", "25", "50", "75", "95", "99")
 
 
@@ -72,10 +73,10 @@ def _overview(found: BandsView) -> None:
     options = {
         "animation": False,
         "tooltip": {"trigger": "axis"},
-        "legend": {"data": [name for name, _, _ in lines]},
+        "legend": {"data": [name for name, _, _ in lines], "top": 0, "right": 16},
         "grid": {"left": 64, "right": 16, "top": 32, "bottom": 32},
         "xAxis": {"type": "category", "data": names, "boundaryGap": False},
-        "yAxis": {"type": "value", "scale": True, "name": "value"},
+        "yAxis": {"type": "value", "scale": True, "name": "value", "splitLine": LINES},
         "series": [
             {
                 "name": name,
@@ -108,7 +109,7 @@ def _histogram(band: BandStatistics) -> None:
         "tooltip": {"trigger": "axis"},
         "grid": {"left": 64, "right": 16, "top": 32, "bottom": 32},
         "xAxis": {"type": "category", "data": middles},
-        "yAxis": {"type": "value", "name": "values"},
+        "yAxis": {"type": "value", "name": "values", "splitLine": LINES},
         "series": [
             {
                 "name": band.name,

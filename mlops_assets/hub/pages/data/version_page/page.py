@@ -103,10 +103,14 @@ class VersionPage:
                     data_link(f"{row.dataset}@{found.newest}", f"Newest: {found.newest}")
                 button("Add a tag …", self._tag, refusal(Role.SCIENTIST, "tag data"))
                 button("Change visibility …", self._see, _may_not_hide(found))
+            if self.tab != "overview":
+                return
             with card("About"):
                 if found.description:
                     text("p", found.description)
-                facts(_facts(found))
+                with ui.element("div").classes("hub-grid"):
+                    facts(_content(found))
+                    facts(_origins(found))
 
     async def _tag(self) -> None:
         if self._shown is not None:
@@ -180,7 +184,7 @@ def _may_not_hide(found: DataVersionView) -> str | None:
     return f"only {found.version.created_by} and operators may change it"
 
 
-def _facts(found: DataVersionView) -> dict[str, Content]:
+def _content(found: DataVersionView) -> dict[str, Content]:
     row = found.version
     shown: dict[str, Content] = {
         "Version": f"{row.version}, committed {when(row.created)} by {row.created_by}",
@@ -190,18 +194,25 @@ def _facts(found: DataVersionView) -> dict[str, Content]:
         "Samples": _samples(found),
         "Split": found.split,
         "Bands" if found.samples_are != "row" else "Features": _features(found),
-        "Layout": found.layout,
-        "Origin": lambda: _origin(found),
-        "Place": _place(found),
-        "Time": _time(found),
-        "License": found.license,
-        "Visibility": row.visibility
-        + (f": {found.visibility_reason}" if found.visibility_reason else ""),
         "Checks": lambda: quality_chip(found.quality),
     }
     if found.kept_by_reference:
         shown["Kept by reference"] = f"{number(found.kept_by_reference)} files"
     return shown
+
+
+def _origins(found: DataVersionView) -> dict[str, Content]:
+    row = found.version
+    reason = f": {found.visibility_reason}" if found.visibility_reason else ""
+    return {
+        "Layout": found.layout,
+        "Origin": lambda: _origin(found),
+        "Place": _place(found),
+        "Time": _time(found),
+        "License": found.license,
+        "Visibility": f"{row.visibility}{reason}",
+        "Parameters": json.dumps(found.parameters) if found.parameters else None,
+    }
 
 
 def _samples(found: DataVersionView) -> str:
@@ -237,10 +248,15 @@ def _place(found: DataVersionView) -> str | None:
     parts = []
     if found.bbox is not None:
         west, south, east, north = found.bbox
-        parts.append(f"{west:.4f} to {east:.4f} °E, {south:.4f} to {north:.4f} °N")
+        across = f"{_degrees(west, 'EW')} to {_degrees(east, 'EW')}"
+        parts.append(f"{across}, {_degrees(south, 'NS')} to {_degrees(north, 'NS')}")
     if found.crs:
         parts.append(", ".join(crs if len(crs) < 40 else f"{crs[:40]}…" for crs in found.crs))
     return "; ".join(parts) or None
+
+
+def _degrees(value: float, sides: str) -> str:
+    return f"{abs(value):.5g}° {sides[0] if value >= 0 else sides[1]}"
 
 
 def _time(found: DataVersionView) -> str | None:
