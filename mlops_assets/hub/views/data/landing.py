@@ -148,7 +148,9 @@ def _compared(
             if sizes[position] != was:
                 changed += 1
             elif stored is None:
-                touched += 1
+                # one that was committed as soon as it was written is not known by its stamp
+                modified = files[position].modified
+                touched += modified is None or modified > newest.created.timestamp()
             elif f"{MULTIHASH_SHA256}{stored}" != digest:
                 changed += 1
         removed = len(known) - len(rows)

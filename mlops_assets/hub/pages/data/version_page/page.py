@@ -21,6 +21,7 @@ from mlops_assets.hub.pages.data.version_page.quality import (
 )
 from mlops_assets.hub.pages.live import on_change
 from mlops_assets.hub.pages.parts.cards import Content, card, facts, title
+from mlops_assets.hub.pages.parts.footprints import footprints
 from mlops_assets.hub.pages.parts.references import data_link
 from mlops_assets.hub.pages.parts.snippets import snippets
 from mlops_assets.hub.pages.parts.texts import NONE, checksum, number, size, text, when
@@ -33,6 +34,7 @@ from mlops_assets.hub.views.data.version import (
     data_version,
     descendants,
 )
+from mlops_assets.hub.views.footprints import data_footprints
 from mlops_assets.names import Reference
 from mlops_assets.principals import Role
 from mlops_assets.store import Store
@@ -41,6 +43,7 @@ TABS = {
     "overview": "Overview",
     "quality": "Quality",
     "bands": "Values",
+    "map": "Footprints",
     "files": "Files",
     "use": "Use it",
 }
@@ -73,6 +76,11 @@ class VersionPage:
             await show_bands(self.path, Reference.parse(found.version.reference))
         elif self.tab == "quality":
             await show_quality(Reference.parse(found.version.reference), found)
+        elif self.tab == "map":
+            own = Reference.parse(found.version.reference)
+            view = await read(data_footprints, own)
+            with card("Footprints"):
+                footprints(view, f"{data_path(own)}/samples")
         elif self.tab == "use":
             await self._use(found)
         else:
@@ -211,7 +219,7 @@ def _origins(found: DataVersionView) -> dict[str, Content]:
         "Time": _time(found),
         "License": found.license,
         "Visibility": f"{row.visibility}{reason}",
-        "Parameters": json.dumps(found.parameters) if found.parameters else None,
+        **({"Parameters": json.dumps(found.parameters)} if found.parameters else {}),
     }
 
 
