@@ -120,12 +120,9 @@ def _show_page(reference: Reference, found: SamplePage, choice: Choice) -> None:
     if not shown:
         sentence = "No sample matches these filters."
         if choice.wanted.suspicious and found.suspects is None:
-            sentence = (
-                f"The labels of {version} were not checked for noise; materialize its quality"
-                " report first."
-            )
+            sentence = f"The labels of {version} were not checked for noise; assess it first."
         with card("Nothing to show"):
-            empty(sentence, f"mlops dataset quality {version}" if found.suspects is None else "")
+            empty(sentence, f"mlops dataset assess {version}" if found.suspects is None else "")
             ui.link("Show all samples", f"{data_path(reference)}/samples")
         return
     last = found.first + shown
@@ -184,6 +181,13 @@ def _filters(reference: Reference, found: SamplePage, choice: Choice) -> None:
         _select("A page", "limit", {str(n): str(n) for n in SIZES}, str(choice.limit))
         with ui.element("button").classes("hub-button").props("type=submit"):
             text("span", "Show")
+    if not found.assessed:
+        text(
+            "p",
+            "This version was not assessed: every chip has its own stretch, and suspicious labels"
+            f" are unknown. Assess it with 'mlops dataset assess {found.dataset}@{found.version}'.",
+            "hub-note",
+        )
     if found.suspects is not None and found.suspects > found.suspects_named:
         text(
             "p",

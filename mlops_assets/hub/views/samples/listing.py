@@ -91,6 +91,7 @@ class SamplePage:
         splits: to filter by.
         composites: pictures that the bands allow; empty of a table.
         bands: names of the bands or features.
+        assessed: whether it has a quality report, by which all chips have one stretch.
         suspects: number of labels that the quality report suspects; None if it was not looked for.
         suspects_named: number of samples that it names.
     """
@@ -107,6 +108,7 @@ class SamplePage:
     splits: list[SplitChoice]
     composites: list[Composite]
     bands: list[str]
+    assessed: bool
     suspects: int | None
     suspects_named: int
 
@@ -150,6 +152,7 @@ def list_samples(
         splits=_split_choices(committed.samples),
         composites=version.composites,
         bands=list(committed.document.features),
+        assessed=version.report is not None,
         suspects=suspicions.found,
         suspects_named=len(suspicions.named),
     )
