@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -216,7 +217,7 @@ def test_real_landsat_bands_are_shown(store: Store) -> None:
     folder = store.workspace.root / "landing/nc"
     folder.mkdir(parents=True)
     for name in ("lsat7_2000_10", "lsat7_2000_20", "lsat7_2000_30", "landsat96_labelled_pixels"):
-        (folder / f"{name}.tif").symlink_to(data / f"{name}.tif")
+        shutil.copyfile(data / f"{name}.tif", folder / f"{name}.tif")
     layout = {
         "images": [f"*_2000_{band}.tif" for band in ("10", "20", "30")],
         "labels": "landsat96_labelled_pixels.tif",
