@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 import pandas as pd
@@ -176,21 +176,35 @@ def model_lineage(store: Store, reference: Reference, metric: str | None = None)
     if metric is not None and metric not in row.metrics:
         known = ", ".join(row.metrics) or "none"
         raise NotFound(f"{name} has no metric {metric!r}; it has {known}")
-    trained_on = Reference(row.dataset, row.data_version)
-    data, hidden, unknown = _ancestry(store, trained_on)
+    data, hidden, unknown = _ancestry(store, Reference(row.dataset, row.data_version))
+    found = lineage_without_data(store, row, metric)
+    return replace(found, data=data, hidden=hidden, unknown=unknown)
+
+
+def lineage_without_data(
+    store: Store, row: ModelVersion, metric: str | None = None
+) -> ModelLineage:
+    """Return the chain behind a model version but for its data, whose documents are not read.
+
+    Args:
+        store: workspace and registry.
+        row: the model version.
+        metric: the only metric to start from; all if None.
+    """
+    registry = store.registry
     return ModelLineage(
-        reference=name,
+        reference=f"{row.model}@{row.version}",
         aliases=registry.all_aliases().get((row.model, row.version), []),
         visibility=row.visibility,
-        trained_on=str(trained_on),
+        trained_on=str(Reference(row.dataset, row.data_version)),
         task=row.task,
         framework=row.framework,
         metrics={key: value for key, value in row.metrics.items() if metric in (None, key)},
         evaluation=_evaluation(store, row),
         run=_run(store, row),
-        data=data,
-        hidden=hidden,
-        unknown=unknown,
+        data=[],
+        hidden=[],
+        unknown=[],
         maps={
             made.name: made.digest
             for made in registry.maps(MapFilter(model=row.model, version=row.version))

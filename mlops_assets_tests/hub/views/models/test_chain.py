@@ -25,8 +25,10 @@ COVER = Reference("cover")
 
 
 def open_store(root: Path) -> Store:
+    # first the workspace: it makes the folder of the registry
+    workspace = Workspace(root.as_uri())
     registry = Registry(f"sqlite:///{root / 'registry.db'}")
-    return Store(Workspace(root.as_uri()), registry.acting(local("tester")))
+    return Store(workspace, registry.acting(local("tester")))
 
 
 @pytest.fixture(scope="module")
@@ -86,7 +88,10 @@ def test_an_intact_chain_is_verified(copied: Store) -> None:
     ("pattern", "broken"),
     [
         ("objects/sha256/*/*", {"data:scenes@v1", "code"}),
-        ("datasets/scenes/v1/quality.json", {"data:scenes@v1"}),
+        ("datasets/scenes/v1/statistics.json", {"data:scenes@v1"}),
+        # without these the files of the data cannot be listed
+        ("datasets/scenes/v1/manifest.parquet", {"data:scenes@v1"}),
+        ("datasets/scenes/v1/version.json", {"data:scenes@v1"}),
         ("catalog/datasets/scenes/v1/collection.json", {"data:scenes@v1"}),
         ("runs/*/points.parquet", {"run"}),
         ("models/cover/*/model.onnx", {"model"}),
@@ -102,7 +107,7 @@ def test_a_damage_is_shown_at_its_part_with_its_file(
 ) -> None:
     root = copied.workspace.root
     paths = sorted(root.glob(pattern))
-    assert paths
+    assert paths, sorted(str(path.relative_to(root)) for path in root.rglob("*"))
     for path in paths:
         path.chmod(0o644)
         path.write_bytes(path.read_bytes() + b" ")

@@ -6,9 +6,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
-from urllib.parse import quote
 
-from mlops_assets.lineage.chain import DataLineage, ModelLineage, RunLineage, model_lineage
+from mlops_assets.errors import IntegrityError, StorageError
+from mlops_assets.hub.views.addresses import data_path, map_path, model_path, run_path
+from mlops_assets.lineage.chain import (
+    DataLineage,
+    ModelLineage,
+    RunLineage,
+    lineage_without_data,
+    model_lineage,
+)
 from mlops_assets.lineage.deployments import DeploymentLineage
 from mlops_assets.names import Reference
 from mlops_assets.paths import record_owner
@@ -77,42 +84,54 @@ def version_chain(store: Store, reference: Reference) -> Chain:
         reference: to the version.
 
     Raises:
-        IntegrityError: a document of a data version is not as it was published.
         NotFound: there is no such version that the principal may see.
-        StorageError: a document cannot be read.
     """
-    return chain_of(store, model_lineage(store, reference))
+    return chain_of(store, *readable_lineage(store, reference))
 
 
-def chain_of(store: Store, lineage: ModelLineage) -> Chain:
+def readable_lineage(store: Store, reference: Reference) -> tuple[ModelLineage, str | None]:
+    """Return the chain behind a model version, and why its data cannot be listed.
+
+    Args:
+        store: workspace and registry.
+        reference: to the version.
+
+    Raises:
+        NotFound: there is no such version that the principal may see.
+    """
+    row = store.registry.model_version(reference)
+    try:
+        return model_lineage(store, Reference(row.model, row.version)), None
+    except (IntegrityError, StorageError) as error:
+        return lineage_without_data(store, row), str(error)
+
+
+def chain_of(store: Store, lineage: ModelLineage, problem: str | None = None) -> Chain:
     """Return a chain as nodes.
 
     Args:
         store: workspace and registry.
         lineage: the chain.
+        problem: why its data cannot be listed; None if they are.
     """
     reference = Reference.parse(lineage.reference)
-    nodes = [*_data(lineage), *_run(lineage), _model(lineage)]
+    data = _data(lineage) if problem is None else [_damaged(lineage.trained_on, problem)]
+    nodes = [*data, *_run(lineage), _model(lineage)]
     version = str(reference.what)
     records = store.registry.files(record_owner(reference.name, version))
     if records:
         facts = [f"sha256 {records[0].sha256[:12]}"]
-        page = f"{model_page(reference.name, version)}?tab=files"
+        page = f"{model_path(reference)}?tab=files"
         nodes.append(ChainNode(RECORD, "record", "STAC record", facts, page, [MODEL]))
     last = RECORD if records else MODEL
     for number, made in enumerate(lineage.deployments[:MAX_SHOWN]):
         nodes.append(_deployment(number, made, last, reference))
     for number, (name, digest) in enumerate(list(lineage.maps.items())[:MAX_SHOWN]):
-        page = f"{model_page(reference.name, version)}?tab=maps"
+        page = map_path(reference.name, version, name)
         nodes.append(
             ChainNode(f"map{number}", "map", f"map {name}", [f"digest {digest[:12]}"], page, [last])
         )
     return Chain(lineage.reference, nodes, notes=_left_out(lineage))
-
-
-def model_page(model: str, version: str) -> str:
-    """Return the path of the page of a model version."""
-    return f"/models/{quote(model, safe='')}@{quote(version, safe='')}"
 
 
 def _left_out(lineage: ModelLineage) -> list[str]:
@@ -136,6 +155,11 @@ def _data(lineage: ModelLineage) -> list[ChainNode]:
     return nodes + [_data_version(data) for data in reversed(lineage.data)]
 
 
+def _damaged(reference: str, problem: str) -> ChainNode:
+    node, facts = f"data:{reference}", ["its files cannot be listed"]
+    return ChainNode(node, "data", reference, facts, data_path(reference), [], "broken", [problem])
+
+
 def _data_version(data: DataLineage) -> ChainNode:
     size = sum(file.size for file in data.files)
     made = [] if data.function is None else [f"made by {data.function}"]
@@ -150,7 +174,7 @@ def _data_version(data: DataLineage) -> ChainNode:
             *made,
             *(f"tag {tag}" for tag in data.tags),
         ],
-        page=f"/data/{quote(data.reference, safe='@')}",
+        page=data_path(data.reference),
         made_from=[f"data:{name}" for name in data.inputs],
     )
 
@@ -164,7 +188,7 @@ def _run(lineage: ModelLineage) -> list[ChainNode]:
     facts = [f"by {run.created_by or 'unknown'}", f"{run.started:%Y-%m-%d %H:%M} UTC"]
     if run.imported:
         facts.append(f"imported from {run.imported.get('source', 'an unknown place')}")
-    page = f"/runs/{quote(run.run_id, safe='')}"
+    page = run_path(run.run_id)
     return [
         ChainNode(RUN, "run", f"run {run.run_id[:8]}", facts, page, trained_on),
         _code(run, page),
@@ -187,7 +211,7 @@ def _model(lineage: ModelLineage) -> ChainNode:
     facts = [f"alias {alias}" for alias in lineage.aliases]
     facts += [f"{name} sha256 {sha256[:12]}" for name, sha256 in sorted(lineage.evaluation.items())]
     before = [CODE] if lineage.run is not None else [RUN]
-    page = model_page(reference.name, str(reference.what))
+    page = model_path(reference)
     return ChainNode(MODEL, "model", lineage.reference, facts, page, before)
 
 
@@ -201,6 +225,6 @@ def _deployment(number: int, made: DeploymentLineage, last: str, reference: Refe
             f"by {made.deployed_by}, {made.deployed:%Y-%m-%d %H:%M} UTC",
             f"sha256 {made.sha256[:12]}",
         ],
-        page=f"/models/{quote(reference.name, safe='')}?tab=deployments",
+        page=f"{model_path(reference.name)}?tab=deployments",
         made_from=[last],
     )

@@ -15,8 +15,9 @@ from mlops_assets.hub.views.models.version.chain import (
     Chain,
     ChainNode,
     chain_of,
+    readable_lineage,
 )
-from mlops_assets.lineage.chain import ModelLineage, model_lineage
+from mlops_assets.lineage.chain import ModelLineage
 from mlops_assets.models.verify import verify_model
 from mlops_assets.names import Reference
 from mlops_assets.paths import (
@@ -46,13 +47,11 @@ def verify_chain(store: Store, reference: Reference) -> Chain:
         reference: to the version.
 
     Raises:
-        IntegrityError: the documents that list the chain are not as they were published.
         NotFound: there is no such version that the principal may see.
-        StorageError: they cannot be read.
     """
     row = store.registry.model_version(reference)
-    lineage = model_lineage(store, Reference(row.model, row.version))
-    chain = chain_of(store, lineage)
+    lineage, problem = readable_lineage(store, Reference(row.model, row.version))
+    chain = chain_of(store, lineage, problem)
     found = verify_model(store, row)
     by_node = _Places(lineage, chain.nodes).by_node(found.problems)
     by_node_of_use = _deployed_differently(lineage)
@@ -77,7 +76,9 @@ def verify_chain(store: Store, reference: Reference) -> Chain:
 
 def _verified(node: ChainNode, problems: list[str]) -> ChainNode:
     if problems:
-        return replace(node, state="broken", problems=problems)
+        return replace(
+            node, state="broken", problems=list(dict.fromkeys([*node.problems, *problems]))
+        )
     return replace(node, state="verified") if node.state == "not checked" else node
 
 
@@ -108,8 +109,10 @@ class _Places:
         ]
         data = [
             pattern
-            for own in lineage.data
-            for pattern in _patterns_of_data(own.reference, catalogs)
+            for name in dict.fromkeys(
+                [*(own.reference for own in lineage.data), lineage.trained_on]
+            )
+            for pattern in _patterns_of_data(name, catalogs)
         ]
         run = [] if lineage.run is None else [re.escape(lineage.run.run_id)]
         self._patterns = [
