@@ -151,6 +151,17 @@ async def get_monitoring(
 
 
 @router.get(
+    "/{model}/alarms",
+    operation_id="listModelAlarms",
+    summary="List the open alarms of a model",
+    response_description="Open alarms, newest first.",
+)
+async def list_alarms(store: StoreOf, model: Model) -> list[monitoring.OpenAlarm]:
+    """Return rules of monitoring that have failed and have not passed again."""
+    return await run_in_threadpool(monitoring.open_alarms, store, check_name(model, "model"))
+
+
+@router.get(
     "/{model}/monitoring/{day}/report",
     operation_id="getMonitoringReport",
     summary="Return the report of a monitored day",

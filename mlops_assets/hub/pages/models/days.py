@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from urllib.parse import quote
 
 from nicegui import ui
@@ -12,7 +13,7 @@ from mlops_assets.hub.pages.parts.cards import Content, card, empty, table
 from mlops_assets.hub.pages.parts.references import model_link
 from mlops_assets.hub.pages.parts.texts import NONE, number, share, text
 from mlops_assets.hub.views.addresses import model_path
-from mlops_assets.hub.views.models.monitoring import MonitoredDay, MonitoredVersion
+from mlops_assets.hub.views.models.monitoring import MonitoredDay, MonitoredVersion, OpenAlarm
 
 _COLUMNS = (
     "day",
@@ -30,14 +31,20 @@ _AXIS = "#7a868c"  # readable on both themes
 _COLOURS = ("#0a8fb5", "#c2571a", "#7a868c")
 
 
-def show_days(model: str, days: Sequence[MonitoredDay], chosen: str) -> None:
-    """Add the last monitored days.
+def show_days(
+    model: str, days: Sequence[MonitoredDay], alarms: Sequence[OpenAlarm], chosen: str
+) -> None:
+    """Add the last monitored days, below the alarms that are open.
 
     Args:
         model: its name.
         days: oldest first.
+        alarms: open ones.
         chosen: day whose rules are shown; the last one if it is none of them.
     """
+    if alarms:
+        with card("Open alarms", "Rules that have failed, until they pass again."):
+            _alarms(model, alarms)
     if not days:
         with card("Monitoring"):
             empty(
@@ -71,6 +78,24 @@ def show_days(model: str, days: Sequence[MonitoredDay], chosen: str) -> None:
         table(f"Monitored days of {model}", _COLUMNS, _rows(model, days), numeric=_COLUMNS[2:8])
     wanted = next((own for own in days if own.day == chosen), days[-1])
     _rules(model, wanted)
+
+
+def _alarms(model: str, alarms: Sequence[OpenAlarm]) -> None:
+    table(
+        f"Open alarms of {model}",
+        ("rule", "version", "failed since", "last failed", "why", "issue"),
+        [
+            [
+                own.rule,
+                partial(model_link, f"{model}@{own.version}", own.version),
+                own.day,
+                own.last_day,
+                own.text,
+                own.issue,
+            ]
+            for own in alarms
+        ],
+    )
 
 
 def _curve(days: list[str], lines: dict[str, list[float | None]]) -> None:

@@ -29,15 +29,16 @@ from mlops_assets.hub.pages.parts.references import data_link, model_link, run_l
 from mlops_assets.hub.pages.parts.texts import NONE, checksum, state, text, when
 from mlops_assets.hub.rest.model_schemas import AliasMoved
 from mlops_assets.hub.views.addresses import model_path
+from mlops_assets.hub.views.models.changes import Marker, models_marker
 from mlops_assets.hub.views.models.history import HistoryPage, model_deployments, model_history
 from mlops_assets.hub.views.models.maps import PAGE as MAPS
 from mlops_assets.hub.views.models.maps import maps_of
 from mlops_assets.hub.views.models.measures import Measure
-from mlops_assets.hub.views.models.monitoring import monitoring_of
+from mlops_assets.hub.views.models.monitoring import monitoring_of, open_alarms
 from mlops_assets.hub.views.models.overview import ModelSummary, model_summary
+from mlops_assets.hub.views.models.version.rights import WayBack, way_back
 from mlops_assets.hub.views.models.versions import VersionRow, VersionsPage, versions_page
 from mlops_assets.lineage.deployments import DeploymentLineage
-from mlops_assets.store import Store
 
 TABS = {
     "versions": "Versions",
@@ -59,13 +60,13 @@ class ModelPage:
         self.sort = sort or "-created"
         self.day = day
         self.path = model_path(model)
-        self._shown: object = None
+        self._shown: Marker | None = None
 
     async def build(self) -> None:
         """Build the page."""
         style()
-        summary = await self._summary()
-        title(self.model, summary.title or "Model")
+        specification = hub().models.models.get(self.model)
+        title(self.model, (specification and specification.title) or "Model")
         # dialogs stay while the content is replaced
         self._dialogs = ui.element("div")
         self._body = ui.element("div")
@@ -77,39 +78,41 @@ class ModelPage:
         return await read(model_summary, declared.models, declared.left_out, self.model)
 
     async def _refresh(self) -> None:
-        summary = await self._summary()
-        found, show = await self._read_tab(summary)
-        previous = await read(_previous, self.model)
-        if (summary, found, previous) == self._shown:
+        marker = await read(models_marker, self.model)
+        if marker == self._shown:
             return
-        self._shown = (summary, found, previous)
+        summary = await self._summary()
+        show = await self._read_tab(summary)
+        previous = await read(way_back, self.model)
+        self._shown = marker
         self._body.clear()
         with self._body:
             self._actions(summary, previous)
             tabs(self.path, TABS, self.tab)
             show()
 
-    async def _read_tab(self, summary: ModelSummary) -> tuple[object, Callable[[], None]]:
-        """Return what a tab shows, and a function that shows it."""
+    async def _read_tab(self, summary: ModelSummary) -> Callable[[], None]:
+        """Return a function that shows a tab, whose content is read before."""
         if self.tab == "history":
             events = await read(model_history, self.model, self.page)
-            return events, lambda: self._history(events)
+            return lambda: self._history(events)
         if self.tab == "monitoring":
             days = await read(monitoring_of, self.model)
-            return days, lambda: show_days(self.model, days, self.day)
+            alarms = await read(open_alarms, self.model)
+            return lambda: show_days(self.model, days, alarms, self.day)
         if self.tab == "deployments":
             made = await read(model_deployments, self.model)
-            return made, lambda: self._deployments(made)
+            return lambda: self._deployments(made)
         if self.tab == "maps":
             maps = await read(maps_of, self.model, None, self.page)
-            return maps, lambda: show_maps(
+            return lambda: show_maps(
                 self.model, maps, self.page, address(self.path, {"tab": "maps"}), MAPS
             )
         specification = hub().models.models.get(self.model)
         versions = await read(versions_page, specification, self.model, self.page, sort=self.sort)
-        return versions, lambda: self._versions(versions, summary.metric)
+        return lambda: self._versions(versions, summary.metric)
 
-    def _actions(self, summary: ModelSummary, previous: str | None) -> None:
+    def _actions(self, summary: ModelSummary, back: WayBack | None) -> None:
         with ui.element("div").classes("hub-row hub-actions"):
             if summary.production is not None:
                 text("span", "in production:")
@@ -120,21 +123,20 @@ class ModelPage:
                 ui.link("Train…", f"/train?model={quote(self.model, safe='')}").classes(
                     "hub-button"
                 )
-            if previous is not None and summary.production is not None:
-                now = summary.production.version
-                button("Roll back…", lambda: self._roll_back(now, previous))
+            if back is not None and summary.declared:
+                button("Roll back…", lambda: self._roll_back(back), back.refused)
 
-    async def _roll_back(self, now: str, previous: str) -> None:
+    async def _roll_back(self, back: WayBack) -> None:
         async def act(reason: str) -> AliasMoved | None:
-            return await perform(roll_back, hub(), self.model, reason or None, now)
+            return await perform(roll_back, hub(), self.model, reason or None, back.production)
 
         with self._dialogs:
             made = await ask_reason(
                 f"Roll {self.model} back",
                 "Roll back",
                 act,
-                f"production moves from {now} to {previous}, whose files are verified first."
-                " Services that follow production serve it then.",
+                f"production moves from {back.production} to {back.previous}, whose files are"
+                " verified first. Services that follow production serve it then.",
                 required=False,
             )
         if isinstance(made, AliasMoved):
@@ -248,11 +250,6 @@ class ModelPage:
             made.reason,
             lambda: checksum(made.sha256),
         ]
-
-
-def _previous(store: Store, model: str) -> str | None:
-    """Return the version that was in production before; None if there is none."""
-    return store.registry.aliases(model).get("previous")
 
 
 def _version(model: str, row: VersionRow) -> None:

@@ -13,6 +13,7 @@ from mlops_assets.hub.pages.models.parts import measure_text, style
 from mlops_assets.hub.pages.parts.cards import Content, card, empty, table, title
 from mlops_assets.hub.pages.parts.references import data_link, model_link
 from mlops_assets.hub.pages.parts.texts import NONE, share, state, text, when
+from mlops_assets.hub.views.models.changes import Marker, models_marker
 from mlops_assets.hub.views.models.overview import ModelSummary, StandingVersion, models_overview
 
 _COLUMNS = (
@@ -35,16 +36,18 @@ async def models() -> None:
     style()
     title("Models")
     body = ui.element("div")
-    shown: list[ModelSummary] = []
+    shown: list[Marker] = []
 
     async def refresh() -> None:
+        marker = await read(models_marker)
+        if shown == [marker]:
+            return
         declared = hub().models
         found = await read(models_overview, declared.models, declared.left_out)
-        if found != shown or not body.default_slot.children:
-            shown[:] = found
-            body.clear()
-            with body:
-                _show(found)
+        shown[:] = [marker]
+        body.clear()
+        with body:
+            _show(found)
 
     await refresh()
     on_change(refresh)

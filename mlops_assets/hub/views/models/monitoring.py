@@ -129,6 +129,53 @@ def last_day_of(store: Store, model: str) -> tuple[str | None, MonitoredVersion 
     return last.day, next(iter(last.versions), None)
 
 
+@dataclass(frozen=True)
+class OpenAlarm:
+    """A rule that has failed and has not passed again; see `Alarm` of the registry.
+
+    Attributes:
+        number: of the alarm.
+        rule: that failed.
+        version: of the model that it failed for.
+        day: the first day that failed, `YYYY-MM-DD`, UTC.
+        last_day: the newest day that failed.
+        text: of the newest failure.
+        issue: URL of its issue; None if there is none.
+        retraining: id of the Dagster run that retrains because of it; None if none does.
+    """
+
+    number: int
+    rule: str
+    version: str
+    day: str
+    last_day: str
+    text: str
+    issue: str | None
+    retraining: str | None
+
+
+def open_alarms(store: Store, model: str) -> list[OpenAlarm]:
+    """Return the open alarms of a model, newest first.
+
+    Args:
+        store: workspace and registry.
+        model: its name.
+    """
+    return [
+        OpenAlarm(
+            number=own.id,
+            rule=own.rule,
+            version=own.version,
+            day=own.day,
+            last_day=own.last_day,
+            text=own.text,
+            issue=own.issue,
+            retraining=own.orchestration_run,
+        )
+        for own in store.registry.alarms(model, only_open=True)
+    ]
+
+
 def read_report(store: Store, model: str, day: str) -> bytes:
     """Return the report of a monitored day, one HTML page.
 

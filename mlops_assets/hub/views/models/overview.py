@@ -89,20 +89,51 @@ def models_overview(
         declared: models of the project, by name.
         left_out: why declarations are not valid, by name; of datasets, too.
     """
-    counted = _counted(store)
-    aliases = store.registry.all_aliases()
+    return _summaries(store, declared, left_out, None)
+
+
+def model_summary(
+    store: Store,
+    declared: Mapping[str, ModelSpecification],
+    left_out: Mapping[str, str],
+    model: str,
+) -> ModelSummary:
+    """Return one model.
+
+    Args:
+        store: workspace and registry.
+        declared: models of the project, by name.
+        left_out: why declarations are not valid, by name; of datasets, too.
+        model: its name.
+
+    Raises:
+        NotFound: it is not declared, and has no version that the principal may see.
+    """
+    own = {name: found for name, found in declared.items() if name == model}
+    for found in _summaries(store, own, left_out, model):
+        return found
+    raise NotFound(f"there is no model {model!r}; 'mlops model list' has those with a version")
+
+
+def _summaries(
+    store: Store,
+    declared: Mapping[str, ModelSpecification],
+    left_out: Mapping[str, str],
+    only: str | None,
+) -> list[ModelSummary]:
+    counted = _counted(store, only)
     named = {
         (model, alias): version
-        for (model, version), names in aliases.items()
+        for (model, version), names in store.registry.all_aliases().items()
         for alias in names
-        if alias in _SHOWN_ALIASES
+        if alias in _SHOWN_ALIASES and only in (None, model)
     }
     wanted = {(model, version) for (model, _), version in named.items()}
     wanted |= {(model, newest) for model, (_, _, newest) in counted.items()}
     rows = _rows(store, sorted(wanted))
     evidence = read_evidence(store, rows)
     alarms: dict[str, int] = {}
-    for alarm in store.registry.alarms(only_open=True):
+    for alarm in store.registry.alarms(only, only_open=True):
         alarms[alarm.model] = alarms.get(alarm.model, 0) + 1
     # a wrong declaration of a dataset is listed with those of models
     invalid = {name: why for name, why in left_out.items() if name in counted}
@@ -145,33 +176,12 @@ def models_overview(
     return [summary(name) for name in sorted({*counted, *declared})]
 
 
-def model_summary(
-    store: Store,
-    declared: Mapping[str, ModelSpecification],
-    left_out: Mapping[str, str],
-    model: str,
-) -> ModelSummary:
-    """Return one model.
-
-    Args:
-        store: workspace and registry.
-        declared: models of the project, by name.
-        left_out: why declarations are not valid, by name; of datasets, too.
-        model: its name.
-
-    Raises:
-        NotFound: it is not declared, and has no version that the principal may see.
-    """
-    for found in models_overview(store, declared, left_out):
-        if found.name == model:
-            return found
-    raise NotFound(f"there is no model {model!r}; 'mlops model list' has those with a version")
-
-
-def _counted(store: Store) -> dict[str, tuple[int, datetime, str]]:
-    """Return for each model the number of its versions, and time and name of the newest."""
+def _counted(store: Store, only: str | None) -> dict[str, tuple[int, datetime, str]]:
+    """Return for each model, or one, its number of versions, and time and name of the newest."""
     number, last = func.count(), func.max(ModelVersion.created)
     grouped = select(ModelVersion.model, number, last).group_by(ModelVersion.model)
+    if only is not None:
+        grouped = grouped.where(ModelVersion.model == only)
     with store.registry.reading() as session:
         counts = {model: (count, when) for model, count, when in session.execute(grouped)}
         pairs = [(model, when) for model, (_, when) in counts.items()]

@@ -71,6 +71,39 @@ def rights_on(store: Store, specification: ModelSpecification | None, row: Model
     )
 
 
+@dataclass(frozen=True)
+class WayBack:
+    """The versions that a rollback of a model moves `production` between.
+
+    Attributes:
+        production: version in production.
+        previous: version that was in production before.
+        refused: why the principal may not roll back; None if they may.
+    """
+
+    production: str
+    previous: str
+    refused: str | None
+
+
+def way_back(store: Store, model: str) -> WayBack | None:
+    """Return what a rollback of a model does; None if nothing was in production before.
+
+    Args:
+        store: workspace and registry.
+        model: its name.
+    """
+    aliases = store.registry.aliases(model)
+    if "production" not in aliases or "previous" not in aliases:
+        return None
+    principal = store.registry.principal
+    return WayBack(
+        production=aliases["production"],
+        previous=aliases["previous"],
+        refused=_refusal(lambda: principal.require(Role.APPROVER, f"roll {model} back")),
+    )
+
+
 def _require_owner(store: Store, row: ModelVersion) -> None:
     store.registry.require_owner(row, f"change who sees {row.model}@{row.version}")
 
