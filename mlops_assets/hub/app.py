@@ -37,6 +37,7 @@ from mlops_assets.hub.sign_in.headers import SecurityHeaders
 from mlops_assets.hub.sign_in.open_pages import guard_sockets
 from mlops_assets.hub.sign_in.people import people_of
 from mlops_assets.hub.sign_in.routes import router as sign_in_router
+from mlops_assets.hub.tiles import tile_origin
 from mlops_assets.identity.bearer import Bearers, checked_bearers
 from mlops_assets.identity.declaration import Identity
 from mlops_assets.identity.gateway import Gateway
@@ -153,7 +154,11 @@ def create_app(
         redirect_slashes=False,
         servers=[{"url": settings.base_url}] if settings.base_url else None,
         middleware=[
-            Middleware(SecurityHeaders, https=(settings.base_url or "").startswith("https:")),
+            Middleware(
+                SecurityHeaders,
+                https=(settings.base_url or "").startswith("https:"),
+                tiles=tile_origin(),
+            ),
             Middleware(
                 Authentication,
                 entrance=Entrance(bearers, ANONYMOUS, people, settings.local, pages),

@@ -29,13 +29,18 @@ _ALWAYS = {
 _FILES = "default-src 'none'; frame-ancestors 'none'; sandbox"
 
 
-def page_policy(nonce: str) -> str:
-    """Return the content security policy of a page whose own scripts have a nonce."""
+def page_policy(nonce: str, tiles: str | None = None) -> str:
+    """Return the content security policy of a page.
+
+    Args:
+        nonce: that its own scripts have.
+        tiles: source of map tiles, if they are of another host.
+    """
     directives = {
         "default-src": "'self'",
         "script-src": f"'self' 'nonce-{nonce}' 'unsafe-eval'",
         "style-src": "'self' 'unsafe-inline'",
-        "img-src": "'self' data: blob:",
+        "img-src": "'self' data: blob:" + (f" {tiles}" if tiles else ""),
         "font-src": "'self' data:",
         "connect-src": "'self'",
         "object-src": "'none'",
@@ -52,15 +57,17 @@ class SecurityHeaders:
     The state of a request has the `nonce` of its page.
     """
 
-    def __init__(self, app: ASGIApp, https: bool = False) -> None:
+    def __init__(self, app: ASGIApp, https: bool = False, tiles: str | None = None) -> None:
         """Add headers to responses.
 
         Args:
             app: the app.
             https: whether browsers reach the hub by https only.
+            tiles: source of map tiles, if they are of another host.
         """
         self._app = app
         self._https = https
+        self._tiles = tiles
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, and add headers to its response."""
@@ -82,7 +89,8 @@ class SecurityHeaders:
                 if is_api:
                     headers.setdefault("Content-Security-Policy", _FILES)
                 elif area not in (Area.STAC, Area.DAGSTER):
-                    headers.setdefault("Content-Security-Policy", page_policy(nonce))
+                    policy = page_policy(nonce, self._tiles)
+                    headers.setdefault("Content-Security-Policy", policy)
                 if area in (Area.PAGES, Area.PROGRAMS, Area.SIGN_IN):
                     headers.setdefault("Cache-Control", "no-store")
             await send(message)
