@@ -48,7 +48,7 @@ def test_runs_are_filtered_followed_and_compared(folder: Path, store: Store) -> 
 
 
 def _filter(page: Page, url: str) -> None:
-    """Filter; what is wrong is at the box, which keeps its text, and all of it is in the address."""
+    """Filter: what is wrong is at the box, which keeps its text; the address has all of it."""
     box, total = page.get_by_role("textbox", name="Filter"), page.locator(".run-bar p")
     box.fill("macro_f2 > 0.5")
     box.press("Enter")
@@ -114,4 +114,4 @@ def _follow(page: Page, url: str, store: Store) -> None:
     # somebody else
     store.registry.note_run(RUN_ID, "seen by another")
     page.get_by_text("seen by another").wait_for()
-    assert [each.text for each in store.registry.notes(RUN_ID)][0] == "half a note"
+    assert store.registry.notes(RUN_ID)[0].text == "half a note"
