@@ -18,11 +18,11 @@ from mlops_assets.hub.pages.train.entry import Entry
 from mlops_assets.hub.pages.train.links import PATH
 from mlops_assets.hub.pages.train.preview import StartCard
 from mlops_assets.hub.pages.train.rows import Row, described, rows
-from mlops_assets.hub.views.training.check import MAX_NOTE
 from mlops_assets.hub.views.training.draft import Draft
 from mlops_assets.hub.views.training.fields import FormField
 from mlops_assets.hub.views.training.form import DataChoice, TrainingForm, quality_of, training_form
 from mlops_assets.models.specification import ModelSpecification
+from mlops_assets.registry.runs.remarks import MAX_NOTE
 
 _SELECT = "outlined dense options-dense"
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import shlex
+
 from nicegui import ui
 
 from mlops_assets.hub.pages.caller import hub, perform
@@ -49,6 +52,7 @@ class StartCard:
         codes = {"Command": preview.command}
         if preview.space:
             codes[SPACE_FILE] = preview.space
+        codes["curl"] = _curl(preview)
         snippets(codes, "The same from a shell")
         for note in preview.notes:
             text("p", f"{note[0].upper()}{note[1:]}.", "hub-note")
@@ -86,6 +90,19 @@ class StartCard:
                 self._button.enable()
         if launched is not None:
             ui.navigate.to(f"/launched/{launched.orchestration_run}")
+
+
+def _curl(preview: Preview) -> str:
+    """Return the request that starts the same; programs on other machines send a token."""
+    base = ui.context.client.request.base_url
+    body = json.dumps(preview.body, ensure_ascii=False, indent=1)
+    lines = [
+        f"curl {base}api/v1/trainings",
+        "-H 'Content-Type: application/json'",
+        '-H "Authorization: Bearer $MLOPS_API_TOKEN"',
+        f"-d {shlex.quote(body)}",
+    ]
+    return " \\\n  ".join(lines)
 
 
 def _duration(seconds: float | None, earlier: EarlierRuns | None) -> str:

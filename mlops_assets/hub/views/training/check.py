@@ -16,11 +16,10 @@ from mlops_assets.hub.views.training.search import checked_sweep
 from mlops_assets.models.parameters import document
 from mlops_assets.models.specification import Compute, ModelSpecification
 from mlops_assets.names import Reference
+from mlops_assets.registry.runs.remarks import MAX_NOTE, MAX_TAG, MAX_TAGS
 from mlops_assets.training.trainers import load_trainer
 
-MAX_LABEL = 255  # characters of the name or value of a tag
-MAX_TAGS = 50
-MAX_NOTE = 2_000  # characters
+MAX_LABEL = MAX_TAG  # characters of the name or value of a tag
 # of Dagster and of the platform, which decide what a run is
 _RESERVED = ("dagster/", ".dagster/", "mlops/")
 _OF_SWEEPS = ("sweep", "trial")
@@ -61,6 +60,8 @@ def check_draft(declared: ModelSpecification, draft: Draft, data: str | None) ->
     tags = _tags(draft.tags, problems)
     if len(draft.note) > MAX_NOTE:
         problems["note"] = f"the note is longer than {MAX_NOTE:,} characters; shorten it"
+    if draft.sweep and draft.note.strip():
+        problems["note"] = "a sweep has no note; note its trials, or remove the note"
     if data is None:
         problems["data"] = (
             f"{declared.dataset} has no version; commit one by 'mlops dataset commit"

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import shlex
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import yaml
+from pydantic import JsonValue
 
 from mlops_assets.hub.orchestration.launcher import Sweep, TrainingRequest
 from mlops_assets.hub.views.training.fields import written_value
@@ -25,6 +26,7 @@ class Preview:
         command: that does the same, for a shell.
         space: content of the file `space.yaml` that the command of a sweep reads; empty for one
             run.
+        body: of `POST /api/v1/trainings`, which starts the same.
         seconds: how long it may take, from earlier runs of the model; None if there is none.
         notes: what the command does not do, and where it is declared instead.
     """
@@ -33,6 +35,7 @@ class Preview:
     partition: str
     command: str
     space: str
+    body: dict[str, JsonValue]
     seconds: float | None
     notes: list[str]
 
@@ -40,7 +43,6 @@ class Preview:
 def preview_of(form: TrainingForm, request: TrainingRequest) -> Preview:
     """Return what a request will run."""
     reference = f"{request.model}@{request.data.what}"
-    notes = _notes(request)
     sweep = request.sweep
     if sweep is None:
         settings = dict(request.parameters)
@@ -48,17 +50,40 @@ def preview_of(form: TrainingForm, request: TrainingRequest) -> Preview:
             settings["seed"] = request.seed
         options = [f"{name}={written_value(value)}" for name, value in settings.items()]
         given = [part for option in options for part in ("-p", option)]
-        command = shlex.join(["mlops", "train", reference, *given])
-        return Preview(form.job, str(request.data.what), command, "", _seconds(form.earlier), notes)
-    command = shlex.join(["mlops", "sweep", reference, "--space", SPACE_FILE])
+        command = ["mlops", "train", reference, *given]
+    else:
+        command = ["mlops", "sweep", reference, "--space", SPACE_FILE]
     return Preview(
-        form.sweep_job,
-        str(request.data.what),
-        command,
-        space_file(request, sweep),
-        _seconds(form.earlier, sweep),
-        notes,
+        job=form.job if sweep is None else form.sweep_job,
+        partition=str(request.data.what),
+        command=shlex.join(command),
+        space="" if sweep is None else space_file(request, sweep),
+        body=body_of(request),
+        seconds=_seconds(form.earlier, sweep),
+        notes=_notes(request),
     )
+
+
+def body_of(request: TrainingRequest) -> dict[str, JsonValue]:
+    """Return the body of `POST /api/v1/trainings` that asks for the same; defaults are left out."""
+    values: dict[str, JsonValue] = {"model": request.model, "data": str(request.data)}
+    given: dict[str, JsonValue] = {
+        "parameters": dict(request.parameters),
+        "compute": dict(request.compute),
+        "tags": dict(request.tags),
+        "note": request.note,
+    }
+    values |= {name: value for name, value in given.items() if value}
+    if request.seed is not None:
+        values["seed"] = request.seed
+    if request.sweep is not None:
+        default = Sweep()
+        values["sweep"] = {
+            name: value
+            for name, value in asdict(request.sweep).items()
+            if name == "space" or value != getattr(default, name)
+        }
+    return values
 
 
 def space_file(request: TrainingRequest, sweep: Sweep) -> str:

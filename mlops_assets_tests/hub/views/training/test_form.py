@@ -12,6 +12,7 @@ import yaml
 from mlops_assets.cli.run.train import _parameter
 from mlops_assets.datasets.commit.commit import Commit
 from mlops_assets.errors import NotFound
+from mlops_assets.hub.rest.launch_schemas import TrainingStart
 from mlops_assets.hub.views.training.check import check_draft
 from mlops_assets.hub.views.training.draft import Draft
 from mlops_assets.hub.views.training.form import training_form
@@ -72,6 +73,7 @@ def test_the_command_trains_with_the_same_values(store: Store) -> None:
     values = {**model.params, **request.parameters}
     assert trainer.parameters({**model.params, **given}) == trainer.parameters(values)
     assert given.keys() == texts.keys()
+    assert TrainingStart.model_validate(preview.body).request() == request
 
 
 def test_the_file_of_a_sweep_is_read_as_the_sweep(store: Store, tmp_path: Path) -> None:
@@ -90,6 +92,7 @@ def test_the_file_of_a_sweep_is_read_as_the_sweep(store: Store, tmp_path: Path) 
     written = settings.model_dump(mode="json", exclude_unset=True)["parameters"]
     assert written == {"steps": 2, **request.sweep.space}
     assert shlex.split(preview.command)[-2:] == ["--space", "space.yaml"]
+    assert TrainingStart.model_validate(preview.body).request() == request
     assert yaml.safe_load(preview.space)["metric"] == "validation_accuracy"
 
 
