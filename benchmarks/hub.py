@@ -36,7 +36,7 @@ from mlops_assets.store import Store, open_store
 ROUNDS = 5
 CLIENTS = 50
 LIVE_RUNS = 5
-CLIENT_SECONDS = 60.0
+CLIENT_SECONDS = 45.0
 _CHROMIUM = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 _FILTER = "macro_f1 > 0.8 AND params.learning_rate < 0.01"
 LISTS = {

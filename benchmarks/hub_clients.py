@@ -92,6 +92,7 @@ async def _open(
         headers={"Origin": f"{parts.scheme}://{parts.netloc}"},
         transports=["websocket"],
         socketio_path=_SOCKET,
+        wait_timeout=60,
     )
     outcome.connected += 1
     outcome.load_seconds.append(time.perf_counter() - started)
