@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.routing import Mount, Route
@@ -27,6 +28,7 @@ from mlops_assets.hub.pages.serving import serve_pages
 from mlops_assets.hub.rest.errors import (
     report_error,
     report_http_exception,
+    report_invalid_parameters,
     report_unexpected_error,
 )
 from mlops_assets.hub.rest.openapi import DocumentedApp, any_problem
@@ -167,6 +169,7 @@ def create_app(
         exception_handlers={
             MlopsError: report_error,
             HTTPException: report_http_exception,
+            RequestValidationError: report_invalid_parameters,
             Exception: report_unexpected_error,
         },
         lifespan=lifespan,

@@ -6,6 +6,7 @@ from http import HTTPStatus
 from typing import TypeVar
 
 from fastapi import Request
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel, ValidationError
 from starlette.exceptions import HTTPException
@@ -51,6 +52,14 @@ async def report_error(request: Request, error: Exception) -> Response:
         return problem(error.status, str(error))
     status = STATUS.get(type(error), HTTPStatus.UNPROCESSABLE_ENTITY)
     return problem(status, str(error), kind=type(error).__name__)
+
+
+async def report_invalid_parameters(request: Request, error: Exception) -> Response:
+    """Respond to a request whose path or query has values that are not valid."""
+    if not isinstance(error, RequestValidationError):
+        raise error
+    listed = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()[:5])
+    return problem(HTTPStatus.UNPROCESSABLE_ENTITY, listed)
 
 
 async def report_http_exception(request: Request, error: Exception) -> Response:
