@@ -19,6 +19,7 @@ from mlops_assets.hub.pages.header import header
 from mlops_assets.hub.pages.live import note_start, notice
 from mlops_assets.hub.pages.parts.cards import title as heading
 from mlops_assets.hub.pages.parts.texts import text
+from mlops_assets.hub.sign_in.open_pages import SIGN_IN_AGAIN
 from mlops_assets.text.secret_urls import redacted
 
 P = ParamSpec("P")
@@ -126,7 +127,7 @@ def _theme() -> bool | None:
 def _show_failure(error: Exception) -> None:
     """Show that what a button or an update has begun failed; the page stays as it is."""
     if isinstance(error, SessionEnded):
-        ui.notify(f"{error}. Sign in again in another tab, then repeat.", type="warning")
+        ui.notify(SIGN_IN_AGAIN, type="warning", timeout=0, close_button="Close")
     elif isinstance(error, MlopsError):
         ui.notify(
             redacted(str(error)), type="negative", multi_line=True, timeout=0, close_button="Close"

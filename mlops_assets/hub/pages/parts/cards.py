@@ -39,8 +39,9 @@ def card(title: str, note: str = "") -> Iterator[ui.element]:
     Yields:
         The element that has the content, to be cleared and filled again.
     """
-    with ui.element("section").classes("hub-card") as section:
-        section.props["aria-labelledby"] = text("h2", title).html_id
+    # its heading leads there; as landmarks, all cards of a page would be too many
+    with ui.element("section").classes("hub-card"):
+        text("h2", title)
         if note:
             text("p", note, "hub-note")
         with ui.element("div").classes("hub-card-body") as body:
