@@ -16,6 +16,9 @@ from mlops_assets_tests.servers.processes import HOST, serving
 from mlops_assets_tests.services import require_program
 from mlops_assets_tests.test_browser import CHROMIUM
 
+# seconds; it loads Dagster and the project, on cores that other tests use too
+STARTS_WITHIN = 240.0
+
 
 @contextmanager
 def served_hub(
@@ -32,7 +35,8 @@ def served_hub(
         "PYTHONPATH": str(Path(__file__).parents[2]),  # has projects of the tests
         **(environment or {}),
     }
-    with serving(command, folder / "hub.log", {**os.environ, **settings}) as port:
+    environment = {**os.environ, **settings}
+    with serving(command, folder / "hub.log", environment, STARTS_WITHIN) as port:
         yield f"http://{HOST}:{port}"
 
 

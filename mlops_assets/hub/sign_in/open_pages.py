@@ -70,7 +70,8 @@ def guard_sockets(sessions: BrowserSessions | None) -> None:
         elif _is_input(client, message):
             nicegui._on_event(sid, message)
         else:
-            background_tasks.create(_repeat(client, sid, message), name="renewal of a session")
+            repeat = _repeat(sessions, client, sid, message)
+            background_tasks.create(repeat, name="renewal of a session")
 
     sio.on("connect", connect)
     sio.on("handshake", handshake)
@@ -136,7 +137,9 @@ async def renew(client: Client) -> bool:
 async def close_pages(session: Session) -> None:
     """Disconnect the open pages of a session, whose user has signed out."""
     for client in list(Client.instances.values()):
-        if client.is_deleted or session_of(client.request) != session:
+        if client.is_deleted or client._request is None:
+            continue
+        if session_of(client.request) != session:
             continue
         for sid in list(client._socket_to_document_id):
             await core.sio.disconnect(sid)
@@ -185,9 +188,14 @@ async def _note_use(sessions: BrowserSessions, session: Session) -> None:
         log.debug("a session has ended while its page is open")
 
 
-async def _repeat(client: Client, sid: str, message: dict[str, Any]) -> None:
+async def _repeat(
+    sessions: BrowserSessions, client: Client, sid: str, message: dict[str, Any]
+) -> None:
     """Do what was asked of a page once it has a session again; state what to do if it has none."""
-    if await renew(client):
+    renewed = await renew(client)
+    session = session_of(client.request)
+    # a browser may claim what it likes
+    if renewed and session is not None and not sessions.has_ended(session):
         nicegui._on_event(sid, message)
     else:
         with client:

@@ -22,7 +22,7 @@ from mlops_assets_tests.servers.oidc import AUDIENCE, OidcServer, oidc_server
 
 PUBLIC = "https://hub.example.org"
 HERE, ELSEWHERE = ["127.0.0.0/8"], ["192.0.2.0/24"]
-NAMES = {
+NAMES: dict[str, Any] = {
     "name_header": "X-Auth-User",
     "roles_header": "X-Auth-Groups",
     "roles": {"eo": "scientist", "guests": "viewer"},
@@ -60,7 +60,7 @@ def gated(
 
 
 def test_a_plain_name_counts_from_the_gateway_only(store: Store, tmp_path: Path) -> None:
-    ann = {"X-Auth-User": "ann ü".encode(), "X-Auth-Groups": "eo, others"}
+    ann: dict[str, Any] = {"X-Auth-User": "ann ü".encode(), "X-Auth-Groups": "eo, others"}
     own = {**ann, "Origin": PUBLIC}
     with gated(store, tmp_path, **NAMES) as http:
         assert http.get(API, headers=ann).status_code == 404
@@ -77,11 +77,11 @@ def test_a_plain_name_counts_from_the_gateway_only(store: Store, tmp_path: Path)
         cross_site = {**ann, "Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "no-cors"}
         assert http.get(API, headers=cross_site).status_code == 401
         # the gateway has passed on what its caller has sent
-        twice = [*ann.items(), ("X-Auth-User", b"operator")]
+        twice: list[tuple[str, Any]] = [*ann.items(), ("X-Auth-User", b"operator")]
         assert "more than once" in http.get(API, headers=twice).json()["detail"]
         for name in (b"api-token", b"\x01", b"\xff"):
             assert http.get(API, headers={**ann, "X-Auth-User": name}).status_code == 401
-        smuggled = {"X_Auth_User": "ann", "X_Auth_Groups": "eo"}
+        smuggled: dict[str, Any] = {"X_Auth_User": "ann", "X_Auth_Groups": "eo"}
         assert http.get(API, headers=smuggled).status_code == 401
         page = http.get("/")
         assert page.status_code == 401 and "gateway" in page.text

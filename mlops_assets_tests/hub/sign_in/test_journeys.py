@@ -24,6 +24,8 @@ from mlops_assets_tests.hub.sign_in.project.definitions import PROBES
 from mlops_assets_tests.servers.oidc_provider import SECRET, oidc_people
 
 pytestmark = pytest.mark.browser
+# cores may be busy with other tests
+expect.set_options(timeout=30_000)
 
 IDENTITY = """
 issuer: {issuer}
