@@ -26,6 +26,7 @@ from mlops_assets.hub.sign_in.sessions import BrowserSessions, Session
 from mlops_assets.principals import Principal
 
 RENEWED_WITHIN = 5.0  # seconds that the browser may take
+CLOSED_AFTER = 2.0  # seconds for a page to leave, once its user has signed out
 # between two attempts of one page, which may read new values every second
 RENEW_AFTER = 2.0
 SIGN_IN_AGAIN = "Your session has ended. Sign in again in another tab, then repeat."
@@ -134,16 +135,21 @@ async def renew(client: Client) -> bool:
         return False
 
 
-async def close_pages(session: Session) -> None:
-    """Disconnect the open pages of a session, whose user has signed out."""
+def close_pages(session: Session) -> None:
+    """Lead the open pages of a session, whose user has signed out, to signing in."""
     for client in list(Client.instances.values()):
         if client.is_deleted or client._request is None:
             continue
-        if session_of(client.request) != session:
-            continue
-        for sid in list(client._socket_to_document_id):
-            await core.sio.disconnect(sid)
-        client.delete()
+        if session_of(client.request) == session:
+            client.run_javascript("location.reload()")
+            background_tasks.create(_disconnect(client), name="end of a page")
+
+
+async def _disconnect(client: Client) -> None:
+    """Disconnect a page that has not left by itself."""
+    await asyncio.sleep(CLOSED_AFTER)
+    for sid in list(client._socket_to_document_id):
+        await core.sio.disconnect(sid)
 
 
 def _page_of(sid: str, message: dict[str, Any]) -> Client | None:

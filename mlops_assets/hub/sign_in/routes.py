@@ -110,7 +110,7 @@ async def sign_out(request: Request) -> Response:
             await asyncio.to_thread(people.sessions.end, session)
         except StorageError as error:
             return _failed(error)
-        await open_pages.close_pages(session)
+        open_pages.close_pages(session)
     url = None if people.provider is None else await people.provider.sign_out_url()
     response = documents.signed_out() if url is None else documents.continue_at(url)
     people.session_cookie.clear(response)
