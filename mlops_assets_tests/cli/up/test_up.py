@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import httpx
 import psutil
@@ -49,11 +50,15 @@ mutation Launch($selector: JobOrPipelineSelector!, $metadata: ExecutionMetadata!
 
 @dataclass
 class Up:
-    """A running `mlops up`, and the process below it, in whose session all others are."""
+    """A running `mlops up`, and the process below it.
+
+    In its session are all others but Dagster's web servers, which are children of the hub.
+    """
 
     process: interpreter.Process
     port: int
     session: int
+    home: Path
 
     @property
     def url(self) -> str:
@@ -62,14 +67,28 @@ class Up:
     def members(self) -> list[psutil.Process]:
         """The processes of Dagster that are running."""
         found = []
-        for each in psutil.process_iter(["status"]):
+        for each in psutil.process_iter(["status", "cmdline", "environ"]):
             try:
                 ours = os.getpgid(each.pid) == self.session
             except ProcessLookupError:
                 continue
+            server = "mlops_assets.hub.orchestration.web.web_server_process"
+            if server in (each.info["cmdline"] or []):
+                ours = (each.info["environ"] or {}).get("DAGSTER_HOME") == str(self.home)
             if ours and each.info["status"] != psutil.STATUS_ZOMBIE:
                 found.append(each)
         return found
+
+    def graphql(self, query: str, **variables: object) -> Any:
+        """Ask Dagster's web server, which is started by the first request."""
+        asked = {"query": query, "variables": variables}
+        deadline = time.monotonic() + 120
+        while True:
+            response = httpx.post(f"{self.url}/dagster/graphql", json=asked, timeout=60)
+            if response.status_code != 503:
+                return response.raise_for_status().json()["data"]
+            assert time.monotonic() < deadline, response.text
+            time.sleep(0.5)
 
     def wait_until_all_have_ended(self, seconds: float = 60) -> None:
         deadline = time.monotonic() + seconds
@@ -98,15 +117,27 @@ def running(project: Path) -> Iterator[Up]:
     with interpreter.Process(["mlops", "up", "--port", str(port)], project) as process:
         process.wait_for_output("Ctrl-C ends it")
         (child,) = psutil.Process(process.pid).children()
-        started = Up(process, port, child.pid)
+        started = Up(process, port, child.pid, project / "workspace" / "dagster")
         yield started
     for left in started.members():
         left.kill()
 
 
+def listening_ports(processes: list[psutil.Process]) -> set[int]:
+    """The ports that processes listen on."""
+    return {
+        connection.laddr.port
+        for process in processes
+        for connection in process.net_connections("inet")
+        if connection.status == psutil.CONN_LISTEN
+    }
+
+
 def test_it_serves_the_project_and_ends_all_of_it_with_sigterm(up: Up, project: Path) -> None:
-    assert httpx.get(f"{up.url}/server_info").json()["dagster_version"]
-    assert up.process.out == f"Dagster is up: {up.url}\n"
+    assert up.graphql("{ version }")["version"]
+    assert up.process.out == f"The hub is up: {up.url}\n"
+    assert httpx.get(f"{up.url}/api/v1/openapi.json").json()["info"]["title"] == "mlops_assets"
+    assert listening_ports(up.members()) == {up.port}
     landing = (project / "workspace" / "landing" / "samples").as_uri()
     assert f"landing     {landing} (" in up.process.err
     (on,) = (line for line in up.process.err.splitlines() if line.startswith("on   "))
@@ -127,13 +158,13 @@ def test_its_pages_show_the_assets_and_the_sensors(up: Up) -> None:
         browser = playwright.chromium.launch(executable_path=str(chromium), args=CHROMIUM)
         page = browser.new_page(viewport={"width": 1600, "height": 900})
         for path, text in (("asset-groups", "samples_forest"), ("automation", "samples_new_data")):
-            assert f"{up.url}/{path}\n" in up.process.err
-            page.goto(f"{up.url}/{path}")
+            assert f"{up.url}/dagster/{path}\n" in up.process.err
+            page.goto(f"{up.url}/dagster/{path}")
             page.get_by_text(text, exact=True).first.wait_for(timeout=60_000)
         browser.close()
 
 
-def test_the_end_of_the_daemon_is_an_error_and_ends_the_web_server(up: Up) -> None:
+def test_the_end_of_the_daemon_is_an_error_and_ends_the_hub(up: Up) -> None:
     (daemon,) = (each for each in up.members() if "dagster._daemon" in each.cmdline())
     daemon.kill()
     assert up.process.wait(60) == 1
@@ -143,7 +174,7 @@ def test_the_end_of_the_daemon_is_an_error_and_ends_the_web_server(up: Up) -> No
     assert "Traceback" not in up.process.err
 
 
-@pytest.mark.parametrize("killed", ["mlops up", "dg dev"])
+@pytest.mark.parametrize("killed", ["mlops up", "the process below it"])
 def test_nothing_outlives_a_kill(up: Up, killed: str) -> None:
     if killed == "mlops up":
         up.process.kill()
@@ -170,10 +201,8 @@ def test_a_training_in_progress_is_canceled_and_can_be_resumed(
             "jobName": "samples_forest_lifecycle",
         }
         metadata = {"tags": [{"key": "dagster/partition", "value": "v1"}]}
-        variables = {"selector": selector, "metadata": metadata}
-        asked = {"query": LAUNCH, "variables": variables}
-        launched = httpx.post(f"{up.url}/graphql", json=asked, timeout=60).json()
-        assert launched["data"]["launchRun"]["run"]["runId"], launched
+        launched = up.graphql(LAUNCH, selector=selector, metadata=metadata)
+        assert launched["launchRun"]["run"]["runId"], launched
         while not any(registry.checkpoints(run.run_id) for run in registry.runs()):
             assert up.process.poll() is None
             time.sleep(0.2)

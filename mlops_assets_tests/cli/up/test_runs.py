@@ -1,10 +1,12 @@
-"""What Dagster's web server answers, in the words of `mlops up`."""
+"""Runs of Dagster in the words of `mlops up`."""
 
 from __future__ import annotations
 
+import dagster as dg
 import pytest
+from dagster._core.storage.tags import GRPC_INFO_TAG
 
-from mlops_assets.cli.up.web_server import ASSET_JOB, Run
+from mlops_assets.cli.up.runs import ASSET_JOB, Run
 
 
 @pytest.mark.parametrize(
@@ -28,12 +30,13 @@ from mlops_assets.cli.up.web_server import ASSET_JOB, Run
 def test_a_run_is_named_by_its_job_or_the_assets_selected_in_the_graph(
     job: str, tags: dict[str, str], assets: list[str] | None, subject: str
 ) -> None:
-    answer = {
-        "id": "1",
-        "job": job,
-        "status": "STARTED",
-        "ours": True,
-        "tags": [{"key": key, "value": value} for key, value in tags.items()],
-        "assets": None if assets is None else [{"path": asset.split("/")} for asset in assets],
-    }
-    assert Run.model_validate(answer).subject == subject
+    keys = None if assets is None else {dg.AssetKey(asset.split("/")) for asset in assets}
+    run = dg.DagsterRun(job_name=job, tags=tags, asset_selection=keys)
+    assert Run.of(run).subject == subject
+
+
+def test_only_runs_of_a_code_server_are_ended() -> None:
+    started = dg.DagsterRunStatus.STARTED
+    ours = dg.DagsterRun(job_name="job", status=started, tags={GRPC_INFO_TAG: "{}"})
+    of_a_command = dg.DagsterRun(job_name="job", status=started)
+    assert (Run.of(ours).ours, Run.of(of_a_command).ours) == (True, False)
