@@ -56,6 +56,7 @@ def measure(options: Options) -> None:
         print_table(
             (
                 f"100 of {RUNS:,} runs with {METRICS} metrics, median of {ROUNDS}",
+                "first, ms",
                 "ms",
                 "CPU ms",
                 "wanted",
@@ -77,7 +78,7 @@ def measure(options: Options) -> None:
             browser.close()
 
 
-def _lists(url: str, process: psutil.Process) -> Iterator[tuple[str, str, str, str]]:
+def _lists(url: str, process: psutil.Process) -> Iterator[tuple[str, str, str, str, str]]:
     with httpx.Client(base_url=f"{url}/api/v1", timeout=60) as client:
         for question, parameters in LISTS.items():
             seconds, cpu = [], []
@@ -87,7 +88,7 @@ def _lists(url: str, process: psutil.Process) -> Iterator[tuple[str, str, str, s
                 client.get("runs", params=parameters).raise_for_status()
                 seconds.append(time.perf_counter() - started)
                 cpu.append(_cpu(process) - before)
-            yield question, _ms(median(seconds)), _ms(median(cpu)), "300"
+            yield question, _ms(seconds[0]), _ms(median(seconds[1:])), _ms(median(cpu)), "300"
 
 
 def _pages(browser: Browser, url: str, empty: str) -> Iterator[tuple[str, str, str, str]]:

@@ -23,9 +23,9 @@ ROUTERS = (
     footprints.router,
     home.router,
     launches.router,
+    training_form.router,  # before that of models, to which `form` may be a version
     models.router,
     runs.router,
     samples.router,
     search.router,
-    training_form.router,
 )

@@ -188,7 +188,7 @@ def _parameters(entry: Entry) -> None:
     form = entry.form
     rows(entry, "parameters", form.parameters, searchable=True)
     known = {field.name for field in form.parameters}
-    with ui.element("div") as further:
+    with ui.element("div").classes("empty:hidden") as further:
         for name in (*entry.draft.parameters, *entry.draft.space):
             if name not in known:
                 known.add(name)
