@@ -40,8 +40,29 @@ class PublishedFile:
         return read_published(self.store.workspace, self.store.registry, self.key)
 
     def path(self) -> Path:
-        """Return a local path of it, for large files that are read in parts; errors as above."""
-        return published_path(self.store.workspace, self.store.registry, self.key)
+        """Return a local path of it, for large files that are read in parts; errors as above.
+
+        Its bytes are hashed once, and again if the file was written since.
+        """
+        path, state = _verified(self)
+        if _state(path) != state:
+            return published_path(self.store.workspace, self.store.registry, self.key)
+        return path
+
+
+@lru_cache(maxsize=64)
+def _verified(file: PublishedFile) -> tuple[Path, tuple[int, int, int] | None]:
+    """Return a local path of a file whose bytes were hashed, and its state at that time."""
+    path = published_path(file.store.workspace, file.store.registry, file.key)
+    return path, _state(path)
+
+
+def _state(path: Path) -> tuple[int, int, int] | None:
+    try:
+        found = path.stat()
+    except OSError:  # whoever reads it then reports that
+        return None
+    return found.st_size, found.st_mtime_ns, found.st_ctime_ns
 
 
 def files_of(

@@ -36,9 +36,8 @@ _PYSTAC = """\
 {imports}from pystac_client import Client
 
 client = Client.open({stac}{headers})
-collection = client.get_collection("{dataset}-{version}")
-print(collection.title)
-for item in collection.get_items():
+print(client.get_collection("{dataset}-{version}").title)
+for item in client.search(collections=["{dataset}-{version}"]).items():
     print(item.id, item.datetime, list(item.assets))
 """
 _GEOPANDAS = """\

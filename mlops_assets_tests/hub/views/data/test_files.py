@@ -94,8 +94,9 @@ def test_files_are_ordered_by_size_and_by_path_among_equals(
 
 
 def test_a_manifest_that_has_changed_is_not_shown(tiles: Store) -> None:
+    assert version_files(tiles, V1, FileQuery(text="wheat")).matching == 6
     path = tiles.workspace.root / "datasets/tiles/v1/manifest.parquet"
     path.chmod(0o644)
     path.write_bytes(path.read_bytes()[:-1] + b"x")
     with pytest.raises(IntegrityError, match="not as it was published"):
-        version_files(tiles, V1, FileQuery(text="wheat"))
+        version_files(tiles, V1, FileQuery(text="maize"))
