@@ -6,20 +6,21 @@ Filters are a form that asks for another page, so that every state has an addres
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 from urllib.parse import urlencode
 
 from nicegui import ui
 
-from mlops_assets.errors import NotFound
+from mlops_assets.errors import NotFound, SpecificationError
 from mlops_assets.hub.pages.caller import read
 from mlops_assets.hub.pages.data.sample import show_sample
-from mlops_assets.hub.pages.frame import STATIC, page
+from mlops_assets.hub.pages.frame import STATIC, page, problem
 from mlops_assets.hub.pages.parts.cards import card, empty, title
 from mlops_assets.hub.pages.parts.references import data_link
 from mlops_assets.hub.pages.parts.texts import number, text
 from mlops_assets.hub.views.addresses import data_path
+from mlops_assets.hub.views.samples.band_choice import chosen_composite
 from mlops_assets.hub.views.samples.listing import (
     SampleFilter,
     SamplePage,
@@ -116,6 +117,12 @@ def _show_page(reference: Reference, found: SamplePage, choice: Choice) -> None:
         data_link(version)
         text("span", f" · {number(found.samples)} samples · {_described(found)}")
     _filters(reference, found, choice)
+    if choice.bands and found.composites:
+        try:
+            chosen_composite(str(version), found.bands, found.composites, choice.bands)
+        except SpecificationError as error:
+            problem(str(error))
+            choice = replace(choice, bands=None)
     shown = len(found.rows)
     if not shown:
         sentence = "No sample matches these filters."

@@ -77,12 +77,13 @@ def composites(committed: CommittedDataset) -> list[Composite]:
 
 
 def chosen_composite(
-    committed: CommittedDataset, offered: Sequence[Composite], bands: str | None
+    reference: str, names: Sequence[str], offered: Sequence[Composite], bands: str | None
 ) -> Composite:
     """Return the picture that a query names.
 
     Args:
-        committed: the data version.
+        reference: to the data version.
+        names: of its bands.
         offered: `composites` of it.
         bands: `true`, `false`, or the names of one or three bands, with commas; None for the first
             of `composites`.
@@ -91,16 +92,15 @@ def chosen_composite(
         SpecificationError: it has no such bands.
     """
     if not offered:
-        raise SpecificationError(f"{committed.reference} is a table, which has no bands to show")
+        raise SpecificationError(f"{reference} is a table, which has no bands to show")
     if not bands:
         return offered[0]
     for one in offered:
         if bands in (one.name, one.query):
             return one
-    names = committed.document.features
     if bands in _COMPOSITES:
         raise SpecificationError(
-            f"{committed.reference} has no bands that are known to be"
+            f"{reference} has no bands that are known to be"
             f" {', '.join(_COMPOSITES[bands])}; declare 'bands: {{common_names: …}}' or name three:"
             f" {named(names)}"
         )
@@ -108,7 +108,7 @@ def chosen_composite(
     unknown = [name for name in chosen if name not in names]
     if unknown or len(chosen) not in (1, 3):
         raise SpecificationError(
-            f"bands={bands!r}: name one or three bands of {committed.reference}, separated by"
+            f"bands={bands!r}: name one or three bands of {reference}, separated by"
             f" commas: {named(names)}"
         )
     indices = [names.index(name) for name in chosen]

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from mlops_assets.errors import TrainingDataUnreadable
+from mlops_assets.errors import SpecificationError, TrainingDataUnreadable
 from mlops_assets.hub.views.samples.band_choice import Composite, chosen_composite
 from mlops_assets.hub.views.samples.opened import OpenVersion, open_version
 from mlops_assets.hub.views.samples.pixels import (
@@ -91,7 +91,7 @@ def chip(
 
     Raises:
         NotFound: no such version or sample.
-        SpecificationError: no such bands.
+        SpecificationError: no such bands, and no placeholder is asked for.
         TrainingDataUnreadable: the sample cannot be read, and no placeholder is asked for.
     """
     version = open_version(store, reference)
@@ -102,7 +102,7 @@ def chip(
     side = min(max(asked.size, MIN_SIDE), MAX_SIDE)
     try:
         picture = _drawn(sample, asked, side)
-    except TrainingDataUnreadable:
+    except (TrainingDataUnreadable, SpecificationError):
         if not asked.placeholder:
             raise
         return Chip(_png(_placeholder(side)), f'"unreadable-{RENDERER}"', lasting=False)
@@ -119,7 +119,10 @@ def _etag(version: OpenVersion, index: int, asked: ChipRequest) -> str:
 def _drawn(sample: Sample, asked: ChipRequest, side: int) -> Image:
     if sample.kind == "row":
         return _line(sample, read_row(sample), side)
-    composite = chosen_composite(sample.committed, sample.version.composites, asked.bands)
+    committed = sample.committed
+    composite = chosen_composite(
+        committed.reference, committed.document.features, sample.version.composites, asked.bands
+    )
     region = region_of(sample)
     values = read_region(sample, region, composite.indices)
     step = max(1, -(-max(values.shape[1:]) // side))

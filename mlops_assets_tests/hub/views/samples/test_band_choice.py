@@ -60,11 +60,11 @@ def test_bands_may_be_named_also_with_commas_in_names(
     names = ["a", "b,c", "d", "e"]
     version = committed(store, land_scenes, 4, names=names)
     offered = composites(version)
-    assert chosen_composite(version, offered, "e,b,c,a").indices == [3, 1, 0]
-    assert chosen_composite(version, offered, "b,c").indices == [1]
+    assert chosen_composite("scenes@v1", names, offered, "e,b,c,a").indices == [3, 1, 0]
+    assert chosen_composite("scenes@v1", names, offered, "b,c").indices == [1]
     for wrong in ("a,d", "a,d,x", "true"):
         with pytest.raises(SpecificationError, match="b,c"):
-            chosen_composite(version, offered, wrong)
+            chosen_composite("scenes@v1", names, offered, wrong)
 
 
 def test_one_band_is_grey(store: Store, land_scenes: Callable[..., Commit]) -> None:
