@@ -30,7 +30,7 @@ async def show_sample(reference: Reference, index: int, bands: str | None, back:
     """
     found = await read(sample_detail, reference, index)
     version = Reference(found.dataset, found.version)
-    title(f"Sample {index} of {reference}", kind="training data")
+    title(f"Sample {index} of {reference}", kind="Training data")
     with ui.element("nav").classes("hub-pages") as navigation:
         navigation.props["aria-label"] = "Samples"
         ui.link("All samples", back).classes("hub-button")

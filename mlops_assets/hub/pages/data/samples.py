@@ -106,17 +106,27 @@ async def samples(reference: str) -> None:
         back = f"{data_path(parsed)}/samples?{choice.query()}"
         await show_sample(parsed, int(index), choice.bands, back)
         return
-    found = await read(list_samples, parsed, choice.wanted, choice.first, choice.limit)
-    _show_page(parsed, found, choice)
+    wrong = None
+    try:
+        found = await read(list_samples, parsed, choice.wanted, choice.first, choice.limit)
+    except SpecificationError as error:  # a class or split that this version lacks
+        wrong = str(error)
+        choice = replace(choice, wanted=replace(choice.wanted, class_name=None, split=None))
+        found = await read(list_samples, parsed, choice.wanted, choice.first, choice.limit)
+    _show_page(parsed, found, choice, wrong)
 
 
-def _show_page(reference: Reference, found: SamplePage, choice: Choice) -> None:
+def _show_page(
+    reference: Reference, found: SamplePage, choice: Choice, wrong: str | None = None
+) -> None:
     version = Reference(found.dataset, found.version)
-    title(f"Samples of {reference}", kind="training data")
+    title(f"Samples of {reference}", kind="Training data")
     with ui.element("p").classes("hub-note"):
         data_link(version)
         text("span", f" · {number(found.samples)} samples · {_described(found)}")
     _filters(reference, found, choice)
+    if wrong is not None:
+        problem(wrong)
     if choice.bands and found.composites:
         try:
             chosen_composite(str(version), found.bands, found.composites, choice.bands)
@@ -126,6 +136,8 @@ def _show_page(reference: Reference, found: SamplePage, choice: Choice) -> None:
     shown = len(found.rows)
     if not shown:
         sentence = "No sample matches these filters."
+        if found.matching:
+            sentence = f"There are {number(found.matching)} samples, and none after them."
         if choice.wanted.suspicious and found.suspects is None:
             sentence = f"The labels of {version} were not checked for noise; assess it first."
         with card("Nothing to show"):
