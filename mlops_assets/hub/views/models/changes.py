@@ -33,16 +33,22 @@ def models_marker(store: Store, model: str | None = None) -> Marker:
         store: workspace and registry.
         model: name of the only model that is shown; all if None.
     """
-    versions = select(
-        ModelVersion.model,
-        ModelVersion.stage,
-        ModelVersion.visibility,
-        func.count(),
-        func.max(ModelVersion.created),
-    ).group_by(ModelVersion.model, ModelVersion.stage, ModelVersion.visibility)
-    aliases = select(Alias.model, Alias.alias, Alias.version).order_by(Alias.model, Alias.alias)
-    if model is not None:
-        versions, aliases = versions.filter_by(model=model), aliases.filter_by(model=model)
+    versions = (
+        select(
+            ModelVersion.model,
+            ModelVersion.stage,
+            ModelVersion.visibility,
+            func.count(),
+            func.max(ModelVersion.created),
+        )
+        .where(_is_of(ModelVersion.model, model))
+        .group_by(ModelVersion.model, ModelVersion.stage, ModelVersion.visibility)
+    )
+    aliases = (
+        select(Alias.model, Alias.alias, Alias.version)
+        .where(_is_of(Alias.model, model))
+        .order_by(Alias.model, Alias.alias)
+    )
     # a day that is monitored again has another checksum
     prefix = f"{MONITORING}/" if model is None else f"{MONITORING}/{model}/"
     days = select(func.count(), func.max(File.sha256), func.min(File.sha256)).where(

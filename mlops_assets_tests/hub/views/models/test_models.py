@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
 import pytest
 
 from mlops_assets.errors import NotFound, SpecificationError
+from mlops_assets.hub.views.models.changes import models_marker
 from mlops_assets.hub.views.models.history import model_history
 from mlops_assets.hub.views.models.monitoring import monitoring_of
 from mlops_assets.hub.views.models.overview import model_summary, models_overview
@@ -17,9 +19,11 @@ from mlops_assets.models.gates.outcomes import GateOutcome, publish_outcomes
 from mlops_assets.models.promotion import promote, rollback
 from mlops_assets.models.specification import Approval
 from mlops_assets.monitoring.document import Estimate, Interval, Live, Outside
+from mlops_assets.names import Reference
 from mlops_assets.paths import model_folder, monitoring_key
 from mlops_assets.principals import Principal, Role, Visibility
 from mlops_assets.registry import ModelVersion, Run
+from mlops_assets.registry.promotion.alarms import FailedRule
 from mlops_assets.registry.session import now
 from mlops_assets.store import Store
 from mlops_assets_tests.monitoring.monitored import monitored, version_day
@@ -216,3 +220,29 @@ def test_what_a_user_may_not_see_is_not_counted_or_listed(store: Store, row: Mod
     assert found.monitored is not None and found.monitored.version == row.version
     assert versions_page(viewer, None, "crops").total == 1
     assert model_history(viewer, "crops").events == []
+
+
+def test_an_open_page_learns_of_every_change_and_of_no_other(
+    store: Store, row: ModelVersion
+) -> None:
+    other = lifecycle(store, model_specification("maize"), depth=2)
+
+    def markers() -> tuple[object, object]:
+        return models_marker(store), models_marker(store, "crops")
+
+    failed = FailedRule(Reference("crops", row.version), "max_outside", "2026-11-02", "outside")
+    changes: list[Callable[[], object]] = [
+        lambda: store.registry.promote(row, [], "baseline"),
+        lambda: approve(store, row, Approval(), "seen"),
+        lambda: store.registry.set_visibility(row, Visibility.PUBLISHED),
+        lambda: monitored(store, "02", version_day(row.version)),
+        lambda: store.registry.raise_alarm(failed),
+    ]
+    for change in changes:
+        before = markers()
+        assert before == markers()
+        change()
+        assert all(new != old for new, old in zip(markers(), before, strict=True)), change
+    _, before = markers()
+    store.registry.promote(other, [], "baseline")
+    assert models_marker(store, "crops") == before
