@@ -110,7 +110,12 @@ def _curve(days: list[str], lines: dict[str, list[float | None]]) -> None:
             "tooltip": {"trigger": "axis"},
             "grid": {"left": 48, "right": 16, "top": 32, "bottom": 28},
             "xAxis": {"type": "category", "data": days, "axisLabel": {"color": _AXIS}},
-            "yAxis": {"type": "value", "scale": True, "axisLabel": {"color": _AXIS}},
+            "yAxis": {
+                "type": "value",
+                "scale": True,
+                "axisLabel": {"color": _AXIS},
+                "splitLine": {"lineStyle": {"color": _AXIS, "opacity": 0.3}},
+            },
             "series": [
                 {
                     "name": name,
