@@ -29,7 +29,7 @@ WORLD_ATLAS := 2.0.2
 .DEFAULT_GOAL := help
 # else each of the many processes would compile our modules anew
 unexport PYTHONDONTWRITEBYTECODE
-.PHONY: help install azurite pytdml mlflow stac-validator stac-browser oidc-provider axe-core pgstac dvc model-signing export-peers export-eotdl serving-clients demo up coastlines test test-all test-changed test-random faults mutations lint bench clean
+.PHONY: help install azurite pytdml mlflow stac-validator stac-browser oidc-provider axe-core pgstac dvc model-signing export-peers export-eotdl serving-clients demo up hub-screenshots coastlines test test-all test-changed test-random faults mutations lint bench clean
 
 help: ## show this help
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -131,6 +131,9 @@ demo: .venv/with-demo .env ## run the main job on the example: land, commit, tra
 
 up: .venv/with-demo .env ## Dagster's UI, daemon and sensors on the demo's workspace; PORT=3000
 	@$(BIN)/mlops up --port $(or $(PORT),3000)
+
+hub-screenshots: .venv/with-all ## the pictures of the README, from the workspace of `make demo` (needs chromium)
+	@$(BIN)/python docs/hub_screenshots.py
 
 test: .venv/with-test ## the fast tests: all that need no further framework, server or browser
 	@$(PYTEST) -m "$(FAST)"
