@@ -16,6 +16,8 @@ from typing import Any
 import dagster as dg
 import psutil
 import pytest
+from dagster._core.definitions.job_base import InMemoryJob
+from dagster._core.execution.api import execute_run
 from dagster._core.remote_origin import InProcessCodeLocationOrigin
 from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
 from dagster._core.workspace.load_target import InProcessWorkspaceLoadTarget
@@ -78,16 +80,21 @@ def submitted(launcher: DagsterLauncher, run_id: str) -> dg.DagsterRun:
 
 def execute(launcher: DagsterLauncher, run_id: str, **tags: str) -> str:
     """Execute a queued run in this process, as a code server would; return its status."""
-    run = submitted(launcher, run_id)
-    launcher.instance.delete_run(run_id)
-    result = defs.resolve_job_def(run.job_name).execute_in_process(
-        instance=launcher.instance,
-        run_id=run_id,
-        run_config=run.run_config,
-        tags={**run.tags, **tags},
-        raise_on_error=False,
+    instance = launcher.instance
+    if tags:
+        instance.add_run_tags(run_id, tags)
+    name = submitted(launcher, run_id).job_name
+    instance.report_dagster_event(
+        dg.DagsterEvent(dg.DagsterEventType.PIPELINE_STARTING.value, name), run_id
     )
+    job = InMemoryJob(defs.resolve_job_def(name))
+    result = execute_run(job, submitted(launcher, run_id), instance)
     return "SUCCESS" if result.success else "FAILURE"
+
+
+def config_of(run: dg.DagsterRun, op: str) -> Any:
+    config: Any = run.run_config
+    return config["ops"][op]["config"]
 
 
 def test_a_training_is_queued_with_config_and_is_recorded_as_of_who_asked(
@@ -105,7 +112,7 @@ def test_a_training_is_queued_with_config_and_is_recorded_as_of_who_asked(
     assert launched.notice == NO_DAEMON
     run = submitted(launcher, launched.orchestration_run)
     assert (run.status, run.job_name) == (dg.DagsterRunStatus.QUEUED, "declared_crops_lifecycle")
-    config = run.run_config["ops"]["declared_crops__trained_model"]["config"]
+    config = config_of(run, "declared_crops__trained_model")
     assert config == {"n_estimators": 3, "seed": 7}
     assert execute(launcher, run.run_id) == "SUCCESS"
     (training,) = ann.registry.runs()
@@ -154,7 +161,7 @@ def test_a_sweep_has_its_space_and_fixed_parameters(launcher: DagsterLauncher, a
     sweep = Sweep(trials=2, space={"max_depth": {"choices": [2, 3]}}, method="random")
     request = replace(REQUEST, parameters={"n_estimators": 3}, sweep=sweep, tags={"why": "sweep"})
     run_id = launcher.train(ann, request).orchestration_run
-    config = submitted(launcher, run_id).run_config["ops"]["declared_crops__sweep"]["config"]
+    config = config_of(submitted(launcher, run_id), "declared_crops__sweep")
     assert config["parameters"] == {"n_estimators": 3, "max_depth": {"choices": [2, 3]}}
     assert execute(launcher, run_id) == "SUCCESS"
     trials = ann.registry.runs()
@@ -208,7 +215,7 @@ def test_a_run_on_data_that_one_may_not_see_is_not_there(
     launcher: DagsterLauncher, ann: Store, store: Store
 ) -> None:
     run_id = launcher.train(ann, REQUEST).orchestration_run
-    store.registry.set_visibility(V1, Visibility.PRIVATE, "not yet")
+    store.registry.set_visibility(store.registry.data_version(V1), Visibility.PRIVATE, "not yet")
     bob = store.acting(Principal("bob", frozenset({Role.SCIENTIST})))
     for act in (launcher.state, launcher.cancel):
         with pytest.raises(NotFound, match="Dagster has no run"):
@@ -291,7 +298,7 @@ def test_a_stopped_run_is_resumed_once_with_what_it_had(
     run = ended(store, "canceled", checkpoint=True)
     launched = submitted(launcher, launcher.resume(ann, run).orchestration_run)
     assert launched.tags[RESUME] == run.run_id
-    config = launched.run_config["ops"]["declared_crops__trained_model"]["config"]
+    config = config_of(launched, "declared_crops__trained_model")
     assert config == {"n_estimators": 4, "seed": 3}
     with pytest.raises(Conflict, match="resumed already"):
         launcher.resume(ann, run)
