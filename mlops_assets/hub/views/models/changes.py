@@ -61,7 +61,7 @@ def models_marker(store: Store, model: str | None = None) -> Marker:
     return tuple(found)
 
 
-def _counts(model: str | None) -> Iterator[Select[Any]]:
+def _counts(model: str | None) -> Iterator[Select[*tuple[Any, ...]]]:
     """Yield queries of the newest, and of the number, of what happens to versions."""
     for table in (Promotion, Decision, Deployment):
         yield select(func.max(table.id), func.count()).where(_is_of(table.model, model))
