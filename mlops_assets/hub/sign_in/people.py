@@ -21,6 +21,7 @@ from mlops_assets.identity.issuer import Issuer
 from mlops_assets.registry import Registry
 from mlops_assets.registry.store import now
 
+AUTHORIZATION = "authorization"
 MAX_COOKIE = 200  # characters of a value
 # for which an open page acts for whom a gateway has stated; the next action asks it again
 PAGE_LIFE = timedelta(hours=1)
@@ -132,8 +133,8 @@ class People:
         """Return whether `Authorization` is the gateway's, not that of a program."""
         return (
             self.gateway is not None
-            and self.gateway.token_header == "authorization"
-            and "authorization" in headers
+            and self.gateway.token_header == AUTHORIZATION
+            and AUTHORIZATION in headers
             and self.gateway.trusts(peer)
         )
 

@@ -26,6 +26,7 @@ from mlops_assets_tests.servers.oidc_provider import SECRET, oidc_people
 pytestmark = pytest.mark.browser
 # cores may be busy with other tests
 expect.set_options(timeout=30_000)
+PROJECT = "mlops_assets_tests.hub.sign_in.project.definitions"
 
 IDENTITY = """
 issuer: {issuer}
@@ -76,8 +77,8 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     with oidc_people(folder / "issuer.log") as issuer:
         (folder / "identity.yaml").write_text(IDENTITY.format(issuer=issuer))
         environment = {"MLOPS_IDENTITY": str(folder / "identity.yaml"), "HUB_SECRET": SECRET}
-        module = ("--module", "mlops_assets_tests.hub.sign_in.project.definitions")
-        with served_hub(folder, *module, environment=environment) as url:
+        options = ("--no-dagster", "--module", PROJECT)
+        with served_hub(folder, *options, environment=environment) as url:
             registry = Registry(f"sqlite:///{folder / 'workspace' / 'registry.db'}")
             yield Served(url, issuer, registry, folder)
             registry.close()
