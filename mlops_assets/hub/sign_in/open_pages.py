@@ -56,7 +56,8 @@ def guard_sockets(sessions: BrowserSessions | None) -> None:
     async def handshake(sid: str, data: dict[str, Any]) -> bool:
         if not _opened_by(data.get("client_id"), sid):
             return False
-        return await nicegui._on_handshake(sid, data)
+        accepted: bool = await nicegui._on_handshake(sid, data)
+        return accepted
 
     def event(sid: str, message: dict[str, Any]) -> None:
         client = _page_of(sid, message)
@@ -130,9 +131,10 @@ async def renew(client: Client) -> bool:
         f" 'application/json'}}, body: JSON.stringify({{client: '{client.id}'}})}})).status"
     )
     try:
-        return await client.run_javascript(code, timeout=RENEWED_WITHIN) == HTTPStatus.NO_CONTENT
+        status: object = await client.run_javascript(code, timeout=RENEWED_WITHIN)
     except TimeoutError:
         return False
+    return status == HTTPStatus.NO_CONTENT
 
 
 def close_pages(session: Session) -> None:

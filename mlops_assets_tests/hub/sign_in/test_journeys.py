@@ -277,7 +277,7 @@ def test_a_socket_needs_a_session_and_our_own_page(served: Served, browser: Brow
     ):
         with (
             pytest.raises(InvalidStatus, match="403"),
-            connect(url, origin=origin and Origin(origin), additional_headers=headers),
+            connect(url, origin=Origin(origin) if origin else None, additional_headers=headers),
         ):
             pass
         if origin:

@@ -136,7 +136,7 @@ def test_an_id_token_is_for_this_sign_in(
 
 def test_an_id_token_is_signed_by_the_provider(store: Store, visitor: Visitor) -> None:
     visitor.begin()
-    claims = {"aud": CLIENT, "nonce": visitor.sent["nonce"]}
+    claims: dict[str, Any] = {"aud": CLIENT, "nonce": visitor.sent["nonce"]}
     forged = visitor.oidc.token(new_key("other"), **claims)
     visitor.oidc.token_answer = JSONResponse({"token_type": "Bearer", "id_token": forged})
     assert visitor.complete().status_code == 403
@@ -207,7 +207,7 @@ def test_each_sign_in_has_a_session_of_its_own(store: Store, visitor: Visitor) -
 def test_roles_are_of_the_access_token_where_that_is_ours(visitor: Visitor) -> None:
     def answer(**access: Any) -> None:
         visitor.begin()
-        claims = {"aud": CLIENT, "nonce": visitor.sent["nonce"], "roles": None}
+        claims: dict[str, Any] = {"aud": CLIENT, "nonce": visitor.sent["nonce"], "roles": None}
         tokens = {
             "token_type": "Bearer",
             "id_token": visitor.oidc.token(**claims),
@@ -269,7 +269,7 @@ def test_signing_out_ends_the_session_on_the_server(store: Store, visitor: Visit
 def test_a_cookie_counts_for_our_own_pages_only(visitor: Visitor) -> None:
     visitor.begin()
     visitor.complete()
-    body = {"json": {"points": []}}
+    body: dict[str, Any] = {"json": {"points": []}}
     path = "/api/v1/runs/00000000-0000-4000-8000-000000000000/points"
     for headers in (
         {},
