@@ -32,7 +32,7 @@ HUB_LOG = "hub.log"
 WORKSPACE_FILE = "workspace.yaml"
 MAX_LOG_BYTES = 10 << 20
 # for all of them to end before they are killed
-STOP_SECONDS = 40.0
+STOP_SECONDS = 55.0
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
 

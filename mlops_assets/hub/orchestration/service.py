@@ -71,8 +71,11 @@ def dagster_service(
         )
         servers = WebServerSettings(home, file, folder)
         reading, full = WebServer(servers, read_only=True), WebServer(servers, read_only=False)
+        # both end at the same time
         for server in (reading, full):
             stack.callback(server.close)
+        for server in (reading, full):
+            stack.callback(server.request_end)
         # one of them is wanted soon, and takes seconds to start
         (full if alone else reading).start()
         yield DagsterService(launcher, DagsterProxy(reading, full))

@@ -143,7 +143,7 @@ def test_it_serves_the_project_and_ends_all_of_it_with_sigterm(up: Up, project: 
     (on,) = (line for line in up.process.err.splitlines() if line.startswith("on   "))
     assert on.endswith("verify_changes, verify_everything")
     up.process.send_signal(signal.SIGTERM)
-    assert up.process.wait(60) == 0
+    assert up.process.wait(120) == 0
     assert up.members() == []
     assert "Traceback" not in up.process.err
     assert "Dagster services shut down" in (project / "workspace/dagster/up.log").read_text()
@@ -167,7 +167,7 @@ def test_its_pages_show_the_assets_and_the_sensors(up: Up) -> None:
 def test_the_end_of_the_daemon_is_an_error_and_ends_the_hub(up: Up) -> None:
     (daemon,) = (each for each in up.members() if "dagster._daemon" in each.cmdline())
     daemon.kill()
-    assert up.process.wait(60) == 1
+    assert up.process.wait(120) == 1
     assert up.members() == []
     message = up.process.err.splitlines()[-1]
     assert "dagster-daemon process shut down unexpectedly with return code -9" in message
@@ -180,7 +180,7 @@ def test_nothing_outlives_a_kill(up: Up, killed: str) -> None:
         up.process.kill()
     else:
         os.kill(up.session, signal.SIGKILL)
-        assert up.process.wait(60) == 1
+        assert up.process.wait(120) == 1
     up.wait_until_all_have_ended()
 
 

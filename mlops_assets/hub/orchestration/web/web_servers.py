@@ -72,10 +72,14 @@ class WebServer:
                 )
                 self._watching.start()
 
-    def close(self) -> None:
-        """End the server."""
+    def request_end(self) -> None:
+        """Let the server end, without waiting for it."""
         with self._lock:
             self._ended.set()
+
+    def close(self) -> None:
+        """End the server."""
+        self.request_end()
         if self._watching is not None:
             self._watching.join()
 
