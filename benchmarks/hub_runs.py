@@ -8,14 +8,16 @@ from __future__ import annotations
 import sys
 import time
 
+from sqlalchemy import update
+
 from benchmarks.run_listing import METRICS, RUNS, fill
-from mlops_assets.registry import Registry
+from mlops_assets.registry import Registry, Run
 
 
 def filled(url: str, runs: int = RUNS, metrics: int = METRICS) -> Registry:
     """Return a registry with finished runs, each with `macro_f1`, `metric_1`, … and 10 parameters.
 
-    They are inserted past the log, so that `mlops verify` reports them.
+    They are inserted past the log, so that `mlops verify` reports them. No run has an environment.
 
     Args:
         url: SQLAlchemy URL of the registry; it may have rows already.
@@ -24,6 +26,9 @@ def filled(url: str, runs: int = RUNS, metrics: int = METRICS) -> Registry:
     """
     registry = Registry(url)
     fill(registry, runs, metrics)
+    with registry._engine.begin() as connection:
+        # the object that it names is in no workspace, so that pages would report it as missing
+        connection.execute(update(Run).values(environment=None))
     return registry
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
-from benchmarks.run_listing import fill
+from benchmarks.hub_runs import filled
 from mlops_assets.store import Store
 from mlops_assets_tests.hub.browsing import browsing, served_hub
 from mlops_assets_tests.registry.rows import new_run
@@ -23,7 +23,7 @@ RUN_ID = "00000000-0000-4000-8000-000000000001"
 @pytest.fixture
 def folder(store: Store) -> Path:
     """A project with many runs, and one under way that has HTML in every text."""
-    fill(store.registry, RUNS, 20)
+    filled(store.registry.url, RUNS).close()
     run = new_run(
         RUN_ID,
         model="crops",
