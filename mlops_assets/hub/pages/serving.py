@@ -15,6 +15,9 @@ from mlops_assets.hub.context import Hub
 from mlops_assets.hub.pages.frame import FAILED, PRODUCT, STATIC, framed_page, problem
 
 FOLDER = Path(package.__file__).parent / "static"
+# that a page is kept without its websocket, and from which NiceGUI derives when a browser that is
+# silent is cut off: after 0.4 of it, which a busy machine needs
+RECONNECT_SECONDS = 15.0
 
 
 def serve_pages(server: FastAPI, project: Hub) -> None:
@@ -30,6 +33,7 @@ def serve_pages(server: FastAPI, project: Hub) -> None:
     app.on_page_exception(lambda: problem(FAILED))
     ui.run_with(
         server,
+        reconnect_timeout=RECONNECT_SECONDS,
         root=_no_page,
         title=PRODUCT,
         favicon=FOLDER / "favicon.svg",
