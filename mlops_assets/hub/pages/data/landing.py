@@ -58,7 +58,7 @@ def _state(found: LandingView) -> None:
             "New files": f"{number(found.added)}, {size(found.added_size)}",
             "Changed files": number(found.changed),
             "Written again": (
-                f"{number(found.touched)}; whether their bytes differ shows the preview"
+                f"{number(found.touched)}; the preview finds whether their bytes differ"
                 if found.touched
                 else "0"
             ),

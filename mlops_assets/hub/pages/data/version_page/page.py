@@ -149,7 +149,7 @@ class VersionPage:
         request = ui.context.client.request
         base = hub_url(str(request.base_url))
         codes = await read(_snippets, Reference.parse(found.version.reference), base)
-        with card("Use it", "Each names this version, so that it reads the same data ever after."):
+        with card("Use it", "Each names this version, so that it always reads the same data."):
             snippets({code.label: code.code for code in codes}, "Code that reads this version")
         with card("Record"):
             if found.collection is None:
