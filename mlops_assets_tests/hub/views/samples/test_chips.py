@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import io
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
+from pydantic import JsonValue
 
 from mlops_assets.datasets.commit.commit import Commit, commit
 from mlops_assets.datasets.io.rasters import open_raster
@@ -51,7 +52,7 @@ def write(path: Path, array: NDArray[np.generic], **options: object) -> None:
         raster.write(array)
 
 
-def images(store: Store, arrays: dict[str, NDArray[np.generic]], **options: object) -> Reference:
+def images(store: Store, arrays: Mapping[str, NDArray[np.generic]], **options: object) -> Reference:
     """Commit whole images, by path."""
     folder = store.workspace.root / "landing/whole"
     for path, array in arrays.items():
@@ -165,14 +166,23 @@ def test_all_chips_of_an_assessed_version_have_one_stretch(
     store: Store, land_scenes: Callable[..., Commit]
 ) -> None:
     land_scenes()
-    percentiles = {"1": 0.0, "5": 4.0, "25": 5.0, "50": 50.0, "75": 60.0, "95": 96.0, "99": 100.0}
-    bands = [{"name": f"B00{i}", "percentiles": percentiles} for i in (1, 2, 3, 4)]
+    percentiles: dict[str, JsonValue] = {
+        "1": 0.0,
+        "5": 4.0,
+        "25": 5.0,
+        "50": 50.0,
+        "75": 60.0,
+        "95": 96.0,
+        "99": 100.0,
+    }
+    bands: list[JsonValue] = [{"name": f"B00{i}", "percentiles": percentiles} for i in (1, 2, 3, 4)]
     spread = spread_of(assessed(store, "scenes", {"values": {"bands": bands}}))
     assert spread is not None and spread.cut.tolist() == [[1.0, 99.0]] * 4
     low, high = spread.axis
     assert set(low) == {0.0} and set(high) == {100.0}
-    for other in ({"values": {"bands": bands[:3]}}, {"values": 5}):
-        assert spread_of(assessed(store, "scenes", other)) is None  # type: ignore[arg-type]
+    others: list[dict[str, JsonValue]] = [{"values": {"bands": bands[:3]}}, {"values": 5}]
+    for other in others:
+        assert spread_of(assessed(store, "scenes", other)) is None
 
 
 def test_a_known_picture_is_not_drawn_again(
@@ -190,10 +200,10 @@ def test_a_damaged_file_leaves_a_placeholder_and_its_reason(
     store: Store, land_scenes: Callable[..., Commit]
 ) -> None:
     land_scenes()
-    for found in (store.workspace.root / "objects").rglob("*"):
-        if found.is_file():
-            found.chmod(0o644)
-            found.write_bytes(b"damaged")
+    for file in (store.workspace.root / "objects").rglob("*"):
+        if file.is_file():
+            file.chmod(0o644)
+            file.write_bytes(b"damaged")
     opened._open.clear()
     with pytest.raises(TrainingDataUnreadable, match=r"images/a\.tif of scenes@v1"):
         chip(store, SCENES, 0, ChipRequest())

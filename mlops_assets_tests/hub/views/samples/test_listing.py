@@ -69,12 +69,19 @@ def test_pixels_of_windows_have_classes_so_that_windows_are_not_filtered_by_them
     with pytest.raises(SpecificationError, match="pixels have classes"):
         list_samples(store, Reference("tiles", "v1"), SampleFilter(class_name="water"))
     # the report names a pixel; the sample is the window around it
-    suspect = {"path": "images/a.tif", "row": 20, "column": 33, "given": "water", "likely": "land"}
+    suspect: dict[str, JsonValue] = {
+        "path": "images/a.tif",
+        "row": 20,
+        "column": 33,
+        "given": "water",
+        "likely": "land",
+    }
     version = assessed(store, "tiles", {"label_noise": {"suspects": 9, "worst": [suspect]}})
     found = suspicions_of(version)
     (index,) = found.named
     assert found.found == 9
-    assert version.committed.samples.loc[index, ["row", "column"]].tolist() == [16, 32]
+    found_at = version.committed.samples.iloc[index]
+    assert (found_at["row"], found_at["column"]) == (16, 32)
 
 
 def test_neighbours_are_the_nearest_in_the_scene(
