@@ -50,7 +50,8 @@ def test_a_version_is_read_decided_on_by_two_people_and_verified(
 
         # refused by the approval that is missing; what was entered stays
         in_dialog(page, "Promote…", "season starts", "Promote")
-        page.get_by_text("is protected and was not moved").wait_for()
+        notified = page.locator(".q-notification")
+        notified.get_by_text("is protected and was not moved").wait_for()
         dialog = page.get_by_role("dialog")
         assert dialog.get_by_role("textbox", name="Reason").input_value() == "season starts"
         dialog.get_by_role("button", name="Cancel").click()
@@ -63,7 +64,7 @@ def test_a_version_is_read_decided_on_by_two_people_and_verified(
         ann.registry.promote(row, [], "baseline")
         page.locator(".hub-state", has_text="baseline").wait_for()
         page.get_by_role("dialog").get_by_role("button", name="Approve").click()
-        page.get_by_text(f"baseline is {row.version}, moved by ann, was not set").wait_for()
+        notified.get_by_text(f"baseline is {row.version}, moved by ann, was not set").wait_for()
         assert page.get_by_role("textbox", name="Reason").input_value() == HOSTILE
         page.get_by_role("dialog").get_by_role("button", name="Cancel").click()
         page.get_by_role("dialog").wait_for(state="hidden")
