@@ -19,7 +19,8 @@ import psutil
 
 from mlops_assets.registry import Registry
 from mlops_assets.registry.patience import patiently
-from mlops_assets.registry.runs import LoggedPoint, Runs
+from mlops_assets.registry.runs import LoggedPoint
+from mlops_assets.registry.runs.points import RunPoints
 from mlops_assets.training.checkpoints import Checkpoints
 from mlops_assets_tests import interpreter
 from mlops_assets_tests.faults.life import STEPS, opened, watched
@@ -160,7 +161,7 @@ def _acknowledging(report: Callable[[str, tuple[str, int]], None]) -> Iterator[N
     """Report each batch of points, and each checkpoint, once it is reported as kept."""
     log, save = Registry.log, Checkpoints.save
 
-    def logged(self: Runs, run_id: str, points: Sequence[LoggedPoint]) -> None:
+    def logged(self: RunPoints, run_id: str, points: Sequence[LoggedPoint]) -> None:
         log(self, run_id, points)
         if points:
             report("points", (run_id, points[-1][0] + 1))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from datetime import timedelta
 from typing import Any
 
@@ -32,7 +33,7 @@ def url(store: Store) -> Iterator[str]:
         yield found
 
 
-def client_of(store: Store, url: str, role: Role) -> Any:
+def client_of(store: Store, url: str, role: Role) -> AbstractContextManager[httpx.Client]:
     return caller(url, create_token(store.registry, "ann", [role], timedelta(days=1))[1])
 
 
