@@ -193,6 +193,20 @@ def test_the_log_of_a_run_is_printed_as_it_is(runs: list[str], mlops: Mlops) -> 
     assert (without.code, "run 00000001 has no log" in without.err) == (1, True)
 
 
+def test_runs_are_noted_and_tagged(runs: list[str], mlops: Mlops) -> None:
+    assert mlops("run", "note", "00000001", "too many epochs").code == 0
+    assert (
+        "paper=yes, season=2026" in mlops("run", "tag", "00000001", "season=2026", "paper=yes").out
+    )
+    assert "season" not in mlops("run", "tag", "00000001", "season=").out
+    shown = mlops("run", "show", "00000001").out
+    assert "tester: too many epochs" in shown and "paper: yes" in shown
+    document = mlops("run", "show", "00000001", "--json").json
+    assert document["tags"]["paper"] == "yes" and document["notes"][0]["noted_by"] == "tester"
+    found = mlops("run", "list", "--where", "tags.paper = 'yes'", "--json").json
+    assert [run["run_id"] for run in found] == [document["run_id"]]
+
+
 def test_runs_are_compared_on_the_terminal_and_in_reports(
     runs: list[str], mlops: Mlops, tmp_path: Path
 ) -> None:
@@ -239,6 +253,9 @@ def test_runs_are_compared_on_the_terminal_and_in_reports(
         (["compare", "0000000", "00000001"], 1, "more than one run begins with"),
         (["compare", "00000001", "00000002", "--report", "out.pdf"], 1, "one of .html, .md, .png"),
         (["compare", "00000001", "00000002", "--report", "nowhere/out.md"], 1, "cannot be written"),
+        (["tag", "00000001", "paper"], 2, "NAME=VALUE"),
+        (["tag", "00000001", "paper="], 1, "has no tag 'paper'"),
+        (["note", "00000001", " "], 1, "a note is empty"),
         (["show", "zzz"], 1, "no run begins with 'zzz'"),
     ],
 )
@@ -318,6 +335,7 @@ def test_recorded_texts_send_no_control_characters_to_a_terminal(
         )
         for number in (1, 2)
     )
+    store.registry.note_run(first, f"note {clear}")
     ids = {"show": [first], "compare": [first, second]}.get(command[0], [])
     found = mlops("run", *command, *ids)
     said = found.out + found.err
