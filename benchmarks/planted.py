@@ -146,7 +146,7 @@ PLANTED = [
     Mutation(
         name="resumed-point",
         fault="a resumed run keeps the first point that was logged after the checkpoint",
-        file="mlops_assets/registry/runs.py",
+        file="mlops_assets/registry/runs/runs.py",
         before="Point.seq >= first_seq",
         after="Point.seq > first_seq",
         tests=["registry/test_store.py"],

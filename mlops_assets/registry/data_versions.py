@@ -118,7 +118,11 @@ class DataVersions(RegistrySession):
             return list(session.scalars(query))
 
     def data_version_before(self, row: DataVersion) -> DataVersion | None:
-        """Return the data version before another one of its dataset; None for the first."""
+        """Return the data version before another one of its dataset; None for the first.
+
+        Args:
+            row: the other one.
+        """
         query = select(DataVersion).filter_by(dataset=row.dataset)
         query = query.where(DataVersion.number < row.number)
         with self.reading() as session:

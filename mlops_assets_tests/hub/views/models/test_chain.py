@@ -66,8 +66,8 @@ def test_each_part_comes_from_the_one_before(copied: Store) -> None:
     chain = version_chain(copied, COVER)
     before = {node.id: node.made_from for node in chain.nodes}
     assert before == {
-        "data:scenes@v1": [],
-        "run": ["data:scenes@v1"],
+        "data scenes@v1": [],
+        "run": ["data scenes@v1"],
         "code": ["run"],
         "model": ["code"],
         "record": ["model"],
@@ -87,12 +87,12 @@ def test_an_intact_chain_is_verified(copied: Store) -> None:
 @pytest.mark.parametrize(
     ("pattern", "broken"),
     [
-        ("objects/sha256/*/*", {"data:scenes@v1", "code"}),
-        ("datasets/scenes/v1/statistics.json", {"data:scenes@v1"}),
+        ("objects/sha256/*/*", {"data scenes@v1", "code"}),
+        ("datasets/scenes/v1/statistics.json", {"data scenes@v1"}),
         # without these the files of the data cannot be listed
-        ("datasets/scenes/v1/manifest.parquet", {"data:scenes@v1"}),
-        ("datasets/scenes/v1/version.json", {"data:scenes@v1"}),
-        ("catalog/datasets/scenes/v1/collection.json", {"data:scenes@v1"}),
+        ("datasets/scenes/v1/manifest.parquet", {"data scenes@v1"}),
+        ("datasets/scenes/v1/version.json", {"data scenes@v1"}),
+        ("catalog/datasets/scenes/v1/collection.json", {"data scenes@v1"}),
         ("runs/*/points.parquet", {"run"}),
         ("models/cover/*/model.onnx", {"model"}),
         ("models/cover/*/figures/*.png", {"model"}),
@@ -149,7 +149,7 @@ def test_hidden_data_are_named_and_not_read(copied: Store) -> None:
     copied.registry.set_visibility(data, Visibility.PRIVATE)
     viewer = copied.acting(Principal("vic", frozenset({Role.VIEWER})))
     states = {node.id: node.state for node in verify_chain(viewer, COVER).nodes}
-    assert states["data:scenes@v1"] == states["run"] == "hidden"
+    assert states["data scenes@v1"] == states["run"] == "hidden"
     assert "code" not in states and states["model"] == "verified"
 
 

@@ -12,6 +12,7 @@ from mlops_assets.hub.pages.parts.texts import number, text, when
 from mlops_assets.hub.views.data.version import Descendants
 from mlops_assets.lineage.made_from import Made
 from mlops_assets.names import Reference
+from mlops_assets.paths import predictions_folder
 
 MAX_LISTED = 20
 _MEASURES = ("macro_f1", "accuracy", "mean_iou", "rmse", "r2")
@@ -57,8 +58,8 @@ def _measure(made: Made) -> str | None:
 def _map(made: Made) -> None:
     """Add a link to a map, whose reference is the key of its raster."""
     reference = Reference.parse(made.names[0])
-    folder = f"predictions/{reference.name}/{reference.what}/"
-    name = made.reference.removeprefix(folder).removesuffix(".tif")
+    folder = predictions_folder(reference.name, reference.what or "")
+    name = made.reference.removeprefix(f"{folder}/").removesuffix(".tif")
     with ui.element("div").classes("hub-row"):
         map_link(reference.name, reference.what or "", name)
         text("span", f"by {made.names[0]}, {when(made.created)}", "hub-note")

@@ -145,18 +145,18 @@ def _left_out(lineage: ModelLineage) -> list[str]:
 def _data(lineage: ModelLineage) -> list[ChainNode]:
     """Return the data versions, those that others were made from first."""
     nodes = [
-        ChainNode(f"data:{name}", "data", name, ["you may not see it"], None, [], "hidden")
+        ChainNode(f"data {name}", "data", name, ["you may not see it"], None, [], "hidden")
         for name in lineage.hidden
     ]
     nodes += [
-        ChainNode(f"data:{name}", "data", name, ["not in the registry"], None, [], "unknown")
+        ChainNode(f"data {name}", "data", name, ["not in the registry"], None, [], "unknown")
         for name in lineage.unknown
     ]
     return nodes + [_data_version(data) for data in reversed(lineage.data)]
 
 
 def _damaged(reference: str, problem: str) -> ChainNode:
-    node, facts = f"data:{reference}", ["its files cannot be listed"]
+    node, facts = f"data {reference}", ["its files cannot be listed"]
     return ChainNode(node, "data", reference, facts, data_path(reference), [], "broken", [problem])
 
 
@@ -164,7 +164,7 @@ def _data_version(data: DataLineage) -> ChainNode:
     size = sum(file.size for file in data.files)
     made = [] if data.function is None else [f"made by {data.function}"]
     return ChainNode(
-        id=f"data:{data.reference}",
+        id=f"data {data.reference}",
         kind="data",
         title=data.reference,
         facts=[
@@ -175,12 +175,12 @@ def _data_version(data: DataLineage) -> ChainNode:
             *(f"tag {tag}" for tag in data.tags),
         ],
         page=data_path(data.reference),
-        made_from=[f"data:{name}" for name in data.inputs],
+        made_from=[f"data {name}" for name in data.inputs],
     )
 
 
 def _run(lineage: ModelLineage) -> list[ChainNode]:
-    trained_on = [f"data:{lineage.trained_on}"]
+    trained_on = [f"data {lineage.trained_on}"]
     run = lineage.run
     if run is None:
         facts = ["made from data that you may not see"]

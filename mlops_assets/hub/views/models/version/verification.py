@@ -146,15 +146,15 @@ class _Places:
 def _patterns_of_data(name: str, catalogs: str) -> Iterator[tuple[str, str]]:
     reference = Reference.parse(name)
     place = f"{re.escape(reference.name)}/{re.escape(str(reference.what))}"
-    yield f"(?:{catalogs}/)?{DATASETS}/{place}/", f"data:{name}"
-    yield rf"data_versions {place}(?![\w-])|^(?:\S+ )*{re.escape(name)}(?![\w-]):", f"data:{name}"
+    yield f"(?:{catalogs}/)?{DATASETS}/{place}/", f"data {name}"
+    yield rf"data_versions {place}(?![\w-])|^(?:\S+ )*{re.escape(name)}(?![\w-]):", f"data {name}"
 
 
 def _objects(lineage: ModelLineage) -> Iterator[tuple[str, str]]:
     """Yield the keys of objects, and the nodes that they belong to."""
     for data in lineage.data:
         for file in data.files:
-            yield object_key(file.sha256), f"data:{data.reference}"
+            yield object_key(file.sha256), f"data {data.reference}"
     run = lineage.run
     if run is not None:
         for sha256 in (run.environment, run.code.get("diff"), run.code.get("source")):
