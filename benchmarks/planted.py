@@ -289,7 +289,7 @@ PLANTED = [
         file="mlops_assets/identity/bearer.py",
         before="hmac.compare_digest(token.encode(), self._shared.encode())",
         after="hmac.compare_digest(token.encode(), token.encode())",
-        tests=["hub/test_routes.py"],
+        tests=["hub/external/test_routes.py"],
     ),
     Mutation(
         name="applicability-groups",

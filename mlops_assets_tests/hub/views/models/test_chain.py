@@ -88,7 +88,6 @@ def test_an_intact_chain_is_verified(copied: Store) -> None:
     ("pattern", "broken"),
     [
         ("objects/sha256/*/*", {"data scenes@v1", "code"}),
-        ("datasets/scenes/v1/statistics.json", {"data scenes@v1"}),
         # without these the files of the data cannot be listed
         ("datasets/scenes/v1/manifest.parquet", {"data scenes@v1"}),
         ("datasets/scenes/v1/version.json", {"data scenes@v1"}),
