@@ -184,6 +184,12 @@ def test_operators_reach_the_full_server_with_mutations(hub: Hub) -> None:
     assert not hub.reading.requests
 
 
+def test_no_link_has_a_mutation_of_operators(hub: Hub) -> None:
+    path = "/graphql?query=mutation%7BlaunchRun%7D"
+    assert hub.call("operator", "GET", path).status_code == 403
+    assert not hub.full.requests
+
+
 def test_neither_cookies_nor_tokens_nor_hosts_reach_dagster(hub: Hub) -> None:
     hub.call("operator", "GET", "/runs")
     hub.call("viewer", "GET", "/runs")
@@ -212,6 +218,8 @@ def test_what_comes_back_sets_no_cookie_and_cannot_be_framed(hub: Hub) -> None:
         ("POST", "/graphql/", {"json": {"query": "mutation { launchRun }"}}),
         ("POST", "/graphql", {"files": {"map": b"mutation"}}),
         ("GET", "/graphql?query=%7Bversion%7D&query=mutation%7BlaunchRun%7D", {}),
+        # a pattern of Starlette ends before a newline, too
+        ("GET", "/graphql%0A?query=mutation%7BlaunchRun%7D", {}),
         ("PUT", "/graphql", {"json": {"query": "{ version }"}}),
         ("POST", "/%67raphql", {"json": {"query": "mutation { launchRun }"}}),
         ("POST", "/runs/../graphql", {"json": {"query": "mutation { launchRun }"}}),
