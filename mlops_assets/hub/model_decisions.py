@@ -13,7 +13,7 @@ from typing import Literal
 from mlops_assets.components.events.reporting import DagsterReporter
 from mlops_assets.errors import Conflict, MlopsError, NameRefused, NotFound, StorageError
 from mlops_assets.hub.context import Hub
-from mlops_assets.hub.rest.model_schemas import (
+from mlops_assets.hub.rest.models.schemas import (
     AliasMoved,
     Decided,
     DecisionMade,

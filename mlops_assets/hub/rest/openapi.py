@@ -12,17 +12,17 @@ from fastapi import FastAPI
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from mlops_assets.hub.rest.data_schemas import CommitStart, TagGiven, VisibilityChange
+from mlops_assets.hub.rest.data.schemas import CommitStart, TagGiven, VisibilityChange
 from mlops_assets.hub.rest.errors import PROBLEM_TYPE
-from mlops_assets.hub.rest.launch_schemas import TrainingStart
-from mlops_assets.hub.rest.model_schemas import (
+from mlops_assets.hub.rest.models.schemas import (
     AliasMove,
     Deprecation,
     ModelVisibilityChange,
     Rollback,
     VersionDecision,
 )
-from mlops_assets.hub.rest.run_schemas import RunNoteText, RunTagChange
+from mlops_assets.hub.rest.runs.launch_schemas import TrainingStart
+from mlops_assets.hub.rest.runs.schemas import RunNoteText, RunTagChange
 from mlops_assets.hub.rest.schemas import Problem, RunFinish, RunPoints, RunStart
 from mlops_assets.text.json_values import JsonObject
 

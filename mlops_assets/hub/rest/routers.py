@@ -3,29 +3,21 @@
 from __future__ import annotations
 
 from mlops_assets.hub.external import routes as external
-from mlops_assets.hub.rest import (
-    data,
-    decisions,
-    footprints,
-    home,
-    launches,
-    models,
-    runs,
-    samples,
-    search,
-    training_form,
-)
+from mlops_assets.hub.rest import home, search
+from mlops_assets.hub.rest.data import datasets, footprints, samples
+from mlops_assets.hub.rest.models import decisions, models, training_form
+from mlops_assets.hub.rest.runs import history, launches
 
 ROUTERS = (
-    data.router,
-    decisions.router,
-    external.router,
+    datasets.router,
     footprints.router,
-    home.router,
-    launches.router,
+    samples.router,
+    decisions.router,
     training_form.router,  # before that of models, to which `form` may be a version
     models.router,
-    runs.router,
-    samples.router,
+    external.router,
+    history.router,
+    launches.router,
+    home.router,
     search.router,
 )

@@ -13,7 +13,7 @@ from mlops_assets.hub.pages.models.dialogs import ask_choice
 from mlops_assets.hub.pages.models.parts import button
 from mlops_assets.hub.pages.parts.reasons import ask_reason
 from mlops_assets.hub.pages.parts.texts import text
-from mlops_assets.hub.rest.model_schemas import (
+from mlops_assets.hub.rest.models.schemas import (
     AliasMoved,
     DecisionMade,
     SeenState,

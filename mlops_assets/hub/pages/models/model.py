@@ -27,7 +27,7 @@ from mlops_assets.hub.pages.parts.cards import Content, card, empty, table, titl
 from mlops_assets.hub.pages.parts.reasons import ask_reason
 from mlops_assets.hub.pages.parts.references import data_link, model_link, run_link
 from mlops_assets.hub.pages.parts.texts import NONE, checksum, state, text, when
-from mlops_assets.hub.rest.model_schemas import AliasMoved
+from mlops_assets.hub.rest.models.schemas import AliasMoved
 from mlops_assets.hub.views.addresses import model_path
 from mlops_assets.hub.views.models.changes import Marker, models_marker
 from mlops_assets.hub.views.models.history import HistoryPage, model_deployments, model_history

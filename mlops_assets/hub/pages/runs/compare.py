@@ -16,7 +16,7 @@ from mlops_assets.hub.pages.parts.references import data_link, model_link, run_l
 from mlops_assets.hub.pages.parts.texts import NONE, number, state, text
 from mlops_assets.hub.pages.runs.elements import RunCurves, style
 from mlops_assets.hub.pages.runs.parts import shown
-from mlops_assets.hub.rest.runs import split_names
+from mlops_assets.hub.rest.runs.history import split_names
 from mlops_assets.hub.views.runs.comparison import (
     MAX_RUNS,
     MEDIA_TYPES,

@@ -14,7 +14,7 @@ from mlops_assets.hub.pages.live import on_change
 from mlops_assets.hub.pages.parts.cards import empty, title
 from mlops_assets.hub.pages.parts.texts import number, text
 from mlops_assets.hub.pages.runs.elements import RunGrid, style
-from mlops_assets.hub.rest.runs import split_names
+from mlops_assets.hub.rest.runs.history import split_names
 from mlops_assets.hub.views.runs.changes import newest_change
 from mlops_assets.hub.views.runs.comparison import MAX_RUNS
 from mlops_assets.hub.views.runs.table import (

@@ -12,7 +12,7 @@ import yaml
 from mlops_assets.cli.run.train import _parameter
 from mlops_assets.datasets.commit.commit import Commit
 from mlops_assets.errors import NotFound
-from mlops_assets.hub.rest.launch_schemas import TrainingStart
+from mlops_assets.hub.rest.runs.launch_schemas import TrainingStart
 from mlops_assets.hub.views.training.check import check_draft
 from mlops_assets.hub.views.training.draft import Draft
 from mlops_assets.hub.views.training.form import training_form

@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-from mlops_assets.hub.rest.models import SANDBOX
+from mlops_assets.hub.rest.models.models import SANDBOX
 from mlops_assets.identity.tokens import create_token
 from mlops_assets.models.promotion import promote
 from mlops_assets.paths import model_folder, monitoring_key, monitoring_owner

@@ -13,7 +13,7 @@ from fastapi.concurrency import run_in_threadpool
 from mlops_assets.hub.external.routes import DOCUMENT_PROBLEMS, document_of
 from mlops_assets.hub.model_decisions import ModelDecisions, roll_back
 from mlops_assets.hub.rest.caller import HubOf, StoreOf
-from mlops_assets.hub.rest.model_schemas import (
+from mlops_assets.hub.rest.models.schemas import (
     AliasMove,
     AliasMoved,
     DecisionMade,

@@ -13,7 +13,7 @@ from mlops_assets.hub.data_decisions import VisibilityChanged, change_visibility
 from mlops_assets.hub.external.routes import DOCUMENT_PROBLEMS, document_of
 from mlops_assets.hub.orchestration.launcher import Launched
 from mlops_assets.hub.rest.caller import HubOf, StoreOf
-from mlops_assets.hub.rest.data_schemas import (
+from mlops_assets.hub.rest.data.schemas import (
     CommitStart,
     TagGiven,
     VisibilityChange,

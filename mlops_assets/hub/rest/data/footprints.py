@@ -11,7 +11,7 @@ from pydantic_core import to_json
 
 from mlops_assets.errors import SpecificationError
 from mlops_assets.hub.rest.caller import StoreOf
-from mlops_assets.hub.rest.samples import (
+from mlops_assets.hub.rest.data.samples import (
     LASTING,
     MAX_TEXT,
     MOVING,

@@ -11,13 +11,13 @@ from fastapi.concurrency import run_in_threadpool
 
 from mlops_assets.hub.external.routes import DOCUMENT_PROBLEMS, document_of
 from mlops_assets.hub.rest.caller import HubOf, StoreOf
-from mlops_assets.hub.rest.launch_schemas import (
+from mlops_assets.hub.rest.openapi import json_body, problems
+from mlops_assets.hub.rest.runs.launch_schemas import (
     LaunchedRun,
     LaunchedRunState,
     StopRequested,
     TrainingStart,
 )
-from mlops_assets.hub.rest.openapi import json_body, problems
 
 PROBLEMS = problems(404, 409, 422)
 
