@@ -129,7 +129,7 @@ mlflow: .venv/mlflow-server/$(MLFLOW) ## a whole MLflow server, in an environmen
 demo: .venv/with-demo .env ## run the main job on the example: land, commit, train, compare, promote, verify, predict
 	@$(BIN)/mlops demo
 
-up: .venv/with-demo .env ## Dagster's UI, daemon and sensors on the demo's workspace; PORT=3000
+up: .venv/with-demo .env ## the hub, Dagster's daemon and sensors on the demo's workspace; PORT=3000
 	@$(BIN)/mlops up --port $(or $(PORT),3000)
 
 hub-screenshots: .venv/with-all ## the pictures of the README, from the workspace of `make demo` (needs chromium)

@@ -246,7 +246,8 @@ def _farewell(settings: Settings, store: Store, seconds: float) -> None:
         "model card, per class": folder / "model-card.md",
         "confusion matrix": folder / "figures" / "confusion_matrix.png",
         "STAC catalogue": store.workspace.root / CATALOG_ROOT,
-        "Dagster's history": f"{settings.dagster_home}; open it in a browser with 'make up'",
+        "Dagster's history": settings.dagster_home,
+        "in a browser": "'make up' shows all of it",
         "more": "mlops dataset list · mlops run list · mlops model list · mlops model verify",
     }.items():
         console.print(f"   {what}: {where}")

@@ -41,7 +41,7 @@ def init(
     prepare_home(home)
     console.print(
         f"created {root}; next:\n  cd {directory}\n  mlops dataset commit samples\n  mlops train"
-        " samples_forest\nor, with Dagster's UI, sensors and daemon:\n  mlops up",
+        " samples_forest\nor, in the browser, with Dagster's sensors and daemon:\n  mlops up",
     )
 
 

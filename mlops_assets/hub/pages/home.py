@@ -29,7 +29,7 @@ SECONDS = 2.0  # between readings of runs under way
 # kinds of what needs attention → how their chips look
 _LOOKS = {
     **dict.fromkeys(("alarm", "failed run", "failed check"), "bad"),
-    **dict.fromkeys(("approval", "promotion", "training"), "warn"),
+    **dict.fromkeys(("warning", "approval", "promotion", "training"), "warn"),
 }
 
 

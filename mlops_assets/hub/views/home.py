@@ -9,6 +9,7 @@ from functools import partial
 
 from sqlalchemy import func, select
 
+from mlops_assets.datasets.quality.checks import written_checks
 from mlops_assets.datasets.quality.published import published_report
 from mlops_assets.hub.views import addresses
 from mlops_assets.hub.views.in_production import InProduction, in_production
@@ -30,7 +31,8 @@ class Attention:
     """Something that a user has to look at or decide.
 
     Attributes:
-        kind: `alarm`, `failed run`, `failed check`, `approval`, `promotion` or `training`.
+        kind: `alarm`, `failed run`, `failed check` if it blocks training and `warning` if not,
+            `approval`, `promotion` or `training`.
         subject: what it is about, as a reference or the beginning of a run id.
         path: of its page.
         detail: one line.
@@ -279,16 +281,22 @@ def _attention(
 
 
 def _failed_checks(store: Store, data: list[DataVersion]) -> Iterator[Attention]:
-    """Yield the failed checks of the newest version of each dataset, as they were published."""
+    """Yield the failed checks of the newest version of each dataset, as they were published.
+
+    Those that block training come first.
+    """
     for row in {row.dataset: row for row in data}.values():
         report = published_report(store.workspace, store.registry, row)
-        failed = [] if report is None else [check for check in report.checks if not check.passed]
+        failed = (
+            [] if report is None else [each for each in written_checks(report) if not each.passed]
+        )
+        failed.sort(key=lambda check: not check.blocking)
         if failed:
             reference = f"{row.dataset}@{row.version}"
             names = ", ".join(check.name for check in failed)
             first = failed[0].description
             yield Attention(
-                "failed check",
+                "failed check" if failed[0].blocking else "warning",
                 reference,
                 f"{addresses.data_path(reference)}?tab=quality",
                 f"{names}: {first}" if len(failed) == 1 else f"{names}; first: {first}",

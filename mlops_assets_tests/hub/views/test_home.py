@@ -30,7 +30,7 @@ def test_home_has_alarms_first_and_a_page_for_each_thing(store: Store, row: Mode
     registry.finish_run("f" * 8, "failed", "Traceback …\nValueError: <b>no bands</b>")
     registry.raise_alarm(failed_rule(row.version, "2026-05-01"))
     shown = HomeView({}).read(store)
-    first, second = [each for each in shown.attention if each.kind != "failed check"][:2]
+    first, second = [each for each in shown.attention if each.kind != "warning"][:2]
     assert (first.kind, first.path) == ("alarm", "/models/crops?tab=monitoring")
     assert "max_outside fails since 2026-05-01: 21 % are outside" in first.detail
     assert (second.kind, second.path) == ("failed run", f"/runs/{'f' * 8}")
