@@ -5,6 +5,7 @@ from __future__ import annotations
 import dagster as dg
 
 from mlops_assets.components import TrainedModel, TrainingDataset
+from mlops_assets.datasets.specification.dataset import DatasetSpecification
 from mlops_assets.models.specification import ModelSpecification
 from mlops_assets_tests.conftest import table_specification
 from resources import MlflowMirror, StoreResource
@@ -25,10 +26,17 @@ def model_specification(**changes: object) -> ModelSpecification:
     return ModelSpecification.model_validate(attributes | changes)
 
 
-def definitions(**changes: object) -> dg.Definitions:
-    """The project's definitions; `changes` replace attributes of the model."""
+def definitions(
+    dataset: DatasetSpecification | None = None, /, **changes: object
+) -> dg.Definitions:
+    """The project's definitions.
+
+    Args:
+        dataset: by default the table of `table_specification`.
+        changes: replace attributes of the model.
+    """
     components = [
-        TrainingDataset(table_specification()),
+        TrainingDataset(dataset or table_specification()),
         TrainedModel(model_specification(**changes)),
     ]
     built = [component.build_defs(None) for component in components]  # type: ignore[arg-type]

@@ -94,6 +94,8 @@ class DecisionButtons:
         """Return what follows from a decision."""
         view = self._view
         lines = [self._state()]
+        if not view.approval.required:
+            lines.append("This model requires no approval; the decision is kept in its history.")
         if decision == "approved":
             lines.append(
                 "The approval is of model.onnx and metrics.json as they are now, which are"
