@@ -158,14 +158,16 @@ def csv_lines(store: Store, query: RunQuery, columns: tuple[str, ...]) -> Iterat
     """
     fields = [field(name) for name in columns or usual_columns(store, query)]
     first = 0
+    # before the header, which starts a response: a filter is refused with a status of its own
+    page = page_of_runs(store.registry, query, first, _CSV_PAGE, fields)
     yield _csv_line(["run_id", *(each.name for each in fields)])
     while True:
-        page = page_of_runs(store.registry, query, first, _CSV_PAGE, fields)
         for run in page.runs:
             yield _csv_line([run.run_id, *(cell(each.value(run), None) for each in fields)])
         first += _CSV_PAGE
         if first >= page.total:
             return
+        page = page_of_runs(store.registry, query, first, _CSV_PAGE, fields)
 
 
 def point_lines(store: Store, run_id: str) -> Iterator[str]:
