@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from nicegui import ui
 
 from mlops_assets.hub.pages.parts.snippets import copy_button
+from mlops_assets.hub.pages.parts.tables import Content as Content
+from mlops_assets.hub.pages.parts.tables import Table
 from mlops_assets.hub.pages.parts.texts import NONE, text
-
-MAX_SHORT = 24  # characters of a cell that stay on one line
-# what a cell or a fact shows: text, or what a function adds
-Content = str | Callable[[], object] | None
 
 
 def title(content: str, kind: str = "") -> None:
@@ -53,8 +51,11 @@ def facts(found: Mapping[str, Content]) -> None:
     with ui.element("dl").classes("hub-facts"):
         for name, value in found.items():
             text("dt", name)
-            with ui.element("dd"):
-                _add(value)
+            if callable(value):
+                with ui.element("dd"):
+                    value()
+            else:
+                text("dd", NONE if value is None else value)
 
 
 def table(
@@ -71,20 +72,10 @@ def table(
         rows: content of each cell; that of the first column heads its row.
         numeric: headings of columns with numbers.
     """
-    # a region that scrolls is reached by keyboard
-    with ui.element("div").classes("hub-scroll") as scroll:
-        scroll.props.update({"tabindex": 0, "role": "region", "aria-label": caption})
-        with ui.element("table").classes("hub-table"):
-            with ui.element("thead"), ui.element("tr"):
-                for name in columns:
-                    text("th", name, _numeric(name, numeric)).props["scope"] = "col"
-            with ui.element("tbody"):
-                for row in rows:
-                    with ui.element("tr"):
-                        for name, content in zip(columns, row, strict=True):
-                            classes = _numeric(name, numeric) or _short(content)
-                            with ui.element("td").classes(classes):
-                                _add(content)
+    for row in rows:
+        if len(row) != len(columns):
+            raise ValueError(f"a row of {caption} has {len(row)} cells for {len(columns)} columns")
+    Table(caption, columns, rows, numeric)
 
 
 def empty(sentence: str, command: str = "") -> None:
@@ -95,19 +86,3 @@ def empty(sentence: str, command: str = "") -> None:
             with ui.element("div").classes("hub-command"):
                 text("code", command)
                 copy_button(command)
-
-
-def _numeric(name: str, numeric: Sequence[str]) -> str:
-    return "hub-number" if name in numeric else ""
-
-
-def _short(content: Content) -> str:
-    """Return the class of a cell that is not to be broken into lines, such as a date."""
-    return "hub-short" if isinstance(content, str) and len(content) <= MAX_SHORT else ""
-
-
-def _add(content: Content) -> None:
-    if callable(content):
-        content()
-    else:
-        text("span", NONE if content is None else content)
