@@ -24,8 +24,13 @@ class StartCard:
         """Add the card."""
         self._entry = entry
         self._starting = False
-        with card("What will run") as self._body:
-            pass
+        with card("What will run"):
+            self._body = ui.element("div")
+            # never replaced: the last field sends its value as the button is pressed
+            self._button = ui.button(on_click=self._start)
+            self._button.props("unelevated no-caps").classes("w-full")
+            if entry.form.refused:
+                text("p", f"{entry.form.refused}.", "hub-banner")
         entry.shown.append(self._show)
         self._show()
 
@@ -37,7 +42,9 @@ class StartCard:
                 self._list_problems()
             else:
                 self._describe(preview_of(self._entry.form, checked.request))
-            self._add_button()
+        self._button.text = "Start sweep" if self._entry.draft.sweep else "Start training"
+        refused = bool(self._entry.form.refused) or self._starting
+        self._button.set_enabled(checked.request is not None and not refused)
 
     def _describe(self, preview: Preview) -> None:
         form = self._entry.form
@@ -65,15 +72,6 @@ class StartCard:
             with ui.element("ul").classes("list-disc pl-5"):
                 for place, problem in problems.items():
                     text("li", f"{place.partition('.')[2] or place}: {problem}")
-
-    def _add_button(self) -> None:
-        form, draft = self._entry.form, self._entry.draft
-        self._button = ui.button("Start sweep" if draft.sweep else "Start training")
-        self._button.on_click(self._start).props("unelevated no-caps").classes("w-full")
-        if form.refused or self._entry.checked.request is None or self._starting:
-            self._button.disable()
-        if form.refused:
-            text("p", f"{form.refused}.", "hub-banner")
 
     async def _start(self) -> None:
         request = self._entry.checked.request
