@@ -9,17 +9,11 @@ from nicegui import ui
 from mlops_assets.errors import MlopsError
 from mlops_assets.hub.pages.caller import hub, read
 from mlops_assets.hub.pages.data.landing import show_landing
-from mlops_assets.hub.pages.data.parts import (
-    button,
-    pager,
-    quality_chip,
-    signed,
-    style,
-    tabs,
-    whole,
-)
+from mlops_assets.hub.pages.data.parts import quality_chip, signed, style
 from mlops_assets.hub.pages.live import on_change
+from mlops_assets.hub.pages.parts.buttons import button
 from mlops_assets.hub.pages.parts.cards import Content, card, empty, facts, table, title
+from mlops_assets.hub.pages.parts.navigation import pager, tabs, whole
 from mlops_assets.hub.pages.parts.references import data_link
 from mlops_assets.hub.pages.parts.texts import NONE, number, size, text, when
 from mlops_assets.hub.views.addresses import data_path, diff_path

@@ -9,8 +9,9 @@ from pydantic import JsonValue
 
 from mlops_assets.datasets.diff.distribution_shift import ClassBalance, FeatureShift
 from mlops_assets.hub.pages.caller import read
-from mlops_assets.hub.pages.data.parts import later, pager, signed, style, whole
+from mlops_assets.hub.pages.data.parts import later, signed, style
 from mlops_assets.hub.pages.parts.cards import Content, card, facts, table, title
+from mlops_assets.hub.pages.parts.navigation import pager, whole
 from mlops_assets.hub.pages.parts.references import data_link
 from mlops_assets.hub.pages.parts.texts import NONE, checksum, number, size, text
 from mlops_assets.hub.views.addresses import diff_path

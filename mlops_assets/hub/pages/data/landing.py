@@ -9,7 +9,8 @@ from nicegui import ui
 from mlops_assets.hub.data_commits import start_commit
 from mlops_assets.hub.orchestration.launcher import Launched
 from mlops_assets.hub.pages.caller import hub, perform, read
-from mlops_assets.hub.pages.data.parts import SPLITS, button, later, refusal
+from mlops_assets.hub.pages.data.parts import SPLITS, later
+from mlops_assets.hub.pages.parts.buttons import button, refusal
 from mlops_assets.hub.pages.parts.cards import card, empty, facts, table
 from mlops_assets.hub.pages.parts.references import data_link
 from mlops_assets.hub.pages.parts.texts import NONE, checksum, number, size, state, text, when

@@ -8,7 +8,7 @@ from itertools import groupby
 from nicegui import ui
 
 from mlops_assets.hub.pages.caller import perform
-from mlops_assets.hub.pages.models.parts import button
+from mlops_assets.hub.pages.parts.buttons import button
 from mlops_assets.hub.pages.parts.cards import card
 from mlops_assets.hub.pages.parts.texts import size, state, text, when
 from mlops_assets.hub.views.models.version.chain import Chain, ChainNode

@@ -8,8 +8,9 @@ from urllib.parse import quote
 
 from nicegui import ui
 
-from mlops_assets.hub.pages.models.parts import address, measure_text, metric_text, problems, states
+from mlops_assets.hub.pages.models.parts import measure_text, metric_text, problems, states
 from mlops_assets.hub.pages.parts.cards import Content, card, empty, table
+from mlops_assets.hub.pages.parts.navigation import address
 from mlops_assets.hub.pages.parts.references import model_link
 from mlops_assets.hub.pages.parts.texts import NONE, number, share, text
 from mlops_assets.hub.views.addresses import model_path

@@ -9,9 +9,8 @@ from nicegui import ui
 
 from mlops_assets.hub.model_decisions import ModelDecisions
 from mlops_assets.hub.pages.caller import hub, perform
-from mlops_assets.hub.pages.models.dialogs import ask_choice
-from mlops_assets.hub.pages.models.parts import button
-from mlops_assets.hub.pages.parts.reasons import ask_reason
+from mlops_assets.hub.pages.parts.buttons import button
+from mlops_assets.hub.pages.parts.dialogs import ask_choice, ask_reason, ask_visibility
 from mlops_assets.hub.pages.parts.texts import text
 from mlops_assets.hub.rest.models.schemas import (
     AliasMoved,
@@ -22,12 +21,6 @@ from mlops_assets.hub.rest.models.schemas import (
 from mlops_assets.hub.views.models.version.view import VersionView
 from mlops_assets.principals import Visibility
 from mlops_assets.store import Store
-
-_CIRCLES = {
-    "private": "private: its creator and operators",
-    "workspace": "workspace: all who may read the workspace",
-    "published": "published: guests, too",
-}
 
 
 class DecisionButtons:
@@ -162,22 +155,19 @@ class DecisionButtons:
             await self._done([f"{self._name} is {made.decision}", *made.notes])
 
     async def _visibility(self) -> None:
-        async def act(circle: str, reason: str) -> VisibilitySet | None:
+        async def act(circle: Visibility, reason: str) -> VisibilitySet | None:
             return await perform(
                 lambda store: self._decisions(store).set_visibility(
-                    Visibility(circle), reason or None, self._seen
+                    circle, reason or None, self._seen
                 )
             )
 
-        now = self._view.visibility
-        options = {now: _CIRCLES.get(now, now), **_CIRCLES}
         with self._dialogs:
-            made = await ask_choice(
-                f"Visibility of {self._name}",
-                "Set",
+            made = await ask_visibility(
+                self._name,
+                self._view.visibility,
                 act,
-                ("Who may see it", options),
-                f"Now it is {now}. The record of a private version leaves the catalogue.",
+                "The record of a private version leaves the catalogue.",
             )
         if isinstance(made, VisibilitySet):
             await self._done([f"{self._name} is {made.visibility}", *made.notes])

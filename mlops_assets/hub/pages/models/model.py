@@ -13,18 +13,11 @@ from mlops_assets.hub.pages.caller import hub, perform, read
 from mlops_assets.hub.pages.live import on_change
 from mlops_assets.hub.pages.models.days import show_days
 from mlops_assets.hub.pages.models.maps import show_maps
-from mlops_assets.hub.pages.models.parts import (
-    address,
-    button,
-    chosen_tab,
-    measure_text,
-    pager,
-    states,
-    style,
-    tabs,
-)
+from mlops_assets.hub.pages.models.parts import measure_text, states, style
+from mlops_assets.hub.pages.parts.buttons import button
 from mlops_assets.hub.pages.parts.cards import Content, card, empty, table, title
-from mlops_assets.hub.pages.parts.reasons import ask_reason
+from mlops_assets.hub.pages.parts.dialogs import ask_reason
+from mlops_assets.hub.pages.parts.navigation import address, chosen_tab, pager, tabs
 from mlops_assets.hub.pages.parts.references import data_link, model_link, run_link
 from mlops_assets.hub.pages.parts.texts import NONE, checksum, state, text, when
 from mlops_assets.hub.rest.models.schemas import AliasMoved

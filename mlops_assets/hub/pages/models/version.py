@@ -14,8 +14,9 @@ from mlops_assets.hub.pages.models.chain import ShownChain
 from mlops_assets.hub.pages.models.decisions import DecisionButtons
 from mlops_assets.hub.pages.models.evidence import show_metrics, show_overview
 from mlops_assets.hub.pages.models.maps import file_path, show_maps
-from mlops_assets.hub.pages.models.parts import address, chosen_tab, problems, style, tabs
+from mlops_assets.hub.pages.models.parts import problems, style
 from mlops_assets.hub.pages.parts.cards import card, table, title
+from mlops_assets.hub.pages.parts.navigation import address, chosen_tab, tabs
 from mlops_assets.hub.pages.parts.references import model_link
 from mlops_assets.hub.pages.parts.snippets import snippets
 from mlops_assets.hub.pages.parts.texts import checksum, size, state, text

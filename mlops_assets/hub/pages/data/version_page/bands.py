@@ -8,8 +8,8 @@ from nicegui import ui
 
 from mlops_assets.errors import NotFound
 from mlops_assets.hub.pages.caller import read
-from mlops_assets.hub.pages.data.parts import address
 from mlops_assets.hub.pages.parts.cards import card, empty, facts
+from mlops_assets.hub.pages.parts.navigation import address
 from mlops_assets.hub.pages.parts.texts import number, share, text
 from mlops_assets.hub.views.data.quality import BandStatistics, BandsView, bands
 from mlops_assets.names import Reference

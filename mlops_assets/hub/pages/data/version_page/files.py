@@ -7,8 +7,10 @@ from collections.abc import Sequence
 from nicegui import ui
 
 from mlops_assets.hub.pages.caller import read
-from mlops_assets.hub.pages.data.parts import SPLITS, address, button, pager, whole
+from mlops_assets.hub.pages.data.parts import SPLITS
+from mlops_assets.hub.pages.parts.buttons import button
 from mlops_assets.hub.pages.parts.cards import Content, card, table
+from mlops_assets.hub.pages.parts.navigation import address, pager, whole
 from mlops_assets.hub.pages.parts.texts import NONE, checksum, number, size, text
 from mlops_assets.hub.views.data.files.listing import (
     FileQuery,

@@ -9,7 +9,7 @@ from urllib.parse import quote
 from nicegui import ui
 
 from mlops_assets.hub.pages.caller import hub, principal, read
-from mlops_assets.hub.pages.data.parts import button, later, quality_chip, refusal, style, tabs
+from mlops_assets.hub.pages.data.parts import later, quality_chip, style
 from mlops_assets.hub.pages.data.version_page.bands import show_bands
 from mlops_assets.hub.pages.data.version_page.decide import ask_tag, ask_visibility
 from mlops_assets.hub.pages.data.version_page.descendants import show_descendants
@@ -20,8 +20,10 @@ from mlops_assets.hub.pages.data.version_page.quality import (
     show_quality,
 )
 from mlops_assets.hub.pages.live import on_change
+from mlops_assets.hub.pages.parts.buttons import button, refusal
 from mlops_assets.hub.pages.parts.cards import Content, card, facts, title
 from mlops_assets.hub.pages.parts.footprints import footprints
+from mlops_assets.hub.pages.parts.navigation import tabs
 from mlops_assets.hub.pages.parts.references import data_link
 from mlops_assets.hub.pages.parts.snippets import snippets
 from mlops_assets.hub.pages.parts.texts import NONE, checksum, number, size, text, when
