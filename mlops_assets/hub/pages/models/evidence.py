@@ -170,6 +170,9 @@ def _named(names: list[str]) -> str | None:
 
 
 def _decisions(view: VersionView) -> None:
+    if not view.decisions and not view.approval.required:
+        text("p", "No decision was made on this version, and none is required.", "hub-note")
+        return
     if not view.decisions:
         empty(
             "Nobody has decided on this version yet. An approver presses Approve, or:",
