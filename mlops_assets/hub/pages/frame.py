@@ -19,6 +19,7 @@ from mlops_assets.hub.pages.header import header
 from mlops_assets.hub.pages.live import note_start, notice
 from mlops_assets.hub.pages.parts.cards import title as heading
 from mlops_assets.hub.pages.parts.texts import text
+from mlops_assets.hub.pages.unopened import forget_oldest
 from mlops_assets.hub.sign_in.open_pages import SIGN_IN_AGAIN
 from mlops_assets.text.secret_urls import redacted
 
@@ -73,6 +74,7 @@ async def framed_page(build: Build[[]], path: str) -> Response | None:
     Returns:
         What the browser gets instead of the page, such as a redirection; None for the page.
     """
+    forget_oldest()
     ui.context.client.on_exception(_show_failure)
     found = await note_start()
     with frame(path):

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
+from fastapi import Query
+
 from mlops_assets.hub.pages.frame import page
 from mlops_assets.hub.pages.models.model import ModelPage
 from mlops_assets.hub.pages.models.version import VersionPage
@@ -12,7 +16,7 @@ from mlops_assets.names import Reference
 async def model_or_version(
     reference: str,
     tab: str = "",
-    page: int = 1,
+    page: Annotated[int, Query(le=1_000_000)] = 1,
     sort: str = "",
     day: str = "",
 ) -> None:

@@ -26,7 +26,7 @@ _VERSION = "/{model}/{version}"
 
 Model = Annotated[str, Path(description="Name of a model.")]
 Version = Annotated[str, Path(description="Its version, or an alias.")]
-Page = Annotated[int, Query(ge=1, description="Number of the page.")]
+Page = Annotated[int, Query(ge=1, le=1_000_000, description="Number of the page.")]
 
 NO_MODEL = problems(404)
 # nothing of a page runs, nor loads anything; the frame is a page of the hub
