@@ -26,6 +26,7 @@ from mlops_assets.hub.orchestration.launcher import Launcher, NoLauncher
 from mlops_assets.hub.pages import registered  # noqa: F401
 from mlops_assets.hub.pages.serving import serve_pages
 from mlops_assets.hub.rest.errors import (
+    NoRoute,
     report_error,
     report_http_exception,
     report_invalid_parameters,
@@ -38,6 +39,7 @@ from mlops_assets.hub.sign_in.authentication import Authentication, Entrance
 from mlops_assets.hub.sign_in.headers import SecurityHeaders
 from mlops_assets.hub.sign_in.open_pages import guard_sockets
 from mlops_assets.hub.sign_in.people import people_of
+from mlops_assets.hub.sign_in.requests import API as ALL_APIS
 from mlops_assets.hub.sign_in.routes import router as sign_in_router
 from mlops_assets.hub.tiles import tile_origin
 from mlops_assets.identity.bearer import Bearers, checked_bearers
@@ -200,6 +202,7 @@ def create_app(
     )
     for each in ROUTERS:
         app.include_router(each, prefix=API, responses=any_problem())
+    app.router.routes.append(Route(f"{ALL_APIS}/{{path:path}}", NoRoute()))
     app.include_router(sign_in_router)
     add_published(store.workspace, store.registry)
     stac = create_stac_app(store, settings.base_url, settings.files_url)

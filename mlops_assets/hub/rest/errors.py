@@ -11,6 +11,8 @@ from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel, ValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
+from starlette.routing import Match
+from starlette.types import Receive, Scope, Send
 
 from mlops_assets.discovery.errors import STATUS
 from mlops_assets.errors import MlopsError
@@ -67,6 +69,27 @@ async def report_http_exception(request: Request, error: Exception) -> Response:
     if not isinstance(error, HTTPException):
         raise error
     return problem(error.status_code, error.detail, dict(error.headers or {}))
+
+
+class NoRoute:
+    """ASGI app that responds to requests for what the API does not have.
+
+    Pages respond to all that no route is for, with a page; programs are not to get one.
+    """
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Refuse a request.
+
+        Raises:
+            HTTPException: always; it names the methods that the path has, if there are any.
+        """
+        for route in scope["app"].router.routes:
+            match, child = route.matches(scope)
+            if match is Match.PARTIAL:
+                # it has the path with other methods
+                await route.handle({**scope, **child}, receive, send)
+                return
+        raise HTTPException(HTTPStatus.NOT_FOUND)
 
 
 async def report_unexpected_error(request: Request, error: Exception) -> Response:

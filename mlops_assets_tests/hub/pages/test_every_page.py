@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from mlops_assets.datasets.commit.commit import commit
@@ -136,6 +137,10 @@ def test_what_does_not_exist_is_a_page_with_its_status(hub: str) -> None:
             assert response is not None and response.status == 404, path
             page.get_by_role("alert").wait_for()
             assert page.get_by_role("link", name="Training data").count() == 1
+    # a program gets no page
+    for method, path, status in (("GET", "nothing", 404), ("POST", "home", 405)):
+        refused = httpx.request(method, f"{hub}/api/v1/{path}", json={})
+        assert (refused.status_code, refused.json()["status"]) == (status, status)
 
 
 def test_a_change_by_another_is_seen_at_once(
