@@ -73,6 +73,12 @@ class VersionPage:
         self._head = ui.element("div")
         self._show_head(found)
         tabs(self.path, TABS, self.tab)
+        self._body = ui.element("div")
+        with self._body:
+            await self._show_body(found)
+        on_change(self._refresh)
+
+    async def _show_body(self, found: DataVersionView) -> None:
         if self.tab == "files":
             await FilesPart(self.path, found).build()
         elif self.tab == "bands":
@@ -88,13 +94,22 @@ class VersionPage:
             await self._use(found)
         else:
             self._overview(found)
-        on_change(self._refresh)
 
     async def _refresh(self) -> None:
         found = await read(_version, self.reference)
-        if found != self._shown:
-            self._head.clear()
-            self._show_head(found)
+        before = self._shown
+        if found == before:
+            return
+        self._head.clear()
+        self._show_head(found)
+        assessed = before is None or (
+            (found.quality, found.collection) != (before.quality, before.collection)
+        )
+        # what files are filtered by, and the place of a map, stay
+        if assessed and self.tab not in ("files", "map"):
+            self._body.clear()
+            with self._body:
+                await self._show_body(found)
 
     def _show_head(self, found: DataVersionView) -> None:
         self._shown = found
