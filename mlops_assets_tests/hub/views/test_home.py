@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import pytest
 
+from mlops_assets.datasets.commit.commit import Commit
+from mlops_assets.datasets.quality.assessment import assess
+from mlops_assets.datasets.specification.dataset import QualityThresholds
+from mlops_assets.datasets.versions.committed_dataset import CommittedDataset
 from mlops_assets.hub.views.home import HomeView, running_work
+from mlops_assets.names import Reference
 from mlops_assets.principals import Principal, Role
 from mlops_assets.registry import ModelVersion
 from mlops_assets.store import Store
+from mlops_assets_tests.conftest import crops_table, table_specification
 from mlops_assets_tests.registry.rows import failed_rule, model_version, new_run
 from mlops_assets_tests.training.example_trainers import lifecycle, model_specification
 
@@ -38,6 +45,17 @@ def test_home_has_alarms_first_and_a_page_for_each_thing(store: Store, row: Mode
     (production,) = shown.production
     assert (production.version, production.alarms, production.live) == (row.version, 1, None)
     assert production.metric == "accuracy" and production.value is not None
+
+
+def test_a_check_that_blocks_no_training_is_a_warning(
+    store: Store, land_table: Callable[..., Commit]
+) -> None:
+    thresholds = QualityThresholds(max_imbalance=1).model_dump()
+    land_table(crops_table(60), table_specification("uneven", quality=thresholds))
+    version = CommittedDataset.open(store.workspace, store.registry, Reference("uneven", "v1"))
+    assess(store.registry, version)
+    (warning,) = HomeView({}).read(store).attention
+    assert (warning.kind, warning.path) == ("warning", "/data/uneven@v1?tab=quality")
 
 
 def test_home_is_read_again_only_after_a_change(store: Store, row: ModelVersion) -> None:
