@@ -1,11 +1,10 @@
 """The routes of external runs: HTTP methods, paths, status codes and their documentation.
 
-Bodies are read within limits, by `errors.read_body` or `Staging.receive`: FastAPI reads none.
+Bodies are read within limits, by `bodies.read_body` or `Staging.receive`: FastAPI reads none.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Annotated
@@ -16,8 +15,15 @@ from fastapi.concurrency import run_in_threadpool
 
 from mlops_assets.hub.external.runs import ExternalRuns
 from mlops_assets.hub.external.uploads import NATIVE, Staging
-from mlops_assets.hub.rest.errors import M, Refused, parse_document, read_body
-from mlops_assets.hub.rest.openapi import binary_response, file_body, json_body, problems
+from mlops_assets.hub.rest.bodies import document_of
+from mlops_assets.hub.rest.errors import Refused
+from mlops_assets.hub.rest.openapi import (
+    DOCUMENT_PROBLEMS,
+    binary_response,
+    file_body,
+    json_body,
+    problems,
+)
 from mlops_assets.hub.rest.schemas import (
     FileReceived,
     PointsReceived,
@@ -35,7 +41,6 @@ MAX_FIGURE = 16 << 20
 PNG = b"\x89PNG\r\n\x1a\n"
 NPY = b"\x93NUMPY"
 
-DOCUMENT_PROBLEMS = problems(400, 413, 415, 422)
 UPLOAD_PROBLEMS = problems(400, 404, 409, 413, 415, 422, 507)
 
 router = APIRouter(prefix="/runs", tags=["runs"])
@@ -52,15 +57,6 @@ class HubState:
 
     runs: ExternalRuns
     max_file: int
-
-
-def document_of(model: type[M]) -> Callable[[Request], Awaitable[M]]:
-    """Return a dependency that reads the body of a request as a document."""
-
-    async def read(request: Request) -> M:
-        return parse_document(await read_body(request), model)
-
-    return read
 
 
 async def _state(request: Request) -> HubState:

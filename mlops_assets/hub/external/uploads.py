@@ -24,7 +24,8 @@ from fastapi.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect
 
 from mlops_assets.errors import StorageError
-from mlops_assets.hub.rest.errors import Refused, check_announced, too_large
+from mlops_assets.hub.rest.bodies import check_announced, too_large
+from mlops_assets.hub.rest.errors import Refused
 from mlops_assets.hub.rest.schemas import FileReceived
 from mlops_assets.models.specification import ModelSpecification
 

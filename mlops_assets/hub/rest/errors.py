@@ -1,16 +1,13 @@
-"""Errors as problem documents (RFC 9457), and request bodies read within limits."""
+"""Errors as problem documents (RFC 9457)."""
 
 from __future__ import annotations
 
 from http import HTTPStatus
-from typing import TypeVar
 
 from fastapi import Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
-from pydantic import BaseModel, ValidationError
 from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect
 from starlette.routing import Match
 from starlette.types import Receive, Scope, Send
 
@@ -19,13 +16,9 @@ from mlops_assets.errors import MlopsError
 from mlops_assets.hub.rest.schemas import Problem
 from mlops_assets.serving.http_server import problem_document
 from mlops_assets.text.secret_urls import redacted
-from mlops_assets.text.strict_json import NumberTooLarge, parse_json
 
-MAX_DOCUMENT = 8 << 20  # bytes of a JSON body
 MAX_DETAIL = 2_000  # characters of a problem document's detail
 PROBLEM_TYPE = "application/problem+json"
-
-M = TypeVar("M", bound=BaseModel)
 
 
 class Refused(MlopsError):
@@ -95,73 +88,3 @@ class NoRoute:
 async def report_unexpected_error(request: Request, error: Exception) -> Response:
     """Respond to a request that ended with an unexpected error, which the server logs."""
     return problem(HTTPStatus.INTERNAL_SERVER_ERROR, "the server has failed; see its log")
-
-
-def check_announced(request: Request, limit: int) -> None:
-    """Check the headers that describe the body of a request, before the body is read.
-
-    Args:
-        request: the request.
-        limit: bytes at most.
-
-    Raises:
-        Refused: it is larger, or compressed.
-    """
-    headers = request.headers
-    if headers.get("content-encoding", "identity").strip().lower() != "identity":
-        raise Refused(
-            HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
-            "the body must not be compressed; leave out Content-Encoding",
-        )
-    if int(headers.get("content-length") or 0) > limit:
-        raise too_large(limit)
-
-
-def too_large(limit: int) -> Refused:
-    """Return the error of a body that has more bytes than a limit."""
-    return Refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"the body is larger than {limit} bytes")
-
-
-async def read_body(request: Request, limit: int = MAX_DOCUMENT) -> bytes:
-    """Return the body of a request.
-
-    Args:
-        request: the request.
-        limit: bytes at most.
-
-    Raises:
-        Refused: it is larger than the limit, compressed, or was interrupted.
-    """
-    check_announced(request, limit)
-    content = bytearray()
-    try:
-        async for chunk in request.stream():
-            content += chunk
-            if len(content) > limit:
-                raise too_large(limit)
-    except ClientDisconnect as error:
-        raise Refused(HTTPStatus.BAD_REQUEST, "the body was interrupted") from error
-    return bytes(content)
-
-
-def parse_document(content: bytes, model: type[M]) -> M:
-    """Return JSON as a validated document.
-
-    JSON that parsers or databases read differently, or not at all, is refused.
-
-    Raises:
-        Refused: it is not valid.
-    """
-    try:
-        value = parse_json(content)
-    except NumberTooLarge as error:
-        raise Refused(HTTPStatus.UNPROCESSABLE_ENTITY, f"in the body, {error}") from error
-    except ValueError as error:
-        raise Refused(HTTPStatus.BAD_REQUEST, f"the body is not valid JSON: {error}") from error
-    try:
-        return model.model_validate(value)
-    except ValidationError as error:
-        listed = "; ".join(
-            f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()[:5]
-        )
-        raise Refused(HTTPStatus.UNPROCESSABLE_ENTITY, f"the body is invalid: {listed}") from error

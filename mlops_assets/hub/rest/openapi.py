@@ -106,3 +106,7 @@ def _problem(description: str) -> dict[str, object]:
 
 def _schema(model: type[BaseModel]) -> JsonObject:
     return {"schema": {"$ref": _REFERENCE.format(model=model.__name__)}}
+
+
+# of routes that read a document from the body
+DOCUMENT_PROBLEMS = problems(400, 413, 415, 422)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from mlops_assets.hub.external import routes as external
 from mlops_assets.hub.rest import home, search
-from mlops_assets.hub.rest.data import datasets, footprints, samples
+from mlops_assets.hub.rest.data import datasets, footprints, samples, versions
 from mlops_assets.hub.rest.models import decisions, models, training_form
 from mlops_assets.hub.rest.runs import history, launches
 
@@ -12,6 +12,7 @@ ROUTERS = (
     datasets.router,
     footprints.router,
     samples.router,
+    versions.router,
     decisions.router,
     training_form.router,  # before that of models, to which `form` may be a version
     models.router,

@@ -19,7 +19,8 @@ from mlops_assets.errors import (
     StorageError,
     Unauthenticated,
 )
-from mlops_assets.hub.rest.errors import Refused, parse_document, read_body
+from mlops_assets.hub.rest.bodies import parse_document, read_body
+from mlops_assets.hub.rest.errors import Refused
 from mlops_assets.hub.sign_in import documents, open_pages
 from mlops_assets.hub.sign_in.authentication import RETRY_SECONDS
 from mlops_assets.hub.sign_in.people import People

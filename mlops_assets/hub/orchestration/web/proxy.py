@@ -24,7 +24,8 @@ from mlops_assets.hub.orchestration.web.graphql_reads import checked_request
 from mlops_assets.hub.orchestration.web.refusal_page import refusal
 from mlops_assets.hub.orchestration.web.socket_relay import relay
 from mlops_assets.hub.orchestration.web.web_servers import WebServer
-from mlops_assets.hub.rest.errors import Refused, read_body
+from mlops_assets.hub.rest.bodies import read_body
+from mlops_assets.hub.rest.errors import Refused
 from mlops_assets.principals import Principal, Role
 
 GRAPHQL = f"{PREFIX}/graphql"

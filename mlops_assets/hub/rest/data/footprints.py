@@ -11,11 +11,11 @@ from pydantic_core import to_json
 
 from mlops_assets.errors import SpecificationError
 from mlops_assets.hub.rest.caller import StoreOf
-from mlops_assets.hub.rest.data.samples import (
+from mlops_assets.hub.rest.data.parameters import (
     LASTING,
     MAX_TEXT,
     MOVING,
-    PROBLEMS,
+    READ,
     Version,
     is_version,
 )
@@ -28,7 +28,7 @@ from mlops_assets.hub.views.footprint_features import (
 )
 from mlops_assets.hub.views.footprints import Box, By, FootprintView, data_footprints
 
-router = APIRouter(prefix="/datasets/{dataset}/{version}", tags=["datasets"])
+router = APIRouter(prefix="/datasets/{name}/{version}", tags=["samples"])
 
 
 async def _footprint_query(
@@ -53,7 +53,7 @@ async def _footprint_query(
     operation_id="getFootprints",
     summary="Return what the map of a data version shows",
     response_description="Its extent, legends and outlines.",
-    responses=PROBLEMS,
+    responses=READ,
 )
 async def get_footprints(store: StoreOf, reference: Version) -> FootprintView:
     """Return extent and legends of a data version, and the outlines of its scenes."""
@@ -67,7 +67,7 @@ async def get_footprints(store: StoreOf, reference: Version) -> FootprintView:
     response_class=Response,
     responses={
         200: {"description": "A FeatureCollection.", "content": {"application/geo+json": {}}},
-        **PROBLEMS,
+        **READ,
     },
 )
 async def get_footprint_features(

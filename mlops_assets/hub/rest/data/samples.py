@@ -14,7 +14,16 @@ from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 
 from mlops_assets.hub.rest.caller import StoreOf
-from mlops_assets.hub.rest.openapi import problems
+from mlops_assets.hub.rest.data.parameters import (
+    FLEETING,
+    LASTING,
+    MAX_TEXT,
+    MOVING,
+    PNG,
+    READ,
+    Version,
+    is_version,
+)
 from mlops_assets.hub.views.samples.chips import (
     DEFAULT_SIDE,
     MAX_SIDE,
@@ -32,24 +41,10 @@ from mlops_assets.hub.views.samples.listing import (
     list_samples,
 )
 from mlops_assets.hub.views.samples.sample import SampleDetail, sample_detail
-from mlops_assets.names import Reference, check_key, check_name
 
-MAX_TEXT = 500  # characters of a filter
 DECODERS = ThreadPoolExecutor(2, thread_name_prefix="chips")
-# of a version, whose content never changes; of a tag, which may move
-LASTING, MOVING, FLEETING = "private, max-age=86400", "private, no-cache", "no-store"
 
-router = APIRouter(prefix="/datasets/{dataset}/{version}", tags=["datasets"])
-
-PROBLEMS = problems(404, 422)
-
-
-async def reference_of(
-    dataset: Annotated[str, Path(description="Name of a dataset.")],
-    version: Annotated[str, Path(description="A version of it, or a tag.")],
-) -> Reference:
-    """Return the reference of a path."""
-    return Reference(check_name(dataset, "dataset"), check_key(version, "version"))
+router = APIRouter(prefix="/datasets/{name}/{version}", tags=["samples"])
 
 
 async def _chip_request(
@@ -95,7 +90,6 @@ async def _filter(
     return SampleFilter(class_name, split, text, suspicious, order)
 
 
-Version = Annotated[Reference, Depends(reference_of)]
 Index = Annotated[int, Path(ge=0, lt=2**53, description="Position of the sample, from 0.")]
 
 
@@ -104,7 +98,7 @@ Index = Annotated[int, Path(ge=0, lt=2**53, description="Position of the sample,
     operation_id="listSamples",
     summary="List samples of a data version",
     response_description="The samples, and what they can be filtered by.",
-    responses=PROBLEMS,
+    responses=READ,
 )
 async def get_samples(
     store: StoreOf,
@@ -125,9 +119,9 @@ async def get_samples(
     summary="Return a picture of a sample",
     response_class=Response,
     responses={
-        200: {"description": "The picture.", "content": {"image/png": {}}},
+        200: {"description": "The picture.", "content": {PNG: {}}},
         304: {"description": "The picture has not changed."},
-        **PROBLEMS,
+        **READ,
     },
 )
 async def get_chip(
@@ -145,7 +139,7 @@ async def get_chip(
     headers = {"ETag": found.etag, "Cache-Control": lasting if found.lasting else FLEETING}
     if found.content is None:
         return Response(status_code=304, headers=headers)
-    return Response(found.content, media_type="image/png", headers=headers)
+    return Response(found.content, media_type=PNG, headers=headers)
 
 
 @router.get(
@@ -153,14 +147,8 @@ async def get_chip(
     operation_id="getSample",
     summary="Return one sample",
     response_description="Its label, place, values and files.",
-    responses=PROBLEMS,
+    responses=READ,
 )
 async def get_sample(store: StoreOf, reference: Version, index: Index) -> SampleDetail:
     """Return all that is known of one sample; of one that cannot be read, why."""
     return await run_in_threadpool(sample_detail, store, reference, index)
-
-
-def is_version(reference: Reference) -> bool:
-    """Return whether a reference names a version by its number, which no tag can have."""
-    what = reference.what or ""
-    return what[:1] == "v" and what[1:].isdecimal()

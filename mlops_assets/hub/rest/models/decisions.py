@@ -10,8 +10,8 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Path
 from fastapi.concurrency import run_in_threadpool
 
-from mlops_assets.hub.external.routes import DOCUMENT_PROBLEMS, document_of
 from mlops_assets.hub.model_decisions import ModelDecisions, roll_back
+from mlops_assets.hub.rest.bodies import document_of
 from mlops_assets.hub.rest.caller import HubOf, StoreOf
 from mlops_assets.hub.rest.models.schemas import (
     AliasMove,
@@ -23,7 +23,7 @@ from mlops_assets.hub.rest.models.schemas import (
     VersionDecision,
     VisibilitySet,
 )
-from mlops_assets.hub.rest.openapi import json_body, problems
+from mlops_assets.hub.rest.openapi import DOCUMENT_PROBLEMS, json_body, problems
 
 PROBLEMS = {**DOCUMENT_PROBLEMS, **problems(404, 409)}
 

@@ -14,10 +14,10 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import StreamingResponse
 from pydantic import JsonValue
 
-from mlops_assets.hub.external.routes import DOCUMENT_PROBLEMS, document_of
 from mlops_assets.hub.orchestration.captured_output import CapturedOutput
+from mlops_assets.hub.rest.bodies import document_of
 from mlops_assets.hub.rest.caller import HubOf, StoreOf
-from mlops_assets.hub.rest.openapi import json_body, problems
+from mlops_assets.hub.rest.openapi import DOCUMENT_PROBLEMS, json_body, problems
 from mlops_assets.hub.rest.runs.schemas import RunNoteText, RunTagChange
 from mlops_assets.hub.views.runs.comparison import (
     MEDIA_TYPES,

@@ -9,9 +9,9 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Path
 from fastapi.concurrency import run_in_threadpool
 
-from mlops_assets.hub.external.routes import DOCUMENT_PROBLEMS, document_of
+from mlops_assets.hub.rest.bodies import document_of
 from mlops_assets.hub.rest.caller import HubOf, StoreOf
-from mlops_assets.hub.rest.openapi import json_body, problems
+from mlops_assets.hub.rest.openapi import DOCUMENT_PROBLEMS, json_body, problems
 from mlops_assets.hub.rest.runs.launch_schemas import (
     LaunchedRun,
     LaunchedRunState,
