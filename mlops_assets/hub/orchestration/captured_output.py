@@ -13,7 +13,6 @@ from sqlalchemy.exc import SQLAlchemyError
 from mlops_assets.errors import OrchestratorUnavailable
 
 _ERRORS = ComputeIOType.STDERR  # what a worker prints is passed on to it
-_RUNS = 256  # whose logs' places are kept
 
 
 class CapturedOutput:

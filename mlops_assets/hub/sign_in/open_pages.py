@@ -12,7 +12,7 @@ import asyncio
 import logging
 import time
 import weakref
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import parse_qs
@@ -32,8 +32,6 @@ RENEW_AFTER = 2.0
 SIGN_IN_AGAIN = "Your session has ended. Sign in again in another tab, then repeat."
 # what somebody has entered, which is kept though nothing may be done with it yet
 _INPUT = "update:"
-
-Handler = Callable[..., Coroutine[Any, Any, Any]]
 
 log = logging.getLogger(__name__)
 _attempts: weakref.WeakKeyDictionary[Client, float] = weakref.WeakKeyDictionary()

@@ -21,7 +21,6 @@ SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 SIGN_IN, SIGNED_IN, SIGN_OUT, ATTACH = "/sign-in", "/signed-in", "/sign-out", "/session/attach"
 API = "/api"
 DAGSTER = "/dagster"
-SOCKET = "/_nicegui_ws"
 _OPEN = (f"/_nicegui/{nicegui.__version__}", "/favicon.ico")
 # of proxies; an open hub has none before it
 _FORWARDED = frozenset({"forwarded", "via", "x-real-ip"})

@@ -6,6 +6,8 @@ from urllib.parse import quote, urlencode
 
 from mlops_assets.names import Reference
 
+TRAIN = "/train"
+
 
 def data_path(reference: Reference | str) -> str:
     """Return the path of the page of a dataset or data version."""
@@ -35,6 +37,19 @@ def run_path(run_id: str) -> str:
 def map_path(model: str, version: str, name: str) -> str:
     """Return the path of the page that shows a map: that of its model version."""
     return f"{model_path(f'{model}@{version}')}?{urlencode({'tab': 'maps', 'map': name})}"
+
+
+def train_path(model: str | None = None, data: str | None = None, source: str | None = None) -> str:
+    """Return the path of the form that starts a training.
+
+    Args:
+        model: its name; chosen on the page if None.
+        data: version or tag of its dataset; `dataset@version` if there is no model.
+        source: run whose values the form begins with.
+    """
+    parts = {"model": model, "data": data, "from": source}
+    given = urlencode({name: value for name, value in parts.items() if value})
+    return f"{TRAIN}?{given}" if given else TRAIN
 
 
 def search_path(text: str, kind: str | None = None, first: int = 0) -> str:

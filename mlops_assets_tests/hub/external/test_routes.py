@@ -449,7 +449,7 @@ def test_runs_of_the_platform_cannot_be_touched(client: httpx.Client, store: Sto
     refused(client.post("runs", json={**START, "run_id": run_id}), 409, "differs in source")
     refused(client.get("runs/nothing"), 404)
     refused(client.get("elsewhere"), 404)
-    refused(client.get("runs"), 405)
+    refused(client.put("runs"), 405)
 
 
 def test_a_server_that_is_stopped_publishes_when_it_is_asked_again(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from urllib.parse import quote
 
 from nicegui import ui
 
@@ -21,7 +20,7 @@ from mlops_assets.hub.pages.parts.navigation import address, chosen_tab, pager, 
 from mlops_assets.hub.pages.parts.references import data_link, model_link, run_link
 from mlops_assets.hub.pages.parts.texts import NONE, checksum, state, text, when
 from mlops_assets.hub.rest.models.schemas import AliasMoved
-from mlops_assets.hub.views.addresses import model_path
+from mlops_assets.hub.views.addresses import model_path, train_path
 from mlops_assets.hub.views.models.changes import Marker, models_marker
 from mlops_assets.hub.views.models.history import HistoryPage, model_deployments, model_history
 from mlops_assets.hub.views.models.maps import PAGE as MAPS
@@ -113,9 +112,7 @@ class ModelPage:
             elif summary.versions:
                 text("span", "nothing is in production", "hub-note")
             if summary.declared:
-                ui.link("Train…", f"/train?model={quote(self.model, safe='')}").classes(
-                    "hub-button"
-                )
+                ui.link("Train…", train_path(self.model)).classes("hub-button")
             if back is not None and summary.declared:
                 button("Roll back…", lambda: self._roll_back(back), back.refused)
 

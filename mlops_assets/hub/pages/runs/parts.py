@@ -8,6 +8,7 @@ from urllib.parse import quote
 
 from nicegui import ui
 
+from mlops_assets.hub.orchestration.links import dagster_run_url
 from mlops_assets.hub.pages.parts.cards import card, empty, facts, table
 from mlops_assets.hub.pages.parts.references import data_link, model_link
 from mlops_assets.hub.pages.parts.texts import (
@@ -20,6 +21,7 @@ from mlops_assets.hub.pages.parts.texts import (
     text,
     when,
 )
+from mlops_assets.hub.views.addresses import train_path
 from mlops_assets.hub.views.runs.record import RunRecord
 from mlops_assets.hub.views.runs.table import Cell
 from mlops_assets.names import Reference
@@ -102,9 +104,7 @@ def origin(record: RunRecord) -> None:
 
     def dagster() -> None:
         run_id = record.orchestration_run or ""
-        ui.link(run_id[:8], f"/dagster/runs/{quote(run_id, safe='')}").classes("hub-id").props[
-            "title"
-        ] = run_id
+        ui.link(run_id[:8], dagster_run_url(run_id)).classes("hub-id").props["title"] = run_id
 
     known: dict[str, str | Callable[[], object] | None] = {
         "seed": str(record.seed),
@@ -174,7 +174,7 @@ def actions(
         if record.status in RESUMABLE and record.source == "platform":
             ui.button("Resume", on_click=resume).props("no-caps unelevated padding='4px 12px'")
         if record.source == "platform":
-            again = f"/train?from={quote(record.run_id, safe='')}"
+            again = train_path(source=record.run_id)
             ui.link("Train again with changes", again).classes("hub-button")
     ui.link("run.json", f"{base}/run.json").classes("hub-button").props("download")
     if record.has_points:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from nicegui import ui
 
-from mlops_assets.hub.pages.train.links import PATH
+from mlops_assets.hub.views.addresses import TRAIN
 from mlops_assets.hub.views.training.check import Checked, check_draft
 from mlops_assets.hub.views.training.draft import Draft
 from mlops_assets.hub.views.training.form import TrainingForm
@@ -60,7 +60,7 @@ class Entry:
             return
         self.draft = draft
         self.check()
-        address = draft.address(PATH, model=self.form.model)
+        address = draft.address(TRAIN, model=self.form.model)
         if address is not None:
             ui.navigate.history.replace(address)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from urllib.parse import urlencode
 
 from nicegui import ui
 from nicegui.events import ValueChangeEventArguments
@@ -15,9 +14,9 @@ from mlops_assets.hub.pages.parts.cards import card, empty, facts, title
 from mlops_assets.hub.pages.parts.references import run_link
 from mlops_assets.hub.pages.parts.texts import size, state, text, when
 from mlops_assets.hub.pages.train.entry import Entry
-from mlops_assets.hub.pages.train.links import PATH
 from mlops_assets.hub.pages.train.preview import StartCard
 from mlops_assets.hub.pages.train.rows import Row, described, rows
+from mlops_assets.hub.views.addresses import TRAIN, train_path
 from mlops_assets.hub.views.training.draft import Draft
 from mlops_assets.hub.views.training.fields import FormField
 from mlops_assets.hub.views.training.form import DataChoice, TrainingForm, quality_of, training_form
@@ -27,7 +26,7 @@ from mlops_assets.registry.runs.remarks import MAX_NOTE
 _SELECT = "outlined dense options-dense"
 
 
-@page(PATH, "Start training")
+@page(TRAIN, "Start training")
 async def start_training() -> None:
     """Build the page."""
     title("Start training")
@@ -119,8 +118,7 @@ def _models(data: str) -> list[str]:
 
 def _choose_model(name: str, models: list[str], data: str) -> None:
     def chosen(event: ValueChangeEventArguments[str]) -> None:
-        named = {"model": event.value, "data": data}
-        ui.navigate.to(f"{PATH}?{urlencode({key: v for key, v in named.items() if v})}")
+        ui.navigate.to(train_path(event.value, data))
 
     options = sorted({*models, *hub().models.models}) if name else models
     select = ui.select(options, label="Model", value=name or None, on_change=chosen)

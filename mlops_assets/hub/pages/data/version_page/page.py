@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from urllib.parse import quote, urlencode
+from urllib.parse import quote
 
 from nicegui import ui
 
@@ -27,8 +27,7 @@ from mlops_assets.hub.pages.parts.navigation import tabs
 from mlops_assets.hub.pages.parts.references import data_link
 from mlops_assets.hub.pages.parts.snippets import snippets
 from mlops_assets.hub.pages.parts.texts import NONE, checksum, number, size, text, when
-from mlops_assets.hub.pages.train.links import PATH
-from mlops_assets.hub.views.addresses import data_path, diff_path
+from mlops_assets.hub.views.addresses import data_path, diff_path, train_path
 from mlops_assets.hub.views.data.quality import QualityView, quality
 from mlops_assets.hub.views.data.snippets import Snippet
 from mlops_assets.hub.views.data.snippets import snippets as snippets_of
@@ -128,7 +127,7 @@ class VersionPage:
                 if found.newest != row.version:
                     data_link(f"{row.dataset}@{found.newest}", f"Newest: {found.newest}")
                 if any(model.dataset == row.dataset for model in hub().models.models.values()):
-                    ui.link("Train on it", f"{PATH}?{urlencode({'data': str(self.reference)})}")
+                    ui.link("Train on it", train_path(data=str(self.reference)))
                 button("Add a tag …", self._tag, refusal(Role.SCIENTIST, "tag data"))
                 button("Change visibility …", self._see, _may_not_hide(found))
             if self.tab != "overview":
