@@ -8,9 +8,9 @@ from nicegui import ui
 
 from mlops_assets.hub.pages.caller import perform
 from mlops_assets.hub.pages.parts.texts import text, when
-from mlops_assets.hub.views.runs.record import RunRecord, RunTag, run_record
+from mlops_assets.hub.run_remarks import note_run, tag_run
+from mlops_assets.hub.views.runs.record import RunRecord, RunTag
 from mlops_assets.registry.runs.remarks import MAX_NOTE, MAX_TAG
-from mlops_assets.store import Store
 
 
 class Remarks:
@@ -90,7 +90,7 @@ class Remarks:
         await self._tagged(name, None)
 
     async def _tagged(self, name: str, value: str | None) -> bool:
-        found = await perform(_tag, self._record.run_id, name, value)
+        found = await perform(tag_run, self._record.run_id, name, value)
         if found is not None:
             self._changed(found)
         return found is not None
@@ -100,17 +100,7 @@ class Remarks:
         self._note.error = None if content else "Enter a text."
         if not content:
             return
-        found = await perform(_note, self._record.run_id, content)
+        found = await perform(note_run, self._record.run_id, content)
         if found is not None:
             self._note.value = ""
             self._changed(found)
-
-
-def _tag(store: Store, run_id: str, name: str, value: str | None) -> RunRecord:
-    store.registry.tag_run(run_id, name, value)
-    return run_record(store, run_id)
-
-
-def _note(store: Store, run_id: str, content: str) -> RunRecord:
-    store.registry.note_run(run_id, content)
-    return run_record(store, run_id)

@@ -1,4 +1,4 @@
-"""The routes of the history of runs: table, records, curves, output, comparisons, remarks.
+"""The routes of the history of runs: table, records, curves, output, comparisons.
 
 Those of external runs, which record their own history, are in `external.routes`.
 """
@@ -15,10 +15,8 @@ from fastapi.responses import StreamingResponse
 from pydantic import JsonValue
 
 from mlops_assets.hub.orchestration.captured_output import CapturedOutput
-from mlops_assets.hub.rest.bodies import document_of
 from mlops_assets.hub.rest.caller import HubOf, StoreOf
-from mlops_assets.hub.rest.openapi import DOCUMENT_PROBLEMS, json_body, problems
-from mlops_assets.hub.rest.runs.schemas import RunNoteText, RunTagChange
+from mlops_assets.hub.rest.openapi import problems
 from mlops_assets.hub.views.runs.comparison import (
     MEDIA_TYPES,
     ReportFormat,
@@ -261,48 +259,6 @@ async def get_run_output(
     """Return what a run has printed, also while it is running; of a long output, the end."""
     captured = CapturedOutput(hub.dagster_home).read
     return await run_in_threadpool(run_output, store, run_id, first, captured)
-
-
-@router.post(
-    "/runs/{run_id}/notes",
-    operation_id="noteRun",
-    summary="Add a note to a run",
-    response_description="The record of the run, with the note.",
-    responses={**DOCUMENT_PROBLEMS, **PROBLEMS},
-    openapi_extra=json_body(RunNoteText),
-)
-async def note_run(
-    store: StoreOf, run_id: RunId, body: Annotated[RunNoteText, Depends(document_of(RunNoteText))]
-) -> RunRecord:
-    """Add a note to a run; notes are never changed."""
-
-    def note() -> RunRecord:
-        run = store.registry.run(run_id)
-        store.registry.note_run(run.run_id, body.text)
-        return run_record(store, run.run_id)
-
-    return await run_in_threadpool(note)
-
-
-@router.post(
-    "/runs/{run_id}/tags",
-    operation_id="tagRun",
-    summary="Set or remove a tag of a run",
-    response_description="The record of the run, with its tags.",
-    responses={**DOCUMENT_PROBLEMS, **PROBLEMS, **problems(409)},
-    openapi_extra=json_body(RunTagChange),
-)
-async def tag_run(
-    store: StoreOf, run_id: RunId, body: Annotated[RunTagChange, Depends(document_of(RunTagChange))]
-) -> RunRecord:
-    """Set a tag of a run, or remove one that a user has set; filters find it as `tags.NAME`."""
-
-    def tag() -> RunRecord:
-        run = store.registry.run(run_id)
-        store.registry.tag_run(run.run_id, body.name, body.value)
-        return run_record(store, run.run_id)
-
-    return await run_in_threadpool(tag)
 
 
 def _begun(lines: Iterator[str]) -> Iterator[str]:
