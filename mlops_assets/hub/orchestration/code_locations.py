@@ -20,6 +20,8 @@ from mlops_assets.errors import NotFound, OrchestratorUnavailable, Specification
 
 # a code server imports the frameworks of all trainers before it answers
 WAIT_SECONDS = 60.0
+SILENT = "the code server of Dagster does not answer; try again, or start the hub again"
+_NO_ANSWER = "_InactiveRpcError"  # error of gRPC, as Dagster names it
 
 log = logging.getLogger(__name__)
 
@@ -96,7 +98,7 @@ class CodeLocations:
 
         Raises:
             SpecificationError: none has; Dagster cannot load the project.
-            OrchestratorUnavailable: they are not connected.
+            OrchestratorUnavailable: they are not connected, or have exited.
         """
         entries = self.context().get_code_location_entries().values()
         found = [
@@ -110,6 +112,8 @@ class CodeLocations:
             error = errors[0]
             while error.cause is not None:
                 error = error.cause  # the others only wrap it
+            if error.cls_name == _NO_ANSWER:
+                raise OrchestratorUnavailable(SILENT)
             raise SpecificationError(f"Dagster cannot load the project: {error.message.strip()}")
         return found
 

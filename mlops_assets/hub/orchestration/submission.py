@@ -17,7 +17,7 @@ from dagster._daemon.run_coordinator.queued_run_coordinator_daemon import (
 )
 
 from mlops_assets.errors import OrchestratorUnavailable, SpecificationError
-from mlops_assets.hub.orchestration.code_locations import CodeLocations
+from mlops_assets.hub.orchestration.code_locations import SILENT, CodeLocations
 
 # it beats every 30 s; one that is late has ended or hangs
 MAX_HEARTBEAT_AGE = 75.0
@@ -87,9 +87,7 @@ def submit(locations: CodeLocations, submission: Submission) -> None:
         )
         instance.submit_run(run.run_id, locations.context())
     except DagsterUserCodeUnreachableError as error:
-        raise OrchestratorUnavailable(
-            "the code server of Dagster does not answer; try again, or start the hub again"
-        ) from error
+        raise OrchestratorUnavailable(SILENT) from error
     except DagsterUserCodeProcessError as error:
         raise SpecificationError(f"{submission.job} cannot be planned: {error}") from error
 
