@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -89,6 +90,8 @@ def hub(
         local=settings.principal if mode is Mode.OPEN else None,
         gateway=gateway,
     )
+    # by its default action, which Uvicorn repeats, the code server and our folder would remain
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     with ExitStack() as stack:
         launcher: Launcher = NoLauncher()
         service: DagsterService | None = None
