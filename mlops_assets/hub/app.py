@@ -34,7 +34,6 @@ from mlops_assets.hub.rest.errors import (
 )
 from mlops_assets.hub.rest.openapi import DocumentedApp, any_problem
 from mlops_assets.hub.rest.routers import ROUTERS
-from mlops_assets.hub.rest.unknown_paths import UnknownPaths
 from mlops_assets.hub.sign_in import page_template
 from mlops_assets.hub.sign_in.authentication import Authentication, Entrance
 from mlops_assets.hub.sign_in.headers import SecurityHeaders
@@ -100,8 +99,6 @@ def create_hub(store: Store, settings: HubSettings, launcher: Launcher) -> FastA
     app = create_app(store, settings, launcher=launcher, pages=True)
     page_template.install()
     guard_sockets(app.state.project.sessions)
-    # else pages take them
-    app.router.routes.append(UnknownPaths(API, tuple(app.router.routes)))
     serve_pages(app, app.state.project)
     return app
 
