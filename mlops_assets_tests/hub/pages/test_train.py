@@ -57,6 +57,8 @@ def test_a_form_is_filled_in_checked_kept_and_started_once(url: str) -> None:
         expect(page.get_by_label("label", exact=True)).to_have_value("a b")
 
         page.get_by_label("Sweep over parameters").click()
+        expect(page.get_by_text("a sweep has no note").first).to_be_visible()
+        page.get_by_label("Note", exact=True).fill("")
         page.get_by_label("Search size").click()
         space = page.get_by_label("Values of size to search")
         expect(space).to_have_value("{min: 2, max: 32}")
