@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from mlops_assets.hub.orchestration.service import DagsterService
 
 
+CONNECTIONS = 4096  # at once, of a hub that is behind a proxy
+OTHER_FILES = 256  # of the registry, the workspace and Dagster
+
+
 def hub(
     host: Annotated[
         str, typer.Option(help="Address to listen on; only this machine by default.")
@@ -59,7 +63,12 @@ def hub(
     from mlops_assets.identity.declaration import is_loopback, read_identity
     from mlops_assets.identity.gateway import read_gateway
     from mlops_assets.models.specification import bytes_of
-    from mlops_assets.serving.http_server import require_free_port, serve
+    from mlops_assets.serving.http_server import (
+        Limits,
+        raise_file_limit,
+        require_free_port,
+        serve,
+    )
 
     try:
         limit = int(bytes_of(largest_file))
@@ -117,4 +126,9 @@ def hub(
                 " a reverse proxy with TLS in front",
                 style="yellow",
             )
-        serve(app, host, port, websockets=pages)
+        limits = None
+        if settings.base_url:
+            # a proxy has one address for all people, each of whose open pages is a connection
+            limits = Limits(connections=CONNECTIONS, peer_connections=CONNECTIONS)
+            raise_file_limit(CONNECTIONS + OTHER_FILES)
+        serve(app, host, port, limits, websockets=pages)
