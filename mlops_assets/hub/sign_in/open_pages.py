@@ -113,15 +113,21 @@ def attach(client_id: str, session: Session) -> None:
     _attempts.pop(client, None)
 
 
-async def renew(client: Client) -> bool:
+async def renew(client: Client, asked: bool = False) -> bool:
     """Let a page whose session has ended continue with that which its browser has now.
 
+    Args:
+        client: the page.
+        asked: whether its user has just asked for something, maybe right after signing in; else
+            a page is not tried again too soon.
+
     Returns:
-        Whether it has one; a page is not asked again too soon.
+        Whether it has one.
     """
     if not client.has_socket_connection:
         return False
-    if time.monotonic() - _attempts.get(client, float("-inf")) < RENEW_AFTER:
+    recent = time.monotonic() - _attempts.get(client, float("-inf")) < RENEW_AFTER
+    if recent and not asked:
         return False
     _attempts[client] = time.monotonic()
     code = (
@@ -198,7 +204,7 @@ async def _repeat(
     sessions: BrowserSessions, client: Client, sid: str, message: dict[str, Any]
 ) -> None:
     """Do what was asked of a page once it has a session again; state what to do if it has none."""
-    renewed = await renew(client)
+    renewed = await renew(client, asked=True)
     session = session_of(client.request)
     # a browser may claim what it likes
     if renewed and session is not None and not sessions.has_ended(session):

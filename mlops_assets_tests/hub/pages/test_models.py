@@ -31,6 +31,13 @@ def in_dialog(page: Page, opener: str, reason: str, verb: str) -> None:
     page.get_by_role("dialog").get_by_role("button", name=verb, exact=True).click()
 
 
+def close_notification(page: Page) -> None:
+    """Close the only notification; it fades out."""
+    button = page.get_by_role("button", name="Close")
+    button.click()
+    button.wait_for(state="detached")
+
+
 def test_a_version_is_read_decided_on_by_two_people_and_verified(
     store: Store, tmp_path: Path
 ) -> None:
@@ -56,7 +63,7 @@ def test_a_version_is_read_decided_on_by_two_people_and_verified(
         assert dialog.get_by_role("textbox", name="Reason").input_value() == "season starts"
         dialog.get_by_role("button", name="Cancel").click()
         dialog.wait_for(state="hidden")
-        page.get_by_role("button", name="Close").click()
+        close_notification(page)
 
         # another user moves an alias while the dialog is open
         page.get_by_role("button", name="Approve…").click()
@@ -68,7 +75,7 @@ def test_a_version_is_read_decided_on_by_two_people_and_verified(
         assert page.get_by_role("textbox", name="Reason").input_value() == HOSTILE
         page.get_by_role("dialog").get_by_role("button", name="Cancel").click()
         page.get_by_role("dialog").wait_for(state="hidden")
-        page.get_by_role("button", name="Close").click()
+        close_notification(page)
 
         in_dialog(page, "Approve…", HOSTILE, "Approve")
         page.get_by_role("cell", name=HOSTILE).wait_for()
