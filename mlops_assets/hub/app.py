@@ -124,8 +124,49 @@ def create_app(
         below `/stac`.
 
     Raises:
-        SettingsError: nobody would get in, the shared token can be guessed, or sign-in cannot work.
+        SettingsError: no caller could authenticate, the shared token can be guessed, or sign-in
+            cannot work.
         NotFound: the project cannot be loaded.
+    """
+    entrance = _entrance(store, settings, pages)
+    finisher = Finisher(publish)
+    app = _empty_app(settings, entrance, finisher)
+    module = settings.module or project_module()
+    declared = models_of_project(module)
+    anonymous = store.acting(ANONYMOUS)
+    people = entrance.people
+    app.state.people = people
+    app.state.project = Hub(
+        anonymous,
+        declared,
+        module,
+        settings.dagster_home,
+        launcher or NoLauncher(),
+        settings.local,
+        people.sessions if people else None,
+    )
+    app.state.hub = HubState(
+        ExternalRuns(
+            store=anonymous,
+            uploads=store.workspace.cache / "external",
+            dagster_home=settings.dagster_home,
+            models=declared,
+            finisher=finisher,
+            base_url=settings.base_url or "",
+        ),
+        settings.max_file,
+    )
+    _add_routes(app)
+    _add_stac(app, store, settings)
+    app.openapi()  # evaluates annotations of routes and models, which no request should
+    return app
+
+
+def _entrance(store: Store, settings: HubSettings, pages: bool) -> Entrance:
+    """Return how callers authenticate.
+
+    Raises:
+        SettingsError: no caller could, the shared token can be guessed, or sign-in cannot work.
     """
     issuer = Issuer(settings.identity) if settings.identity else None
     bearers = Bearers(store.registry, settings.token, issuer)
@@ -136,14 +177,18 @@ def create_app(
         )
     if settings.local is None and people is None:
         checked_bearers(bearers)
-    finisher = Finisher(publish)
+    return Entrance(bearers, ANONYMOUS, people, settings.local, pages)
+
+
+def _empty_app(settings: HubSettings, entrance: Entrance, finisher: Finisher) -> DocumentedApp:
+    """Return the app without routes: its middleware, and its responses to errors."""
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         yield
         finisher.close()
 
-    app = DocumentedApp(
+    return DocumentedApp(
         title="mlops_assets",
         version=__version__,
         description=(
@@ -163,10 +208,7 @@ def create_app(
                 https=(settings.base_url or "").startswith("https:"),
                 tiles=tile_origin(),
             ),
-            Middleware(
-                Authentication,
-                entrance=Entrance(bearers, ANONYMOUS, people, settings.local, pages),
-            ),
+            Middleware(Authentication, entrance=entrance),
         ],
         exception_handlers={
             MlopsError: report_error,
@@ -176,39 +218,21 @@ def create_app(
         },
         lifespan=lifespan,
     )
-    module = settings.module or project_module()
-    declared = models_of_project(module)
-    nobody = store.acting(ANONYMOUS)
-    app.state.people = people
-    app.state.project = Hub(
-        nobody,
-        declared,
-        module,
-        settings.dagster_home,
-        launcher or NoLauncher(),
-        settings.local,
-        people.sessions if people else None,
-    )
-    app.state.hub = HubState(
-        ExternalRuns(
-            store=nobody,
-            uploads=store.workspace.cache / "external",
-            dagster_home=settings.dagster_home,
-            models=declared,
-            finisher=finisher,
-            base_url=settings.base_url or "",
-        ),
-        settings.max_file,
-    )
+
+
+def _add_routes(app: FastAPI) -> None:
+    """Add the routes of the API, and those for signing in and out."""
     for each in ROUTERS:
         app.include_router(each, prefix=API, responses=any_problem())
     app.router.routes.append(Route(f"{ALL_APIS}/{{path:path}}", NoRoute()))
     app.include_router(sign_in_router)
+
+
+def _add_stac(app: FastAPI, store: Store, settings: HubSettings) -> None:
+    """Add the STAC API, with records of everything that is published."""
     add_published(store.workspace, store.registry)
     stac = create_stac_app(store, settings.base_url, settings.files_url)
     below = Mount(PREFIX, stac)
     # ids of any characters are answered there; "." alone matches no newline
     below.path_regex = re.compile(below.path_regex.pattern, re.DOTALL)
     app.router.routes += [below, Route(PREFIX, stac)]
-    app.openapi()  # evaluates annotations of routes and models, which no request should
-    return app
