@@ -20,7 +20,7 @@ from mlops_assets.discovery.app import PREFIX, create_stac_app
 from mlops_assets.errors import MlopsError
 from mlops_assets.hub.context import Hub
 from mlops_assets.hub.external.publisher import Finisher, Job, publish_apart
-from mlops_assets.hub.external.routes import MAX_FILE, HubState
+from mlops_assets.hub.external.routes import MAX_FILE, ExternalState
 from mlops_assets.hub.external.runs import API, ExternalRuns
 from mlops_assets.hub.orchestration.launcher import Launcher, NoLauncher
 from mlops_assets.hub.pages import registered  # noqa: F401
@@ -98,8 +98,8 @@ def create_hub(store: Store, settings: HubSettings, launcher: Launcher) -> FastA
     """
     app = create_app(store, settings, launcher=launcher, pages=True)
     page_template.install()
-    guard_sockets(app.state.project.sessions)
-    serve_pages(app, app.state.project)
+    guard_sockets(app.state.hub.sessions)
+    serve_pages(app, app.state.hub)
     return app
 
 
@@ -136,7 +136,7 @@ def create_app(
     anonymous = store.acting(ANONYMOUS)
     people = entrance.people
     app.state.people = people
-    app.state.project = Hub(
+    app.state.hub = Hub(
         anonymous,
         declared,
         module,
@@ -145,7 +145,7 @@ def create_app(
         settings.local,
         people.sessions if people else None,
     )
-    app.state.hub = HubState(
+    app.state.external = ExternalState(
         ExternalRuns(
             store=anonymous,
             uploads=store.workspace.cache / "external",

@@ -47,8 +47,8 @@ router = APIRouter(prefix="/runs", tags=["runs"])
 
 
 @dataclass(frozen=True)
-class HubState:
-    """The state of the app.
+class ExternalState:
+    """The state that these routes share.
 
     Attributes:
         runs: external runs on behalf of no one, who may do nothing.
@@ -59,12 +59,12 @@ class HubState:
     max_file: int
 
 
-async def _state(request: Request) -> HubState:
-    state: HubState = request.app.state.hub
+async def _state(request: Request) -> ExternalState:
+    state: ExternalState = request.app.state.external
     return state
 
 
-State = Annotated[HubState, Depends(_state)]
+State = Annotated[ExternalState, Depends(_state)]
 RunId = Annotated[UUID, Path(description="UUID of an external run.")]
 
 

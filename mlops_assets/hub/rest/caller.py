@@ -1,4 +1,4 @@
-"""The store of a route, on behalf of the caller."""
+"""The hub and the store of a route, on behalf of the caller."""
 
 from __future__ import annotations
 
@@ -11,14 +11,15 @@ from mlops_assets.store import Store
 
 
 async def _hub(request: Request) -> Hub:
-    hub: Hub = request.app.state.project
+    hub: Hub = request.app.state.hub
     return hub
 
 
-async def _store(request: Request) -> Store:
-    hub: Hub = request.app.state.project
+HubOf = Annotated[Hub, Depends(_hub)]
+
+
+async def _store(hub: HubOf, request: Request) -> Store:
     return hub.store.acting(request.state.principal)
 
 
-HubOf = Annotated[Hub, Depends(_hub)]
 StoreOf = Annotated[Store, Depends(_store)]
