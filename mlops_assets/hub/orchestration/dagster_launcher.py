@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import dagster as dg
 from dagster._core.storage.dagster_run import NOT_FINISHED_STATUSES
 from dagster._core.storage.tags import PARTITION_NAME_TAG
-from dagster._core.utils import make_new_run_id
 from pydantic import JsonValue, ValidationError
 
 from mlops_assets.components.naming import (
@@ -46,6 +45,7 @@ from mlops_assets.principals import Role
 from mlops_assets.registry import Run
 from mlops_assets.registry.runs.remarks import check_tag_name
 from mlops_assets.store import Store
+from mlops_assets.strict import listed_problems
 from mlops_assets.training.provenance import process_alive
 from mlops_assets.training.sweeps.settings import settings_of
 from mlops_assets.training.sweeps.trials import SWEEP, TRIAL
@@ -199,8 +199,6 @@ class DagsterLauncher:
         """
         run = self._visible(store, orchestration_run)
         trainings = store.registry.runs(orchestration_run=run.run_id)
-        if not trainings and RESUME in run.tags:
-            trainings = store.registry.runs(run_id=run.tags[RESUME], orchestration_run=run.run_id)
         notice = ""
         if run.status in (dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.NOT_STARTED):
             notice = daemon_notice(self.instance)
@@ -210,7 +208,7 @@ class DagsterLauncher:
             runs=[training.run_id for training in trainings],
             job=run.job_name,
             model=run.tags.get(MODEL),
-            dataset=run.tags.get(INPUT, run.tags.get(DATASET)),
+            dataset=_dataset_of(run),
             partition=run.tags.get(PARTITION_NAME_TAG),
             notice=notice,
         )
@@ -225,13 +223,10 @@ class DagsterLauncher:
         return declared
 
     def _submit(self, store: Store, submission: Submission) -> Launched:
-        run_id = submission.run_id or make_new_run_id()
-        tags = {ACTS_FOR: delegate(store.registry.principal, run_id, self.key), **submission.tags}
-        submit(
-            self.locations,
-            Submission(submission.job, submission.partition, submission.ops, tags, run_id),
-        )
-        return Launched(run_id, daemon_notice(self.instance))
+        statement = delegate(store.registry.principal, submission.run_id, self.key)
+        tags = {ACTS_FOR: statement, **submission.tags}
+        submit(self.locations, replace(submission, tags=tags))
+        return Launched(submission.run_id, daemon_notice(self.instance))
 
     def _processing(self, store: Store, dataset: str) -> tuple[str, str]:
         """Return the job that makes a dataset from others, and the input's newest version."""
@@ -240,7 +235,7 @@ class DagsterLauncher:
         except NotFound as error:
             raise NotFound(
                 f"the project of this hub does not declare the dataset {dataset!r}"
-            ) from (error)
+            ) from error
         named = served.job.tags.get(INPUT)
         first = store.registry.data_version(Reference(str(named)))
         add_data_versions(self.instance, store.registry, first.dataset)
@@ -260,7 +255,7 @@ class DagsterLauncher:
         run = self.instance.get_run_by_id(orchestration_run)
         if run is None:
             raise NotFound(missing)
-        dataset = run.tags.get(INPUT, run.tags.get(DATASET))
+        dataset = _dataset_of(run)
         version = run.tags.get(PARTITION_NAME_TAG)
         if dataset is not None and "," not in dataset and version is not None:
             try:
@@ -278,6 +273,11 @@ class DagsterLauncher:
             entries = self.instance.all_logs(run.run_id, of_type=_RUN_FAILURES)
             found = [entry.message.splitlines()[0] for entry in entries if entry.message][-1:]
         return list(dict.fromkeys(found))
+
+
+def _dataset_of(run: dg.DagsterRun) -> str | None:
+    """Return the dataset of a run's partition, else the one that it makes; None if neither."""
+    return run.tags.get(INPUT, run.tags.get(DATASET))
 
 
 def _training(declared: ModelSpecification, request: TrainingRequest) -> dict[str, JsonValue]:
@@ -331,9 +331,7 @@ def _tags(declared: ModelSpecification, request: TrainingRequest) -> dict[str, s
         try:
             Compute.model_validate({**declared.compute.model_dump(), **request.compute})
         except ValidationError as error:
-            reasons = "; ".join(
-                f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors()
-            )
+            reasons = listed_problems(error, "all of it", error.error_count())
             raise SpecificationError(f"the compute of {declared.name}: {reasons}") from error
         tags[COMPUTE] = json.dumps(dict(request.compute), sort_keys=True)
     for name in request.tags:
