@@ -15,7 +15,7 @@ import typer
 
 from mlops_assets.cli.terminal.output import Module, advise, console, open_store
 from mlops_assets.errors import Conflict, NotFound, OrchestratorUnavailable, StorageError
-from mlops_assets.hub.orchestration.links import PREFIX
+from mlops_assets.hub.orchestration.links import PREFIX, dagster_run_url
 from mlops_assets.settings import Settings, project_module
 
 if TYPE_CHECKING:
@@ -59,12 +59,17 @@ def up(
     store = open_store()
     with _only_one(settings.dagster_home):
         landings = _prepare(settings, module, store)
+        import dagster as dg
+
         from mlops_assets.cli.up.services import Services
 
         url = f"http://{HOST}:{port}"
         advise(f"starting the hub and Dagster's daemon on {module} …")
         _receive_signals_as_interrupts()
-        with Services(module, port, settings) as services, _instance(settings) as instance:
+        with (
+            Services(module, port, settings) as services,
+            dg.DagsterInstance.from_config(str(settings.dagster_home)) as instance,
+        ):
             try:
                 _announce(url, _when_loaded(url, services, instance), landings)
                 advise(f"log         {services.log_file}\nCtrl-C ends it\n")
@@ -159,14 +164,6 @@ def _receive_signals_as_interrupts() -> None:
         signal.signal(signal.SIGHUP, signal.default_int_handler)
 
 
-@contextmanager
-def _instance(settings: Settings) -> Iterator[DagsterInstance]:
-    import dagster as dg
-
-    with dg.DagsterInstance.from_config(str(settings.dagster_home)) as instance:
-        yield instance
-
-
 def _when_loaded(url: str, services: Services, instance: DagsterInstance) -> Automations:
     """Wait until the hub responds and Dagster has loaded the project."""
     import httpx
@@ -232,7 +229,7 @@ def _follow(url: str, services: Services, instance: DagsterInstance) -> NoReturn
 def _print_run(url: str, run: Run) -> None:
     if run.status in _OUTCOMES:
         clock = time.strftime("%H:%M:%S")
-        advise(f"{clock}  {run.subject} {_OUTCOMES[run.status]}  {url}{PREFIX}/runs/{run.id}")
+        advise(f"{clock}  {run.subject} {_OUTCOMES[run.status]}  {url}{dagster_run_url(run.id)}")
 
 
 def _cancel_runs(instance: DagsterInstance) -> None:

@@ -6,6 +6,7 @@ from urllib.parse import unquote, urlsplit
 
 from nicegui import ui
 
+from mlops_assets.hub.orchestration.links import PREFIX as DAGSTER
 from mlops_assets.hub.pages.caller import hub
 from mlops_assets.hub.pages.parts.texts import text
 from mlops_assets.principals import Principal, Role
@@ -13,7 +14,6 @@ from mlops_assets.text.secret_urls import redacted
 
 SECTIONS = {"Home": "/", "Training data": "/data", "Runs": "/runs", "Models": "/models"}
 API_DOCUMENT = "/api/v1/openapi.json"
-DAGSTER = "/dagster/"
 
 
 def header(path: str, user: Principal) -> None:
@@ -96,7 +96,7 @@ def _user_entries(user: Principal) -> None:
     with ui.element("div").classes("hub-who"):
         text("div", user.name)
         text("span", ", ".join(sorted(user.roles)) or "no role")
-    ui.link("Dagster", DAGSTER)
+    ui.link("Dagster", f"{DAGSTER}/")
     ui.link("API (OpenAPI)", API_DOCUMENT)
     ui.link("STAC API", "/stac")
     if hub().local is None:

@@ -15,12 +15,12 @@ import nicegui
 from starlette.datastructures import Headers
 
 from mlops_assets.discovery.app import PREFIX as STAC
+from mlops_assets.hub.orchestration.links import PREFIX as DAGSTER
 from mlops_assets.identity.declaration import is_loopback
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 SIGN_IN, SIGNED_IN, SIGN_OUT, ATTACH = "/sign-in", "/signed-in", "/sign-out", "/session/attach"
 API = "/api"
-DAGSTER = "/dagster"
 _OPEN = (f"/_nicegui/{nicegui.__version__}", "/favicon.ico")
 # of proxies; an open hub has none before it
 _FORWARDED = frozenset({"forwarded", "via", "x-real-ip"})
