@@ -20,7 +20,7 @@ from mlops_assets.datasets.quality.published import checks_of
 from mlops_assets.datasets.quality.target.document import TargetReport
 from mlops_assets.datasets.specification.dataset import QualityThresholds
 from mlops_assets.errors import IntegrityError, StorageError
-from mlops_assets.hub.views.data.published import PublishedFile, document_in, files_of
+from mlops_assets.hub.views.data.published import PublishedFile, document_in, file_of, files_of
 from mlops_assets.processing.declared_datasets import DeclaredDatasets
 from mlops_assets.registry import DataVersion
 from mlops_assets.store import Store
@@ -87,13 +87,16 @@ NOT_ASSESSED = QualityState("not assessed")
 
 def quality_states(
     store: Store, rows: Sequence[DataVersion], declared: DeclaredDatasets
-) -> dict[str, QualityState]:
-    """Return the state of one version of each of several datasets, by dataset.
+) -> dict[tuple[str, str], QualityState]:
+    """Return the states of several data versions.
 
     Args:
         store: has the reports.
         rows: the data versions.
         declared: has the thresholds.
+
+    Returns:
+        Dataset and version → state.
     """
     reports = files_of(store, rows, "quality.json")
     targets = files_of(store, rows, "target_area.json")
@@ -102,7 +105,7 @@ def quality_states(
     for row in rows:
         key = (row.dataset, row.version)
         if key not in reports:
-            found[row.dataset] = NOT_ASSESSED
+            found[key] = NOT_ASSESSED
             continue
         try:
             outcomes = _outcomes(
@@ -112,31 +115,28 @@ def quality_states(
                 declared.thresholds(row.dataset),
             )
         except (IntegrityError, StorageError, ValueError):  # a damaged report is not a verdict
-            found[row.dataset] = QualityState("unreadable")
+            found[key] = QualityState("unreadable")
             continue
-        found[row.dataset] = QualityState.of(outcomes)
+        found[key] = QualityState.of(outcomes)
     return found
 
 
 def check_outcomes(
-    store: Store, row: DataVersion, thresholds: QualityThresholds | None
-) -> list[CheckOutcome] | None:
-    """Return the outcomes of the checks of a data version; None if it was not assessed.
+    store: Store, row: DataVersion, report: PublishedFile, thresholds: QualityThresholds | None
+) -> list[CheckOutcome]:
+    """Return the outcomes of the checks of a data version.
 
     Args:
-        store: has the report.
+        store: has its other documents.
         row: the data version.
+        report: its `quality.json`.
         thresholds: to judge by; those of the report if None.
 
     Raises:
         IntegrityError: the report is not as it was published.
     """
-    key = (row.dataset, row.version)
-    report = files_of(store, [row], "quality.json").get(key)
-    if report is None:
-        return None
-    document = files_of(store, [row], "version.json").get(key)
-    target = files_of(store, [row], "target_area.json").get(key)
+    document = file_of(store, row, "version.json")
+    target = file_of(store, row, "target_area.json")
     return list(_outcomes(report, document, target, thresholds))
 
 

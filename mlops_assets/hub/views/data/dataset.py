@@ -12,7 +12,7 @@ from mlops_assets.datasets.specification.dataset import (
 )
 from mlops_assets.datasets.versions.version_document import VersionDocument
 from mlops_assets.errors import IntegrityError, NotFound, StorageError
-from mlops_assets.hub.views.data.checks import NOT_ASSESSED, QualityState, quality_states
+from mlops_assets.hub.views.data.checks import QualityState, quality_states
 from mlops_assets.hub.views.data.datasets import Kind, VersionRow, kind_of, version_row
 from mlops_assets.hub.views.data.published import PublishedFile, document_in, files_of
 from mlops_assets.names import Reference, check_name
@@ -185,13 +185,13 @@ def _timeline(
     tags: dict[str, str],
 ) -> list[TimelineVersion]:
     documents = files_of(store, found, "version.json")
+    states = quality_states(store, found[:rows], declared)
     trained = store.registry.trained_on(found[0].dataset) if found else {}
     timeline = []
     for number, row in enumerate(found[:rows]):
         before = found[number + 1] if number + 1 < len(found) else None
         now = _classes(documents.get((row.dataset, row.version)))
         was = _classes(documents.get((before.dataset, before.version))) if before else now
-        states = quality_states(store, [row], declared)
         timeline.append(
             TimelineVersion(
                 version=version_row(row, tags),
@@ -201,7 +201,7 @@ def _timeline(
                 classes_removed=[name for name in was if name not in now],
                 models=trained.get(row.version, 0),
                 origin=_origin(documents.get((row.dataset, row.version))),
-                quality=states.get(row.dataset, NOT_ASSESSED),
+                quality=states[row.dataset, row.version],
             )
         )
     return timeline

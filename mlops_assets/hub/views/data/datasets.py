@@ -95,7 +95,7 @@ def datasets(store: Store, declared: DeclaredDatasets) -> Datasets:
                 versions=newest.versions if newest else 0,
                 size=newest.size if newest else 0,
                 newest=version_row(newest.row, tags.get(name, {})) if newest else None,
-                quality=states.get(name, NOT_ASSESSED),
+                quality=states[name, newest.row.version] if newest else NOT_ASSESSED,
             )
         )
     return Datasets(rows, dict(declared.left_out))

@@ -16,8 +16,8 @@ from mlops_assets.hub.views.data.checks import (
 )
 from mlops_assets.hub.views.data.published import PublishedFile, file_of
 from mlops_assets.names import Reference
-from mlops_assets.paths import version_folder
 from mlops_assets.processing.declared_datasets import DeclaredDatasets
+from mlops_assets.registry import DataVersion
 from mlops_assets.store import Store
 
 MAX_BANDS = 500
@@ -128,21 +128,17 @@ def quality(store: Store, declared: DeclaredDatasets, reference: Reference) -> Q
         IntegrityError: the report is not as it was published.
     """
     row = store.registry.data_version(reference)
-    own = f"{row.dataset}@{row.version}"
-    thresholds = declared.thresholds(row.dataset)
-    checks = check_outcomes(store, row, thresholds)
-    file = file_of(store, row, "quality.json")
-    if checks is None or file is None:
-        raise _not_assessed(own)
+    file = _report_of(store, row)
+    checks = check_outcomes(store, row, file, declared.thresholds(row.dataset))
     report, measured = report_in(file), _measured(file)
     return QualityView(
-        reference=own,
+        reference=f"{row.dataset}@{row.version}",
         state=QualityState.of(checks),
         checks=checks,
         thresholds=report.thresholds or {},
         read=measured.read,
         left_out=measured.left_out,
-        figures=[name for name in report.figures if figure_of(store, own, name)],
+        figures=[name for name in report.figures if _figure_of(store, row, name)],
         bands=len(measured.values.bands),
         suspects=None if measured.label_noise is None else measured.label_noise.suspects,
         notes=measured.notes,
@@ -163,13 +159,16 @@ def bands(store: Store, reference: Reference, first: int = 1, limit: int = MAX_B
         IntegrityError: the report is not as it was published.
     """
     row = store.registry.data_version(reference)
-    own = f"{row.dataset}@{row.version}"
-    file = file_of(store, row, "quality.json")
-    if file is None:
-        raise _not_assessed(own)
-    values = _measured(file).values
+    values = _measured(_report_of(store, row)).values
     chosen = values.bands[first - 1 : first - 1 + limit]
-    return BandsView(own, values.split, values.drawn, len(values.bands), first, chosen)
+    return BandsView(
+        f"{row.dataset}@{row.version}",
+        values.split,
+        values.drawn,
+        len(values.bands),
+        first,
+        chosen,
+    )
 
 
 def report_bytes(store: Store, reference: Reference) -> bytes:
@@ -179,15 +178,11 @@ def report_bytes(store: Store, reference: Reference) -> bytes:
         NotFound: there is no such version, or it was not assessed.
         IntegrityError: the report is not as it was published.
     """
-    row = store.registry.data_version(reference)
-    file = file_of(store, row, "quality.json")
-    if file is None:
-        raise _not_assessed(f"{row.dataset}@{row.version}")
-    return file.content()
+    return _report_of(store, store.registry.data_version(reference)).content()
 
 
-def figure_of(store: Store, reference: Reference | str, name: str) -> PublishedFile | None:
-    """Return a figure of the report of a data version, a PNG file; None if there is none.
+def figure_bytes(store: Store, reference: Reference, name: str) -> bytes:
+    """Return a figure of the report of a data version, as PNG.
 
     Args:
         store: has it.
@@ -195,23 +190,10 @@ def figure_of(store: Store, reference: Reference | str, name: str) -> PublishedF
         name: of the figure, without its suffix.
 
     Raises:
-        NotFound: there is no such version.
-    """
-    parsed = Reference.parse(reference) if isinstance(reference, str) else reference
-    row = store.registry.data_version(parsed)
-    key = f"{version_folder(row.dataset, row.version)}/figures/{name}.png"
-    found = store.registry.files_at(key)
-    return PublishedFile(found[0].sha256, key, store) if found else None
-
-
-def figure_bytes(store: Store, reference: Reference, name: str) -> bytes:
-    """Return a figure of the report of a data version.
-
-    Raises:
         NotFound: there is no such version or figure.
         IntegrityError: it is not as it was published.
     """
-    found = figure_of(store, reference, name)
+    found = _figure_of(store, store.registry.data_version(reference), name)
     if found is None:
         raise NotFound(f"{reference} has no figure {name!r}")
     return found.content()
@@ -222,5 +204,14 @@ def _measured(file: PublishedFile) -> _Measured:
     return _Measured.model_validate(report_in(file).model_extra or {})
 
 
-def _not_assessed(reference: str) -> NotFound:
-    return NotFound(f"{reference} was not assessed; run 'mlops dataset assess {reference}'")
+def _report_of(store: Store, row: DataVersion) -> PublishedFile:
+    """Return the report of a data version; NotFound if it was not assessed."""
+    found = file_of(store, row, "quality.json")
+    if found is None:
+        reference = f"{row.dataset}@{row.version}"
+        raise NotFound(f"{reference} was not assessed; run 'mlops dataset assess {reference}'")
+    return found
+
+
+def _figure_of(store: Store, row: DataVersion, name: str) -> PublishedFile | None:
+    return file_of(store, row, f"figures/{name}.png")

@@ -181,7 +181,7 @@ def data_version(store: Store, declared: DeclaredDatasets, reference: Reference)
         before=before.version if before else None,
         newest=store.registry.data_version(Reference(row.dataset)).version,
         collection=collection,
-        quality=quality_states(store, [row], declared)[row.dataset],
+        quality=quality_states(store, [row], declared)[row.dataset, row.version],
     )
 
 
