@@ -6,7 +6,13 @@ import math
 
 
 def finite(value: object) -> float | None:
-    """Return a metric as a number; None if it is not finite, or the text that stands for that."""
+    """Return a number, and None for what JSON cannot hold or is not a number.
+
+    Args:
+        value: as the registry or a document has it; NaN and infinities may be text.
+    """
+    if isinstance(value, bool):
+        return None
     try:
         number = float(value)  # type: ignore[arg-type]
     except (TypeError, ValueError):

@@ -1,13 +1,13 @@
-"""Numbers as pages show them: metrics with their intervals, and values that JSON can hold."""
+"""Metrics as pages show them, with their intervals."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import cast
 
 from mlops_assets.choices import Task
+from mlops_assets.hub.views.numbers import finite
 from mlops_assets.models.specification import (
     CLASS_METRICS,
     MAIN_METRIC,
@@ -31,21 +31,6 @@ class Measure:
     value: float | None
     lower: float | None = None
     upper: float | None = None
-
-
-def finite(value: object) -> float | None:
-    """Return a number, and None for what JSON cannot hold or is not a number.
-
-    Args:
-        value: as the registry or a document has it; NaN and infinities may be text.
-    """
-    if isinstance(value, bool) or not isinstance(value, int | float | str):
-        return None
-    try:
-        number = float(value)
-    except ValueError:
-        return None
-    return number if math.isfinite(number) else None
 
 
 def measures_of(metrics: Mapping[str, object], intervals: Intervals | None) -> list[Measure]:

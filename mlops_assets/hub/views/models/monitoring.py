@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from mlops_assets.errors import IntegrityError, NotFound, StorageError
-from mlops_assets.hub.views.models.measures import finite
+from mlops_assets.hub.views.numbers import finite
 from mlops_assets.monitoring.document import Interval as MonitoredInterval
 from mlops_assets.monitoring.document import MonitoringDocument, Verdict, VersionDay
 from mlops_assets.monitoring.documents import monitored_days, read_documents

@@ -11,7 +11,8 @@ from sqlalchemy import select
 
 from mlops_assets.errors import SpecificationError
 from mlops_assets.hub.views.models.evidence import Evidence, read_evidence
-from mlops_assets.hub.views.models.measures import Measure, finite, measures_of
+from mlops_assets.hub.views.models.measures import Measure, measures_of
+from mlops_assets.hub.views.numbers import finite
 from mlops_assets.models.approval.standing import approval_check, newest_decision
 from mlops_assets.models.gates.outcomes import Verdict
 from mlops_assets.models.specification import ModelSpecification

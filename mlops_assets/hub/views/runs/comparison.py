@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import csv
 import io
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
 from mlops_assets.errors import SpecificationError
+from mlops_assets.hub.views.numbers import finite
 from mlops_assets.hub.views.runs.changes import newest_change
 from mlops_assets.hub.views.runs.shared_reads import SharedReads
 from mlops_assets.hub.views.runs.table import Cell, cell, safe_cell
@@ -225,8 +225,8 @@ def _metric(row: MetricRow, recorded: Sequence[dict[str, Ends]] | None) -> Metri
         intervals = [found.get(row.name) for found in recorded]
     return MetricInComparison(
         row.name,
-        [_finite(value) for value in row.values],
-        [_finite(value) for value in row.deltas],
+        [finite(value) for value in row.values],
+        [finite(value) for value in row.deltas],
         intervals,
         row.best,
         row.smaller_is_better,
@@ -293,7 +293,3 @@ def _csv(found: Comparison) -> str:
     for name, value in found.same_parameters.items():
         write("same parameter", name, *[value] * len(found.runs))
     return buffer.getvalue()
-
-
-def _finite(value: float | None) -> float | None:
-    return value if value is not None and math.isfinite(value) else None

@@ -7,11 +7,12 @@ from datetime import datetime
 
 from mlops_assets.errors import Hidden, IntegrityError, PromotionRefused
 from mlops_assets.hub.views.models.evidence import Evidence, read_evidence
-from mlops_assets.hub.views.models.measures import Measure, finite, main_metric, measures_of
+from mlops_assets.hub.views.models.measures import Measure, main_metric, measures_of
 from mlops_assets.hub.views.models.version.documents import version_documents
 from mlops_assets.hub.views.models.version.rights import Rights, rights_on
 from mlops_assets.hub.views.models.version.state import VersionState, version_state
 from mlops_assets.hub.views.models.versions import ApprovalState, approval_state
+from mlops_assets.hub.views.numbers import finite
 from mlops_assets.lineage.deployments import deployments_of_version
 from mlops_assets.models.approval.standing import approval_check, require_promotable
 from mlops_assets.models.gates.outcomes import GateOutcome, Verdict
