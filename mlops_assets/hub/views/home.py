@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from functools import partial
 
 from sqlalchemy import func, select
 
@@ -13,7 +12,7 @@ from mlops_assets.datasets.quality.checks import written_checks
 from mlops_assets.datasets.quality.published import published_report
 from mlops_assets.hub.views import addresses
 from mlops_assets.hub.views.in_production import InProduction, in_production
-from mlops_assets.hub.views.kept import KeptViews
+from mlops_assets.hub.views.kept import SharedReads
 from mlops_assets.hub.views.numbers import finite
 from mlops_assets.models.specification import ModelSpecification
 from mlops_assets.monitoring.rules import headline_of
@@ -24,6 +23,8 @@ from mlops_assets.training.sweeps.trials import SWEEP
 
 MAX_NEWEST = 6
 MAX_WAITING = 50
+MAX_KEPT = 64  # states of the page, of which each user has their own
+MAX_SECONDS = 60.0  # that one is kept, as runs fail and wait by the clock, too
 
 
 @dataclass(frozen=True)
@@ -162,11 +163,15 @@ class HomeView:
         Args:
             declared: models of the project, by name.
         """
-        self._kept = KeptViews(partial(_home, declared=declared))
+        self._declared = declared
+        self._kept: SharedReads[Home] = SharedReads(MAX_KEPT, MAX_SECONDS)
 
     def read(self, store: Store) -> Home:
         """Return the home page for the principal of a store."""
-        return self._kept.of(store)
+        registry = store.registry
+        entry = registry.newest_entry()  # before it is read, so that no change is missed
+        question = (registry.url, store.workspace.url, registry.principal, entry)
+        return self._kept.get(question, lambda: _home(store, self._declared))
 
 
 def running_work(store: Store) -> RunningWork:

@@ -1,67 +1,61 @@
-"""Views that are kept until the registry changes, each for whom it is.
-
-What follows the clock, too, is kept for a minute at most.
-"""
+"""Reads of the registry that many clients share: the same question is answered once."""
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
-from dataclasses import dataclass, field
+from concurrent.futures import Future
 from typing import Generic, TypeVar
 
-from mlops_assets.store import Store
-
 T = TypeVar("T")
-MAX_KEPT = 64
-SECONDS = 60.0
 
 
-@dataclass
-class KeptViews(Generic[T]):
-    """Results of a function of a store.
+class SharedReads(Generic[T]):
+    """Answers by question.
 
-    Several callers at once wait for one that computes.
+    A question names all that its answer depends on: who asks, and the number of the newest change.
     """
 
-    function: Callable[[Store], T]
-    _found: OrderedDict[Hashable, tuple[float, T]] = field(default_factory=OrderedDict)
-    _lock: threading.Lock = field(default_factory=threading.Lock)
-    _computing: dict[Hashable, threading.Lock] = field(default_factory=dict)
+    def __init__(self, size: int, seconds: float = math.inf) -> None:
+        """Keep the answers to the last questions.
 
-    def of(self, store: Store) -> T:
-        """Return the result for a store; it is computed if the registry has changed since."""
-        registry = store.registry
-        entry = registry.newest_entry()  # before it is computed, so that no change is missed
-        whose = (registry.url, store.workspace.url, registry.principal)
-        key = (*whose, entry)
-        with self._lock:
-            own = self._computing.setdefault(key, threading.Lock())
-        try:
-            with own:
-                known = self._known(key)
-                if known is not None:
-                    return known[1]
-                found = self.function(store)
-                self._keep(key, found)
-                return found
-        finally:
-            with self._lock:
-                self._computing.pop(key, None)
+        Args:
+            size: questions at most.
+            seconds: that an answer is kept, where it follows the clock, too.
+        """
+        self._size = size
+        self._seconds = seconds
+        self._answers: OrderedDict[Hashable, tuple[float, Future[T]]] = OrderedDict()
+        self._lock = threading.Lock()
 
-    def _known(self, key: Hashable) -> tuple[float, T] | None:
-        with self._lock:
-            known = self._found.get(key)
-            if known is None or time.monotonic() - known[0] > SECONDS:
-                return None
-            self._found.move_to_end(key)
-            return known
+    def get(self, question: Hashable, read: Callable[[], T]) -> T:
+        """Return the answer to a question; those who ask while it is being read wait for it.
 
-    def _keep(self, key: Hashable, found: T) -> None:
+        Args:
+            question: names all that the answer depends on.
+            read: reads it; an error is raised for all who wait, and not kept.
+        """
         with self._lock:
-            self._found[key] = (time.monotonic(), found)
-            self._found.move_to_end(key)
-            while len(self._found) > MAX_KEPT:
-                self._found.popitem(last=False)
+            known = self._answers.get(question)
+            mine = known is None or self._is_old(*known)
+            if known is None or mine:
+                known = self._answers[question] = (time.monotonic(), Future())
+            self._answers.move_to_end(question)
+            if len(self._answers) > self._size:
+                self._answers.popitem(last=False)
+        answer = known[1]
+        if mine:
+            try:
+                answer.set_result(read())
+            # all who wait must get any error, else they wait for ever
+            except BaseException as error:  # noqa: BLE001
+                with self._lock:
+                    self._answers.pop(question, None)
+                answer.set_exception(error)
+        return answer.result()
+
+    def _is_old(self, begun: float, answer: Future[T]) -> bool:
+        return answer.done() and time.monotonic() - begun > self._seconds

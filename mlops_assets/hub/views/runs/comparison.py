@@ -10,9 +10,9 @@ from datetime import datetime
 from typing import Literal
 
 from mlops_assets.errors import SpecificationError
+from mlops_assets.hub.views.kept import SharedReads
 from mlops_assets.hub.views.numbers import finite
 from mlops_assets.hub.views.runs.changes import newest_change
-from mlops_assets.hub.views.runs.shared_reads import SharedReads
 from mlops_assets.hub.views.runs.table import Cell, cell, safe_cell
 from mlops_assets.names import Reference
 from mlops_assets.registry import Run

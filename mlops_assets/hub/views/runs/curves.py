@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from mlops_assets.hub.views.kept import SharedReads
 from mlops_assets.hub.views.runs.downsampling import kept_points
-from mlops_assets.hub.views.runs.shared_reads import SharedReads
 from mlops_assets.registry import Run
 from mlops_assets.registry.runs import LoggedPoint
 from mlops_assets.store import Store

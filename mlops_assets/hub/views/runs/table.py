@@ -13,8 +13,8 @@ from typing import TypeAlias
 
 from mlops_assets.choices import MAIN_METRICS
 from mlops_assets.errors import SpecificationError
+from mlops_assets.hub.views.kept import SharedReads
 from mlops_assets.hub.views.runs.changes import newest_change
-from mlops_assets.hub.views.runs.shared_reads import SharedReads
 from mlops_assets.registry import Run
 from mlops_assets.registry.search.fields import Field, field
 from mlops_assets.registry.search.run_names import names_of_runs
