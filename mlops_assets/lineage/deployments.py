@@ -57,6 +57,16 @@ def deployments_of_version(registry: Registry, model: str, version: str) -> list
     )
 
 
+def deployments_of_model(registry: Registry, model: str) -> list[DeploymentLineage]:
+    """Return the deployments of all versions of a model, newest first.
+
+    Args:
+        registry: has the deployments.
+        model: name of the model.
+    """
+    return _described(registry, registry.deployments(model))
+
+
 def deployments_of_file(registry: Registry, sha256: str) -> list[DeploymentLineage]:
     """Return the deployments of an ONNX file that the principal may see, newest first.
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
-from mlops_assets.lineage.deployments import DeploymentLineage, deployments_of_version
+from mlops_assets.lineage.deployments import DeploymentLineage, deployments_of_model
 from mlops_assets.store import Store
 
 MAX_PAGE = 200
@@ -114,13 +114,7 @@ def model_deployments(store: Store, model: str) -> list[DeploymentLineage]:
         store: workspace and registry.
         model: its name.
     """
-    versions = dict.fromkeys(made.version for made in store.registry.deployments(model))
-    found = [
-        made
-        for version in versions
-        for made in deployments_of_version(store.registry, model, version)
-    ]
-    return sorted(found, key=lambda made: made.deployed, reverse=True)
+    return deployments_of_model(store.registry, model)
 
 
 def _moved(alias: str, previous: str | None, gates: list[dict[str, object]]) -> str:
