@@ -29,6 +29,15 @@ from mlops_assets_tests.conftest import require_shared_data, scenes_specificatio
 from mlops_assets_tests.hub.views.samples.test_listing import assessed
 
 SCENES = Reference("scenes", "v1")
+LANDSAT_CLASSES = (
+    "developed",
+    "agriculture",
+    "herbaceous",
+    "shrubland",
+    "forest",
+    "water",
+    "sediment",
+)
 
 
 def picture(found: Chip) -> NDArray[np.uint8]:
@@ -226,17 +235,19 @@ def test_real_landsat_bands_are_shown(store: Store) -> None:
     data = require_shared_data("nc_landsat7")
     folder = store.workspace.root / "landing/nc"
     folder.mkdir(parents=True)
-    for name in ("lsat7_2000_10", "lsat7_2000_20", "lsat7_2000_30", "landsat96_labelled_pixels"):
-        shutil.copyfile(data / f"{name}.tif", folder / f"{name}.tif")
+    for name in ("lsat7_2000_10.tif", "lsat7_2000_20.tif", "lsat7_2000_30.tif"):
+        shutil.copyfile(data / name, folder / name)
+    for polygons in data.glob("landsat96_polygons.*"):
+        shutil.copyfile(polygons, folder / polygons.name)
     layout = {
         "images": [f"*_2000_{band}.tif" for band in ("10", "20", "30")],
-        "labels": "landsat96_labelled_pixels.tif",
+        "labels": "landsat96_polygons.shp",
         "size": 5,
     }
     declared = {
         "name": "nc",
         "source": {"url": "landing/nc", "layout": "scenes", "scenes": layout},
-        "classes": {value: f"class {value}" for value in range(1, 8)},
+        "classes": dict(enumerate(LANDSAT_CLASSES, 1)),
         "bands": {"common_names": ["blue", "green", "red"]},
         "split": {"method": "random"},
     }
