@@ -85,7 +85,7 @@ def guard_sockets(sessions: BrowserSessions | None) -> None:
 
 
 def session_of(request: Request) -> Session | None:
-    """Return the session that an open page acts with; None if it needs none."""
+    """Return the session of a request, or that an open page acts with; None without one."""
     found: Session | None = request.state.session
     return found
 

@@ -23,9 +23,9 @@ from mlops_assets.hub.rest.bodies import parse_document, read_body
 from mlops_assets.hub.rest.errors import Refused
 from mlops_assets.hub.sign_in import documents, open_pages
 from mlops_assets.hub.sign_in.authentication import RETRY_SECONDS
+from mlops_assets.hub.sign_in.open_pages import session_of
 from mlops_assets.hub.sign_in.people import People
 from mlops_assets.hub.sign_in.requests import ATTACH, SIGN_IN, SIGN_OUT, SIGNED_IN, return_path
-from mlops_assets.hub.sign_in.sessions import Session
 
 MAX_FORM = 8 << 10  # bytes
 
@@ -46,7 +46,7 @@ async def offer_sign_in(request: Request) -> Response:
     """Return the page that offers to sign in; those who have are sent on."""
     people = _people(request)
     target = return_path(request.query_params.get("to"))
-    if _session(request) is not None:
+    if session_of(request) is not None:
         return RedirectResponse(target, HTTPStatus.SEE_OTHER)
     if people is None:
         return documents.not_configured()
@@ -82,7 +82,7 @@ async def complete_sign_in(request: Request) -> Response:
     request.scope["query_string"] = b""
     try:
         found = await people.provider.complete(answer, people.sign_in_cookie.value(request.headers))
-        before = _session(request)
+        before = session_of(request)
         if before is not None:
             await asyncio.to_thread(people.sessions.end, before)
         secret = await asyncio.to_thread(people.sessions.begin, found.principal)
@@ -96,14 +96,14 @@ async def complete_sign_in(request: Request) -> Response:
 @router.get(SIGN_OUT)
 async def offer_sign_out(request: Request) -> Response:
     """Return the page that asks whether to sign out."""
-    session = _session(request)
+    session = session_of(request)
     return documents.signed_out() if session is None else documents.sign_out(session.principal.name)
 
 
 @router.post(SIGN_OUT)
 async def sign_out(request: Request) -> Response:
     """End the session here, and at the provider if it has a page for that."""
-    people, session = _people(request), _session(request)
+    people, session = _people(request), session_of(request)
     if people is None:
         return documents.signed_out()
     if session is not None:
@@ -121,7 +121,7 @@ async def sign_out(request: Request) -> Response:
 @router.post(ATTACH)
 async def attach_session(request: Request) -> Response:
     """Let an open page continue with the session of the request."""
-    session = _session(request)
+    session = session_of(request)
     if session is None:
         raise Unauthenticated("sign in first")
     if request.headers.get("content-type", "").partition(";")[0].strip() != "application/json":
@@ -136,11 +136,6 @@ async def attach_session(request: Request) -> Response:
 
 def _people(request: Request) -> People | None:
     found: People | None = request.app.state.people
-    return found
-
-
-def _session(request: Request) -> Session | None:
-    found: Session | None = request.state.session
     return found
 
 
