@@ -1,4 +1,4 @@
-"""What routes and pages of the hub share."""
+"""The state that routes and pages of the hub share."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Hub:
         dagster_home: of the Dagster instance that runs are launched in and reported to.
         launcher: launches and stops runs.
         local: the only user, of a hub that needs no sign-in; None if there are others.
-        sessions: of people who have signed in; None if nobody does.
+        sessions: of people who have signed in; None on a hub without sign-in.
     """
 
     store: Store
@@ -42,7 +42,7 @@ class Hub:
 
     @cached_property
     def home(self) -> HomeView:
-        """What the home page shows."""
+        """The view of the home page."""
         return HomeView(self.models.models)
 
     @cached_property

@@ -26,7 +26,7 @@ _KEY_BYTES = 32
 
 
 class _Statement(Strict):
-    """Who a run acts for."""
+    """The principal that a run acts for."""
 
     run: str
     name: str
@@ -91,7 +91,7 @@ def delegated(statement: str, run_id: str, key: bytes) -> Principal | None:
 
     Returns:
         The principal; None if the statement is for another run, such as the one that this run
-        repeats, and so for nobody.
+        repeats.
 
     Raises:
         Forbidden: it was not signed with this key.

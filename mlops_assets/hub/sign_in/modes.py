@@ -1,4 +1,4 @@
-"""Who gets into a hub, by its address and what is configured."""
+"""Kinds of hubs by who gets in, which their address and settings decide."""
 
 from __future__ import annotations
 
