@@ -45,7 +45,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Entrance:
-    """Who gets in.
+    """The kinds of callers that get in.
 
     Attributes:
         bearers: accepted tokens of programs.
@@ -87,29 +87,26 @@ class Authentication:
             await self._app(scope, receive, send)
             return
         scope["headers"] = [each for each in scope["headers"] if each[0] != _PREFIX]
-        refusal = None
         try:
             found = await self._caller(scope)
         except Unauthenticated as error:
-            refusal = self._refusal(scope, HTTPStatus.UNAUTHORIZED, str(error))
+            found = self._refusal(scope, HTTPStatus.UNAUTHORIZED, str(error))
         except Refused as error:
-            refusal = self._refusal(scope, error.status, str(error))
+            found = self._refusal(scope, error.status, str(error))
         except (IssuerUnreachable, StorageError) as error:
             # the caller, who is not authenticated, gets no details
             log.warning("a caller could not be authenticated: %s", error)
             detail = "the token cannot be checked at present; try again"
-            refusal = self._refusal(scope, HTTPStatus.SERVICE_UNAVAILABLE, detail)
-        else:
-            refusal = found if isinstance(found, Response) else None
-        if refusal is None and isinstance(found, _Caller):
+            found = self._refusal(scope, HTTPStatus.SERVICE_UNAVAILABLE, detail)
+        if isinstance(found, _Caller):
             own = {"principal": found.principal, "session": found.session}
             scope["state"] = {**scope.get("state", {}), **own}
             await self._app(scope, receive, send)
         elif scope["type"] == "websocket":
             # before it is accepted, which servers respond to with 403
             await send({"type": "websocket.close", "code": 1008})
-        elif refusal is not None:
-            await refusal(scope, receive, send)
+        else:
+            await found(scope, receive, send)
 
     async def _caller(self, scope: Scope) -> _Caller | Response:
         """Return the caller, or what it gets instead of what it has requested.
@@ -203,10 +200,8 @@ class Authentication:
         if scope["method"] not in ("GET", "HEAD"):
             return problem(HTTPStatus.UNAUTHORIZED, "sign in first")
         target = return_path(_path(scope))
-        if (
-            origin_of(f"http://{headers.get('host', '')}").partition("://")[2]
-            != (people.origin.partition("://")[2])
-        ):
+        host = origin_of(f"http://{headers.get('host', '')}").removeprefix("http://")
+        if host != people.origin.partition("://")[2]:
             # cookies and the provider's way back are of the declared host
             return RedirectResponse(f"{people.origin}{target}", HTTPStatus.TEMPORARY_REDIRECT)
         return RedirectResponse(f"{SIGN_IN}?to={quote(target, safe='')}", HTTPStatus.SEE_OTHER)
