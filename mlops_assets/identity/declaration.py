@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated
 from urllib.parse import SplitResult, urlsplit
@@ -15,6 +15,8 @@ from mlops_assets.secret import Secret
 from mlops_assets.strict import Strict, read_settings_file
 
 Text = Annotated[str, Field(min_length=1)]
+# role as others name it → role or roles of the platform
+RoleNames = dict[Text, Role | list[Role]]
 
 
 def _issuer_url(url: str) -> str:
@@ -60,19 +62,16 @@ class RoleMapping(Strict):
     """
 
     claim: Text | Annotated[list[Text], Field(min_length=1)]
-    values: Annotated[dict[Text, Role | list[Role]], Field(min_length=1)]
+    values: Annotated[RoleNames, Field(min_length=1)]
 
-    def roles(self, claims: Mapping[str, object]) -> set[Role]:
+    def roles(self, claims: Mapping[str, object]) -> frozenset[Role]:
         """Return the roles of a principal with these claims; none if the claim is not a list."""
         found: object = claims
         for part in self.claim.split(".") if isinstance(self.claim, str) else self.claim:
             found = found.get(part) if isinstance(found, Mapping) else None
         if not isinstance(found, list):
-            return set()
-        given = [
-            self.values[value] for value in found if isinstance(value, str) and value in self.values
-        ]
-        return {role for roles in given for role in ([roles] if isinstance(roles, Role) else roles)}
+            return frozenset()
+        return mapped_roles(self.values, (value for value in found if isinstance(value, str)))
 
 
 class SignIn(Strict):
@@ -126,6 +125,19 @@ class Identity(Strict):
     def roles_of(self, claims: Mapping[str, object]) -> frozenset[Role]:
         """Return the roles of a principal with these claims."""
         return frozenset(role for mapping in self.roles for role in mapping.roles(claims))
+
+
+def mapped_roles(names: RoleNames, given: Iterable[str]) -> frozenset[Role]:
+    """Return the roles of the platform that others name; unknown names are ignored.
+
+    Args:
+        names: role as they name it → role or roles of the platform.
+        given: the names.
+    """
+    found = [names[name] for name in given if name in names]
+    return frozenset(
+        role for roles in found for role in ([roles] if isinstance(roles, Role) else roles)
+    )
 
 
 def read_identity(path: Path) -> Identity:

@@ -9,8 +9,8 @@ from typing import Annotated
 from pydantic import Field, IPvAnyNetwork, StringConstraints, model_validator
 
 from mlops_assets.errors import NameRefused, Unauthenticated
-from mlops_assets.identity.declaration import Text
-from mlops_assets.principals import Principal, Role, check_principal_name
+from mlops_assets.identity.declaration import RoleNames, Text, mapped_roles
+from mlops_assets.principals import Principal, check_principal_name
 from mlops_assets.strict import Strict, read_settings_file
 
 # an underscore is refused: some servers take X_User and X-User for the same header
@@ -37,7 +37,7 @@ class Gateway(Strict):
     name_header: HeaderName | None = None
     roles_header: HeaderName | None = None
     separator: Text = ","
-    roles: dict[Text, Role | list[Role]] = Field(default_factory=dict)
+    roles: RoleNames = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _one_kind(self) -> Gateway:
@@ -80,10 +80,8 @@ class Gateway(Strict):
             raise Unauthenticated(
                 f"the gateway has sent a name that cannot be used: {error}"
             ) from None
-        listed = [role.strip() for role in roles.split(self.separator)]
-        mapped = [self.roles[role] for role in listed if role in self.roles]
-        found = (role for one in mapped for role in ([one] if isinstance(one, Role) else one))
-        return Principal(name, frozenset(found))
+        given = (role.strip() for role in roles.split(self.separator))
+        return Principal(name, mapped_roles(self.roles, given))
 
 
 def read_gateway(path: Path) -> Gateway:
