@@ -45,7 +45,7 @@ def create_token(
         id=secrets.token_hex(6),
         name=name,
         roles=sorted(roles),
-        sha256=_digest(secret),
+        sha256=sha256_of(secret),
         created=created,
         created_by=registry.principal.name,
         expires=created + lifetime,
@@ -69,7 +69,7 @@ def principal_of(registry: Registry, text: str) -> Principal:
     """
     found = _FORM.fullmatch(text)
     token = registry.token(found[1]) if found else None
-    if found is None or token is None or not hmac.compare_digest(token.sha256, _digest(found[2])):
+    if found is None or token is None or not hmac.compare_digest(token.sha256, sha256_of(found[2])):
         raise Unauthenticated("the token is unknown")
     if token.revoked is not None:
         raise Unauthenticated(f"token {token.id} was revoked; ask for a new one")
@@ -78,5 +78,6 @@ def principal_of(registry: Registry, text: str) -> Principal:
     return Principal(token.name, frozenset(Role(role) for role in token.roles))
 
 
-def _digest(secret: str) -> str:
+def sha256_of(secret: str) -> str:
+    """Return the sha256 of a secret, as the registry keeps it."""
     return hashlib.sha256(secret.encode()).hexdigest()

@@ -22,10 +22,10 @@ from authlib.integrations.httpx_client import AsyncOAuth2Client
 
 from mlops_assets.errors import IssuerUnreachable, Unauthenticated
 from mlops_assets.hub.sign_in.requests import SIGN_IN, SIGNED_IN
-from mlops_assets.hub.sign_in.sessions import sha256_of
 from mlops_assets.identity.declaration import Identity, SignIn, is_secure
 from mlops_assets.identity.discovery import configuration_url, endpoint, read_document
 from mlops_assets.identity.issuer import Issuer
+from mlops_assets.identity.tokens import sha256_of
 from mlops_assets.principals import Principal
 from mlops_assets.registry import Registry
 from mlops_assets.registry import SignIn as BegunSignIn

@@ -5,7 +5,6 @@ The secret is in the browser's cookie only. It is random, so that a plain sha256
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import secrets
 import threading
@@ -14,6 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from mlops_assets.errors import SessionEnded, StorageError
+from mlops_assets.identity.tokens import sha256_of
 from mlops_assets.principals import Principal, Role
 from mlops_assets.registry import BrowserSession, Registry
 from mlops_assets.registry.store import now
@@ -199,8 +199,3 @@ class BrowserSessions:
                 self._ended[sha256] = time.monotonic()
             while len(self._ended) > MAX_KEPT:
                 self._ended.pop(next(iter(self._ended)))
-
-
-def sha256_of(secret: str) -> str:
-    """Return the sha256 of a secret, as the registry keeps it."""
-    return hashlib.sha256(secret.encode()).hexdigest()
