@@ -57,6 +57,7 @@ class OidcServer:
         configuration: members of its discovery document that are otherwise than they should be.
         token_answer: members of its answers to the client that are otherwise than they should be,
             or the whole response.
+        user_info: claims at the userinfo endpoint; there is none if it is None.
         tokens: those that it has given to the client, in their order.
         scopes: that the client asked for.
         asked: paths that were asked for, in their order.
@@ -69,6 +70,7 @@ class OidcServer:
     published: Any = None
     configuration: dict[str, Any] = field(default_factory=dict)
     token_answer: Any = field(default_factory=dict)
+    user_info: Any = None
     tokens: list[str] = field(default_factory=list)
     scopes: list[str] = field(default_factory=list)
     asked: list[str] = field(default_factory=list)
@@ -103,6 +105,8 @@ class OidcServer:
     async def discover(self, request: Request) -> Response:
         """Return the discovery document."""
         endpoints = {"jwks_uri": f"{self.url}/keys", "token_endpoint": f"{self.url}/token"}
+        if self.user_info is not None:
+            endpoints["userinfo_endpoint"] = f"{self.url}/userinfo"
         return await self._answer(request, {"issuer": self.url, **endpoints, **self.configuration})
 
     async def give_keys(self, request: Request) -> Response:
@@ -129,6 +133,12 @@ class OidcServer:
         answer = {"access_token": self.tokens[-1], "token_type": "Bearer", "expires_in": 300}
         return await self._answer(request, answer | self.token_answer)
 
+    async def give_user_info(self, request: Request) -> Response:
+        """Return the claims of the user whose access token is `opaque`."""
+        if request.headers.get("Authorization") != "Bearer opaque":
+            return await self._answer(request, JSONResponse({"error": "invalid_token"}, 401))
+        return await self._answer(request, self.user_info)
+
     async def _answer(self, request: Request, document: object) -> Response:
         self.asked.append(request.url.path)
         await asyncio.sleep(self.delay)
@@ -146,6 +156,7 @@ def oidc_server() -> Iterator[OidcServer]:
         Route("/.well-known/openid-configuration", issuer.discover),
         Route("/keys", issuer.give_keys),
         Route("/token", issuer.give_token, methods=["POST"]),
+        Route("/userinfo", issuer.give_user_info),
     ]
     server = uvicorn.Server(
         uvicorn.Config(Starlette(routes=routes), HOST, port, log_level="warning")

@@ -10,10 +10,10 @@ import base64
 import logging
 import secrets
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
-from http import HTTPStatus
-from urllib.parse import quote_plus, urlencode, urlsplit
+from urllib.parse import quote_plus, urlencode
 
 import httpx
 import httpx2
@@ -22,7 +22,7 @@ from authlib.integrations.httpx_client import AsyncOAuth2Client
 
 from mlops_assets.errors import IssuerUnreachable, Unauthenticated
 from mlops_assets.hub.sign_in.requests import SIGN_IN, SIGNED_IN
-from mlops_assets.identity.declaration import Identity, SignIn, is_secure
+from mlops_assets.identity.declaration import Identity, SignIn
 from mlops_assets.identity.discovery import configuration_url, endpoint, read_document
 from mlops_assets.identity.issuer import Issuer
 from mlops_assets.identity.tokens import sha256_of
@@ -177,11 +177,7 @@ class Provider:
         """
         if time.monotonic() - self._read > REFRESH_SECONDS:
             try:
-                async with (
-                    asyncio.timeout(TIMEOUT_SECONDS),
-                    httpx.AsyncClient(timeout=TIMEOUT_SECONDS) as client,
-                ):
-                    found = await read_document(client, configuration_url(self.issuer))
+                found = await _document(configuration_url(self.issuer))
                 endpoint(found, self.issuer, "authorization_endpoint")
             except (httpx.HTTPError, httpx.InvalidURL, TimeoutError, ValueError) as error:
                 log.warning("the configuration of %s cannot be read: %s", self.issuer, error)
@@ -272,21 +268,32 @@ class Provider:
 
     async def _user_info(self, access_token: str) -> JsonObject:
         """Return the claims of the userinfo endpoint (OpenID Connect Core 1.0, 5.3), if any."""
-        address = self._configuration.get("userinfo_endpoint")
-        if not isinstance(address, str) or not is_secure(urlsplit(address)):
+        try:
+            address = endpoint(self._configuration, self.issuer, "userinfo_endpoint")
+        except ValueError:
             return {}
         headers = {"Authorization": f"Bearer {access_token}", "Accept": "application/json"}
         try:
-            async with (
-                asyncio.timeout(TIMEOUT_SECONDS),
-                httpx.AsyncClient(timeout=TIMEOUT_SECONDS, headers=headers) as client,
-            ):
-                response = await client.get(address)
-                found = response.json() if response.status_code == HTTPStatus.OK else {}
-        except (httpx.HTTPError, TimeoutError, ValueError) as error:
+            return await _document(address, headers)
+        except (httpx.HTTPError, httpx.InvalidURL, TimeoutError, ValueError) as error:
             log.warning("the userinfo endpoint of %s: %s", self.issuer, type(error).__name__)
             return {}
-        return found if isinstance(found, dict) else {}
+
+
+async def _document(url: str, headers: Mapping[str, str] | None = None) -> JsonObject:
+    """Return a document of the provider.
+
+    Raises:
+        httpx.HTTPError: it is unreachable.
+        httpx.InvalidURL: the URL is not valid.
+        TimeoutError: it takes too long as a whole.
+        ValueError: it is not a JSON object, or too large.
+    """
+    async with (
+        asyncio.timeout(TIMEOUT_SECONDS),
+        httpx.AsyncClient(timeout=TIMEOUT_SECONDS, headers=headers) as client,
+    ):
+        return await read_document(client, url)
 
 
 def _encoded_basic(

@@ -228,6 +228,25 @@ def test_roles_are_of_the_access_token_where_that_is_ours(visitor: Visitor) -> N
     assert refused.status_code == 403 and "different people" in refused.text
 
 
+def test_roles_are_of_the_userinfo_endpoint_where_no_token_has_them(
+    store: Store, visitor: Visitor
+) -> None:
+    visitor.oidc.user_info = {"sub": "ann", "roles": ["science"]}
+    visitor.begin()
+    assert visitor.complete(roles=None).status_code == 303
+    assert session_rows(store)[0].roles == ["scientist"]
+    visitor.oidc.user_info = {"sub": "ben", "roles": ["science"]}
+    visitor.begin()
+    refused = visitor.complete(roles=None)
+    assert refused.status_code == 403 and "different people" in refused.text
+    good = {"sub": "ann", "roles": ["science"]}
+    for useless in ([], {**good, "pad": "x" * (2 << 20)}, JSONResponse(good, 503)):
+        visitor.oidc.user_info = useless
+        visitor.begin()
+        assert visitor.complete(roles=None).status_code == 303
+        assert [row.roles for row in session_rows(store)] == [[]]
+
+
 def test_a_session_ends_when_it_is_not_used_or_too_long(
     store: Store, visitor: Visitor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
