@@ -34,6 +34,11 @@ def run_path(run_id: str) -> str:
     return f"/runs/{_segment(run_id)}"
 
 
+def launched_path(orchestration_run: str) -> str:
+    """Return the path of the page of a run of Dagster that was launched."""
+    return f"/launched/{_segment(orchestration_run)}"
+
+
 def map_path(model: str, version: str, name: str) -> str:
     """Return the path of the page that shows a map: that of its model version."""
     return f"{model_path(f'{model}@{version}')}?{urlencode({'tab': 'maps', 'map': name})}"

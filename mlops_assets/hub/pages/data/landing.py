@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from urllib.parse import quote
-
 from nicegui import ui
 
 from mlops_assets.hub.data_commits import start_commit
@@ -14,6 +12,7 @@ from mlops_assets.hub.pages.parts.buttons import button, refusal
 from mlops_assets.hub.pages.parts.cards import card, empty, facts, table
 from mlops_assets.hub.pages.parts.references import data_link
 from mlops_assets.hub.pages.parts.texts import NONE, checksum, number, size, state, text, when
+from mlops_assets.hub.views.addresses import launched_path
 from mlops_assets.hub.views.data.landing import LandingView, landing
 from mlops_assets.hub.views.data.preview import CommitPreview, SeedPreview, commit_preview
 from mlops_assets.principals import Role
@@ -112,7 +111,7 @@ class _Commit:
         if launched is not None:
             if launched.notice:
                 ui.notify(launched.notice, type="warning")
-            ui.navigate.to(f"/launched/{quote(launched.orchestration_run, safe='')}")
+            ui.navigate.to(launched_path(launched.orchestration_run))
 
 
 def _previewed(store: Store, name: str, seeds: range) -> CommitPreview:

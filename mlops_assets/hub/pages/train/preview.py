@@ -13,6 +13,7 @@ from mlops_assets.hub.pages.parts.references import data_link
 from mlops_assets.hub.pages.parts.snippets import snippets
 from mlops_assets.hub.pages.parts.texts import duration, text
 from mlops_assets.hub.pages.train.entry import Entry
+from mlops_assets.hub.views.addresses import launched_path
 from mlops_assets.hub.views.training.form import EarlierRuns
 from mlops_assets.hub.views.training.preview import SPACE_FILE, Preview, preview_of
 
@@ -87,7 +88,7 @@ class StartCard:
                 self._starting = False
                 self._button.enable()
         if launched is not None:
-            ui.navigate.to(f"/launched/{launched.orchestration_run}")
+            ui.navigate.to(launched_path(launched.orchestration_run))
 
 
 def _curl(preview: Preview) -> str:
