@@ -43,35 +43,27 @@ class Entry:
 
     def put(self, group: str, name: str, text: str | None) -> None:
         """Change one text of a group; None is the default."""
-        self.change(self.draft.with_text(group, name, text))
+        self._change(self.draft.with_text(group, name, text))
 
     def set(self, **texts: str | bool) -> None:
         """Change texts that are in no group."""
-        self.change(replace(self.draft, **texts))  # type: ignore[arg-type]
+        self._change(replace(self.draft, **texts))  # type: ignore[arg-type]
 
     def choose(self, data: str) -> None:
         """Train on another data version."""
         self.data = data
-        self.set(data=data)
+        self._take(replace(self.draft, data=data))
 
-    def change(self, draft: Draft) -> None:
+    def _change(self, draft: Draft) -> None:
+        if draft != self.draft:
+            self._take(draft)
+
+    def _take(self, draft: Draft) -> None:
         """Check another draft, show it, and keep it in the address of the page."""
-        if draft == self.draft and self.data == self.checked_data:
-            return
         self.draft = draft
-        self.check()
+        self.checked = check_draft(self.declared, draft, self.data)
+        for show in self.shown:
+            show()
         address = draft.address(TRAIN, model=self.form.model)
         if address is not None:
             ui.navigate.history.replace(address)
-
-    def check(self) -> None:
-        """Check the draft, and show what was found."""
-        self.checked = check_draft(self.declared, self.draft, self.data)
-        for show in self.shown:
-            show()
-
-    @property
-    def checked_data(self) -> str | None:
-        """The data version of the request that was checked."""
-        request = self.checked.request
-        return self.data if request is None else request.data.what
