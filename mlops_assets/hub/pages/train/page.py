@@ -40,18 +40,15 @@ async def start_training() -> None:
             "dg scaffold defs mlops_assets.components.TrainedModel NAME --dataset DATASET",
         )
         return
-    if not name:
-        with card("Model"):
-            _choose_model("", models, draft.data)
-        return
-    declared = hub().models.get(name)
+    declared = hub().models.get(name) if name else None
     if declared is None:
-        problem(f"The project declares no model {name!r}; it declares {', '.join(models)}.")
+        if name:
+            problem(f"The project declares no model {name!r}; it declares {', '.join(models)}.")
         with card("Model"):
             _choose_model("", models, draft.data)
         return
     form = await _read_form(declared, draft, query.get("from"))
-    _build(Entry.begin(form, declared, _with_source(form, draft)), models)
+    _build(Entry.begin(form, declared, _with_source(form, draft)))
 
 
 async def _read_form(
@@ -82,14 +79,14 @@ def _with_source(form: TrainingForm, draft: Draft) -> Draft:
     )
 
 
-def _build(entry: Entry, models: list[str]) -> None:
+def _build(entry: Entry) -> None:
     form = entry.form
     with ui.element("div").classes(
         "grid grid-cols-1 lg:grid-cols-[minmax(0,1fr)_400px] gap-x-4 items-start"
     ):
         with ui.element("div").classes("min-w-0"):
             with card("Model and data", form.description):
-                _choose_model(form.model, models, "")
+                _choose_model(form.model, sorted(hub().models.models), "")
                 _choose_data(entry)
                 if form.source:
                     with ui.element("p").classes("hub-note"):
@@ -120,8 +117,7 @@ def _choose_model(name: str, models: list[str], data: str) -> None:
     def chosen(event: ValueChangeEventArguments[str]) -> None:
         ui.navigate.to(train_path(event.value, data))
 
-    options = sorted({*models, *hub().models.models}) if name else models
-    select = ui.select(options, label="Model", value=name or None, on_change=chosen)
+    select = ui.select(models, label="Model", value=name or None, on_change=chosen)
     select.props(_SELECT).classes("w-full")
     for left_out, reason in hub().models.left_out.items():
         text("p", f"{left_out} is declared wrongly: {reason}", "hub-note")
