@@ -50,15 +50,25 @@ def departures(
         return {}
     if trainer != specification.trainer:
         return {"trainer": Departure(specification.trainer, trainer)}
-    declared = _recorded(document(load_trainer(trainer).parameters(specification.params)))
-    used = _recorded(parameters)
+    declared = declared_values(specification)
+    used = recorded_values(parameters)
     names = {**declared, **used}
     pairs = {name: Departure(declared.get(name), used.get(name)) for name in names}
     pairs["seed"] = Departure(specification.seed, seed)
     return {name: pair for name, pair in pairs.items() if pair.declared != pair.used}
 
 
-def _recorded(parameters: Mapping[str, Json]) -> JsonObject:
+def declared_values(specification: ModelSpecification) -> JsonObject:
+    """Return the parameters that a run as declared has, as they are recorded.
+
+    Raises:
+        TrainerError: the trainer cannot be loaded, or refuses the declared parameters.
+    """
+    trainer = load_trainer(specification.trainer)
+    return recorded_values(document(trainer.parameters(specification.params)))
+
+
+def recorded_values(parameters: Mapping[str, object]) -> JsonObject:
     """Return parameters as the registry keeps them: NaN, which equals nothing, is a text."""
     recorded: JsonObject = json.loads(to_json(parameters, inf_nan_mode="strings"))
     return recorded

@@ -11,18 +11,17 @@ from mlops_assets.errors import SpecificationError
 from mlops_assets.hub.orchestration.launcher import TrainingRequest
 from mlops_assets.hub.views.training.draft import Draft
 from mlops_assets.hub.views.training.fields import FormField, fields_of
-from mlops_assets.hub.views.training.form import declared_values, plain
 from mlops_assets.hub.views.training.search import checked_sweep
 from mlops_assets.models.parameters import document
 from mlops_assets.models.specification import Compute, ModelSpecification
 from mlops_assets.names import Reference
 from mlops_assets.registry.runs.remarks import MAX_NOTE, MAX_TAG, MAX_TAGS
+from mlops_assets.training.experiment import declared_values, recorded_values
+from mlops_assets.training.sweeps.trials import SWEEP, TRIAL
 from mlops_assets.training.trainers import load_trainer
 
-MAX_LABEL = MAX_TAG  # characters of the name or value of a tag
 # of Dagster and of the platform, which decide what a run is
 _RESERVED = ("dagster/", ".dagster/", "mlops/")
-_OF_SWEEPS = ("sweep", "trial")
 
 
 @dataclass(frozen=True)
@@ -113,7 +112,7 @@ def _parameters(
     if any(place.startswith("parameters") for place in problems):
         # what is marked as changed is what was entered, as its value is unknown
         return entered
-    typed = plain(document(trainer.parameters(values)))
+    typed = recorded_values(document(trainer.parameters(values)))
     return {
         name: value
         for name, value in typed.items()
@@ -165,10 +164,10 @@ def _tags(text: str, problems: dict[str, str]) -> dict[str, str]:
     for line in filter(None, map(str.strip, text.splitlines())):
         name, equals, value = (part.strip() for part in line.partition("="))
         if not equals or not name or not value:
-            problems["tags"] = f"{line[:MAX_LABEL]!r} is not NAME=VALUE"
-        elif len(name) > MAX_LABEL or len(value) > MAX_LABEL:
-            problems["tags"] = f"a name and a value have {MAX_LABEL} characters at most"
-        elif name in _OF_SWEEPS or name.startswith(_RESERVED):
+            problems["tags"] = f"{line[:MAX_TAG]!r} is not NAME=VALUE"
+        elif len(name) > MAX_TAG or len(value) > MAX_TAG:
+            problems["tags"] = f"a name and a value have {MAX_TAG} characters at most"
+        elif name in (SWEEP, TRIAL) or name.startswith(_RESERVED):
             problems["tags"] = f"{name!r} is set by the platform; take another name"
         tags[name] = value
     if len(tags) > MAX_TAGS:

@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from statistics import median
 
 from pydantic import JsonValue
-from pydantic_core import to_json
 
 from mlops_assets.datasets.quality.published import checks_of, published_report
 from mlops_assets.errors import Forbidden, NotFound
 from mlops_assets.hub.views.training.fields import FormField, fields_of
-from mlops_assets.models.parameters import document
 from mlops_assets.models.specification import Compute, ModelSpecification
 from mlops_assets.names import Reference
 from mlops_assets.principals import Role
 from mlops_assets.registry import DataVersion
 from mlops_assets.registry.search.run_search import search_runs
 from mlops_assets.store import Store
+from mlops_assets.training.experiment import declared_values, recorded_values
 from mlops_assets.training.sweeps.settings import SweepSettings
 from mlops_assets.training.trainers import load_trainer
 
@@ -149,7 +147,7 @@ def training_form(
     """
     trainer = load_trainer(declared.trainer)
     parameters = fields_of(trainer.params_type, declared_values(declared), declared.params)
-    compute = fields_of(Compute, plain(declared.compute.model_dump(mode="json")), {})
+    compute = fields_of(Compute, recorded_values(declared.compute.model_dump(mode="json")), {})
     settings = {name: info.default for name, info in SweepSettings.model_fields.items()}
     search = fields_of(SweepSettings, settings, {})
     run = None if source is None else store.registry.run(source)
@@ -159,7 +157,7 @@ def training_form(
     rows = store.registry.data_versions(declared.dataset)[::-1]
     row = store.registry.data_version(Reference(declared.dataset, wanted)) if rows else None
     defaults = {field.name: field.default for field in parameters}
-    used = {} if run is None else plain(run.parameters)
+    used = {} if run is None else recorded_values(run.parameters)
     tags = store.registry.tags(declared.dataset)
     return TrainingForm(
         model=declared.name,
@@ -188,21 +186,6 @@ def training_form(
         earlier=_earlier(store, declared.name),
         refused=_refused(store),
     )
-
-
-def declared_values(declared: ModelSpecification) -> dict[str, JsonValue]:
-    """Return the values that a run as declared has: parameter → value.
-
-    Raises:
-        TrainerError: the trainer cannot be loaded, or refuses the declared parameters.
-    """
-    return plain(document(load_trainer(declared.trainer).parameters(declared.params)))
-
-
-def plain(values: Mapping[str, object]) -> dict[str, JsonValue]:
-    """Return values as the registry keeps them: NaN and infinity are texts."""
-    plain: dict[str, JsonValue] = json.loads(to_json(values, inf_nan_mode="strings"))
-    return plain
 
 
 def quality_of(store: Store, dataset: str, version: str) -> Quality:

@@ -10,8 +10,8 @@ from mlops_assets.errors import SpecificationError, TrainerError
 from mlops_assets.hub.orchestration.launcher import Sweep
 from mlops_assets.hub.views.training.draft import Draft
 from mlops_assets.hub.views.training.fields import FormField, read_value
-from mlops_assets.hub.views.training.form import declared_values
 from mlops_assets.models.specification import ModelSpecification
+from mlops_assets.training.experiment import declared_values
 from mlops_assets.training.sweeps.objective import direction_of
 from mlops_assets.training.sweeps.settings import SweepSettings
 from mlops_assets.training.sweeps.space import space_of
