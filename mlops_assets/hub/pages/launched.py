@@ -37,12 +37,12 @@ async def launched(run_id: str) -> None:
     title(found.job, "launched run")
     with card("State") as body:
         _show(found, run_id)
-    shown = [found]
 
     async def refresh() -> None:
+        nonlocal found
         now = await read(hub().launcher.state, run_id)
-        if now != shown[0]:
-            shown[0] = now
+        if now != found:
+            found = now
             body.clear()
             with body:
                 _show(now, run_id)
