@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Literal, get_args
+from typing import Any, Literal, Self, get_args
 
 import pandas as pd
 from pydantic import JsonValue
@@ -19,7 +19,7 @@ from mlops_assets.datasets.diff.distribution_shift import (
     NumberShift,
 )
 from mlops_assets.datasets.versions.committed_dataset import CommittedDataset
-from mlops_assets.hub.views.data.published import PublishedFile, document_in, file_of
+from mlops_assets.hub.views.data.published import PublishedFile, document_in, file_of, required_file
 from mlops_assets.names import Reference
 from mlops_assets.registry import DataVersion
 from mlops_assets.store import Store
@@ -165,8 +165,8 @@ def version_diff(store: Store, before: Reference, after: Reference) -> DiffView:
     ]
     classes = found.classes
     return DiffView(
-        before=f"{old.dataset}@{old.version}",
-        after=f"{new.dataset}@{new.version}",
+        before=old.reference,
+        after=new.reference,
         same=found.same,
         counts={name: len(_frame(found, name)) for name in get_args(Listed)},
         unchanged_files=found.files.unchanged,
@@ -189,7 +189,7 @@ def version_diff(store: Store, before: Reference, after: Reference) -> DiffView:
         shifts=shifts[:MAX_SHIFTS],
         shifted=len(notable),
         notable=NOTABLE_SHIFT,
-        not_compared=_not_compared(store, old, new),
+        not_compared=_not_compared(old, new),
         declaration=[
             SettingChange(change.what, change.before, change.after) for change in found.declaration
         ],
@@ -222,39 +222,40 @@ def diff_rows(
     frame = _frame(found, listed)
     part = frame.iloc[(page - 1) * rows : page * rows]
     return DiffRows(
-        f"{old.dataset}@{old.version}",
-        f"{new.dataset}@{new.version}",
+        old.reference,
+        new.reference,
         listed,
         len(frame),
         page,
         [str(name) for name in frame.columns],
-        [
-            [_value(value) for value in row]
-            for row in _rows(_named(store, (old, new), part, listed))
-        ],
+        [[_value(value) for value in row] for row in _rows(_named((old, new), part, listed))],
     )
 
 
 @dataclass(frozen=True)
-class _Documents:
-    """The documents that a difference follows from, by their checksums."""
+class _Version:
+    """A data version by the documents that a difference follows from."""
 
+    reference: str
     manifest: PublishedFile
     samples: PublishedFile
     document: PublishedFile
     quality: PublishedFile | None
     statistics: PublishedFile | None
 
-
-@dataclass(frozen=True)
-class _Opener:
-    """Opens a data version; two are equal if they are of the same version and documents."""
-
-    reference: str
-    documents: _Documents
+    @classmethod
+    def of(cls, store: Store, row: DataVersion) -> Self:
+        return cls(
+            f"{row.dataset}@{row.version}",
+            required_file(store, row, "manifest.parquet"),
+            required_file(store, row, "samples.parquet"),
+            required_file(store, row, "version.json"),
+            file_of(store, row, "quality.json"),
+            file_of(store, row, "statistics.json"),
+        )
 
     def open(self) -> CommittedDataset:
-        store = self.documents.manifest.store
+        store = self.manifest.store
         return CommittedDataset.open(
             store.workspace, store.registry, Reference.parse(self.reference)
         )
@@ -262,21 +263,16 @@ class _Opener:
 
 def _difference(
     store: Store, before: Reference, after: Reference
-) -> tuple[DataVersion, DataVersion, VersionDiff]:
-    old, new = (store.registry.data_version(reference) for reference in (before, after))
-    return old, new, _compared(_opener(store, old), _opener(store, new))
-
-
-def _opener(store: Store, row: DataVersion) -> _Opener:
-    names = ("manifest.parquet", "samples.parquet", "version.json", "quality.json")
-    found = [file_of(store, row, name) for name in (*names, "statistics.json")]
-    return _Opener(f"{row.dataset}@{row.version}", _Documents(*found))  # type: ignore[arg-type]
+) -> tuple[_Version, _Version, VersionDiff]:
+    rows = [store.registry.data_version(reference) for reference in (before, after)]
+    old, new = (_Version.of(store, row) for row in rows)
+    return old, new, _compared(old, new)
 
 
 # lists of differences are turned page by page; two of a million files take some hundred MB each
 @lru_cache(maxsize=2)
-def _compared(before: _Opener, after: _Opener) -> VersionDiff:
-    registry = after.documents.manifest.store.registry
+def _compared(before: _Version, after: _Version) -> VersionDiff:
+    registry = after.manifest.store.registry
     return difference(registry, before.open(), after.open(), published_only=True)
 
 
@@ -286,12 +282,8 @@ def _frame(found: VersionDiff, listed: str) -> pd.DataFrame:
     return frame
 
 
-def _not_compared(store: Store, old: DataVersion, new: DataVersion) -> str:
-    lacking = [
-        f"{row.dataset}@{row.version}"
-        for row in (old, new)
-        if file_of(store, row, "statistics.json") is None
-    ]
+def _not_compared(*versions: _Version) -> str:
+    lacking = [version.reference for version in versions if version.statistics is None]
     if not lacking:
         return ""
     advice = "; ".join(f"mlops dataset assess {name}" for name in lacking)
@@ -301,16 +293,13 @@ def _not_compared(store: Store, old: DataVersion, new: DataVersion) -> str:
     )
 
 
-def _named(
-    store: Store, rows: tuple[DataVersion, DataVersion], part: pd.DataFrame, listed: str
-) -> pd.DataFrame:
+def _named(versions: Sequence[_Version], part: pd.DataFrame, listed: str) -> pd.DataFrame:
     """Return rows of samples with the names of classes, where their labels have some."""
     if not listed.startswith("samples"):
         return part
     names: dict[str, str] = {}
-    for row in rows:
-        document = file_of(store, row, "version.json")
-        classes = [] if document is None else document_in(document).classes or []
+    for version in versions:
+        classes = document_in(version.document).classes or []
         names |= {str(each["value"]): each["name"] for each in classes}
     labels = ["before", "after"] if listed == "samples relabelled" else ["label"]
     named = {name: part[name].map(lambda value: names.get(str(value), value)) for name in labels}

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from mlops_assets.datasets.sources import Landing, fingerprint, open_landing
 from mlops_assets.datasets.sources.listing import Listing
 from mlops_assets.errors import DataProblems, EmptyLanding, NotFound
+from mlops_assets.hub.views.data.files.manifest_columns import asset_columns
 from mlops_assets.hub.views.data.published import file_of
 from mlops_assets.names import Reference
 from mlops_assets.processing.declared_datasets import DeclaredDatasets
@@ -67,8 +67,8 @@ class LandingView:
     changed: int = 0
     touched: int = 0
     removed: int = 0
-    first: list[NamedFile] = ()  # type: ignore[assignment]
-    problems: list[str] = ()  # type: ignore[assignment]
+    first: list[NamedFile] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
 
     @property
     def is_new(self) -> bool:
@@ -98,9 +98,9 @@ def landing(store: Store, declared: DeclaredDatasets, name: str) -> LandingView:
         files = place.list()
     except EmptyLanding:
         removed = newest.files if newest else 0
-        return LandingView(name, url, version, removed=removed, first=[], problems=[])
+        return LandingView(name, url, version, removed=removed)
     except DataProblems as error:
-        return LandingView(name, url, version, first=[], problems=error.problems)
+        return LandingView(name, url, version, problems=error.problems)
     return _compared(store, name, place, files, newest)
 
 
@@ -130,12 +130,9 @@ def _compared(
     changed = touched = removed = 0
     new = np.ones(len(files), dtype=bool)
     if newest is not None and manifest is not None:
-        fields = ("local_path", "checksum", "size")
-        columns = [f"assets.data.file:{field}" for field in fields]
-        # as a file: a path alone is read as a dataset, which knows no parts of a struct
-        table = pq.ParquetFile(manifest.path(), memory_map=True).read(columns=columns)
-        asset = pc.struct_field(table["assets"].combine_chunks(), "data")
-        known, checksum, size = (pc.struct_field(asset, f"file:{field}") for field in fields)
+        known, checksum, size = asset_columns(
+            manifest.path(), ["file:local_path", "file:checksum", "file:size"]
+        )
         at = pc.index_in(paths, value_set=known)
         new = pc.is_null(at).to_numpy(zero_copy_only=False)
         same = _unchanged(store, place, files)
@@ -148,7 +145,7 @@ def _compared(
             if sizes[position] != was:
                 changed += 1
             elif stored is None:
-                # one that was committed as soon as it was written is not known by its stamp
+                # one that was committed as soon as it was written cannot be recognised by its stamp
                 modified = files[position].modified
                 touched += modified is None or modified > newest.created.timestamp()
             elif f"{MULTIHASH_SHA256}{stored}" != digest:
@@ -170,7 +167,6 @@ def _compared(
         touched=touched,
         removed=removed,
         first=[NamedFile(files.paths[i], files.sizes[i]) for i in added[:MAX_NAMED].tolist()],
-        problems=[],
     )
 
 

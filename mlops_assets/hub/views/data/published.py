@@ -8,6 +8,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from mlops_assets.datasets.versions.version_document import VersionDocument
+from mlops_assets.errors import IntegrityError
 from mlops_assets.paths import version_folder
 from mlops_assets.registry import DataVersion
 from mlops_assets.registry.files.verified_read import published_path, read_published
@@ -93,6 +94,20 @@ def files_of(
 def file_of(store: Store, row: DataVersion, name: str) -> PublishedFile | None:
     """Return a file of a data version; None if it has none of that name."""
     return files_of(store, [row], name).get((row.dataset, row.version))
+
+
+def required_file(store: Store, row: DataVersion, name: str) -> PublishedFile:
+    """Return a file that every data version has.
+
+    Raises:
+        IntegrityError: the registry has no such file.
+    """
+    found = file_of(store, row, name)
+    if found is None:
+        raise IntegrityError(
+            f"{row.dataset}@{row.version} has no {name}; restore the registry from a backup"
+        )
+    return found
 
 
 @lru_cache(maxsize=64)

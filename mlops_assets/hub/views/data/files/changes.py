@@ -7,11 +7,9 @@ from functools import lru_cache
 
 import numpy as np
 
-from mlops_assets.errors import IntegrityError
 from mlops_assets.hub.views.data.files.manifest_columns import KeptBytes, identities, kept_bytes
-from mlops_assets.hub.views.data.published import PublishedFile, files_of
+from mlops_assets.hub.views.data.published import PublishedFile, file_of, required_file
 from mlops_assets.names import Reference
-from mlops_assets.registry import DataVersion
 from mlops_assets.store import Store
 
 MANIFEST = "manifest.parquet"
@@ -60,26 +58,14 @@ def version_changes(store: Store, reference: Reference) -> VersionChanges:
     """
     row = store.registry.data_version(reference)
     before = store.registry.data_version_before(row)
-    after_file, before_file = _manifests(store, row, before)
+    after_file = required_file(store, row, MANIFEST)
+    before_file = None if before is None else file_of(store, before, MANIFEST)
     return VersionChanges(
         f"{row.dataset}@{row.version}",
         before.version if before else None,
         _delta(after_file, before_file),
         _kept(after_file),
     )
-
-
-def _manifests(
-    store: Store, row: DataVersion, before: DataVersion | None
-) -> tuple[PublishedFile, PublishedFile | None]:
-    rows = [row] if before is None else [row, before]
-    found = files_of(store, rows, MANIFEST)
-    own = found.get((row.dataset, row.version))
-    if own is None:
-        raise IntegrityError(
-            f"{row.dataset}@{row.version} has no manifest; restore the registry from a backup"
-        )
-    return own, None if before is None else found.get((before.dataset, before.version))
 
 
 # two versions of a page are compared, and pages are turned back

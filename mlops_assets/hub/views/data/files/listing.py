@@ -9,7 +9,6 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from mlops_assets.errors import IntegrityError
 from mlops_assets.hub.views.data.files.changes import MANIFEST
 from mlops_assets.hub.views.data.files.manifest_columns import (
     ManifestFile,
@@ -21,9 +20,8 @@ from mlops_assets.hub.views.data.files.manifest_columns import (
     read_rows,
     samples_of,
 )
-from mlops_assets.hub.views.data.published import PublishedFile, document_in, file_of
+from mlops_assets.hub.views.data.published import PublishedFile, document_in, required_file
 from mlops_assets.names import Reference
-from mlops_assets.registry import DataVersion
 from mlops_assets.store import Store
 
 FILES_A_PAGE = 50
@@ -95,8 +93,8 @@ def version_files(store: Store, reference: Reference, query: FileQuery) -> Files
         IntegrityError: a document is not as it was published.
     """
     row = store.registry.data_version(reference)
-    manifest, samples = (_document(store, row, name) for name in (MANIFEST, "samples.parquet"))
-    document = document_in(_document(store, row, "version.json"))
+    manifest, samples = (required_file(store, row, name) for name in (MANIFEST, "samples.parquet"))
+    document = document_in(required_file(store, row, "version.json"))
     names = {str(each["value"]): each["name"] for each in document.classes or []}
     local = manifest.path()
     total = count_rows(local)
@@ -119,15 +117,6 @@ def version_files(store: Store, reference: Reference, query: FileQuery) -> Files
         query.rows,
         [_file(file, counts.get(file.path), names) for file in files],
     )
-
-
-def _document(store: Store, row: DataVersion, name: str) -> PublishedFile:
-    found = file_of(store, row, name)
-    if found is None:
-        raise IntegrityError(
-            f"{row.dataset}@{row.version} has no {name}; restore the registry from a backup"
-        )
-    return found
 
 
 @lru_cache(maxsize=8)

@@ -21,7 +21,6 @@ from mlops_assets.paths import OBJECTS, PACKS
 from mlops_assets.storage.checksums import MULTIHASH_SHA256
 
 Order = Literal["path", "largest", "smallest"]
-_ASSET = "assets.data."
 
 
 @dataclass(frozen=True)
@@ -51,8 +50,8 @@ def read_rows(manifest: Path, positions: NDArray[np.int64]) -> list[ManifestFile
         positions: of the rows, which are sorted by path.
     """
     file = pq.ParquetFile(manifest, memory_map=True)
-    columns = [f"{_ASSET}{name}" for name in ("file:local_path", "file:checksum", "file:size")]
-    columns += [f"{_ASSET}href", "mlops:role"]
+    columns = _columns(["file:local_path", "file:checksum", "file:size", "href"])
+    columns.append("mlops:role")
     found: dict[int, ManifestFile] = {}
     start = 0
     for group in range(file.metadata.num_row_groups):
@@ -71,6 +70,13 @@ def read_rows(manifest: Path, positions: NDArray[np.int64]) -> list[ManifestFile
                 )
         start = end
     return [found[position] for position in positions.tolist()]
+
+
+def asset_columns(manifest: Path, names: Sequence[str]) -> list[pa.Array]:
+    """Return fields of the assets of all files of a manifest, such as `file:size`."""
+    # as a file: a path alone is read as a dataset, which has no columns for parts of a struct
+    file = pq.ParquetFile(manifest, memory_map=True)
+    return _asset_fields(file.read(columns=_columns(names)), names)
 
 
 def count_rows(manifest: Path) -> int:
@@ -167,7 +173,7 @@ def samples_of(samples: Path, paths: Sequence[str]) -> dict[str, SampleCounts]:
 
 @dataclass(frozen=True, eq=False)
 class FileIdentities:
-    """The files of a manifest by 64 bits of their paths and checksums, which tell files apart.
+    """The files of a manifest by 64 bits of their paths and checksums, which distinguish files.
 
     That two of a million files are taken for one has a chance of 3 in 10^8 (birthday bound).
 
@@ -230,9 +236,16 @@ def _groups(manifest: Path, names: Sequence[str]) -> Iterator[list[pa.Array]]:
     """Yield fields of the assets of a manifest, one row group at a time."""
     file = pq.ParquetFile(manifest, memory_map=True)
     for group in range(file.metadata.num_row_groups):
-        table = file.read_row_group(group, columns=[f"{_ASSET}{name}" for name in names])
-        asset = pc.struct_field(table["assets"].combine_chunks(), "data")
-        yield [pc.struct_field(asset, name) for name in names]
+        yield _asset_fields(file.read_row_group(group, columns=_columns(names)), names)
+
+
+def _columns(names: Sequence[str]) -> list[str]:
+    return [f"assets.data.{name}" for name in names]
+
+
+def _asset_fields(table: pa.Table, names: Sequence[str]) -> list[pa.Array]:
+    asset = pc.struct_field(table["assets"].combine_chunks(), "data")
+    return [pc.struct_field(asset, name) for name in names]
 
 
 def _bits(mask: pa.Array) -> NDArray[np.bool_]:
