@@ -20,6 +20,7 @@ from mlops_assets.hub.rest.models.schemas import (
     SeenState,
     VisibilitySet,
 )
+from mlops_assets.hub.views.models.history import model_deployments
 from mlops_assets.hub.views.models.version.state import VersionState, require_state
 from mlops_assets.models import promotion
 from mlops_assets.models.approval import decisions
@@ -74,8 +75,9 @@ class ModelDecisions:
         notes: list[str] = []
         if declared.approval.required:
             check = approval_check(self._store.registry, row, declared.approval)
-            with self._reporter(declared) as reporter:
-                notes += _problems(lambda: reporter.decided(row, check))
+            notes += _reported(
+                self._store, self._hub, declared, lambda reporter: reporter.decided(row, check)
+            )
         moved = None
         automatic = declared.auto_promote and declared.approval.protects("production")
         if decision == "approved" and automatic:
@@ -101,12 +103,14 @@ class ModelDecisions:
             moved = promotion.promote(
                 self._store, row, declared.gates, alias, declared.approval, reason
             )
-        notes = self._report_move(declared, row, moved)
+        notes = _reported(
+            self._store, self._hub, declared, lambda reporter: reporter.promoted(row, moved)
+        )
         before = None if seen is None else seen.aliases.get(alias)
         if seen is not None and moved.previous != before:
             # by a command, while gates were compared
             notes.append(f"{alias} was moved to {moved.previous or 'nothing'} meanwhile")
-        return self._moved(moved, notes)
+        return _alias_moved(self._store, moved, notes)
 
     def set_visibility(
         self, visibility: Visibility, reason: str | None = None, seen: SeenState | None = None
@@ -147,18 +151,6 @@ class ModelDecisions:
                 require_state(self._store, row, VersionState(**seen.model_dump()))
             yield
 
-    def _reporter(self, declared: ModelSpecification) -> DagsterReporter:
-        return DagsterReporter(self._store, declared, self._hub.dagster_home)
-
-    def _report_move(
-        self, declared: ModelSpecification, row: ModelVersion, moved: Promotion
-    ) -> list[str]:
-        with self._reporter(declared) as reporter:
-            return _problems(lambda: reporter.promoted(row, moved))
-
-    def _moved(self, moved: Promotion, notes: list[str]) -> AliasMoved:
-        return _alias_moved(self._store, moved, notes)
-
 
 def roll_back(
     store: Store, hub: Hub, model: str, reason: str | None = None, production: str | None = None
@@ -187,8 +179,7 @@ def roll_back(
             )
         moved = promotion.rollback(store, model, declared.approval, reason)
     row = store.registry.model_version(Reference(model, moved.version))
-    with DagsterReporter(store, declared, hub.dagster_home) as reporter:
-        notes = _problems(lambda: reporter.promoted(row, moved))
+    notes = _reported(store, hub, declared, lambda reporter: reporter.promoted(row, moved))
     return _alias_moved(store, moved, notes)
 
 
@@ -205,12 +196,15 @@ def declaration(hub: Hub, model: str) -> ModelSpecification:
     return declared
 
 
-def _problems(report: Callable[[], None]) -> list[str]:
+def _reported(
+    store: Store, hub: Hub, declared: ModelSpecification, report: Callable[[DagsterReporter], None]
+) -> list[str]:
     """Report to Dagster; return what it did not record, as the registry has it."""
-    try:
-        report()
-    except StorageError as error:
-        return [str(error)]
+    with DagsterReporter(store, declared, hub.dagster_home) as reporter:
+        try:
+            report(reporter)
+        except StorageError as error:
+            return [str(error)]
     return []
 
 
@@ -235,8 +229,6 @@ def _made(
 
 
 def _alias_moved(store: Store, moved: Promotion, notes: list[str]) -> AliasMoved:
-    from mlops_assets.hub.views.models.history import model_deployments
-
     active = [made for made in model_deployments(store, moved.model) if made.active]
     return AliasMoved(
         alias=moved.alias,
