@@ -240,7 +240,8 @@ def test_roles_are_of_the_userinfo_endpoint_where_no_token_has_them(
     refused = visitor.complete(roles=None)
     assert refused.status_code == 403 and "different people" in refused.text
     good = {"sub": "ann", "roles": ["science"]}
-    for useless in ([], {**good, "pad": "x" * (2 << 20)}, JSONResponse(good, 503)):
+    answers: list[Any] = [[], {**good, "pad": "x" * (2 << 20)}, JSONResponse(good, 503)]
+    for useless in answers:
         visitor.oidc.user_info = useless
         visitor.begin()
         assert visitor.complete(roles=None).status_code == 303
