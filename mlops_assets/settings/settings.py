@@ -1,34 +1,30 @@
-"""Locations and other settings: one frozen Settings, the only reader of the environment.
-
-No other module reads `os.environ`; all that varies between a laptop and a cluster is here.
-"""
+"""Settings of a process: locations, the user, and how its work is run."""
 
 from __future__ import annotations
 
 import os
 import pwd
-import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from importlib.util import find_spec
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Literal, TypeVar, get_args
 from urllib.parse import quote, unquote, urlsplit
 
-from dotenv import dotenv_values, load_dotenv
+from dotenv import dotenv_values
 
 from mlops_assets.errors import SettingsError
 from mlops_assets.principals import ALL_ROLES, Principal, Role, Visibility
 from mlops_assets.text.secret_urls import redacted
 
-DEFAULT_MODULE = "mlops_assets.definitions"  # the shipped example
-GPUS = "CUDA_VISIBLE_DEVICES"
 MIN_DELEGATION_KEY = 32  # characters
 MAX_PACK_BELOW = 8 << 20  # bytes; what is packed is held in memory
 # one process for all steps of a run, one for each, or a pod of Kubernetes for each
 Executor = Literal["in_process", "multiprocess", "k8s_job"]
-EXECUTORS: tuple[Executor, ...] = get_args(Executor)
-PARENT_REGISTRY = "MLOPS_PARENT_REGISTRY"
+# of a run that a command asks for: the command itself, or the launcher of the Dagster instance
+Launch = Literal["here", "instance"]
+# of what a process logs: lines for people, or one JSON object a line
+LogFormat = Literal["text", "json"]
+_Choice = TypeVar("_Choice", bound=str)
 
 
 @dataclass(frozen=True)
@@ -62,6 +58,8 @@ class Settings:
         pack_below: size in bytes below which objects are packed, 0 for none; None for the default
             of the kind of workspace.
         executor: where Dagster runs the steps of a run.
+        launch: who runs what a command asks for.
+        log_format: of what servers, daemons and runs log.
     """
 
     workspace: str
@@ -83,6 +81,8 @@ class Settings:
     visibility: Visibility = Visibility.WORKSPACE
     pack_below: int | None = None
     executor: Executor = "in_process"
+    launch: Launch = "here"
+    log_format: LogFormat = "text"
 
     @property
     def principal(self) -> Principal:
@@ -98,8 +98,8 @@ class Settings:
         They are `MLOPS_WORKSPACE`, `MLOPS_REGISTRY`, `MLOPS_CACHE`, `DAGSTER_HOME`, `MLOPS_USER`,
         `MLOPS_ROLES`, `MLOPS_MLFLOW`, `MLOPS_PUBLIC_URL`, `MLOPS_API_TOKEN`,
         `MLOPS_DELEGATION_KEY`, `MLOPS_IDENTITY`, `MLOPS_GATEWAY`, `MLOPS_CATALOGUES`,
-        `MLOPS_WEBHOOKS`, `MLOPS_ISSUES`, `MLOPS_LOG_HEAD`, `MLOPS_VISIBILITY`, `MLOPS_PACK_BELOW`
-        and `MLOPS_EXECUTOR`.
+        `MLOPS_WEBHOOKS`, `MLOPS_ISSUES`, `MLOPS_LOG_HEAD`, `MLOPS_VISIBILITY`, `MLOPS_PACK_BELOW`,
+        `MLOPS_EXECUTOR`, `MLOPS_LAUNCH` and `MLOPS_LOG_FORMAT`.
 
         A `.env` file in `directory` is read too, as the dagster command does; the environment wins
         over it.
@@ -159,15 +159,19 @@ class Settings:
             log_head=_log_head(values.get("MLOPS_LOG_HEAD"), workspace, directory),
             visibility=_visibility(values),
             pack_below=_pack_below(values.get("MLOPS_PACK_BELOW") or ""),
-            executor=_executor(values.get("MLOPS_EXECUTOR") or EXECUTORS[0]),
+            executor=_choice(values, "MLOPS_EXECUTOR", get_args(Executor)),
+            launch=_choice(values, "MLOPS_LAUNCH", get_args(Launch)),
+            log_format=_choice(values, "MLOPS_LOG_FORMAT", get_args(LogFormat)),
         )
 
 
-def _executor(text: str) -> Executor:
-    for name in EXECUTORS:
-        if text == name:
-            return name
-    raise SettingsError(f"MLOPS_EXECUTOR={text}: write one of {', '.join(EXECUTORS)}")
+def _choice(values: Mapping[str, str | None], name: str, choices: tuple[_Choice, ...]) -> _Choice:
+    """Return the choice that a setting makes, or else the first one."""
+    text = values.get(name) or choices[0]
+    for choice in choices:
+        if text == choice:
+            return choice
+    raise SettingsError(f"{name}={text}: write one of {', '.join(choices)}")
 
 
 def _public_url(values: Mapping[str, str | None]) -> str | None:
@@ -255,194 +259,6 @@ def _system_user() -> str:
         return pwd.getpwuid(os.getuid()).pw_name
     except KeyError:  # a number that the container was given
         return f"uid {os.getuid()}"
-
-
-def project_module(directory: Path | None = None) -> str:
-    """Return the definitions module of a directory's project; default: the shipped example's."""
-    try:
-        text = ((directory or Path.cwd()) / "pyproject.toml").read_text()
-        root = tomllib.loads(text)["tool"]["dg"]["project"]["root_module"]
-    except (OSError, KeyError, tomllib.TOMLDecodeError):
-        return DEFAULT_MODULE
-    return f"{root}.definitions"
-
-
-def project_folder(module: str, directory: Path | None = None) -> Path | None:
-    """Return the folder of the package that a definitions module is in, without importing it.
-
-    Args:
-        module: such as `my_project.definitions`.
-        directory: of the project; the current directory if None.
-
-    Returns:
-        The folder; None if there is no such package.
-    """
-    package = module.rpartition(".")[0] or module
-    local = (directory or Path.cwd()).joinpath(*package.split("."))
-    if local.is_dir():
-        return local
-    try:
-        found = find_spec(package)
-    except (ImportError, ValueError):
-        return None
-    return Path(found.origin).parent if found is not None and found.origin else None
-
-
-def child_environment(defaults: Mapping[str, str], gpus: Sequence[str] = ()) -> dict[str, str]:
-    """Return the environment of a process that this one starts.
-
-    Args:
-        defaults: variables, unless the user has set them.
-        gpus: the devices it may use; if there are none, those that this process may use.
-    """
-    return {**defaults, **os.environ, **({GPUS: ",".join(gpus)} if gpus else {})}
-
-
-def parent_settings(registry: str) -> dict[str, str]:
-    """Return the environment that a child process needs to reach the same registry."""
-    return {PARENT_REGISTRY: registry}
-
-
-def parent_registry() -> str:
-    """Return the URL of the registry of the process that has started this one.
-
-    Raises:
-        SettingsError: it was not started so.
-    """
-    try:
-        return os.environ[PARENT_REGISTRY]
-    except KeyError:
-        raise SettingsError(
-            f"{PARENT_REGISTRY} is not set: this process is started by the platform only"
-        ) from None
-
-
-def declared_gpus() -> list[str] | None:
-    """Return the GPUs that `CUDA_VISIBLE_DEVICES` leaves to this process.
-
-    None if it is not set.
-    """
-    declared = os.environ.get(GPUS)
-    return (
-        None
-        if declared is None
-        else [n.strip() for n in declared.split(",") if n.strip() not in ("", "-1")]
-    )
-
-
-def trusted_sources() -> frozenset[str]:
-    """Return the allowed targets of others' Items, from `MLOPS_TRUSTED_SOURCES`.
-
-    They are hosts, networks, and buckets by URL.
-
-    These are hosts that have no public address, and buckets that are read with this workspace's
-    credentials.
-    """
-    texts = os.environ.get("MLOPS_TRUSTED_SOURCES", "").split(",")
-    return frozenset(
-        text.strip().rstrip("/") if "://" in text else text.strip() for text in texts
-    ) - {""}
-
-
-def secret_variable(name: str) -> str:
-    """Return the secret in an environment variable that a declaration names; empty if not set."""
-    return os.environ.get(name, "")
-
-
-def streams_data() -> bool:
-    """Return whether training data is read without the decoded cache, by `MLOPS_READING`.
-
-    Raises:
-        SettingsError: it is neither `cache` nor `stream`.
-    """
-    value = os.environ.get("MLOPS_READING") or "cache"
-    if value not in ("cache", "stream"):
-        raise SettingsError(f"MLOPS_READING={value}: write 'cache' or 'stream'")
-    return value == "stream"
-
-
-def onnx_provider() -> Literal["cpu", "cuda"]:
-    """Return the device that maps are predicted on, by `MLOPS_ONNX_PROVIDER`.
-
-    Raises:
-        SettingsError: it is neither `cpu` nor `cuda`.
-    """
-    value = os.environ.get("MLOPS_ONNX_PROVIDER") or "cpu"
-    if value not in ("cpu", "cuda"):
-        raise SettingsError(f"MLOPS_ONNX_PROVIDER={value}: write 'cpu' or 'cuda'")
-    return "cuda" if value == "cuda" else "cpu"
-
-
-def container_image() -> str | None:
-    """Return the image that this process runs in: `MLOPS_CONTAINER`, else as Dagster names it."""
-    return os.environ.get("MLOPS_CONTAINER") or os.environ.get("DAGSTER_CURRENT_IMAGE") or None
-
-
-def map_tiles() -> str | None:
-    """Return the URL template of map tiles and their attribution (`MLOPS_TILES`), None if unset."""
-    return os.environ.get("MLOPS_TILES") or None
-
-
-def mlm_schema() -> Path | None:
-    """Return the schema file of the MLM version of records, from `MLOPS_MLM_SCHEMA`."""
-    path = os.environ.get("MLOPS_MLM_SCHEMA")
-    return Path(path) if path else None
-
-
-@dataclass(frozen=True)
-class SigningFiles:
-    """Files of the key that signs model versions.
-
-    Attributes:
-        key: PEM file of the private key.
-        password: of that file; None if it has none.
-        certificate: PEM file of the key's certificate, and of those that it was issued by; None for
-            a key that is trusted itself.
-    """
-
-    key: Path
-    password: str | None = field(default=None, repr=False)
-    certificate: Path | None = None
-
-
-def signing_files() -> SigningFiles | None:
-    """Return the files of the key that signs model versions, or None if none is to be signed.
-
-    They are those of `MLOPS_SIGNING_KEY`, with `MLOPS_SIGNING_PASSWORD`, and of
-    `MLOPS_SIGNING_CERTIFICATE`.
-    """
-    key = os.environ.get("MLOPS_SIGNING_KEY")
-    if not key:
-        return None
-    certificate = os.environ.get("MLOPS_SIGNING_CERTIFICATE")
-    return SigningFiles(
-        Path(key),
-        os.environ.get("MLOPS_SIGNING_PASSWORD") or None,
-        Path(certificate) if certificate else None,
-    )
-
-
-def trust_file() -> Path | None:
-    """Return the YAML file that names whose signatures of models are trusted: `MLOPS_TRUST`."""
-    path = os.environ.get("MLOPS_TRUST")
-    return Path(path) if path else None
-
-
-def load_environment_file(directory: Path) -> None:
-    """Load a `.env` file into the environment, as the dagster command does.
-
-    Variables that are set already win.
-
-    So credentials of object stores, which their libraries read from the environment themselves, may
-    be in it too.
-    """
-    load_dotenv(directory / ".env", override=False)
-
-
-def set_environment_defaults(values: Mapping[str, str]) -> None:
-    """Set environment variables that a library reads, where the user has not set them."""
-    for name, value in values.items():
-        os.environ.setdefault(name, value)
 
 
 def server_url(name: str, server: str, url: str | None) -> str | None:

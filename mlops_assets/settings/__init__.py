@@ -1,0 +1,64 @@
+"""Locations and other settings: one frozen Settings, the only reader of the environment.
+
+No other module reads `os.environ`; all that varies between a laptop and a cluster is here.
+"""
+
+from mlops_assets.settings.processes import (
+    child_environment,
+    container_image,
+    declared_gpus,
+    load_environment_file,
+    parent_registry,
+    parent_settings,
+    set_environment_defaults,
+)
+from mlops_assets.settings.projects import (
+    DEFAULT_MODULE,
+    project_folder,
+    project_module,
+)
+from mlops_assets.settings.settings import (
+    Settings,
+    initial_visibility,
+    local_user,
+    server_url,
+    workspace_url,
+)
+from mlops_assets.settings.variables import (
+    SigningFiles,
+    map_tiles,
+    mlm_schema,
+    onnx_provider,
+    secret_variable,
+    signing_files,
+    streams_data,
+    trust_file,
+    trusted_sources,
+)
+
+__all__ = [
+    "DEFAULT_MODULE",
+    "Settings",
+    "SigningFiles",
+    "child_environment",
+    "container_image",
+    "declared_gpus",
+    "initial_visibility",
+    "load_environment_file",
+    "local_user",
+    "map_tiles",
+    "mlm_schema",
+    "onnx_provider",
+    "parent_registry",
+    "parent_settings",
+    "project_folder",
+    "project_module",
+    "secret_variable",
+    "server_url",
+    "set_environment_defaults",
+    "signing_files",
+    "streams_data",
+    "trust_file",
+    "trusted_sources",
+    "workspace_url",
+]
