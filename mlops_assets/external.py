@@ -95,7 +95,7 @@ def external_run(
             raise SettingsError(f"{url} requires a token: give token=…, or set MLOPS_API_TOKEN")
         return record_over_http(url, token, request, gpus)
     from mlops_assets.components.events.reporting import DagsterReporter
-    from mlops_assets.components.project.launch import models_of_project
+    from mlops_assets.components.project.definitions import models_of_project
     from mlops_assets.integrations.external.registry_backend import record_in_registry
     from mlops_assets.store import open_store
 

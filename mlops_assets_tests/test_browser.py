@@ -14,7 +14,7 @@ from urllib.error import URLError
 
 import pytest
 
-from mlops_assets.components.project.launch import prepare_home
+from mlops_assets.components.project.home import prepare_home
 from mlops_assets_tests.services import require_program
 
 pytestmark = pytest.mark.browser

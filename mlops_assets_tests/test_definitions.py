@@ -15,7 +15,7 @@ from pydantic import BaseModel, model_validator
 from mlops_assets.components import load_project
 from mlops_assets.components.project import load
 from mlops_assets.components.project.declarations import check_declarations
-from mlops_assets.components.project.launch import DeclaredModels, left_out
+from mlops_assets.components.project.definitions import DeclaredModels, left_out
 from mlops_assets.definitions import defs
 from mlops_assets.errors import SpecificationError
 from mlops_assets_tests.components import project

@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 from mlops_assets.cli.model.commands import describe
 from mlops_assets.cli.terminal.interruption import interruptible
 from mlops_assets.cli.terminal.output import console, metric_columns, open_store, show
-from mlops_assets.components.project.launch import Project, open_project
 from mlops_assets.datasets.io.rasters import open_raster
 from mlops_assets.errors import MlopsError, NotFound
 from mlops_assets.models.verify import verify_model
 from mlops_assets.names import Reference
+from mlops_assets.orchestration.project import Project, open_project
 from mlops_assets.paths import CATALOG_ROOT, model_folder
 from mlops_assets.settings import DEFAULT_MODULE, Settings
 from mlops_assets.store import Store

@@ -28,8 +28,10 @@ def doctor(module: Module = None, as_json: Json = False) -> None:
 
     import dagster as dg
 
-    from mlops_assets.components.project.launch import left_out, open_project, prepare_home
+    from mlops_assets.components.project.definitions import left_out
+    from mlops_assets.components.project.home import prepare_home
     from mlops_assets.components.project.lost_runs import close_lost_trainings
+    from mlops_assets.orchestration.project import open_project
 
     settings = Settings.from_environment()
     store = open_store()

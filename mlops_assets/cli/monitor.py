@@ -60,10 +60,10 @@ def run_monitoring(
 
     Its request log and labels are read; a day can be measured again when there are more.
     """
-    from mlops_assets.components.project.launch import open_project
     from mlops_assets.errors import GateFailure
     from mlops_assets.monitoring.day import require_past
     from mlops_assets.monitoring.documents import last_days, read_documents
+    from mlops_assets.orchestration.project import open_project
 
     last = day or datetime.now(UTC).date().isoformat()
     require_past(last)

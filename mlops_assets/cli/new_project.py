@@ -23,7 +23,7 @@ def init(
     ],
 ) -> None:
     """Create a project with definitions, an example dataset and model, and a workspace."""
-    from mlops_assets.components.project.launch import prepare_home
+    from mlops_assets.components.project.home import prepare_home
 
     root = directory.expanduser().resolve()
     name = check_name(root.name.replace("-", "_"), "project name")

@@ -20,9 +20,8 @@ from mlops_assets.cli.terminal.output import (
 from mlops_assets.settings import Settings
 
 if TYPE_CHECKING:
-    import dagster as dg
-
-    from mlops_assets.components.project.launch import Project
+    from mlops_assets.orchestration.project import Project
+    from mlops_assets.orchestration.results import RunResult
     from mlops_assets.registry import Deployment
 
 app = typer.Typer(
@@ -37,7 +36,7 @@ Reason = Annotated[str | None, typer.Option("--reason", help="Why, for the histo
 @app.command("list")
 def list_services(module: Module = None, as_json: Json = False) -> None:
     """List services, declared and recorded, with what they serve."""
-    from mlops_assets.components.project.launch import open_project
+    from mlops_assets.orchestration.project import open_project
 
     registry = open_store().registry
     newest: dict[str, Deployment] = {}
@@ -137,7 +136,7 @@ def deploy(
 
     Needs the role approver. Files are written and recorded; nothing is applied to a cluster.
     """
-    from mlops_assets.components.project.launch import open_project
+    from mlops_assets.orchestration.project import open_project
 
     settings = Settings.from_environment()
     with open_project(settings, module) as project:
@@ -154,7 +153,7 @@ def undeploy(
 
     Needs the role approver. What an engine runs is stopped by you; the commands are printed.
     """
-    from mlops_assets.components.project.launch import open_project
+    from mlops_assets.orchestration.project import open_project
 
     settings = Settings.from_environment()
     with open_project(settings, module) as project:
@@ -163,7 +162,7 @@ def undeploy(
         _report(result, as_json)
 
 
-def _launch(project: Project, name: str, config: Mapping[str, object]) -> dg.ExecuteInProcessResult:
+def _launch(project: Project, name: str, config: Mapping[str, object]) -> RunResult:
     """Run the job of a service, so that Dagster's history has it too."""
     from mlops_assets.components.services.model_service import DEPLOYMENT_JOB
 
@@ -172,12 +171,11 @@ def _launch(project: Project, name: str, config: Mapping[str, object]) -> dg.Exe
     return project.launch(DEPLOYMENT_JOB.format(service=name), ops=ops)
 
 
-def _report(result: dg.ExecuteInProcessResult, as_json: bool) -> None:
-    from mlops_assets.components.project.launch import evaluated_checks
+def _report(result: RunResult, as_json: bool) -> None:
 
-    (event,) = result.get_asset_materialization_events()
-    found = {name: value.value for name, value in event.materialization.metadata.items()}
-    checks = evaluated_checks(result)
+    (made,) = result.materializations
+    found = {name: value.value for name, value in made.metadata.items()}
+    checks = result.checks
     for check in checks:
         if not check.passed:
             advise(f"warning: {check.name}: {check.description}")
@@ -188,7 +186,7 @@ def _report(result: dg.ExecuteInProcessResult, as_json: bool) -> None:
         ]
         show_one(found | {"run_id": result.run_id, "checks": listed}, as_json)
         return
-    model = event.asset_key.path[0] if event.asset_key else ""
+    model = made.asset_key.path[0]
     console.print(
         f"{found['service']}: {found['action']} {model}@{found['model_version']},"
         f" engine {found['engine']}, sha256 {str(found['sha256'])[:12]}"

@@ -15,7 +15,7 @@ from starlette.middleware import Middleware
 from starlette.routing import Mount, Route
 
 from mlops_assets import __version__
-from mlops_assets.components.project.launch import models_of_project
+from mlops_assets.components.project.definitions import models_of_project
 from mlops_assets.discovery.app import PREFIX, create_stac_app
 from mlops_assets.errors import MlopsError
 from mlops_assets.hub.context import Hub

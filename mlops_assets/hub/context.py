@@ -9,7 +9,7 @@ from pathlib import Path
 import dagster as dg
 
 from mlops_assets.components.project.declared_datasets import declared_datasets
-from mlops_assets.components.project.launch import DeclaredModels, load_definitions
+from mlops_assets.components.project.definitions import DeclaredModels, load_definitions
 from mlops_assets.hub.orchestration.launcher import Launcher
 from mlops_assets.hub.sign_in.sessions import BrowserSessions
 from mlops_assets.hub.views.home import HomeView

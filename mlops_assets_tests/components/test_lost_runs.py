@@ -9,7 +9,7 @@ from pathlib import Path
 import dagster as dg
 from dagster._core.storage.tags import GRPC_INFO_TAG
 
-from mlops_assets.components.project.launch import prepare_home
+from mlops_assets.components.project.home import prepare_home
 from mlops_assets.components.project.lost_runs import close_lost_runs
 
 

@@ -9,7 +9,7 @@ import dagster as dg
 import pytest
 
 from mlops_assets.components.naming import add_data_versions
-from mlops_assets.components.project.launch import declared_models
+from mlops_assets.components.project.definitions import declared_models
 from mlops_assets.datasets.commit.commit import Commit
 from mlops_assets.store import Store
 from mlops_assets_tests.components.project import definitions, model_specification

@@ -10,7 +10,7 @@ import dagster as dg
 import pytest
 
 from mlops_assets.components.naming import add_data_versions
-from mlops_assets.components.project.launch import prepare_home
+from mlops_assets.components.project.home import prepare_home
 from mlops_assets.store import Store
 from mlops_assets_tests.interpreter import Process
 

@@ -15,10 +15,9 @@ from mlops_assets.names import Reference
 from mlops_assets.settings import Settings
 
 if TYPE_CHECKING:
-    from dagster import ExecuteInProcessResult
-
-    from mlops_assets.components.project.launch import Project
     from mlops_assets.datasets.quality import Check
+    from mlops_assets.orchestration.project import Project
+    from mlops_assets.orchestration.results import RunResult
 
 
 @dataclass(frozen=True)
@@ -64,7 +63,7 @@ def assess(
     Thresholds, title, licence, providers and extent are those that the project declares now. Exits
     with 1 if a failed check blocks training; the record is not written then.
     """
-    from mlops_assets.components.project.launch import open_project
+    from mlops_assets.orchestration.project import open_project
 
     row = open_store().registry.data_version(Reference.parse(reference))
     with open_project(Settings.from_environment(), module) as project:
@@ -95,7 +94,7 @@ def assess_version(project: Project, dataset: str, version: str) -> Assessment:
     """
     import dagster as dg
 
-    from mlops_assets.components.project.launch import CheckFailure, evaluated_checks
+    from mlops_assets.orchestration.results import CheckFailure
 
     reference = f"{dataset}@{version}"
     project.require(dg.AssetKey([dataset, "training_data"]))
@@ -109,13 +108,12 @@ def assess_version(project: Project, dataset: str, version: str) -> Assessment:
             result = project.launch(f"{dataset}_assessment", version)
         except CheckFailure as failure:
             return Assessment(reference, failure.checks, [])
-    return Assessment(reference, evaluated_checks(result), record_changes(result, dataset))
+    return Assessment(reference, result.checks, record_changes(result, dataset))
 
 
-def record_changes(result: ExecuteInProcessResult, dataset: str) -> list[str]:
+def record_changes(result: RunResult, dataset: str) -> list[str]:
     """Return the changes that a run made to the record of a dataset, one line for each field."""
-    metadata = result.asset_materializations_for_node(f"{dataset}__record")[0].metadata
-    return texts(metadata["changed"].value)
+    return texts(result.metadata(dataset, "record")["changed"].value)
 
 
 def texts(value: object) -> list[str]:

@@ -29,10 +29,10 @@ from mlops_assets.paths import data_owner
 from mlops_assets.settings import Settings
 
 if TYPE_CHECKING:
-    from mlops_assets.components.project.launch import Project
     from mlops_assets.datasets.quality import Check
     from mlops_assets.datasets.quality.checks import Report
     from mlops_assets.datasets.versions.summary import Summary
+    from mlops_assets.orchestration.project import Project
     from mlops_assets.processing.specification import ProcessedDatasetSpecification
     from mlops_assets.registry import DataVersion
     from mlops_assets.store import Store
@@ -78,8 +78,8 @@ def commit(
     """
     import dagster as dg
 
-    from mlops_assets.components.project.launch import open_project
     from mlops_assets.models.record import tag_data_version
+    from mlops_assets.orchestration.project import open_project
 
     check_name(name, "dataset name")
     if tag is not None:
@@ -128,7 +128,7 @@ def use(
     """
     import dagster as dg
 
-    from mlops_assets.components.project.launch import open_project
+    from mlops_assets.orchestration.project import open_project
 
     with open_project(Settings.from_environment(), module) as project:
         project.dataset(dataset)
@@ -149,7 +149,7 @@ def _land(project: Project, name: str, config: Mapping[str, object]) -> Mapping[
     )
     with interruptible(lambda: f"{kept} {again()}"):
         result = project.launch(f"{name}_landing", ops={node: {"config": dict(config)}})
-    return result.asset_materializations_for_node(node)[0].metadata
+    return result.metadata(name, "landing")
 
 
 def _process(
@@ -162,7 +162,7 @@ def _process(
     with interruptible(lambda: f"no version was published; to run it again: {again()}"):
         result = project.launch(f"{processed.name}_processing", partition=row.version)
     console.print(f"made from {first}@{row.version} by {processed.function}")
-    return result.asset_materializations_for_node(f"{processed.name}__processed")[0].metadata
+    return result.metadata(processed.name, "processed")
 
 
 def _print_committed(name: str, metadata: Mapping[str, Any]) -> None:

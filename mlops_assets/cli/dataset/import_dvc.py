@@ -13,8 +13,8 @@ from mlops_assets.cli.terminal.output import Json, Module, console, open_store, 
 from mlops_assets.settings import Settings
 
 if TYPE_CHECKING:
-    from mlops_assets.components.project.launch import Project
     from mlops_assets.integrations.dvc.git import Revision
+    from mlops_assets.orchestration.project import Project
 
 
 def import_dvc(
@@ -59,10 +59,10 @@ def import_dvc(
     """
     import dagster as dg
 
-    from mlops_assets.components.project.launch import open_project
     from mlops_assets.integrations.dvc.git import cloned, repository_url
     from mlops_assets.integrations.dvc.tags import labels
     from mlops_assets.models.record import tag_data_version
+    from mlops_assets.orchestration.project import open_project
 
     if all_tags and rev is not None:
         raise typer.BadParameter("--rev and --all-tags: name one of them")
@@ -98,7 +98,7 @@ def _imported(
     kept = "the versions imported so far are kept; to continue, run the same command again:"
     with interruptible(lambda: f"{kept} {again()}"):
         result = project.launch(f"{dataset}_landing", ops={node: {"config": config}})
-    metadata = result.asset_materializations_for_node(node)[0].metadata
+    metadata = result.metadata(dataset, "landing")
     names = {"version": "data_version", "new": "new", "files": "files", "samples": "samples"}
     values = {name: metadata[key].value for name, key in names.items()}
     return {"commit": revision.commit, **values, "digest": metadata["digest"].value}

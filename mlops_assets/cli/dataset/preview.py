@@ -30,8 +30,8 @@ def preview(
     labelled pixels), split as by a commit, for the declared seed, too. A method that uses no seed
     has one table.
     """
-    from mlops_assets.components.project.launch import open_project
     from mlops_assets.datasets.splits.preview import preview
+    from mlops_assets.orchestration.project import open_project
 
     with open_project(Settings.from_environment(), module) as project:
         specification = project.dataset(name)

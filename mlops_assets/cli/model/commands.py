@@ -211,7 +211,7 @@ def promote(
 
     Dagster records the user and the time.
     """
-    from mlops_assets.components.project.launch import open_project
+    from mlops_assets.orchestration.project import open_project
 
     settings = Settings.from_environment()
     row = open_store().registry.model_version(Reference.parse(reference))
@@ -230,7 +230,7 @@ def rollback(
     module: Module = None,
 ) -> None:
     """Move `production` back to its previous version."""
-    from mlops_assets.components.project.launch import open_project
+    from mlops_assets.orchestration.project import open_project
 
     settings = Settings.from_environment()
     with open_project(settings, module) as project:

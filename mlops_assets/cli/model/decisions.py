@@ -12,8 +12,8 @@ from mlops_assets.names import Reference
 from mlops_assets.settings import Settings
 
 if TYPE_CHECKING:
-    from mlops_assets.components.project.launch import Project
     from mlops_assets.models.specification import ModelSpecification
+    from mlops_assets.orchestration.project import Project
     from mlops_assets.registry import ModelVersion
     from mlops_assets.store import Store
 
@@ -32,8 +32,8 @@ def approve(reference: Ref, reason: Reason, module: Module = None) -> None:
     Needs the role approver. It is the check `approved` of the version's record in Dagster. With
     `auto_promote`, the version is promoted.
     """
-    from mlops_assets.components.project.launch import open_project
     from mlops_assets.models.approval import decisions
+    from mlops_assets.orchestration.project import open_project
 
     settings = Settings.from_environment()
     store = open_store()
@@ -55,8 +55,8 @@ def reject(reference: Ref, reason: Reason, module: Module = None) -> None:
 
     Needs the role approver. No alias moves.
     """
-    from mlops_assets.components.project.launch import open_project
     from mlops_assets.models.approval import decisions
+    from mlops_assets.orchestration.project import open_project
 
     store = open_store()
     row = _version(store, reference)
@@ -101,7 +101,7 @@ def _report(declared: ModelSpecification, row: ModelVersion, project: Project) -
     from dagster._core.storage.tags import PARTITION_NAME_TAG
 
     from mlops_assets.components.approval import APPROVAL_JOB, APPROVED_OP
-    from mlops_assets.components.project.launch import StepFailure
+    from mlops_assets.orchestration.results import StepFailure
 
     if not declared.approval.required:
         return

@@ -49,7 +49,7 @@ def import_model(
     from dataclasses import asdict
 
     from mlops_assets.components.events.reporting import DagsterReporter
-    from mlops_assets.components.project.launch import models_of_project
+    from mlops_assets.components.project.definitions import models_of_project
     from mlops_assets.integrations.mlm.import_model import ModelImport
     from mlops_assets.integrations.mlm.import_model import import_model as import_into
 

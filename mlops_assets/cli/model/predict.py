@@ -21,9 +21,8 @@ from mlops_assets.settings import Settings
 from mlops_assets.storage.scratch import scratch_folder
 
 if TYPE_CHECKING:
-    import dagster as dg
-
-    from mlops_assets.components.project.launch import Project
+    from mlops_assets.orchestration.project import Project
+    from mlops_assets.orchestration.results import RunResult
     from mlops_assets.prediction.areas.specification import AreaSpecification
     from mlops_assets.prediction.job import MapJob
     from mlops_assets.registry import Map, ModelVersion
@@ -145,7 +144,7 @@ def predict(
     chosen = {name: value for name, value in given.items() if value not in (None, [])}
     if out is not None:
         require_writable(out, chosen.get("sources", []))
-    from mlops_assets.components.project.launch import evaluated_checks, open_project
+    from mlops_assets.orchestration.project import open_project
 
     store = open_store()
     with open_project(Settings.from_environment(), module) as project:
@@ -174,7 +173,7 @@ def predict(
         out = None
     for made in maps:
         _report(store, made, out)
-    for check in evaluated_checks(result):
+    for check in result.checks:
         if not check.passed:
             advise(f"check {check.name!r} failed: {check.description}")
 
@@ -199,8 +198,8 @@ class _Run:
     tags: Mapping[str, str]
     jobs: Callable[[], list[MapJob]]
 
-    def launch(self, project: Project) -> dg.ExecuteInProcessResult:
-        """Run it in this process."""
+    def launch(self, project: Project) -> RunResult:
+        """Run it."""
         ops: dict[str, object] = {"config": dict(self.config)}
         *graph, plan = self.op
         ops = {plan: ops}
@@ -302,15 +301,13 @@ class _Made:
     notes: Sequence[str]
 
 
-def _made(store: Store, result: dg.ExecuteInProcessResult) -> Iterator[_Made]:
+def _made(store: Store, result: RunResult) -> Iterator[_Made]:
     """Yield the maps that a run has made, from its events."""
     from mlops_assets.components.areas.results import MAP, MAP_MODEL, NOTES
     from mlops_assets.registry.records.maps import MapFilter
 
-    for event in result.all_events:
-        if not event.is_step_materialization:
-            continue
-        metadata = event.step_materialization_data.materialization.metadata
+    for materialization in result.materializations:
+        metadata = materialization.metadata
         if MAP in metadata:
             wanted = MapFilter(
                 model=str(metadata[MAP_MODEL].value),

@@ -39,7 +39,7 @@ def reproduce_version(
 
     Exits with 0 only if they match.
     """
-    from mlops_assets.components.project.launch import open_project
+    from mlops_assets.orchestration.project import open_project
     from mlops_assets.runs.reproduce import reproduce
 
     store = open_store()

@@ -40,7 +40,7 @@ def use_model(
     Its signatures there are verified by MLOPS_TRUST.
     """
     from mlops_assets.components.events.reporting import DagsterReporter
-    from mlops_assets.components.project.launch import models_of_project
+    from mlops_assets.components.project.definitions import models_of_project
     from mlops_assets.integrations.shared_models.use import ModelUse
     from mlops_assets.integrations.shared_models.use import use_model as use
 

@@ -57,7 +57,7 @@ def import_mlflow(
     model promote' to move ours.
     """
     from mlops_assets.components.events.reporting import DagsterReporter
-    from mlops_assets.components.project.launch import models_of_project
+    from mlops_assets.components.project.definitions import models_of_project
     from mlops_assets.integrations.external.recording import specification_for
     from mlops_assets.progress import step
 

@@ -59,7 +59,7 @@ def sweep(
 
     Options override the file. The same command continues an interrupted sweep.
     """
-    from mlops_assets.components.project.launch import open_project
+    from mlops_assets.orchestration.project import open_project
     from mlops_assets.training.sweeps.plan import plan_sweep
     from mlops_assets.training.sweeps.settings import read_settings
 

@@ -18,9 +18,9 @@ from mlops_assets.names import Reference
 from mlops_assets.settings import Settings, project_module
 
 if TYPE_CHECKING:
-    from mlops_assets.components.project.launch import Project
     from mlops_assets.datasets.quality import Check
     from mlops_assets.models.specification import ModelSpecification
+    from mlops_assets.orchestration.project import Project
 
 
 def train(
@@ -44,7 +44,7 @@ def train(
     from mlops_assets.training.process.start import preload
 
     preload()  # before Dagster is imported, so that both load at once
-    from mlops_assets.components.project.launch import open_project
+    from mlops_assets.orchestration.project import open_project
     from mlops_assets.training.trainers import load_trainer
 
     with open_project(Settings.from_environment(), module) as project:
@@ -70,7 +70,7 @@ def resume(
 
     The rest of the lifecycle follows: its model is exported, evaluated and recorded.
     """
-    from mlops_assets.components.project.launch import open_project
+    from mlops_assets.orchestration.project import open_project
 
     registry = open_store().registry
     run = registry.run(run_id)
@@ -95,7 +95,7 @@ def _launch(
 ) -> None:
     """Run the lifecycle of a model, with a new or a resumed run, and print the outcome."""
     from mlops_assets.components.naming import RESUME
-    from mlops_assets.components.project.launch import StepFailure, evaluated_checks
+    from mlops_assets.orchestration.results import StepFailure
 
     project.sync(declared.dataset)
     dagster_run = str(uuid.uuid4())
@@ -113,7 +113,7 @@ def _launch(
         _print_lines(_warnings(failure.checks), as_json)
         _print_outcome(declared.name, dagster_run, as_json)
         raise
-    _print_lines(_warnings(evaluated_checks(result)), as_json)
+    _print_lines(_warnings(result.checks), as_json)
     _print_lines(change_lines(record_changes(result, declared.dataset)), as_json)
     _print_outcome(declared.name, dagster_run, as_json)
 

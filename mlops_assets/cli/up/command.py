@@ -110,7 +110,7 @@ def _only_one(home: Path) -> Iterator[None]:
     """
     from filelock import FileLock, Timeout
 
-    from mlops_assets.components.project.launch import prepare_home
+    from mlops_assets.components.project.home import prepare_home
 
     try:
         held = FileLock(prepare_home(home) / LOCK_FILE, timeout=0).acquire()
@@ -138,9 +138,9 @@ def _prepare(settings: Settings, module: str, store: Store) -> dict[str, str]:
     Raises:
         NotFound: the project cannot be loaded.
     """
-    from mlops_assets.components.project.launch import open_project
     from mlops_assets.components.project.lost_runs import close_lost_runs, close_lost_trainings
     from mlops_assets.datasets.sources import landing_url
+    from mlops_assets.orchestration.project import open_project
 
     with open_project(settings, module) as project:
         trainings = close_lost_trainings(store, project.instance)
@@ -170,7 +170,7 @@ def _when_loaded(url: str, services: Services, instance: DagsterInstance) -> Aut
     from dagster._core.workspace.load_target import WorkspaceFileTarget
 
     from mlops_assets.cli.up.runs import automations
-    from mlops_assets.hub.orchestration.code_locations import CodeLocations
+    from mlops_assets.orchestration.code_locations import CodeLocations
 
     while not services.workspace.exists():
         services.check()

@@ -20,7 +20,7 @@ from dagster._utils.log import configure_loggers
 
 from mlops_assets.cli.up.dagster_log import last_line
 from mlops_assets.cli.up.services import HUB_LOG
-from mlops_assets.hub.orchestration.code_server import serve_code
+from mlops_assets.orchestration.code_server import serve_code
 from mlops_assets.settings import Settings
 from mlops_assets.training.process.child_process import signal_without_parent
 

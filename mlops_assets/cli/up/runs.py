@@ -12,7 +12,7 @@ from dagster._core.definitions.run_request import InstigatorType
 from dagster._core.errors import DagsterUserCodeProcessError, DagsterUserCodeUnreachableError
 from dagster._core.storage.tags import GRPC_INFO_TAG
 
-from mlops_assets.hub.orchestration.code_locations import CodeLocations
+from mlops_assets.orchestration.code_locations import CodeLocations
 
 MAX_RUNS = 100
 ASSET_JOB = "__ASSET_JOB"

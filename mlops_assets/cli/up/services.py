@@ -28,7 +28,7 @@ from mlops_assets.training.process.child_process import start_child
 
 LOG_FILE = "up.log"
 HUB_LOG = "hub.log"
-# of `hub.orchestration.code_server`, which takes a second to import
+# of `orchestration.code_server`, which takes a second to import
 WORKSPACE_FILE = "workspace.yaml"
 MAX_LOG_BYTES = 10 << 20
 # for all of them to end before they are killed

@@ -34,7 +34,7 @@ from mlops_assets.components.events.model_results import (
     trained_result,
 )
 from mlops_assets.components.naming import add_data_versions, check_results
-from mlops_assets.components.project.launch import prepare_home
+from mlops_assets.components.project.home import prepare_home
 from mlops_assets.datasets.quality import Check
 from mlops_assets.errors import MlopsError, ParityError, StorageError
 from mlops_assets.models.applicability.document import ApplicabilityDocument

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dagster as dg
 
-from mlops_assets.components.project.launch import declarations_of, left_out
+from mlops_assets.components.project.definitions import declarations_of, left_out
 from mlops_assets.datasets.specification.dataset import DatasetSpecification
 from mlops_assets.processing.declared_datasets import DeclaredDatasets
 from mlops_assets.processing.specification import ProcessedDatasetSpecification

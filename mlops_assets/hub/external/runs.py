@@ -15,7 +15,7 @@ from typing import Literal
 
 import numpy as np
 
-from mlops_assets.components.project.launch import DeclaredModels
+from mlops_assets.components.project.definitions import DeclaredModels
 from mlops_assets.errors import Conflict
 from mlops_assets.hub.external.publisher import FINISH, OUTCOME, Finisher, Job
 from mlops_assets.hub.external.uploads import NATIVE, Staging

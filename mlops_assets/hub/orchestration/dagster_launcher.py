@@ -25,11 +25,10 @@ from mlops_assets.components.naming import (
     RUN_TAGS,
     add_data_versions,
 )
+from mlops_assets.components.project.definitions import DeclaredModels
 from mlops_assets.components.project.failures import failure_messages
-from mlops_assets.components.project.launch import DeclaredModels
 from mlops_assets.errors import Conflict, NotFound, SpecificationError
 from mlops_assets.hub.orchestration.assessment import assess_once_committed
-from mlops_assets.hub.orchestration.code_locations import CodeLocations
 from mlops_assets.hub.orchestration.launcher import (
     Launched,
     LaunchedState,
@@ -37,10 +36,11 @@ from mlops_assets.hub.orchestration.launcher import (
     TrainingRequest,
 )
 from mlops_assets.hub.orchestration.stop import cancel_run, stop_run
-from mlops_assets.hub.orchestration.submission import Submission, daemon_notice, submit
 from mlops_assets.identity.delegation import delegate
 from mlops_assets.models.specification import Compute, ModelSpecification
 from mlops_assets.names import Reference, check_name
+from mlops_assets.orchestration.code_locations import CodeLocations
+from mlops_assets.orchestration.submission import Submission, daemon_notice, submit
 from mlops_assets.principals import Role
 from mlops_assets.registry import Run
 from mlops_assets.registry.runs.remarks import check_tag_name

@@ -15,14 +15,15 @@ from starlette.datastructures import URLPath
 from starlette.routing import BaseRoute, Match, NoMatchFound
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from mlops_assets.components.project.launch import models_of_project, prepare_home
-from mlops_assets.hub.orchestration.code_locations import CodeLocations
-from mlops_assets.hub.orchestration.code_server import serve_code
+from mlops_assets.components.project.definitions import models_of_project
+from mlops_assets.components.project.home import prepare_home
 from mlops_assets.hub.orchestration.dagster_launcher import DagsterLauncher
 from mlops_assets.hub.orchestration.links import PREFIX
 from mlops_assets.hub.orchestration.web.proxy import DagsterProxy
 from mlops_assets.hub.orchestration.web.web_servers import WebServer, WebServerSettings
 from mlops_assets.identity.delegation import delegation_key
+from mlops_assets.orchestration.code_locations import CodeLocations
+from mlops_assets.orchestration.code_server import serve_code
 from mlops_assets.settings import Settings
 
 

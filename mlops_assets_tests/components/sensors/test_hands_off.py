@@ -13,7 +13,7 @@ import psutil
 import pytest
 from dagster._core.scheduler.instigation import InstigatorTick
 
-from mlops_assets.components.project.launch import prepare_home
+from mlops_assets.components.project.home import prepare_home
 from mlops_assets.datasets.commit.commit import commit
 from mlops_assets.store import Store
 from mlops_assets_tests.components.sensors.hands_off import BEGUN, GO

@@ -24,7 +24,8 @@ from dagster._core.workspace.load_target import InProcessWorkspaceLoadTarget
 from dagster._daemon.types import DaemonHeartbeat
 
 from mlops_assets.components.naming import COMMAND, RESUME
-from mlops_assets.components.project.launch import models_of_project, prepare_home
+from mlops_assets.components.project.definitions import models_of_project
+from mlops_assets.components.project.home import prepare_home
 from mlops_assets.errors import (
     Conflict,
     Forbidden,
@@ -34,12 +35,12 @@ from mlops_assets.errors import (
     SpecificationError,
 )
 from mlops_assets.hub.orchestration.assessment import committed_version
-from mlops_assets.hub.orchestration.code_locations import CodeLocations
 from mlops_assets.hub.orchestration.dagster_launcher import DagsterLauncher
 from mlops_assets.hub.orchestration.launcher import Sweep, TrainingRequest
-from mlops_assets.hub.orchestration.submission import NO_DAEMON
 from mlops_assets.identity.delegation import delegate, delegation_key
 from mlops_assets.names import Reference
+from mlops_assets.orchestration.code_locations import CodeLocations
+from mlops_assets.orchestration.submission import NO_DAEMON
 from mlops_assets.principals import Principal, Role, Visibility
 from mlops_assets.registry import Checkpoint, Run
 from mlops_assets.registry.store import now

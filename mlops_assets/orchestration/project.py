@@ -1,62 +1,36 @@
-"""Runs of a project's jobs from a command, on its own Dagster instance, for one history."""
+"""A project that is loaded for a command: its declarations, its Dagster instance, its jobs."""
 
 from __future__ import annotations
 
-import importlib
 import logging
 import re
-import signal
-import sys
-import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib.resources import files
-from pathlib import Path
 
 import dagster as dg
 from dagster._utils.warnings import disable_dagster_warnings
 
-from mlops_assets.components.naming import (
-    CLASS_VALUES,
-    COMMAND,
-    DECLARATION,
-    LEFT_OUT,
-    add_data_versions,
+from mlops_assets.components.naming import add_data_versions
+from mlops_assets.components.project.definitions import (
+    declarations_of,
+    declared_models,
+    left_out,
+    load_definitions,
+    require_well_declared,
 )
-from mlops_assets.components.project.failures import FAILED_CHECK, failure_messages, step_errors
-from mlops_assets.components.project.load import documented
-from mlops_assets.datasets.quality import Check
+from mlops_assets.components.project.home import prepare_home
 from mlops_assets.datasets.specification.dataset import DatasetSpecification
-from mlops_assets.errors import MlopsError, NotFound, SpecificationError
+from mlops_assets.errors import NotFound, SpecificationError
 from mlops_assets.models.specification import ModelSpecification
+from mlops_assets.orchestration.here import run_here
+from mlops_assets.orchestration.results import RunResult
+from mlops_assets.orchestration.submission import Submission
 from mlops_assets.prediction.areas.specification import AreaSpecification
 from mlops_assets.processing.specification import ProcessedDatasetSpecification
 from mlops_assets.serving.specification import ServiceSpecification
 from mlops_assets.settings import Settings, project_module
 from mlops_assets.store import open_store
-
-INTERRUPTED = "DagsterExecutionInterruptedError"
-
-
-class StepFailure(MlopsError):
-    """A step of a Dagster run failed; the message is the step's own error.
-
-    `run_id` is None if nothing was started.
-
-    `checks` are those that were evaluated before.
-    """
-
-    def __init__(
-        self, message: str, run_id: str | None = None, checks: Sequence[Check] = ()
-    ) -> None:
-        self.run_id = run_id
-        self.checks = checks
-        super().__init__(message)
-
-
-class CheckFailure(StepFailure):
-    """A blocking check failed; the steps themselves did not."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +49,7 @@ class Project:
         ops: Mapping[str, object] | None = None,
         tags: Mapping[str, str] | None = None,
         run_id: str | None = None,
-    ) -> dg.ExecuteInProcessResult:
+    ) -> RunResult:
         """Run a job in this process.
 
         Args:
@@ -92,33 +66,10 @@ class Project:
             StepFailure: a step failed; everything else that could run has run.
             KeyboardInterrupt: the run was interrupted.
         """
-        found = self._job(job)
-        try:
-            with _interrupts_kept_from_children():
-                result = found.execute_in_process(
-                    instance=self.instance,
-                    partition_key=partition,
-                    run_config={
-                        "ops": dict(ops or {}),
-                        "loggers": {"console": {"config": {"log_level": "CRITICAL"}}},
-                    },
-                    raise_on_error=False,
-                    tags={COMMAND: "true", **(tags or {})},
-                    run_id=run_id,
-                )
-        except dg.DagsterInvalidConfigError as error:
-            raise StepFailure("\n".join(problem.message for problem in error.errors)) from error
-        except dg.DagsterExecutionInterruptedError as error:
-            raise KeyboardInterrupt from error
-        if not result.success:
-            errors = list(step_errors(result.all_events))
-            if any(error.cls_name == INTERRUPTED for error in errors):
-                raise KeyboardInterrupt
-            by_check = all(error.cls_name == FAILED_CHECK for error in errors)
-            kind = CheckFailure if by_check else StepFailure
-            messages = "\n".join(failure_messages(result.all_events))
-            raise kind(messages, result.run_id, evaluated_checks(result))
-        return result
+        submission = Submission(
+            job, partition, ops or {}, tags or {}, **({"run_id": run_id} if run_id else {})
+        )
+        return run_here(self.instance, self._job(job), submission)
 
     def sync(self, dataset: str) -> None:
         """Add the registry's data versions to the instance, e.g. after a new DAGSTER_HOME."""
@@ -180,7 +131,7 @@ class Project:
         }
         reasons = left_out(self.definitions)
         if name in reasons and not open_store(self.settings).registry.model_versions(name):
-            _require_well_declared(name, reasons)
+            require_well_declared(name, reasons)
         return found.get(name)
 
     def services(self) -> dict[str, ServiceSpecification]:
@@ -199,7 +150,7 @@ class Project:
         """
         found = self.services()
         if name not in found:
-            _require_well_declared(name, left_out(self.definitions))
+            require_well_declared(name, left_out(self.definitions))
             raise NotFound(
                 f"no service is called {name!r}; this project declares"
                 f" {', '.join(sorted(found)) or 'none'}"
@@ -231,7 +182,7 @@ class Project:
         """
         keys = self.definitions.resolve_asset_graph().get_all_asset_keys()
         if key not in keys:
-            _require_well_declared(key.path[0], left_out(self.definitions))
+            require_well_declared(key.path[0], left_out(self.definitions))
             alike = sorted(other.path[0] for other in keys if other.path[-1] == key.path[-1])
             raise NotFound(
                 f"{key.path[0]!r} is not declared with a step {key.path[-1]!r}; this project"
@@ -276,147 +227,3 @@ def open_project(settings: Settings, module: str | None = None) -> Iterator[Proj
         dg.DagsterInstance.from_config(str(settings.dagster_home)) as instance,
     ):
         yield Project(module, definitions, settings, instance)
-
-
-@dataclass(frozen=True)
-class DeclaredModels:
-    """The models of a project by name, and the reasons why invalid ones are left out."""
-
-    models: Mapping[str, ModelSpecification]
-    left_out: Mapping[str, str]
-
-    def get(self, name: str) -> ModelSpecification | None:
-        """Return the declaration of a model, None if there is none.
-
-        Raises:
-            SpecificationError: it is declared wrongly.
-        """
-        if name not in self.models:
-            _require_well_declared(name, self.left_out)
-        return self.models.get(name)
-
-
-def models_of_project(module: str | None = None) -> DeclaredModels:
-    """Return the models that a project declares.
-
-    Args:
-        module: definitions of the project, e.g. `my_project.definitions`; those of the current
-            folder if not given.
-
-    Raises:
-        NotFound: there is no such module.
-    """
-    definitions = load_definitions(module or project_module())
-    return DeclaredModels(declared_models(definitions), left_out(definitions))
-
-
-def left_out(definitions: dg.Definitions) -> dict[str, str]:
-    """Return why datasets and models, by name, are not in the definitions of their project."""
-    found = (definitions.metadata or {}).get(LEFT_OUT)
-    data = found.data if isinstance(found, dg.JsonMetadataValue) else None
-    return data if isinstance(data, dict) else {}
-
-
-def _require_well_declared(name: str, reasons: Mapping[str, str]) -> None:
-    if name in reasons:
-        raise SpecificationError(
-            f"{name} is declared wrongly; correct its declaration:\n{reasons[name]}"
-        )
-
-
-def declared_models(definitions: dg.Definitions) -> dict[str, ModelSpecification]:
-    """Return the models that definitions declare, by name."""
-    models = [
-        ModelSpecification.model_validate(found)
-        for found in declarations_of(definitions, "trained_model")
-    ]
-    return {model.name: model for model in models}
-
-
-def declarations_of(definitions: dg.Definitions, step: str) -> list[dict[str, object]]:
-    """Return the declaration of each model or dataset, from the metadata of its asset of a step."""
-    found = []
-    for node in definitions.resolve_asset_graph().asset_nodes:
-        value, values = (node.metadata.get(name) for name in (DECLARATION, CLASS_VALUES))
-        if node.key.path[-1] != step or not isinstance(value, dg.JsonMetadataValue):
-            continue
-        declared = value.data
-        if isinstance(declared, dict) and isinstance(values, dg.JsonMetadataValue):
-            names = {str(each): each for each in values.data or []}
-            classes = (declared.get("classes") or {}).items()
-            declared = declared | {"classes": {names[key]: name for key, name in classes} or None}
-        if isinstance(declared, dict):
-            found.append(declared)
-    return found
-
-
-def load_definitions(module: str) -> dg.Definitions:
-    """Import a code location's definitions.
-
-    Raises:
-        NotFound: the module cannot be imported or has no `defs`.
-        SpecificationError: its own code fails.
-    """
-    if str(Path.cwd()) not in sys.path:
-        sys.path.insert(0, str(Path.cwd()))
-    without = documented.set(False)
-    try:
-        found = importlib.import_module(module).defs
-        loaded: dg.Definitions = found() if callable(found) else found
-    except MlopsError:
-        raise
-    except (ImportError, AttributeError) as error:
-        raise NotFound(
-            f"{module} cannot be loaded: {error}; name the module with --module"
-        ) from error
-    except Exception as error:
-        raise SpecificationError(
-            f"{module} cannot be loaded: {type(error).__name__}: {error}; 'mlops --debug' shows"
-            " where"
-        ) from error
-    finally:
-        documented.reset(without)
-    return loaded
-
-
-def prepare_home(home: Path) -> Path:
-    """Make a Dagster home with our dagster.yaml (no telemetry, GPU pool) if needed; return it."""
-    home.mkdir(parents=True, exist_ok=True)
-    if not (home / "dagster.yaml").exists():
-        with (home / "dagster.yaml").open("w") as target:
-            target.write((files("mlops_assets.cli") / "templates" / "dagster.yaml").read_text())
-    return home
-
-
-@contextmanager
-def _interrupts_kept_from_children() -> Iterator[None]:
-    """Block SIGINT in this thread, which processes that it starts inherit.
-
-    Another thread receives it for this process.
-
-    A terminal sends it to every process of the command, and those that copy Dagster's logs would
-    print a traceback.
-    """
-    ended = threading.Event()
-    receiver = threading.Thread(target=ended.wait, name="interrupts", daemon=True)
-    receiver.start()
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-        ended.set()
-        receiver.join()
-
-
-def evaluated_checks(result: dg.ExecuteInProcessResult) -> list[Check]:
-    """Return the checks that a run evaluated, as the core has them."""
-    return [
-        Check(
-            check.check_name,
-            check.passed,
-            check.description or "",
-            check.severity == dg.AssetCheckSeverity.ERROR,
-        )
-        for check in result.get_asset_check_evaluations()
-    ]

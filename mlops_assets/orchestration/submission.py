@@ -17,7 +17,7 @@ from dagster._daemon.run_coordinator.queued_run_coordinator_daemon import (
 )
 
 from mlops_assets.errors import OrchestratorUnavailable, SpecificationError
-from mlops_assets.hub.orchestration.code_locations import SILENT, CodeLocations
+from mlops_assets.orchestration.code_locations import SILENT, CodeLocations
 
 # it beats every 30 s; one that is late has ended or hangs
 MAX_HEARTBEAT_AGE = 75.0

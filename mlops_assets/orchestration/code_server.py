@@ -15,7 +15,7 @@ import yaml
 from dagster._cli.proxy_server_manager import ProxyServerManager
 from dagster._core.workspace.load_target import ModuleTarget
 
-from mlops_assets.components.project.launch import prepare_home
+from mlops_assets.components.project.home import prepare_home
 from mlops_assets.settings import set_environment_defaults
 
 WORKSPACE_FILE = "workspace.yaml"

@@ -1,0 +1,115 @@
+"""Outcomes of Dagster runs, the same wherever they were executed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import cast
+
+import dagster as dg
+
+from mlops_assets.components.project.failures import FAILED_CHECK, failure_messages, step_errors
+from mlops_assets.datasets.quality import Check
+from mlops_assets.errors import MlopsError
+
+INTERRUPTED = "DagsterExecutionInterruptedError"
+
+
+class StepFailure(MlopsError):
+    """A step of a Dagster run failed; the message is the step's own error.
+
+    `run_id` is None if nothing was started.
+
+    `checks` are those that were evaluated before.
+    """
+
+    def __init__(
+        self, message: str, run_id: str | None = None, checks: Sequence[Check] = ()
+    ) -> None:
+        self.run_id = run_id
+        self.checks = checks
+        super().__init__(message)
+
+
+class CheckFailure(StepFailure):
+    """A blocking check failed; the steps themselves did not."""
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """A Dagster run that has succeeded.
+
+    Attributes:
+        run_id: of the Dagster run.
+        events: what its steps reported, in order.
+    """
+
+    run_id: str
+    events: Sequence[dg.DagsterEvent]
+
+    @property
+    def checks(self) -> list[Check]:
+        """The checks that it evaluated, as the core has them."""
+        return list(evaluated_checks(self.events))
+
+    @property
+    def materializations(self) -> list[dg.AssetMaterialization]:
+        """The assets that it materialised."""
+        return [
+            event.step_materialization_data.materialization
+            for event in self.events
+            if event.is_step_materialization
+        ]
+
+    def metadata(self, *path: str) -> Mapping[str, dg.MetadataValue]:
+        """Return the metadata of an asset that it materialised; the first time, if several.
+
+        Args:
+            path: of the asset's key.
+
+        Raises:
+            StepFailure: it materialised no such asset.
+        """
+        key = dg.AssetKey(path)
+        for made in self.materializations:
+            if made.asset_key == key:
+                return made.metadata
+        raise StepFailure(
+            f"Dagster's run {self.run_id[:8]} ended without a materialisation of"
+            f" {key.to_user_string()}; its log has more",
+            self.run_id,
+        )
+
+
+def evaluated_checks(events: Sequence[dg.DagsterEvent]) -> Iterator[Check]:
+    """Yield the checks that a run evaluated, as the core has them."""
+    for event in events:
+        if event.event_type != dg.DagsterEventType.ASSET_CHECK_EVALUATION:
+            continue
+        check = cast("dg.AssetCheckEvaluation", event.event_specific_data)
+        yield Check(
+            check.check_name,
+            check.passed,
+            check.description or "",
+            check.severity == dg.AssetCheckSeverity.ERROR,
+        )
+
+
+def raise_failure(run_id: str, events: Sequence[dg.DagsterEvent]) -> None:
+    """Raise the failures of a run whose steps or checks failed.
+
+    Args:
+        run_id: of the Dagster run.
+        events: what its steps reported.
+
+    Raises:
+        CheckFailure: only blocking checks failed.
+        StepFailure: a step failed.
+        KeyboardInterrupt: a step was interrupted.
+    """
+    found = list(step_errors(events))
+    if any(error.cls_name == INTERRUPTED for error in found):
+        raise KeyboardInterrupt
+    by_check = all(error.cls_name == FAILED_CHECK for error in found)
+    kind = CheckFailure if by_check else StepFailure
+    raise kind("\n".join(failure_messages(events)), run_id, list(evaluated_checks(events)))
