@@ -185,12 +185,12 @@ def main() -> None:
     if logging.lastResort is not None:
         logging.lastResort.setFormatter(_Plain())
     warnings.formatwarning = _plain_warning
-    load_environment_file(Path.cwd())
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             # names of files and classes may not fit the terminal's charset
             stream.reconfigure(errors="backslashreplace")
     try:
+        load_environment_file(Path.cwd())
         app(prog_name="mlops")
     except MlopsError as error:
         if "--debug" in sys.argv:

@@ -6,14 +6,16 @@ import sqlite3
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from pydantic_core import to_json
-from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy import Connection, Dialect, Engine, create_engine, event
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import ArgumentError, DBAPIError
 
 from mlops_assets.errors import SettingsError
+from mlops_assets.settings import registry_now
 from mlops_assets.text.letters import small
 
 BUSY_TIMEOUT_SECONDS = 60  # for which a writer waits for another one
@@ -21,6 +23,7 @@ CONNECT_TIMEOUT_SECONDS = 10
 _MAPPED_BYTES = 1 << 31  # of the file at most
 _STEPS = 10_000  # of SQLite's virtual machine, between looks at the clock
 _QUERY_CANCELED = "57014"  # of PostgreSQL
+_CREDENTIALS = ("user", "password")
 _LIBPQ = ("psycopg", "psycopg2")  # drivers that know that time-out
 
 
@@ -44,6 +47,12 @@ def open_engine(url: str) -> Engine:
         def on_connect_to_server(connection: DBAPIConnection, _record: object) -> None:
             connection.cursor().execute(f"SET lock_timeout = '{BUSY_TIMEOUT_SECONDS}s'")
             connection.commit()
+
+        @event.listens_for(engine, "do_connect")
+        def on_connecting(
+            dialect: Dialect, _record: object, _args: object, parameters: dict[str, Any]
+        ) -> None:
+            parameters.update(_rotated(parsed, dialect))
 
         return engine
     engine = create_engine(
@@ -100,6 +109,22 @@ def is_time_limit(error: DBAPIError) -> bool:
         or getattr(error.orig, "sqlstate", None) == _QUERY_CANCELED
         or getattr(error.orig, "pgcode", None) == _QUERY_CANCELED  # of psycopg2
     )
+
+
+def _rotated(url: URL, dialect: Dialect) -> dict[str, Any]:
+    """Return user and password as `MLOPS_REGISTRY` has them now, if it names the same database."""
+    try:
+        now = make_url(registry_now() or "")
+    except ArgumentError:
+        return {}
+    if _without_credentials(now) != _without_credentials(url):
+        return {}
+    parameters = dialect.create_connect_args(now)[1]
+    return {name: parameters[name] for name in _CREDENTIALS if name in parameters}
+
+
+def _without_credentials(url: URL) -> URL:
+    return url._replace(username=None, password=None)
 
 
 def _parsed(url: str) -> URL:

@@ -3,6 +3,12 @@
 No other module reads `os.environ`; all that varies between a laptop and a cluster is here.
 """
 
+from mlops_assets.settings.configuration import (
+    Configuration,
+    configuration_names,
+    current_environment,
+    read_configuration,
+)
 from mlops_assets.settings.processes import (
     child_environment,
     container_image,
@@ -25,10 +31,14 @@ from mlops_assets.settings.settings import (
     workspace_url,
 )
 from mlops_assets.settings.variables import (
+    S3Keys,
     SigningFiles,
+    ca_bundle,
     map_tiles,
     mlm_schema,
     onnx_provider,
+    registry_now,
+    s3_keys,
     secret_variable,
     signing_files,
     streams_data,
@@ -38,10 +48,15 @@ from mlops_assets.settings.variables import (
 
 __all__ = [
     "DEFAULT_MODULE",
+    "Configuration",
+    "S3Keys",
     "Settings",
     "SigningFiles",
+    "ca_bundle",
     "child_environment",
+    "configuration_names",
     "container_image",
+    "current_environment",
     "declared_gpus",
     "initial_visibility",
     "load_environment_file",
@@ -53,6 +68,9 @@ __all__ = [
     "parent_settings",
     "project_folder",
     "project_module",
+    "read_configuration",
+    "registry_now",
+    "s3_keys",
     "secret_variable",
     "server_url",
     "set_environment_defaults",

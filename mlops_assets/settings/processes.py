@@ -9,6 +9,7 @@ from pathlib import Path
 from dotenv import load_dotenv
 
 from mlops_assets.errors import SettingsError
+from mlops_assets.settings.configuration import current_environment
 
 GPUS = "CUDA_VISIBLE_DEVICES"
 PARENT_REGISTRY = "MLOPS_PARENT_REGISTRY"
@@ -21,7 +22,7 @@ def child_environment(defaults: Mapping[str, str], gpus: Sequence[str] = ()) -> 
         defaults: variables, unless the user has set them.
         gpus: the devices it may use; if there are none, those that this process may use.
     """
-    return {**defaults, **os.environ, **({GPUS: ",".join(gpus)} if gpus else {})}
+    return {**defaults, **current_environment(), **({GPUS: ",".join(gpus)} if gpus else {})}
 
 
 def parent_settings(registry: str) -> dict[str, str]:
@@ -58,7 +59,8 @@ def declared_gpus() -> list[str] | None:
 
 def container_image() -> str | None:
     """Return the image that this process runs in: `MLOPS_CONTAINER`, else as Dagster names it."""
-    return os.environ.get("MLOPS_CONTAINER") or os.environ.get("DAGSTER_CURRENT_IMAGE") or None
+    environment = current_environment()
+    return environment.get("MLOPS_CONTAINER") or environment.get("DAGSTER_CURRENT_IMAGE") or None
 
 
 def load_environment_file(directory: Path) -> None:
@@ -68,8 +70,14 @@ def load_environment_file(directory: Path) -> None:
 
     So credentials of object stores, which their libraries read from the environment themselves, may
     be in it too.
+
+    Then come the variables of `MLOPS_CONFIG`, which may be named in it.
+
+    Raises:
+        SettingsError: what `MLOPS_CONFIG` names cannot be used.
     """
     load_dotenv(directory / ".env", override=False)
+    current_environment()
 
 
 def set_environment_defaults(values: Mapping[str, str]) -> None:

@@ -14,6 +14,7 @@ from dotenv import dotenv_values
 
 from mlops_assets.errors import SettingsError
 from mlops_assets.principals import ALL_ROLES, Principal, Role, Visibility
+from mlops_assets.settings.configuration import current_environment
 from mlops_assets.text.secret_urls import redacted
 
 MIN_DELEGATION_KEY = 32  # characters
@@ -113,7 +114,11 @@ class Settings:
                 missing.
         """
         directory = directory or Path.cwd()
-        values = {**dotenv_values(directory / ".env"), **os.environ, **(overrides or {})}
+        values = {
+            **dotenv_values(directory / ".env"),
+            **current_environment(),
+            **(overrides or {}),
+        }
         workspace = workspace_url(values.get("MLOPS_WORKSPACE") or "workspace", directory)
         parts = urlsplit(workspace)
         root = Path(unquote(parts.path)) if parts.scheme == "file" else None
@@ -219,7 +224,7 @@ def initial_visibility() -> Visibility:
     Raises:
         SettingsError: `MLOPS_VISIBILITY` is not one.
     """
-    return _visibility(os.environ)
+    return _visibility(current_environment())
 
 
 def _visibility(values: Mapping[str, str | None]) -> Visibility:
@@ -246,7 +251,7 @@ def _pack_below(text: str) -> int | None:
 
 def local_user() -> str:
     """Return the name of the user of this process by the environment; no `.env` file is read."""
-    return _user(os.environ)
+    return _user(current_environment())
 
 
 def _user(values: Mapping[str, str | None]) -> str:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
 from mlops_assets.errors import SettingsError
+from mlops_assets.settings.configuration import CA_BUNDLE, current_environment
 
 
 def trusted_sources() -> frozenset[str]:
@@ -18,7 +21,7 @@ def trusted_sources() -> frozenset[str]:
     These are hosts that have no public address, and buckets that are read with this workspace's
     credentials.
     """
-    texts = os.environ.get("MLOPS_TRUSTED_SOURCES", "").split(",")
+    texts = current_environment().get("MLOPS_TRUSTED_SOURCES", "").split(",")
     return frozenset(
         text.strip().rstrip("/") if "://" in text else text.strip() for text in texts
     ) - {""}
@@ -26,7 +29,7 @@ def trusted_sources() -> frozenset[str]:
 
 def secret_variable(name: str) -> str:
     """Return the secret in an environment variable that a declaration names; empty if not set."""
-    return os.environ.get(name, "")
+    return current_environment().get(name, "")
 
 
 def streams_data() -> bool:
@@ -35,7 +38,7 @@ def streams_data() -> bool:
     Raises:
         SettingsError: it is neither `cache` nor `stream`.
     """
-    value = os.environ.get("MLOPS_READING") or "cache"
+    value = current_environment().get("MLOPS_READING") or "cache"
     if value not in ("cache", "stream"):
         raise SettingsError(f"MLOPS_READING={value}: write 'cache' or 'stream'")
     return value == "stream"
@@ -47,7 +50,7 @@ def onnx_provider() -> Literal["cpu", "cuda"]:
     Raises:
         SettingsError: it is neither `cpu` nor `cuda`.
     """
-    value = os.environ.get("MLOPS_ONNX_PROVIDER") or "cpu"
+    value = current_environment().get("MLOPS_ONNX_PROVIDER") or "cpu"
     if value not in ("cpu", "cuda"):
         raise SettingsError(f"MLOPS_ONNX_PROVIDER={value}: write 'cpu' or 'cuda'")
     return "cuda" if value == "cuda" else "cpu"
@@ -55,12 +58,12 @@ def onnx_provider() -> Literal["cpu", "cuda"]:
 
 def map_tiles() -> str | None:
     """Return the URL template of map tiles and their attribution (`MLOPS_TILES`), None if unset."""
-    return os.environ.get("MLOPS_TILES") or None
+    return current_environment().get("MLOPS_TILES") or None
 
 
 def mlm_schema() -> Path | None:
     """Return the schema file of the MLM version of records, from `MLOPS_MLM_SCHEMA`."""
-    path = os.environ.get("MLOPS_MLM_SCHEMA")
+    path = current_environment().get("MLOPS_MLM_SCHEMA")
     return Path(path) if path else None
 
 
@@ -86,18 +89,85 @@ def signing_files() -> SigningFiles | None:
     They are those of `MLOPS_SIGNING_KEY`, with `MLOPS_SIGNING_PASSWORD`, and of
     `MLOPS_SIGNING_CERTIFICATE`.
     """
-    key = os.environ.get("MLOPS_SIGNING_KEY")
+    key = current_environment().get("MLOPS_SIGNING_KEY")
     if not key:
         return None
-    certificate = os.environ.get("MLOPS_SIGNING_CERTIFICATE")
+    certificate = current_environment().get("MLOPS_SIGNING_CERTIFICATE")
     return SigningFiles(
         Path(key),
-        os.environ.get("MLOPS_SIGNING_PASSWORD") or None,
+        current_environment().get("MLOPS_SIGNING_PASSWORD") or None,
         Path(certificate) if certificate else None,
     )
 
 
 def trust_file() -> Path | None:
     """Return the YAML file that names whose signatures of models are trusted: `MLOPS_TRUST`."""
-    path = os.environ.get("MLOPS_TRUST")
+    path = current_environment().get("MLOPS_TRUST")
     return Path(path) if path else None
+
+
+@dataclass(frozen=True)
+class S3Keys:
+    """The keys of an S3 server, as they are now.
+
+    Attributes:
+        access_key: names them.
+        secret_key: signs requests.
+        token: of a session; None for keys that last.
+    """
+
+    access_key: str
+    secret_key: str = field(repr=False)
+    token: str | None = field(default=None, repr=False)
+
+
+def s3_keys() -> S3Keys:
+    """Return the keys of the S3 server, read again if what `MLOPS_CONFIG` names has changed.
+
+    While that cannot be read they are those that it had before.
+    """
+    environment: Mapping[str, str] = os.environ
+    with suppress(SettingsError):
+        environment = current_environment()
+    return S3Keys(
+        environment.get("AWS_ACCESS_KEY_ID", ""),
+        environment.get("AWS_SECRET_ACCESS_KEY", ""),
+        environment.get("AWS_SESSION_TOKEN") or None,
+    )
+
+
+def registry_now() -> str | None:
+    """Return the URL of the registry as it is now; None if it is not set or cannot be read."""
+    try:
+        return current_environment().get("MLOPS_REGISTRY") or None
+    except SettingsError:
+        return os.environ.get("MLOPS_REGISTRY") or None
+
+
+def ca_bundle() -> Path | None:
+    """Return the PEM file of authorities that are trusted besides the system's own.
+
+    It is that of `MLOPS_CA_BUNDLE`; an object store's may be that of `AWS_CA_BUNDLE`, too, which
+    boto3 has its name from.
+
+    Raises:
+        SettingsError: it is not there, or has no certificate.
+    """
+    environment = current_environment()
+    name = next((name for name in (CA_BUNDLE, "AWS_CA_BUNDLE") if environment.get(name)), None)
+    if name is None:
+        return None
+    path = Path(environment[name])
+    try:
+        has_certificate = b"-----BEGIN CERTIFICATE-----" in path.read_bytes()
+    except OSError as error:
+        raise SettingsError(
+            f"{name}={path} cannot be read: {error.strerror}; name the PEM file of the authority"
+            " that has issued the server's certificate"
+        ) from None
+    if not has_certificate:
+        raise SettingsError(
+            f"{name}={path} has no certificate: write it in PEM form, beginning with"
+            " -----BEGIN CERTIFICATE-----"
+        )
+    return path

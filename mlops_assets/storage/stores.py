@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote, urlsplit
@@ -21,12 +21,13 @@ from obstore.exceptions import (
     PermissionDeniedError,
     UnauthenticatedError,
 )
-from obstore.store import LocalStore, from_url
+from obstore.store import LocalStore, S3Store, from_url
 
 from mlops_assets.errors import StorageError, StorageUnreachable
+from mlops_assets.settings import ca_bundle, configuration_names, s3_keys
 
 if TYPE_CHECKING:
-    from obstore.store import ClientConfig, ObjectStore, RetryConfig
+    from obstore.store import ClientConfig, ObjectStore, RetryConfig, S3Credential
 
 BUCKETS = ("s3", "az", "gs")  # can be listed and written
 WEB = ("http", "https")  # can only be read, file by file
@@ -41,6 +42,8 @@ _RETRY: RetryConfig = {
         "base": 2,
     },
 }
+# until mounted keys are looked at again, which takes less than a tenth of a request
+_KEYS_LAST = timedelta(seconds=1)
 MISSING = "check the URL, and that the bucket or folder is there"
 # listings give no error of their own
 _DENIED = re.compile(r"\b(401|403) (Unauthorized|Forbidden)|status: 40[13]\b")
@@ -82,10 +85,36 @@ def open_object_store(url: str, anonymous: bool = False) -> ObjectStore:
         raise StorageError(
             f"{url}: {parts.scheme}:// is not supported; use file, s3, az, gs, https"
         )
+    options = _client_options()
     with explained(url, "opened"):
         if anonymous and parts.scheme in BUCKETS:
-            return from_url(url, client_options=_CLIENT, retry_config=_RETRY, skip_signature=True)
-        return from_url(url, client_options=_CLIENT, retry_config=_RETRY)
+            return from_url(url, client_options=options, retry_config=_RETRY, skip_signature=True)
+        if parts.scheme == "s3" and "AWS_ACCESS_KEY_ID" in configuration_names():
+            return S3Store.from_url(
+                url,
+                client_options=options,
+                retry_config=_RETRY,
+                credential_provider=_s3_credential,
+            )
+        return from_url(url, client_options=options, retry_config=_RETRY)
+
+
+def _client_options() -> ClientConfig:
+    authorities = ca_bundle()
+    if authorities is None:
+        return _CLIENT
+    return {**_CLIENT, "root_certificate": authorities.read_bytes()}
+
+
+def _s3_credential() -> S3Credential:
+    """Return the keys of `MLOPS_CONFIG`, which obstore asks for again once they have expired."""
+    keys = s3_keys()
+    return {
+        "access_key_id": keys.access_key,
+        "secret_access_key": keys.secret_key,
+        "token": keys.token,
+        "expires_at": datetime.now(UTC) + _KEYS_LAST,
+    }
 
 
 def local_folder(url: str) -> Path:

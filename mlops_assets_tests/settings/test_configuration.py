@@ -1,0 +1,193 @@
+"""Mounted Secrets as a source of settings: precedence, changes, and what is refused."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from mlops_assets.errors import SettingsError
+from mlops_assets.settings import (
+    Settings,
+    configuration_names,
+    current_environment,
+    read_configuration,
+    secret_variable,
+)
+from mlops_assets.settings.configuration import APPLIED, FILES, VARIABLES
+
+SECRET = "hunter2-not-to-be-printed"
+
+
+@pytest.fixture(autouse=True)
+def _restored() -> Iterator[None]:
+    """The environment as it was, for the variables that are put there."""
+    before = dict(os.environ)
+    yield
+    os.environ.clear()
+    os.environ.update(before)
+
+
+@pytest.fixture
+def secret(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder as Kubernetes mounts a Secret: links into a folder that is replaced as a whole."""
+    mount = tmp_path / "etc-mlops"
+    mount.mkdir()
+    monkeypatch.setenv("MLOPS_CONFIG", str(mount))
+    return mount
+
+
+def mounted(mount: Path, **values: str) -> None:
+    """Mount values, or replace those that are mounted, as the kubelet does."""
+    number = len(list(mount.iterdir()))
+    data = mount / f"..{number}"
+    data.mkdir()
+    for name, value in values.items():
+        (data / name.replace("__", ".")).write_text(value)
+    link = mount / "..new"
+    link.symlink_to(data.name)
+    link.replace(mount / "..data")
+    for old in mount.iterdir():
+        if not old.name.startswith("..") and not old.exists():
+            old.unlink()
+    for file in data.iterdir():
+        target = mount / file.name
+        if not target.is_symlink():
+            target.symlink_to(f"..data/{file.name}")
+
+
+def test_a_mounted_secret_is_the_source_of_settings_and_the_environment_wins(
+    secret: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    registry = "postgresql+psycopg://a:b@host/one"
+    mounted(secret, bucket="field\n", MLOPS_REGISTRY=f"{registry}\n", MLOPS_USER="mounted")
+    monkeypatch.setenv("MLOPS_USER", "mine")
+    found = Settings.from_environment()
+    assert (found.workspace, found.registry, found.user) == ("s3://field", registry, "mine")
+    assert configuration_names() == {"MLOPS_WORKSPACE", "MLOPS_REGISTRY"}
+
+
+def test_each_other_name_of_the_tables_sets_its_variable(secret: Path) -> None:
+    for key, name in {**VARIABLES, **FILES}.items():
+        other = {"access": "secret", "access_key": "secret_key"}
+        values = {
+            key: "value",
+            **{second: "value" for first, second in other.items() if first == key},
+        }
+        if key in other.values():
+            values["AWS_ACCESS_KEY_ID"] = "value"
+        for file in secret.iterdir():
+            file.unlink()
+        for file_name, value in values.items():
+            (secret / file_name).write_text(value)
+        found = current_environment()[name]
+        assert found in ("value", "s3://value", str(secret / key)), key
+        assert name in configuration_names()
+
+
+def test_what_is_replaced_or_removed_changes_at_once_also_for_child_processes(
+    secret: Path, tmp_path: Path
+) -> None:
+    mounted(secret, HUB_SECRET="one", MLOPS_MLFLOW="http://host")
+    assert secret_variable("HUB_SECRET") == "one"
+    child = dict(os.environ)
+    mounted(secret, HUB_SECRET="two")
+    assert secret_variable("HUB_SECRET") == "two"
+    assert Settings.from_environment().mlflow is None
+    # a child of before the change, with the values of then in its environment
+    code = "from mlops_assets.settings import *; print(secret_variable('HUB_SECRET'))"
+    assert _python(code, child) == "two"
+    # and one for which its parent has chosen a value
+    assert _python(code, {**child, "HUB_SECRET": "chosen"}) == "chosen"
+    del os.environ["MLOPS_CONFIG"]
+    assert secret_variable("HUB_SECRET") == ""
+
+
+def test_an_authority_is_passed_on_to_libraries_that_have_no_setting_of_ours(
+    secret: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mounted(secret, ca__crt="-----BEGIN CERTIFICATE-----")
+    monkeypatch.delenv("AWS_CA_BUNDLE", raising=False)
+    monkeypatch.setenv("PGSSLROOTCERT", "mine.pem")
+    environment = current_environment()
+    assert environment["AWS_CA_BUNDLE"] == str(secret / "ca.crt")
+    assert environment["PGSSLROOTCERT"] == "mine.pem"
+
+
+def test_files_of_lines_and_several_sources_are_read_and_the_first_wins(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, two = tmp_path / "one.env", tmp_path / "two"
+    one.write_text('MLOPS_USER=first\nHUB_SECRET="with $dollar"\n')
+    two.mkdir()
+    (two / "MLOPS_USER").write_text("second")
+    (two / "MLOPS_MLFLOW").write_text("http://host")
+    monkeypatch.delenv("MLOPS_USER")
+    monkeypatch.setenv("MLOPS_CONFIG", f"{one}:{two}")
+    found = Settings.from_environment()
+    assert (found.user, found.mlflow) == ("first", "http://host")
+    assert secret_variable("HUB_SECRET") == "with $dollar"
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        (
+            "AWS_ACCESS_KEY_ID",
+            SECRET.encode(),
+            "AWS_ACCESS_KEY_ID, and nothing there holds AWS_SEC",
+        ),
+        (
+            "secret",
+            SECRET.encode(),
+            "AWS_SECRET_ACCESS_KEY, and nothing there holds AWS_ACCESS_KEY",
+        ),
+        ("MLOPS_API_TOKEN", f"{SECRET}\nb".encode(), "MLOPS_API_TOKEN in .* line break"),
+        ("HUB_SECRET", SECRET.encode() + b"\xff", "HUB_SECRET is not text in UTF-8"),
+        ("HUB_SECRET", SECRET.encode() + b"\x00", "HUB_SECRET in .*control character"),
+        ("LD_PRELOAD", SECRET.encode(), "holds LD_PRELOAD, which is not read"),
+        ("PYTHONPATH", SECRET.encode(), "holds PYTHONPATH, which is not read"),
+        ("MLOPS_CONFIG", SECRET.encode(), "holds MLOPS_CONFIG, which is not read"),
+    ],
+)
+def test_a_wrong_value_is_named_by_its_file_and_never_printed(
+    secret: Path, name: str, content: bytes, message: str
+) -> None:
+    (secret / name).write_bytes(content)
+    with pytest.raises(SettingsError, match=message) as raised:
+        Settings.from_environment()
+    assert SECRET not in str(raised.value)
+
+
+def test_a_secret_that_is_not_mounted_is_one_line_of_the_command(tmp_path: Path) -> None:
+    environment = {**os.environ, "MLOPS_CONFIG": str(tmp_path / "missing")}
+    done = subprocess.run(
+        [sys.executable, "-c", "from mlops_assets.cli import main; main()", "status"],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == 1
+    assert "mount the Secret there" in " ".join(done.stderr.split())
+    assert "Traceback" not in done.stderr
+
+
+def test_what_is_neither_a_variable_nor_known_is_listed_as_ignored(secret: Path) -> None:
+    mounted(secret, bukcet="a", MLOPS_USER="b")
+    assert read_configuration(str(secret)).ignored == (str(secret / "bukcet"),)
+    current_environment()
+    assert "bukcet" not in os.environ.get(APPLIED, "")
+
+
+def _python(code: str, environment: dict[str, str]) -> str:
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
