@@ -78,14 +78,14 @@ class SignIn(Strict):
     """The client at the issuer by which people sign in to the hub with their browser.
 
     Attributes:
-        client_id: its id at the issuer.
+        client_id: its id at the issuer, or where that is.
         client_secret: where its secret is; None for a public client, which has none.
         scopes: that are requested; roles may need one of their own, such as `groups`.
         idle_minutes: without a request, after which a session ends.
         session_hours: after which a session ends in any case.
     """
 
-    client_id: Text
+    client_id: Text | Secret
     client_secret: Secret | None = None
     scopes: tuple[Text, ...] = ("openid", "profile")
     idle_minutes: Annotated[int, Field(ge=1, le=24 * 60)] = 60
@@ -97,6 +97,16 @@ class SignIn(Strict):
         if "openid" not in scopes:
             raise ValueError("'openid' must be one of the scopes, else there is no ID token")
         return scopes
+
+    def read_client_id(self) -> str:
+        """Return the id of the client as it is now.
+
+        Raises:
+            SettingsError: it cannot be read, or is empty.
+        """
+        if isinstance(self.client_id, Secret):
+            return self.client_id.read("sign_in in the file of MLOPS_IDENTITY")
+        return self.client_id
 
 
 class Identity(Strict):

@@ -14,6 +14,7 @@ import httpx
 from joserfc import jwk, jws, jwt
 from joserfc.errors import ExpiredTokenError, InvalidClaimError, JoseError, MissingClaimError
 
+from mlops_assets.certificates import trusted_certificates
 from mlops_assets.errors import IssuerUnreachable, NameRefused, Unauthenticated
 from mlops_assets.identity.declaration import Identity
 from mlops_assets.identity.discovery import configuration_url, endpoint, read_document
@@ -203,7 +204,9 @@ class Issuer:
             try:
                 async with (
                     asyncio.timeout(TIMEOUT_SECONDS),
-                    httpx.AsyncClient(timeout=TIMEOUT_SECONDS) as client,
+                    httpx.AsyncClient(
+                        timeout=TIMEOUT_SECONDS, verify=trusted_certificates()
+                    ) as client,
                 ):
                     self._keys = await _published_keys(client, self._identity.issuer)
             except (httpx.HTTPError, httpx.InvalidURL, TimeoutError, ValueError) as error:

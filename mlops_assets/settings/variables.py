@@ -144,17 +144,19 @@ def registry_now() -> str | None:
         return os.environ.get("MLOPS_REGISTRY") or None
 
 
-def ca_bundle() -> Path | None:
+def ca_bundle(also: str | None = None) -> Path | None:
     """Return the PEM file of authorities that are trusted besides the system's own.
 
-    It is that of `MLOPS_CA_BUNDLE`; an object store's may be that of `AWS_CA_BUNDLE`, too, which
-    boto3 has its name from.
+    It is that of `MLOPS_CA_BUNDLE`.
+
+    Args:
+        also: another variable that may name it.
 
     Raises:
         SettingsError: it is not there, or has no certificate.
     """
     environment = current_environment()
-    name = next((name for name in (CA_BUNDLE, "AWS_CA_BUNDLE") if environment.get(name)), None)
+    name = next((name for name in (CA_BUNDLE, also) if name and environment.get(name)), None)
     if name is None:
         return None
     path = Path(environment[name])

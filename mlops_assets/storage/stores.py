@@ -47,6 +47,14 @@ _KEYS_LAST = timedelta(seconds=1)
 MISSING = "check the URL, and that the bucket or folder is there"
 # listings give no error of their own
 _DENIED = re.compile(r"\b(401|403) (Unauthorized|Forbidden)|status: 40[13]\b")
+# what S3 servers answer, and what reqwest reports of TLS, in the debug dump of obstore's errors
+_CODE = re.compile(r"<Code>(\w+)</Code>")
+_CERTIFICATE = re.compile(r"InvalidCertificate\(\s*(\w+)")
+_NO_BUCKET = "NoSuchBucket"
+_ADVICE = {
+    "RequestTimeTooSkewed": "set the clock of this machine, or of the server",
+    "ExpiredToken": "renew the keys, which were for a time",
+}
 _NO_PATH = re.compile(
     r"parsing path|Path .* contained|illegal character|empty path segment", re.IGNORECASE
 )
@@ -85,7 +93,7 @@ def open_object_store(url: str, anonymous: bool = False) -> ObjectStore:
         raise StorageError(
             f"{url}: {parts.scheme}:// is not supported; use file, s3, az, gs, https"
         )
-    options = _client_options()
+    options = _client_options(parts.scheme)
     with explained(url, "opened"):
         if anonymous and parts.scheme in BUCKETS:
             return from_url(url, client_options=options, retry_config=_RETRY, skip_signature=True)
@@ -99,8 +107,8 @@ def open_object_store(url: str, anonymous: bool = False) -> ObjectStore:
         return from_url(url, client_options=options, retry_config=_RETRY)
 
 
-def _client_options() -> ClientConfig:
-    authorities = ca_bundle()
+def _client_options(scheme: str) -> ClientConfig:
+    authorities = ca_bundle(also="AWS_CA_BUNDLE" if scheme == "s3" else None)
     if authorities is None:
         return _CLIENT
     return {**_CLIENT, "root_certificate": authorities.read_bytes()}
@@ -149,14 +157,21 @@ def explained(
         reason = cause(error)
         advice = remedy
         kind = StorageError
-        if is_missing(error):
+        code = _CODE.search(str(error))
+        if refused := _CERTIFICATE.search(str(error)):
+            reason = f"the certificate of the server is not trusted ({refused[1]})"
+            advice = "set MLOPS_CA_BUNDLE to the PEM file of the authority that has issued it"
+        elif code and code[1] == _NO_BUCKET:
+            reason = "there is no such bucket"
+            advice = "make it, or correct the URL"
+        elif is_missing(error):
             reason = "it is not there"
             advice = missing
         elif isinstance(
             error, (PermissionDeniedError, UnauthenticatedError, PermissionError)
         ) or _DENIED.search(str(error)):
-            reason = "access denied"
-            advice = "check the credentials and their rights"
+            reason = f"access denied ({code[1]})" if code else "access denied"
+            advice = _ADVICE.get(code[1] if code else "", "check the credentials and their rights")
         elif _NO_PATH.search(str(error)):
             advice = "rename or remove that key: it is not a valid path of a file"
         elif isinstance(error, ConnectionError | TimeoutError) or (

@@ -97,7 +97,7 @@ class FaultyBucket(Bucket):
 def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BucketServer]:
     """An S3 server without buckets."""
     folder = tmp_path_factory.mktemp("s3")
-    with _serving_s3(folder, "--auth-key", f"{KEY},{SECRET}") as endpoint:
+    with serving_s3(folder, "--auth-key", f"{KEY},{SECRET}") as endpoint:
         yield BucketServer(endpoint, s3_environment(endpoint))
 
 
@@ -136,7 +136,7 @@ def gcs_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BucketServe
     """
     folder = tmp_path_factory.mktemp("gcs")
     (folder / CONTAINER).mkdir()
-    with _serving_s3(folder) as endpoint:
+    with serving_s3(folder) as endpoint:
         account = folder.with_suffix(".json")
         empty = {"client_email": "", "private_key": "", "private_key_id": ""}
         account.write_text(json.dumps({"gcs_base_url": endpoint, "disable_oauth": True, **empty}))
@@ -222,15 +222,23 @@ def set_environment(monkeypatch: pytest.MonkeyPatch, values: Mapping[str, str]) 
 
 
 @contextmanager
-def _serving_s3(folder: Path, *options: str) -> Iterator[str]:
-    """Serve a folder by S3's protocol, and yield the URL.
+def serving_s3(folder: Path, *options: str, port: int | None = None) -> Iterator[str]:
+    """Serve a folder by S3's protocol, and yield the URL; its folders are the buckets.
+
+    Args:
+        folder: to be served.
+        *options: of rclone, such as `--auth-key KEY,SECRET`, `--cert FILE`.
+        port: that it listens on; a free one by default.
 
     What others change in the folder is seen late, for rclone keeps listings; `--dir-cache-time 0`
     makes 1.75.2 hang.
     """
     command = [*_rclone(), "serve", "s3", *options, str(folder), "--addr"]
-    with serving(lambda port: [*command, f"{HOST}:{port}"], folder.with_suffix(".log")) as port:
-        yield f"http://{HOST}:{port}"
+    scheme = "https" if "--cert" in options else "http"
+    with serving(
+        lambda port: [*command, f"{HOST}:{port}"], folder.with_suffix(".log"), port=port
+    ) as listens:
+        yield f"{scheme}://{HOST}:{listens}"
 
 
 def _new_bucket(server: BucketServer) -> str:

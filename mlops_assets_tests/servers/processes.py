@@ -20,6 +20,7 @@ def serving(
     log: Path,
     environment: Mapping[str, str] | None = None,
     within: float = _STARTS_WITHIN,
+    port: int | None = None,
 ) -> Iterator[int]:
     """Run `command(port)` and yield the port it listens on; its output goes to `log`.
 
@@ -28,12 +29,14 @@ def serving(
         log: file for what it prints.
         environment: of the process.
         within: seconds that it may take to start.
+        port: that it listens on; a free one by default.
 
     Raises:
         RuntimeError: it ended, or did not listen in time; the message has the end of its output.
     """
+    wanted = port
     for attempt in range(_ATTEMPTS):
-        port = free_port()
+        port = wanted or free_port()
         with log.open("wb") as output:
             process = subprocess.Popen(
                 command(port), stdout=output, stderr=subprocess.STDOUT, env=environment

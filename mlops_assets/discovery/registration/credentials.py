@@ -16,6 +16,7 @@ from urllib.parse import quote_plus
 
 import httpx
 
+from mlops_assets.certificates import trusted_certificates
 from mlops_assets.discovery.registration.catalogue import CatalogueError
 from mlops_assets.discovery.registration.declaration import (
     BearerToken,
@@ -146,7 +147,7 @@ class ClientTokens:
             client_id = _secret(self._name, client_id)
         started = time.monotonic()
         try:
-            with httpx.Client(timeout=TIMEOUT_SECONDS, follow_redirects=False) as client:
+            with httpx.Client(timeout=TIMEOUT_SECONDS, verify=trusted_certificates()) as client:
                 document = _answer(
                     client, _token_request(client, access, client_id, secret), started
                 )

@@ -6,9 +6,7 @@ Which requests a kind of catalogue takes is not known here.
 from __future__ import annotations
 
 import base64
-import functools
 import json
-import ssl
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,6 +19,7 @@ import httpx
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 
 from mlops_assets import __version__
+from mlops_assets.certificates import trusted_certificates
 from mlops_assets.discovery.registration.catalogue import CatalogueError
 from mlops_assets.text.json_values import Json, JsonObject
 from mlops_assets.text.printable import printable
@@ -82,7 +81,7 @@ class Server:
         """Ask the server, by connections that are kept in between."""
         client = httpx.AsyncClient(
             auth=self.authorise,
-            verify=_certificates(),
+            verify=trusted_certificates(),
             timeout=self.timeout,
             limits=httpx.Limits(max_connections=CONNECTIONS),
             headers={"Accept": "application/json", "User-Agent": f"mlops_assets/{__version__}"},
@@ -236,12 +235,6 @@ def record_of(answer: Answer, subject: str, name: str, remedy: str) -> JsonObjec
             f"{subject} returns something else than this record: check {remedy}", temporary=True
         )
     return found
-
-
-@functools.cache
-def _certificates() -> ssl.SSLContext:
-    """Return the certificates that are trusted, which take long to load."""
-    return httpx.create_ssl_context()
 
 
 async def _read(response: httpx.Response, asked: str) -> bytes:

@@ -20,6 +20,7 @@ import httpx2
 from authlib.integrations.base_client import OAuthError
 from authlib.integrations.httpx_client import AsyncOAuth2Client
 
+from mlops_assets.certificates import trusted_certificates
 from mlops_assets.errors import IssuerUnreachable, Unauthenticated
 from mlops_assets.hub.sign_in.requests import SIGN_IN, SIGNED_IN
 from mlops_assets.identity.declaration import Identity, SignIn
@@ -164,7 +165,7 @@ class Provider:
         except (IssuerUnreachable, ValueError):
             return None
         query = {
-            "client_id": self._client.client_id,
+            "client_id": self._client.read_client_id(),
             "post_logout_redirect_uri": f"{self._origin}{SIGN_IN}",
         }
         return f"{address}{'&' if '?' in address else '?'}{urlencode(query)}"
@@ -211,13 +212,14 @@ class Provider:
             basic = not supported or "client_secret_basic" in supported
             method = "client_secret_basic" if basic else "client_secret_post"
         client = AsyncOAuth2Client(
-            client_id=declared.client_id,
+            client_id=declared.read_client_id(),
             client_secret=secret,
             token_endpoint_auth_method=method,
             scope=" ".join(declared.scopes),
             redirect_uri=f"{self._origin}{SIGNED_IN}",
             code_challenge_method="S256",
             timeout=TIMEOUT_SECONDS,
+            verify=trusted_certificates(),
             follow_redirects=False,
         )
         client.register_client_auth_method(("client_secret_basic", _encoded_basic))
@@ -248,7 +250,7 @@ class Provider:
         id_token, access_token = tokens.get("id_token"), tokens.get("access_token")
         if not isinstance(id_token, str):
             raise Unauthenticated(f"{self.issuer} has sent no ID token; {AGAIN}")
-        claims = await self._issuer.identity_claims(id_token, self._client.client_id, nonce)
+        claims = await self._issuer.identity_claims(id_token, self._client.read_client_id(), nonce)
         subject = claims.get("sub")
         known, roles = [claims], self._identity.roles_of(claims)
         if isinstance(access_token, str) and access_token.count(".") == 2:
@@ -291,7 +293,9 @@ async def _document(url: str, headers: Mapping[str, str] | None = None) -> JsonO
     """
     async with (
         asyncio.timeout(TIMEOUT_SECONDS),
-        httpx.AsyncClient(timeout=TIMEOUT_SECONDS, headers=headers) as client,
+        httpx.AsyncClient(
+            timeout=TIMEOUT_SECONDS, headers=headers, verify=trusted_certificates()
+        ) as client,
     ):
         return await read_document(client, url)
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from urllib.parse import quote, urlsplit
 
+from mlops_assets.certificates import trusted_certificates
 from mlops_assets.identity.declaration import is_loopback
 
 WAIT_SECONDS = 30.0
@@ -52,7 +53,12 @@ def ask_server(url: str, model: str, token: str | None = None) -> ServerAnswer:
     address = f"{url.rstrip('/')}/v2/models/{quote(model, safe='')}"
     try:
         with httpx.stream(
-            "GET", address, headers=headers, timeout=TIMEOUT_SECONDS, trust_env=False
+            "GET",
+            address,
+            headers=headers,
+            timeout=TIMEOUT_SECONDS,
+            trust_env=False,
+            verify=trusted_certificates(),
         ) as response:
             body = b""
             for chunk in response.iter_bytes():

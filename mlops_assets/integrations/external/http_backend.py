@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ValidationError
 from tenacity import Retrying, retry_if_result, wait_exponential
 
+from mlops_assets.certificates import trusted_certificates
 from mlops_assets.errors import MlopsError, SettingsError, StorageError, named_error
 from mlops_assets.integrations.external.external_run import ExternalRun, recorded
 from mlops_assets.integrations.external.recording import ExternalRunRequest, NativeMade, OnnxMade
@@ -304,7 +305,12 @@ def open_client(url: str, token: Token) -> httpx.Client:
         request.headers["Authorization"] = f"Bearer {token() if callable(token) else token}"
         return request
 
-    return httpx.Client(base_url=f"{url.rstrip('/')}/api/v1/", auth=authorize, timeout=TIMEOUT)
+    return httpx.Client(
+        base_url=f"{url.rstrip('/')}/api/v1/",
+        auth=authorize,
+        timeout=TIMEOUT,
+        verify=trusted_certificates(),
+    )
 
 
 def send_request(client: httpx.Client, request: httpx.Request) -> httpx.Response:

@@ -1,0 +1,161 @@
+"""Keys and authorities of mounted Secrets: rotated under a running process, wrong, not trusted."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Engine, create_engine, make_url, text
+
+from mlops_assets.errors import StorageError
+from mlops_assets.settings import Settings
+from mlops_assets.storage import stores
+from mlops_assets.store import open_store
+from mlops_assets_tests.servers.authority import new_authority
+from mlops_assets_tests.servers.buckets import serving_s3
+from mlops_assets_tests.servers.processes import free_port
+
+OLD, NEW = ("oldkey0123", "oldsecret0123"), ("newkey0123", "newsecret0123")
+pytestmark = pytest.mark.services
+
+
+@pytest.fixture(autouse=True)
+def _restored(no_cloud: pytest.MonkeyPatch) -> Iterator[None]:
+    """The environment as it was, and none of the machine's owner."""
+    before = dict(os.environ)
+    yield
+    os.environ.clear()
+    os.environ.update(before)
+
+
+@pytest.fixture
+def secret(tmp_path: Path, no_cloud: pytest.MonkeyPatch) -> Path:
+    """The folder of a mounted Secret, which is empty."""
+    folder = tmp_path / "secret"
+    folder.mkdir()
+    no_cloud.setenv("MLOPS_CONFIG", str(folder))
+    return folder
+
+
+@pytest.fixture
+def served(tmp_path: Path) -> Path:
+    """The folder of an S3 server with one bucket, `fields`."""
+    (tmp_path / "s3" / "fields").mkdir(parents=True)
+    return tmp_path / "s3"
+
+
+@pytest.fixture
+def requires_password() -> Iterator[Callable[[Engine, str], None]]:
+    """Have the server ask one role for its password, for the time of a test."""
+    restored: list[Callable[[], None]] = []
+
+    def require(owner: Engine, role: str) -> None:
+        with owner.connect() as connection:
+            rules = Path(str(connection.scalar(text("SHOW hba_file"))))
+            before = rules.read_text()
+
+            def restore() -> None:
+                rules.write_text(before)
+                owner.dispose()
+
+            restored.append(restore)
+            rules.write_text(f"local all {role} scram-sha-256\n{before}")
+            connection.execute(text("SELECT pg_reload_conf()"))
+
+    yield require
+    for restore in restored:
+        restore()
+
+
+def mount(secret: Path, **values: str) -> None:
+    """Write keys of the Secret."""
+    for name, value in values.items():
+        (secret / name).write_text(value)
+
+
+def test_keys_and_password_are_rotated_under_a_running_process(
+    secret: Path,
+    served: Path,
+    new_database: Callable[..., str],
+    requires_password: Callable[[Engine, str], None],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(stores, "_KEYS_LAST", timedelta(0))
+    port = free_port()
+    role = f"role_{uuid.uuid4().hex}"
+    url = make_url(new_database())
+    owner = create_engine(url, isolation_level="AUTOCOMMIT")
+
+    def registry(password: str) -> str:
+        return url.set(username=role, password=password).render_as_string(hide_password=False)
+
+    with owner.connect() as connection:
+        connection.execute(text(f"CREATE ROLE {role} LOGIN PASSWORD 'old'"))
+        connection.execute(text(f"GRANT ALL ON SCHEMA public TO {role}"))
+    requires_password(owner, role)
+    mount(secret, bucket="fields", access_key=OLD[0], secret_key=OLD[1], registry=registry("old"))
+    with serving_s3(served, "--auth-key", ",".join(OLD), port=port) as endpoint:
+        mount(secret, endpoint=endpoint)
+        store = open_store(Settings.from_environment())
+        store.workspace.put("before", b"1")
+        assert store.registry.newest_number() == 0
+    with serving_s3(served, "--auth-key", ",".join(NEW), port=port):
+        with owner.connect() as connection:
+            connection.execute(text(f"ALTER ROLE {role} PASSWORD 'new'"))
+        store.registry.close()  # as if each connection were lost
+        with pytest.raises(StorageError, match="access denied"):
+            store.workspace.put("between", b"2")
+        with pytest.raises(StorageError, match="password authentication failed"):
+            store.registry.newest_number()
+        mount(secret, access_key=NEW[0], secret_key=NEW[1], registry=registry("new"))
+        assert store.workspace.get("before") == b"1"
+        assert store.registry.newest_number() == 0
+
+
+def test_an_authority_of_ones_own_is_trusted_once_it_is_mounted(
+    secret: Path, served: Path, tmp_path: Path
+) -> None:
+    files = new_authority(tmp_path)
+    tls = ("--cert", str(files.certificate), "--key", str(files.key))
+    with serving_s3(served, "--auth-key", ",".join(OLD), *tls) as endpoint:
+        mount(
+            secret,
+            bucket="fields",
+            access_key=OLD[0],
+            secret_key=OLD[1],
+            endpoint=endpoint,
+            registry=f"sqlite:///{tmp_path}/registry.db",
+        )
+        with pytest.raises(StorageError, match=r"UnknownIssuer.*; set MLOPS_CA_BUNDLE") as raised:
+            open_store(Settings.from_environment()).workspace.put("key", b"1")
+        assert "\n" not in str(raised.value)
+        (secret / "ca.crt").write_bytes(files.authority.read_bytes())
+        open_store(Settings.from_environment()).workspace.put("key", b"1")
+        assert (served / "fields" / "key").read_bytes() == b"1"
+
+
+def test_a_missing_bucket_and_wrong_keys_are_named(
+    secret: Path, served: Path, tmp_path: Path
+) -> None:
+    with serving_s3(served, "--auth-key", ",".join(OLD)) as endpoint:
+        mount(
+            secret,
+            bucket="others",
+            access_key=OLD[0],
+            secret_key=OLD[1],
+            endpoint=endpoint,
+            registry=f"sqlite:///{tmp_path}/registry.db",
+        )
+        workspace = open_store(Settings.from_environment()).workspace
+        for action in (lambda: workspace.put("key", b"1"), lambda: list(workspace.list(""))):
+            with pytest.raises(StorageError, match=r"s3://others could not .*no such bucket; make"):
+                action()
+        mount(secret, bucket="fields", secret_key="wrong0123")
+        workspace = open_store(Settings.from_environment()).workspace
+        with pytest.raises(StorageError, match=r"denied \(SignatureDoesNotMatch\)") as raised:
+            workspace.put("key", b"1")
+        assert "wrong0123" not in str(raised.value)
