@@ -50,6 +50,9 @@ PUBLISHED = (
     TRUTH,
 )
 
+# marks the workspace of a branch, which a pipeline may remove
+BRANCH_MARKER = "branch.json"
+
 CATALOG_ROOT = f"{CATALOG}/catalog.json"
 CATALOG_OWNER = Owner("catalog")
 
@@ -171,6 +174,7 @@ LAYOUT = (  # key and content, in the order of docs/workspace.md
         "  external/<run id>/",
         "uploads of callers of the API, of a run that is not published yet",
     ),
+    ("branch.json", "of the workspace of a branch alone: which, and what it has of production"),
     ("registry.db", "data versions, runs, model versions, aliases, maps, tokens, checksums"),
     ("locks/", "of processes that write; beside a SQLite registry"),
     ("dagster/", "Dagster's own history"),

@@ -42,6 +42,7 @@ from mlops_assets.cli import (
     webhooks,
 )
 from mlops_assets.cli import map as maps
+from mlops_assets.cli.ci import commands as ci
 from mlops_assets.cli.dataset import commands as datasets
 from mlops_assets.cli.dataset import import_dvc
 from mlops_assets.cli.model import commands as models
@@ -100,6 +101,7 @@ import_runs.app.command("dvc")(import_dvc.import_dvc)
 app.add_typer(maps.app, name="map")
 app.add_typer(import_runs.app, name="import")
 app.add_typer(alarms.app, name="alarm")
+app.add_typer(ci.app, name="ci")
 app.add_typer(inference.app, name="inference")
 app.add_typer(log.app, name="log")
 app.add_typer(mlflow.app, name="mlflow")

@@ -3,6 +3,14 @@
 No other module reads `os.environ`; all that varies between a laptop and a cluster is here.
 """
 
+from mlops_assets.settings.ci import (
+    BranchSettings,
+    branch_settings,
+    environment_in,
+    git_webhooks_file,
+    plan_file,
+    production_settings,
+)
 from mlops_assets.settings.configuration import (
     Configuration,
     configuration_names,
@@ -48,16 +56,20 @@ from mlops_assets.settings.variables import (
 
 __all__ = [
     "DEFAULT_MODULE",
+    "BranchSettings",
     "Configuration",
     "S3Keys",
     "Settings",
     "SigningFiles",
+    "branch_settings",
     "ca_bundle",
     "child_environment",
     "configuration_names",
     "container_image",
     "current_environment",
     "declared_gpus",
+    "environment_in",
+    "git_webhooks_file",
     "initial_visibility",
     "load_environment_file",
     "local_user",
@@ -66,6 +78,8 @@ __all__ = [
     "onnx_provider",
     "parent_registry",
     "parent_settings",
+    "plan_file",
+    "production_settings",
     "project_folder",
     "project_module",
     "read_configuration",

@@ -38,7 +38,6 @@ def markdown(comparison: Comparison, figures: Mapping[str, str]) -> str:
         ["code", *(code(c.run.code_version) for c in runs)],
         ["took", *(quantity("seconds", c.run.seconds) for c in runs)],
     ]
-    metrics = [_metric(row) for row in comparison.metrics]
     unmeasured = zip(names, comparison.unmeasured, strict=True) if comparison.unmeasured else ()
     differences = [_difference(each) for each in comparison.differences if each.section != "took"]
     text = template("mlops_assets.runs.reports", "comparison.md.j2").render(
@@ -46,13 +45,26 @@ def markdown(comparison: Comparison, figures: Mapping[str, str]) -> str:
         others=names[1:],
         notices=comparison.notices,
         facts=table(["", *names], facts),
-        metrics=_shortened(["", *names], metrics),
+        metrics=metrics_table(comparison, names),
         unmeasured=[f"{run} {code(classes)}" for run, classes in unmeasured],
         not_measured=NOT_MEASURED,
         differences=_shortened(["", "", *names], differences),
         figures={TITLES[name]: quote(path) for name, path in figures.items()},
     )
     return text.removesuffix("\n")
+
+
+def metrics_table(comparison: Comparison, names: Sequence[str]) -> str:
+    """Return the metrics of all runs with intervals and differences from the first one.
+
+    Args:
+        comparison: the runs that are compared.
+        names: of the runs, in Markdown.
+
+    Returns:
+        A table; empty if there is no metric.
+    """
+    return _shortened(["", *names], [_metric(row) for row in comparison.metrics])
 
 
 def _metric(row: MetricRow) -> list[str]:

@@ -1,0 +1,1 @@
+"""`mlops ci`: what the scripts of pipelines on git platforms call."""

@@ -1,0 +1,1 @@
+"""Pipelines of git platforms: a workspace for each branch beside production, and its report."""
