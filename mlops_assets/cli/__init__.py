@@ -41,6 +41,7 @@ from mlops_assets.cli import (
     verify,
     webhooks,
 )
+from mlops_assets.cli import gc as unneeded
 from mlops_assets.cli import map as maps
 from mlops_assets.cli.ci import commands as ci
 from mlops_assets.cli.dataset import commands as datasets
@@ -123,6 +124,7 @@ app.command("hub")(hub.hub)
 app.command("serve")(serve.serve)
 app.command("init")(new_project.init)
 app.command("doctor")(doctor.doctor)
+app.command("gc")(unneeded.gc)
 app.command("reindex")(reindex.reindex)
 app.command("migrate")(migrate.migrate)
 

@@ -23,7 +23,7 @@ from mlops_assets.registry import ModelVersion, Run
 from mlops_assets.registry.patience import patiently
 from mlops_assets.registry.runs import RunFacts, add_facts
 from mlops_assets.registry.store import now
-from mlops_assets.storage import FileStat, sha256_of
+from mlops_assets.storage import FileStat
 from mlops_assets.store import Store
 
 
@@ -173,7 +173,20 @@ def code_document(store: Store, version: str, changes: str | None) -> dict[str, 
     if not version.startswith("source."):
         found["commit"] = version.partition("+")[0]
     if changes is not None:
-        content = changes.encode(errors="surrogateescape")
-        found["diff"] = sha256_of(content)
-        store.workspace.put_object(content)
+        found["diff"] = store_changes(store, changes)
     return found
+
+
+def store_changes(store: Store, changes: str) -> str:
+    """Store the patch of uncommitted changes as an object; return its sha256 (hex).
+
+    Args:
+        store: workspace that keeps it.
+        changes: the patch.
+    """
+    return store.workspace.put_object(patch_bytes(changes)).sha256
+
+
+def patch_bytes(changes: str) -> bytes:
+    """Return a patch as it is stored; git may have quoted bytes that are not text."""
+    return changes.encode(errors="surrogateescape")

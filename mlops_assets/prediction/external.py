@@ -135,7 +135,7 @@ def make_external_map(store: Store, job: MapJob, model: ExternalModel, out: str)
             data.
         StorageError: the map cannot be written.
     """
-    opened = open_external(store, job, model)
+    opened = open_external(store, job, model).continued()
     lock = f"map {job.name} by {job.version}".replace("/", "-")
     with store.registry.lock(lock, LOCK_SECONDS), scratch_folder("map") as scratch:
         predict_scenes(opened)

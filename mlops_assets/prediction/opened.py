@@ -124,6 +124,12 @@ class OpenedJob:
         made_by = self.model_sha256 + ("" if index is None else f"\n{index.sha256}")
         return Parts(self.unfinished or self.store.workspace, self.job.key(made_by))
 
+    def continued(self) -> OpenedJob:
+        """Keep the parts that it has from being removed as abandoned; return it."""
+        with self.store.registry.storing():
+            self.parts.touch()
+        return self
+
     @property
     def is_mosaic(self) -> bool:
         """Whether scenes may overlap."""

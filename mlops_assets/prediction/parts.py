@@ -30,6 +30,7 @@ from mlops_assets.storage import Workspace, sha256_of
 # more than `open_raster` believes
 _BLOCK_BYTES = 64 << 10
 _DOCUMENT = ".json"
+_CONTINUED = "continued"  # an empty file, whose time counts
 T = TypeVar("T")
 
 
@@ -113,6 +114,15 @@ class Parts:
     workspace: Workspace
     key: str
     _checked: dict[str, Path] = field(default_factory=dict)
+
+    def touch(self) -> None:
+        """Note that the job is continued now, so that parts it has are not taken for abandoned.
+
+        Hold `Registry.storing` meanwhile.
+        """
+        folder = parts_folder(self.key)
+        if any(True for _ in self.workspace.list(folder)):
+            self.workspace.put(f"{folder}/{_CONTINUED}", b"")
 
     def scene(self, index: int) -> SceneState | None:
         """Return the outcome of opening a scene; None if it was not opened yet."""

@@ -92,7 +92,7 @@ def plan_parts(store: Store, job: MapJob) -> list[Part]:
         SignatureRefused: a signature of the model is required, and none is accepted.
         SpecificationError: the model does not take scenes, or cannot give the outputs.
     """
-    opened = OpenedJob.of(store, job)
+    opened = OpenedJob.of(store, job).continued()
     found: list[Part] = []
     for index in range(len(job.scenes)):
         try:
@@ -118,7 +118,7 @@ def predict_parts(store: Store, job: MapJob, parts: Sequence[Part]) -> list[Part
         BrokenScene: the scene cannot be read, and it is the only one, or the job demands all.
         Conflict: the scene's files are not those that were planned with.
     """
-    opened = OpenedJob.of(store, job)
+    opened = OpenedJob.of(store, job).continued()
     known = [opened.parts.result(part) for part in parts]
     found = [result for result in known if result is not None]
     if len(found) == len(parts):
@@ -144,7 +144,7 @@ def finish_map(store: Store, job: MapJob) -> Prediction:
         Conflict: a part is missing.
         SpecificationError: scenes are on different grids, none can be read, or no pixel has data.
     """
-    return _finished(OpenedJob.of(store, job))
+    return _finished(OpenedJob.of(store, job).continued())
 
 
 def _finished(opened: OpenedJob) -> Prediction:
@@ -176,7 +176,7 @@ def make_map(store: Store, job: MapJob) -> Prediction:
         SpecificationError: the model does not take scenes; scenes are on different grids; no scene
             can be read, or no pixel has data.
     """
-    opened = OpenedJob.of(store, job)
+    opened = OpenedJob.of(store, job).continued()
     lock = f"map {job.name} of {job.reference}".replace("/", "-")
     with store.registry.lock(lock, LOCK_SECONDS):
         predict_scenes(opened)

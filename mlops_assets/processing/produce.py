@@ -31,7 +31,7 @@ from mlops_assets.errors import (
     named_error,
 )
 from mlops_assets.models.parameters import document
-from mlops_assets.models.publish import code_document
+from mlops_assets.models.publish import code_document, store_changes
 from mlops_assets.names import Reference
 from mlops_assets.paths import data_log_key, data_owner
 from mlops_assets.principals import Role
@@ -147,7 +147,8 @@ def produce(store: Store, job: ProcessingJob) -> Commit:
     given = specification.params if job.parameters is None else job.parameters
     parameters = document(function.parameters(given))
     inputs = list(_inputs(store, job))
-    processing = _processing(store, function, inputs, parameters)
+    code = provenance.code_state(function.file)
+    processing = _processing(store, function, code, inputs, parameters)
     names = ", ".join(committed.reference for committed in inputs)
     with scratch_folder(f"processing-{specification.name}") as root:
         folders = _Folders(root)
@@ -164,7 +165,10 @@ def produce(store: Store, job: ProcessingJob) -> Commit:
                 f"{job.subject} wrote {', '.join(strays)} beside its output folder; write below"
                 " 'output'; nothing was committed"
             )
-        with _output_explained(job, folders.output):
+        with store.registry.storing(), _output_explained(job, folders.output):
+            # since it was stored, the function has run, for as long as it takes
+            if code[1] is not None:
+                store_changes(store, code[1])
             made = Made(_output(specification, folders.output), processing, output.notes)
             # stored again even if known, which repairs damaged objects as `--rehash` does
             committed = commit(
@@ -188,10 +192,11 @@ def _inputs(store: Store, job: ProcessingJob) -> Iterator[CommittedDataset]:
 def _processing(
     store: Store,
     function: UserFunction,
+    code: tuple[str, str | None],
     inputs: Sequence[CommittedDataset],
     parameters: JsonObject,
 ) -> Processing:
-    version, changes = provenance.code_state(function.file)
+    version, changes = code
     return Processing.model_validate(
         {
             "inputs": [

@@ -27,7 +27,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-SCHEMA_REVISION = "0014"  # the newest in `versions/`; a number of four digits
+SCHEMA_REVISION = "0015"  # the newest in `versions/`; a number of four digits
 LAST_META_VERSION = "3"  # of `meta` from then on, so that older releases refuse the registry
 IMPORTED = "import"  # source of the run of a model that was imported as ONNX
 Document = JSON().with_variant(JSONB(), "postgresql")
@@ -474,6 +474,28 @@ class PackedObject(Base):
     sha256: Mapped[str] = mapped_column(String(64), primary_key=True)
     pack: Mapped[str] = mapped_column(String(64))
     offset: Mapped[int] = mapped_column(BigInteger)
+
+
+class Removal(Base):
+    """Files of the workspace that were removed, as nothing needed them; see `upkeep`.
+
+    Attributes:
+        kind: of the files, one of `Kind` of `mlops_assets.upkeep.kinds`.
+        files: how many there were.
+        size: of all, in bytes.
+        sha256: of their keys, sorted, one a line.
+        rule: why they were not needed, in words.
+    """
+
+    __tablename__ = "removals"
+    id: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=True)
+    kind: Mapped[str]
+    files: Mapped[int]
+    size: Mapped[int] = mapped_column(BigInteger)
+    sha256: Mapped[str] = mapped_column(String(64))
+    rule: Mapped[str] = mapped_column(Text)
+    removed: Mapped[datetime]
+    removed_by: Mapped[str]
 
 
 class Token(Base):

@@ -14,6 +14,7 @@ from mlops_assets.principals import Role, Visibility
 from mlops_assets.registry.data_versions import DataVersions
 from mlops_assets.registry.files.landed_files import LandedFiles
 from mlops_assets.registry.files.packed_objects import PackedObjects
+from mlops_assets.registry.files.removals import Removals
 from mlops_assets.registry.locks import Locks
 from mlops_assets.registry.model_versions import ModelVersions
 from mlops_assets.registry.promotion.alarms import Alarms
@@ -43,6 +44,7 @@ class Registry(
     Maps,
     LandedFiles,
     PackedObjects,
+    Removals,
     Tokens,
     Sessions,
     Locks,

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from threading import Lock
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 from urllib.parse import urlsplit
 
 import obstore
@@ -64,6 +64,20 @@ class FileStat:
     sha256: str
     size: int
     staged: str | None = None
+
+
+class StoredEntry(NamedTuple):
+    """A file as its store lists it; it was not read.
+
+    Attributes:
+        key: path in the workspace.
+        size: in bytes.
+        written: when, as the store reports it.
+    """
+
+    key: str
+    size: int
+    written: datetime
 
 
 class Workspace:
@@ -422,6 +436,17 @@ class Workspace:
         with self._reading(prefix):
             pages = obstore.list(self._store, prefix.rstrip("/") or None)
             return {entry["path"]: entry["size"] for page in pages for entry in page}
+
+    def entries(self, prefix: str) -> Iterator[StoredEntry]:
+        """Yield the files under a folder, in no order; a page of them is in memory at a time.
+
+        Args:
+            prefix: key of the folder.
+        """
+        with self._reading(prefix):
+            for page in obstore.list(self._store, prefix.rstrip("/") or None, chunk_size=1_000):
+                for entry in page:
+                    yield StoredEntry(entry["path"], entry["size"], entry["last_modified"])
 
     def local_path(self, key: str, sha256: str | None = None) -> Path:
         """Return a readable local path of one file.

@@ -19,17 +19,21 @@ from mlops_assets.training.trainers import load_trainer
 
 # two runs that are equal in these do the same work: one can continue from a checkpoint of the other
 WORK = ("model", "data_digest", "parameters", "seed", "trainer", "code_version")
-# cannot be the name of a dataset, which has a lock of its own
-_LOCK = "runs that start"
+# the lock of runs that start; cannot be the name of a dataset, which has a lock of its own
+STARTING = "runs that start"
 
 
-def start_or_resume(store: Store, wanted: Run, scratch: Path) -> tuple[Run, int]:
+def start_or_resume(
+    store: Store, wanted: Run, scratch: Path, objects: Sequence[bytes] = ()
+) -> tuple[Run, int]:
     """Record that a run starts, or continues from its newest checkpoint.
 
     Args:
         store: the project's storage.
         wanted: the run as it would start now.
         scratch: a scratch folder.
+        objects: contents of those that the run names; they are in the workspace, and might be
+            removed as unneeded before the run names them.
 
     Returns:
         The run, and the number of the first point that it will log.
@@ -40,9 +44,12 @@ def start_or_resume(store: Store, wanted: Run, scratch: Path) -> tuple[Run, int]
     """
 
     def start() -> tuple[Run, int]:
-        # two processes may want to start the same one at once
-        with store.registry.lock(_LOCK):
-            return _start_or_resume(store, wanted, scratch)
+        with store.registry.storing():
+            for content in objects:
+                store.workspace.put_object(content)
+            # two processes may want to start the same one at once
+            with store.registry.lock(STARTING):
+                return _start_or_resume(store, wanted, scratch)
 
     return patiently(start)
 

@@ -19,7 +19,7 @@ from mlops_assets.datasets.loading.training_data import TrainingData
 from mlops_assets.datasets.versions.documents import json_bytes
 from mlops_assets.errors import MlopsError, TrainerError, TrialPruned
 from mlops_assets.models.parameters import document
-from mlops_assets.models.publish import FinishedRun, code_document, publish_trained
+from mlops_assets.models.publish import FinishedRun, code_document, patch_bytes, publish_trained
 from mlops_assets.models.run_documents import end_run
 from mlops_assets.models.signature import data_for
 from mlops_assets.models.specification import ModelSpecification
@@ -90,7 +90,8 @@ def train(
     if request.pruning is not None:
         watchers = (*watchers, _pruner(store, specification.name, request.pruning))
     with scratch_folder("run") as scratch:
-        run, first_seq = start_or_resume(store, _new_run(store, request, work), scratch)
+        wanted, objects = _new_run(store, request, work)
+        run, first_seq = start_or_resume(store, wanted, scratch, objects)
         # a retried step is the same run
         if request.note and not store.registry.notes(run.run_id):
             store.registry.note_run(run.run_id, request.note)
@@ -133,12 +134,14 @@ def _prepare(store: Store, request: TrainingRequest) -> _Work:
     return _Work(trainer, parameters, data_for(store, specification, request.data_version))
 
 
-def _new_run(store: Store, request: TrainingRequest, work: _Work) -> Run:
-    """Return the row of a run that starts now in this process."""
+def _new_run(store: Store, request: TrainingRequest, work: _Work) -> tuple[Run, list[bytes]]:
+    """Return the row of a run that starts now in this process, and the objects that it names."""
     code_version, changes = provenance.code_state(work.trainer.file)
     committed = work.data.committed.row
-    environment = store.workspace.put_object(json_bytes(provenance.environment()))
-    return Run(
+    packages = json_bytes(provenance.environment())
+    environment = store.workspace.put_object(packages)
+    source, module = _source(store, work.trainer.file)
+    run = Run(
         run_id=request.run_id,
         model=request.specification.name,
         dataset=committed.dataset,
@@ -158,20 +161,24 @@ def _new_run(store: Store, request: TrainingRequest, work: _Work) -> Run:
         tags=request.tags,
         created_by=store.user,
         environment=environment.sha256,
-        code=code_document(store, code_version, changes) | _source(store, work.trainer.file),
+        code=code_document(store, code_version, changes) | source,
     )
+    patch = [] if changes is None else [patch_bytes(changes)]
+    return run, [packages, *module, *patch]
 
 
-def _source(store: Store, trainer: Path) -> dict[str, str]:
-    """Return where the trainer's code is from, with its module stored as an object."""
+def _source(store: Store, trainer: Path) -> tuple[dict[str, str], list[bytes]]:
+    """Return where the trainer's code is from, and its module, which is stored as an object."""
+    contents: list[bytes] = []
     found = {
         "repository": provenance.repository_url(trainer.resolve().parent),
         "container": container_image(),
     }
     if trainer.is_file():
-        module = store.workspace.put_object(trainer.read_bytes())
+        contents.append(trainer.read_bytes())
+        module = store.workspace.put_object(contents[0])
         found |= {"source": module.sha256, "source_size": str(module.size)}
-    return {name: value for name, value in found.items() if value is not None}
+    return {name: value for name, value in found.items() if value is not None}, contents
 
 
 def _pruner(store: Store, model: str, pruning: Pruning) -> Watcher:

@@ -131,7 +131,7 @@ def commit(
         Forbidden: whoever acts may not publish data versions; nothing was written.
     """
     registry.principal.require(Role.SCIENTIST, "publish data version")
-    with registry.lock(specification.name):
+    with registry.storing(), registry.lock(specification.name):
         listed = time.time()
         landing = made.landing if made else None
         with read_landing(workspace, registry, specification, rehash, landing) as (

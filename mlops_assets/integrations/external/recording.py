@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
+from mlops_assets.datasets.loading.training_data import TrainingData
 from mlops_assets.datasets.versions.documents import json_bytes
 from mlops_assets.errors import Conflict, NameRefused, NotFound, SpecificationError
 from mlops_assets.integrations.external.origin import Origin
@@ -150,6 +151,18 @@ def begin(store: Store, specification: ModelSpecification, request: ExternalRunR
     store.registry.principal.require(Role.SCIENTIST, "start run")
     run_id = str(uuid.uuid4()) if request.run_id is None else _checked_id(request.run_id)
     data = data_for(store, specification, request.data.what)
+    with store.registry.storing():
+        return _begun(store, specification, data, request, run_id)
+
+
+def _begun(
+    store: Store,
+    specification: ModelSpecification,
+    data: TrainingData,
+    request: ExternalRunRequest,
+    run_id: str,
+) -> Run:
+    """Record that a run has started or continues, with the objects that it names."""
     origin = request.origin
     run = Run(
         run_id=run_id,

@@ -37,7 +37,7 @@ class PackedObjects(RegistrySession):
         with self.reading() as session:
             if session.scalar(select(table.sha256).limit(1)) is None:
                 return places
-            for some in _portions(sha256s):
+            for some in portions(sha256s):
                 query = select(table.sha256, table.pack, table.offset).where(table.sha256.in_(some))
                 for sha256, pack, offset in session.execute(query):
                     places[sha256] = Place(pack, offset)
@@ -70,7 +70,7 @@ class PackedObjects(RegistrySession):
         Args:
             sha256s: checksums of the objects, hexadecimal.
         """
-        for some in _portions(sorted(sha256s)):
+        for some in portions(sorted(sha256s)):
             with self.transaction("forget packed objects", Role.SCIENTIST) as session:
                 session.execute(delete(PackedObject).where(PackedObject.sha256.in_(some)))
 
@@ -90,11 +90,12 @@ def index_packed(session: Session, places: Mapping[str, Place]) -> None:
         for sha256, place in sorted(places.items())
     )
     statement = added.on_conflict_do_update(index_elements=["sha256"], set_=changed)
-    for some in _portions(rows):
+    for some in portions(rows):
         session.execute(statement, some)
 
 
-def _portions(values: Iterable[T]) -> Iterator[Sequence[T]]:
+def portions(values: Iterable[T]) -> Iterator[Sequence[T]]:
+    """Yield values some at a time, as many as one statement takes."""
     remaining = iter(values)
     while some := list(islice(remaining, _AT_ONCE)):
         yield some

@@ -108,6 +108,24 @@ def complete_publications(workspace: Workspace, registry: Registry) -> None:
             _complete(workspace, registry)
 
 
+def remove_abandoned(workspace: Workspace, registry: Registry) -> list[str]:
+    """Remove staged files of processes that were killed before they published them.
+
+    This waits for the process that is just publishing.
+
+    Returns:
+        Their keys.
+
+    Raises:
+        Conflict: another process is publishing and does not end.
+        StorageError: one cannot be removed.
+    """
+    with registry.lock(_LOCK):
+        before = set(workspace.list(STAGED))
+        _complete(workspace, registry)
+        return sorted(before - set(workspace.list(STAGED)))
+
+
 def _complete(workspace: Workspace, registry: Registry) -> dict[str, IntegrityError]:
     """Return the files that could not be moved, as their bytes have changed.
 

@@ -1,0 +1,1 @@
+"""Upkeep of a workspace: backups, and removal of files that nothing needs."""
