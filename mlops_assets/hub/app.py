@@ -22,6 +22,8 @@ from mlops_assets.hub.context import Hub
 from mlops_assets.hub.external.publisher import Finisher, Job, publish_apart
 from mlops_assets.hub.external.routes import MAX_FILE, ExternalState
 from mlops_assets.hub.external.runs import API, ExternalRuns
+from mlops_assets.hub.operations.requests import Requests
+from mlops_assets.hub.operations.routes import Operations, operations_of
 from mlops_assets.hub.orchestration.launcher import Launcher, NoLauncher
 from mlops_assets.hub.pages import registered  # noqa: F401
 from mlops_assets.hub.pages.serving import serve_pages
@@ -130,7 +132,8 @@ def create_app(
     """
     entrance = _entrance(store, settings, pages)
     finisher = Finisher(publish)
-    app = _empty_app(settings, entrance, finisher)
+    operations = operations_of(store, launcher)
+    app = _empty_app(settings, entrance, finisher, operations)
     module = settings.module or project_module()
     declared = models_of_project(module)
     anonymous = store.acting(ANONYMOUS)
@@ -156,6 +159,7 @@ def create_app(
         ),
         settings.max_file,
     )
+    app.router.routes += operations.routes()
     _add_routes(app)
     _add_stac(app, store, settings)
     app.openapi()  # evaluates annotations of routes and models, which no request should
@@ -180,13 +184,16 @@ def _entrance(store: Store, settings: HubSettings, pages: bool) -> Entrance:
     return Entrance(bearers, ANONYMOUS, people, settings.local, pages)
 
 
-def _empty_app(settings: HubSettings, entrance: Entrance, finisher: Finisher) -> DocumentedApp:
+def _empty_app(
+    settings: HubSettings, entrance: Entrance, finisher: Finisher, operations: Operations
+) -> DocumentedApp:
     """Return the app without routes: its middleware, and its responses to errors."""
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         yield
         finisher.close()
+        operations.readiness.close()
 
     return DocumentedApp(
         title="mlops_assets",
@@ -203,6 +210,7 @@ def _empty_app(settings: HubSettings, entrance: Entrance, finisher: Finisher) ->
         redirect_slashes=False,
         servers=[{"url": settings.base_url}] if settings.base_url else None,
         middleware=[
+            Middleware(Requests, count=operations.metrics.count),
             Middleware(
                 SecurityHeaders,
                 https=(settings.base_url or "").startswith("https:"),

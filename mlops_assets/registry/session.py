@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from copy import copy
 from datetime import UTC, datetime
@@ -10,6 +10,7 @@ from sqlite3 import Error as SqliteError
 from typing import Self, TypeVar
 
 from sqlalchemy import Connection, Select, delete, event, func, select
+from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.exc import IntegrityError as SqlIntegrityError
 from sqlalchemy.orm import (
@@ -99,6 +100,17 @@ class RegistrySession:
     def close(self) -> None:
         """Close the connections to the database."""
         self._engine.dispose()
+
+    def count_errors(self, count: Callable[[], None]) -> None:
+        """Report each error of the database.
+
+        Args:
+            count: is called without its details, in the thread that gets the error.
+        """
+
+        @event.listens_for(self._engine, "handle_error")
+        def on_error(_context: ExceptionContext) -> None:
+            count()
 
     def acting(self, principal: Principal) -> Self:
         """Return the same registry for another principal.

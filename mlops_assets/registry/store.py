@@ -28,6 +28,7 @@ from mlops_assets.registry.schema import DataVersion, ModelVersion
 from mlops_assets.registry.session import drop_files, existing, now, publish_records
 from mlops_assets.registry.sessions import Sessions
 from mlops_assets.registry.tokens import Tokens
+from mlops_assets.registry.totals import WithTotals
 from mlops_assets.registry.visibility import sees_all
 
 __all__ = ["Registry", "now", "open_registry"]
@@ -47,6 +48,7 @@ class Registry(
     Removals,
     Tokens,
     Sessions,
+    WithTotals,
     Locks,
 ):
     """The registry at one SQLAlchemy URL: versions, runs, maps, files, tokens and locks.

@@ -22,6 +22,16 @@ OTHERS = "others"
 BUCKETS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 
 
+def visible_text(registry: CollectorRegistry, sees: Callable[[str, str | None], bool]) -> bytes:
+    """Return metrics as text, without the samples of models that a caller may not see.
+
+    Args:
+        registry: has the metrics; their label of a model is `model`, of its version `version`.
+        sees: whether the caller may see a version of a model, or any of its versions.
+    """
+    return generate_latest(_Visible(registry, sees))  # type: ignore[arg-type]
+
+
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """The end of an inference request.
@@ -102,7 +112,7 @@ class ServerMetrics:
         Args:
             sees: whether the caller may see a version of a model, or any of its versions.
         """
-        return generate_latest(_Visible(self._registry, sees))  # type: ignore[arg-type]
+        return visible_text(self._registry, sees)
 
     def _caller(self, name: str) -> str:
         if name not in self._callers:

@@ -32,6 +32,7 @@ from mlops_assets.settings.projects import (
     project_module,
 )
 from mlops_assets.settings.settings import (
+    LogFormat,
     Settings,
     initial_visibility,
     local_user,
@@ -47,6 +48,7 @@ from mlops_assets.settings.variables import (
     onnx_provider,
     registry_now,
     s3_keys,
+    secret_values,
     secret_variable,
     signing_files,
     streams_data,
@@ -58,6 +60,7 @@ __all__ = [
     "DEFAULT_MODULE",
     "BranchSettings",
     "Configuration",
+    "LogFormat",
     "S3Keys",
     "Settings",
     "SigningFiles",
@@ -85,6 +88,7 @@ __all__ = [
     "read_configuration",
     "registry_now",
     "s3_keys",
+    "secret_values",
     "secret_variable",
     "server_url",
     "set_environment_defaults",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -11,6 +12,12 @@ from typing import Literal
 
 from mlops_assets.errors import SettingsError
 from mlops_assets.settings.configuration import CA_BUNDLE, current_environment
+
+# AWS_SECRET_ACCESS_KEY, MLOPS_API_TOKEN, PGPASSWORD, AZURE_STORAGE_ACCOUNT_KEY …; paths of files of
+# keys are none
+_SECRET_NAME = re.compile(
+    r"PASSWORD|PASSWD|SECRET|TOKEN(?!_FILE)|(?:ACCESS|ACCOUNT|API|DELEGATION)_?KEY(?!_FILE)"
+)
 
 
 def trusted_sources() -> frozenset[str]:
@@ -30,6 +37,15 @@ def trusted_sources() -> frozenset[str]:
 def secret_variable(name: str) -> str:
     """Return the secret in an environment variable that a declaration names; empty if not set."""
     return current_environment().get(name, "")
+
+
+def secret_values() -> frozenset[str]:
+    """Return the values of variables that are named like secrets, ours and those of libraries."""
+    return frozenset(
+        value
+        for name, value in current_environment().items()
+        if value and _SECRET_NAME.search(name)
+    )
 
 
 def streams_data() -> bool:

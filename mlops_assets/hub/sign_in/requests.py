@@ -21,6 +21,7 @@ from mlops_assets.identity.declaration import is_loopback
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 SIGN_IN, SIGNED_IN, SIGN_OUT, ATTACH = "/sign-in", "/signed-in", "/sign-out", "/session/attach"
 API = "/api"
+LIVE, READY, METRICS = "/health/live", "/health/ready", "/metrics"
 _OPEN = (f"/_nicegui/{nicegui.__version__}", "/favicon.ico")
 # of proxies; an open hub has none before it
 _FORWARDED = frozenset({"forwarded", "via", "x-real-ip"})
@@ -32,6 +33,7 @@ _HOST = re.compile(r"(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9.-]+)(:[0-9]{1,5})?")
 class Area(Enum):
     """A part of the hub, by who gets in."""
 
+    PROBES = "whether the hub works, which a kubelet asks under the address of a pod"
     OPEN = "scripts and styles, which are the same for all"
     SIGN_IN = "pages for signing in and out"
     STAC = "records, of which anybody sees those that are published"
@@ -44,7 +46,9 @@ def area_of(path: str, method: str) -> Area:
     """Return the part of the hub that a request is for."""
     if _below(path, STAC):
         return Area.STAC
-    if _below(path, API):
+    if path in (LIVE, READY) and method in ("GET", "HEAD"):
+        return Area.PROBES
+    if _below(path, API) or path == METRICS:
         return Area.PROGRAMS
     if _below(path, DAGSTER):
         return Area.DAGSTER
