@@ -50,7 +50,7 @@ def gc(
     """
     import dagster as dg
 
-    from mlops_assets.components.project.launch import prepare_home
+    from mlops_assets.components.project.home import prepare_home
     from mlops_assets.components.project.unfinished_runs import unfinished_runs
     from mlops_assets.upkeep.gc import collect
     from mlops_assets.upkeep.rules import Rules

@@ -9,9 +9,9 @@ from mlops_assets.names import Reference
 from mlops_assets.settings import Settings, plan_file, production_settings
 
 if TYPE_CHECKING:
-    from mlops_assets.components.project.launch import Project
     from mlops_assets.integrations.ci.production import Pinned
     from mlops_assets.models.specification import ModelSpecification
+    from mlops_assets.orchestration.project import Project
     from mlops_assets.registry import DataVersion
     from mlops_assets.store import Store
 
@@ -22,11 +22,11 @@ def prepare(module: Module = None) -> None:
     Their files stay there and are only read. It runs in the workspace of a branch, by
     `mlops ci exec`.
     """
-    from mlops_assets.components.project.launch import open_project
     from mlops_assets.errors import SettingsError
     from mlops_assets.integrations.ci.plan import read_plan
     from mlops_assets.integrations.ci.production import pinned, production_registry
     from mlops_assets.integrations.ci.workspaces import PreparedModel, read_marker
+    from mlops_assets.orchestration.project import open_project
 
     settings, production = Settings.from_environment(), production_settings()
     plan = read_plan(plan_file())

@@ -12,7 +12,8 @@ def unfinished_runs(instance: dg.DagsterInstance) -> frozenset[str]:
     """
     filters = dg.RunsFilter(statuses=list(NOT_FINISHED_STATUSES))
     found: set[str] = set()
-    for run in instance.get_runs(filters):
+    for unfinished in instance.get_runs(filters):
+        run: dg.DagsterRun | None = unfinished
         while run is not None and run.run_id not in found:
             found.add(run.run_id)
             parent = run.parent_run_id

@@ -12,7 +12,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from mlops_assets.errors import OrchestratorUnavailable
 from mlops_assets.hub.operations.readiness import WELL
-from mlops_assets.hub.orchestration.code_locations import CodeLocations
+from mlops_assets.orchestration.code_locations import CodeLocations
 
 _STATUSES = tuple(dg.DagsterRunStatus)
 
