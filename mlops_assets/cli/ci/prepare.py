@@ -76,8 +76,7 @@ def _data(project: Project, store: Store, found: Pinned) -> DataVersion:
             return row
     node = f"{name}__landing"
     result = project.launch(f"{name}_landing", ops={node: {"config": {"use": found.data_record}}})
-    metadata = result.asset_materializations_for_node(node)[0].metadata
-    version = str(metadata["data_version"].value)
+    version = str(result.metadata(name, "landing")["data_version"].value)
     for line in assess_version(project, name, version).lines():
         console.print(line)
     return store.registry.data_version(Reference(name, version))
