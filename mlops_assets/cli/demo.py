@@ -187,7 +187,7 @@ def _promote(project: Project, store: Store, model: str) -> bool:
         return True
     config = {"version": row.version, "user": store.user}
     try:
-        project.launch(f"{model}/production", ops={f"{model}__production": {"config": config}})
+        project.run_here(f"{model}/production", ops={f"{model}__production": {"config": config}})
     except MlopsError as error:
         console.print(f"   {error}", style="yellow")
         return False

@@ -44,7 +44,8 @@ def hub(
     workspace_file: Annotated[
         Path | None,
         typer.Option(
-            help="Dagster's workspace.yaml with running code servers; one is started if not given."
+            help="Dagster's workspace.yaml with running code servers; by default"
+            " MLOPS_CODE_SERVERS, and one is started if neither is given."
         ),
     ] = None,
     module: Module = None,
@@ -109,7 +110,7 @@ def hub(
                 dagster_service(
                     settings,
                     module or project_module(),
-                    workspace_file,
+                    workspace_file or settings.code_servers,
                     alone=hub_settings.local is not None,
                 )
             )

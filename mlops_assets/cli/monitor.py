@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mlops_assets.cli.terminal import completion
+from mlops_assets.cli.terminal.launching import open_project
 from mlops_assets.cli.terminal.output import (
     Json,
     Module,
@@ -17,7 +18,6 @@ from mlops_assets.cli.terminal.output import (
     show,
     show_one,
 )
-from mlops_assets.settings import Settings
 
 if TYPE_CHECKING:
     from mlops_assets.monitoring.document import MonitoringDocument, VersionDay
@@ -63,13 +63,12 @@ def run_monitoring(
     from mlops_assets.errors import GateFailure
     from mlops_assets.monitoring.day import require_past
     from mlops_assets.monitoring.documents import last_days, read_documents
-    from mlops_assets.orchestration.project import open_project
 
     last = day or datetime.now(UTC).date().isoformat()
     require_past(last)
     wanted = last_days(last, days)
     store = open_store()
-    with open_project(Settings.from_environment(), module) as project:
+    with open_project(module) as project:
         service = project.service_of(model)
         wanted = [each for each in wanted if date.fromisoformat(each) >= service.start]
         if not wanted:

@@ -168,7 +168,7 @@ def _launch(project: Project, name: str, config: Mapping[str, object]) -> RunRes
 
     specification = project.service(name)
     ops = {f"{specification.model}__deployment": {"config": config}}
-    return project.launch(DEPLOYMENT_JOB.format(service=name), ops=ops)
+    return project.run_here(DEPLOYMENT_JOB.format(service=name), ops=ops)
 
 
 def _report(result: RunResult, as_json: bool) -> None:

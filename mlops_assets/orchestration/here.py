@@ -10,7 +10,7 @@ from contextlib import contextmanager
 import dagster as dg
 
 from mlops_assets.components.naming import COMMAND
-from mlops_assets.orchestration.results import RunResult, StepFailure, raise_failure
+from mlops_assets.orchestration.results import RunResult, StepFailure, failure_of
 from mlops_assets.orchestration.submission import Submission
 
 
@@ -47,7 +47,10 @@ def run_here(
     except dg.DagsterExecutionInterruptedError as error:
         raise KeyboardInterrupt from error
     if not result.success:
-        raise_failure(result.run_id, result.all_events)
+        failure = failure_of(result.run_id, result.all_events)
+        if failure is None:
+            raise KeyboardInterrupt
+        raise failure
     return RunResult(result.run_id, result.all_events)
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 import dagster as dg
 from dagster._utils.warnings import disable_dagster_warnings
@@ -21,9 +22,11 @@ from mlops_assets.components.project.definitions import (
 )
 from mlops_assets.components.project.home import prepare_home
 from mlops_assets.datasets.specification.dataset import DatasetSpecification
-from mlops_assets.errors import NotFound, SpecificationError
+from mlops_assets.errors import NotFound, SettingsError, SpecificationError
 from mlops_assets.models.specification import ModelSpecification
+from mlops_assets.orchestration.code import launcher_name, runs_on_this_machine
 from mlops_assets.orchestration.here import run_here
+from mlops_assets.orchestration.instance import InstanceLauncher, instance_launcher
 from mlops_assets.orchestration.results import RunResult
 from mlops_assets.orchestration.submission import Submission
 from mlops_assets.prediction.areas.specification import AreaSpecification
@@ -32,15 +35,28 @@ from mlops_assets.serving.specification import ServiceSpecification
 from mlops_assets.settings import Settings, project_module
 from mlops_assets.store import open_store
 
+log = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True)
 class Project:
-    """A loaded code location, the settings it runs with, and its Dagster instance."""
+    """A loaded code location, the settings it runs with, and its Dagster instance.
+
+    Attributes:
+        module: the code location.
+        definitions: its definitions.
+        settings: those of the command.
+        instance: its Dagster instance.
+        report: called with each line of a run in other processes that is for the user.
+        stack: closes what the launching of runs has opened.
+    """
 
     module: str
     definitions: dg.Definitions
     settings: Settings
     instance: dg.DagsterInstance
+    report: Callable[[str], None]
+    stack: ExitStack
 
     def launch(
         self,
@@ -50,7 +66,35 @@ class Project:
         tags: Mapping[str, str] | None = None,
         run_id: str | None = None,
     ) -> RunResult:
-        """Run a job in this process.
+        """Run a job, in this process or by the instance, as `MLOPS_LAUNCH` has it; wait for it.
+
+        Args:
+            job: name of a job of the project.
+            partition: partition key.
+            ops: run config of each op.
+            tags: tags of the run.
+            run_id: id of the run; a new one if not given.
+
+        Raises:
+            NotFound: there is no such job.
+            CheckFailure: a blocking check failed; everything else that could run has run.
+            StepFailure: a step failed; everything else that could run has run.
+            OrchestratorUnavailable: the instance is to run it and cannot.
+            KeyboardInterrupt: the run was interrupted.
+        """
+        if self.settings.launch == "here":
+            return self.run_here(job, partition, ops, tags, run_id)
+        return self._launcher.launch(_submission(job, partition, ops, tags, run_id))
+
+    def run_here(
+        self,
+        job: str,
+        partition: str | None = None,
+        ops: Mapping[str, object] | None = None,
+        tags: Mapping[str, str] | None = None,
+        run_id: str | None = None,
+    ) -> RunResult:
+        """Run a job in this process, whatever the settings are: the decisions of people.
 
         Args:
             job: name of a job of the project, or keys of assets, `model/production` or
@@ -66,10 +110,68 @@ class Project:
             StepFailure: a step failed; everything else that could run has run.
             KeyboardInterrupt: the run was interrupted.
         """
-        submission = Submission(
-            job, partition, ops or {}, tags or {}, **({"run_id": run_id} if run_id else {})
-        )
+        submission = _submission(job, partition, ops, tags, run_id)
         return run_here(self.instance, self._job(job), submission)
+
+    def submit(
+        self,
+        job: str,
+        partition: str | None = None,
+        ops: Mapping[str, object] | None = None,
+        tags: Mapping[str, str] | None = None,
+    ) -> str:
+        """Submit a job to the instance, and return the id of its run without waiting for it.
+
+        Args:
+            job: name of a job of the project.
+            partition: partition key.
+            ops: run config of each op.
+            tags: tags of the run.
+
+        Raises:
+            NotFound: there is no such job.
+            OrchestratorUnavailable: the instance cannot run it.
+            SettingsError: jobs run in this process.
+        """
+        self.require_instance()
+        return self._launcher.submit(_submission(job, partition, ops, tags, None))
+
+    def require_instance(self) -> None:
+        """Make sure that jobs are run by the instance, and so can be left alone.
+
+        Raises:
+            SettingsError: they run in this process.
+        """
+        if self.settings.launch == "here":
+            raise SettingsError(
+                "--detach needs an instance that runs jobs by itself: set MLOPS_LAUNCH=instance,"
+                " and see docs/launching.md"
+            )
+
+    def require_reachable(self, paths: Iterable[str]) -> None:
+        """Make sure that what a command names is where its run is executed.
+
+        Args:
+            paths: paths of this machine, or URLs.
+
+        Raises:
+            SpecificationError: it is a path, and the run is executed elsewhere.
+        """
+        if self.settings.launch == "here":
+            return
+        local = [path for path in paths if "://" not in path or path.startswith("file://")]
+        if local and not runs_on_this_machine(self._launcher.locations):
+            raise SpecificationError(
+                f"{', '.join(local)}: on this machine only, and the run is executed by"
+                f" {launcher_name(self.instance)} elsewhere; upload it, e.g. to the object store of"
+                " the workspace, and name its URL, or set MLOPS_LAUNCH=here"
+            )
+
+    @cached_property
+    def _launcher(self) -> InstanceLauncher:
+        return self.stack.enter_context(
+            instance_launcher(self.settings, self.instance, self.module, self.report)
+        )
 
     def sync(self, dataset: str) -> None:
         """Add the registry's data versions to the instance, e.g. after a new DAGSTER_HOME."""
@@ -206,13 +308,16 @@ class Project:
 
 
 @contextmanager
-def open_project(settings: Settings, module: str | None = None) -> Iterator[Project]:
+def open_project(
+    settings: Settings, module: str | None = None, report: Callable[[str], None] = log.info
+) -> Iterator[Project]:
     """Load a project and open its instance.
 
     Args:
         settings: those of the project.
         module: the code location, e.g. `my_project.definitions`; by default that of the
             `pyproject.toml` here.
+        report: called with each line of a run in other processes that is for the user.
 
     Raises:
         NotFound: the module cannot be imported or has no definitions.
@@ -225,5 +330,17 @@ def open_project(settings: Settings, module: str | None = None) -> Iterator[Proj
         # of Dagster's own code, such as that of checks that are beta, which users cannot follow
         disable_dagster_warnings(),
         dg.DagsterInstance.from_config(str(settings.dagster_home)) as instance,
+        ExitStack() as stack,
     ):
-        yield Project(module, definitions, settings, instance)
+        yield Project(module, definitions, settings, instance, report, stack)
+
+
+def _submission(
+    job: str,
+    partition: str | None,
+    ops: Mapping[str, object] | None,
+    tags: Mapping[str, str] | None,
+    run_id: str | None,
+) -> Submission:
+    submission = Submission(job, partition, ops or {}, tags or {})
+    return replace(submission, run_id=run_id) if run_id else submission

@@ -95,21 +95,18 @@ def evaluated_checks(events: Sequence[dg.DagsterEvent]) -> Iterator[Check]:
         )
 
 
-def raise_failure(run_id: str, events: Sequence[dg.DagsterEvent]) -> None:
-    """Raise the failures of a run whose steps or checks failed.
+def failure_of(run_id: str, events: Sequence[dg.DagsterEvent]) -> StepFailure | None:
+    """Return the failure of a run whose steps or checks failed; None if it was interrupted.
+
+    It is a `CheckFailure` if only blocking checks failed.
 
     Args:
         run_id: of the Dagster run.
         events: what its steps reported.
-
-    Raises:
-        CheckFailure: only blocking checks failed.
-        StepFailure: a step failed.
-        KeyboardInterrupt: a step was interrupted.
     """
     found = list(step_errors(events))
     if any(error.cls_name == INTERRUPTED for error in found):
-        raise KeyboardInterrupt
+        return None
     by_check = all(error.cls_name == FAILED_CHECK for error in found)
     kind = CheckFailure if by_check else StepFailure
-    raise kind("\n".join(failure_messages(events)), run_id, list(evaluated_checks(events)))
+    return kind("\n".join(failure_messages(events)), run_id, list(evaluated_checks(events)))

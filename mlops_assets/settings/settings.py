@@ -60,6 +60,8 @@ class Settings:
             of the kind of workspace.
         executor: where Dagster runs the steps of a run.
         launch: who runs what a command asks for.
+        code_servers: Dagster's workspace.yaml with the running code servers that runs are submitted
+            from; None for the definitions that a process loads itself.
         log_format: of what servers, daemons and runs log.
     """
 
@@ -83,6 +85,7 @@ class Settings:
     pack_below: int | None = None
     executor: Executor = "in_process"
     launch: Launch = "here"
+    code_servers: Path | None = None
     log_format: LogFormat = "text"
 
     @property
@@ -100,7 +103,7 @@ class Settings:
         `MLOPS_ROLES`, `MLOPS_MLFLOW`, `MLOPS_PUBLIC_URL`, `MLOPS_API_TOKEN`,
         `MLOPS_DELEGATION_KEY`, `MLOPS_IDENTITY`, `MLOPS_GATEWAY`, `MLOPS_CATALOGUES`,
         `MLOPS_WEBHOOKS`, `MLOPS_ISSUES`, `MLOPS_LOG_HEAD`, `MLOPS_VISIBILITY`, `MLOPS_PACK_BELOW`,
-        `MLOPS_EXECUTOR`, `MLOPS_LAUNCH` and `MLOPS_LOG_FORMAT`.
+        `MLOPS_EXECUTOR`, `MLOPS_LAUNCH`, `MLOPS_CODE_SERVERS` and `MLOPS_LOG_FORMAT`.
 
         A `.env` file in `directory` is read too, as the dagster command does; the environment wins
         over it.
@@ -141,6 +144,7 @@ class Settings:
         catalogues = values.get("MLOPS_CATALOGUES")
         webhooks = values.get("MLOPS_WEBHOOKS")
         issues = values.get("MLOPS_ISSUES")
+        code_servers = values.get("MLOPS_CODE_SERVERS")
         return cls(
             workspace=workspace,
             registry=(
@@ -166,6 +170,7 @@ class Settings:
             pack_below=_pack_below(values.get("MLOPS_PACK_BELOW") or ""),
             executor=_choice(values, "MLOPS_EXECUTOR", get_args(Executor)),
             launch=_choice(values, "MLOPS_LAUNCH", get_args(Launch)),
+            code_servers=directory / code_servers if code_servers else None,
             log_format=_choice(values, "MLOPS_LOG_FORMAT", get_args(LogFormat)),
         )
 

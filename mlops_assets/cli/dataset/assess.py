@@ -10,9 +10,9 @@ import typer
 
 from mlops_assets.cli.terminal import completion
 from mlops_assets.cli.terminal.interruption import interruptible
+from mlops_assets.cli.terminal.launching import Detach, open_project, print_submitted
 from mlops_assets.cli.terminal.output import Json, Module, console, open_store, show_one
 from mlops_assets.names import Reference
-from mlops_assets.settings import Settings
 
 if TYPE_CHECKING:
     from mlops_assets.datasets.quality import Check
@@ -55,6 +55,7 @@ def assess(
             autocompletion=completion.data_references,
         ),
     ],
+    detach: Detach = False,
     module: Module = None,
     as_json: Json = False,
 ) -> None:
@@ -63,10 +64,11 @@ def assess(
     Thresholds, title, licence, providers and extent are those that the project declares now. Exits
     with 1 if a failed check blocks training; the record is not written then.
     """
-    from mlops_assets.orchestration.project import open_project
-
     row = open_store().registry.data_version(Reference.parse(reference))
-    with open_project(Settings.from_environment(), module) as project:
+    with open_project(module) as project:
+        if detach:
+            print_submitted(submit_assessment(project, row.dataset, row.version), as_json)
+            return
         done = assess_version(project, row.dataset, row.version)
     if as_json:
         show_one(
@@ -83,6 +85,21 @@ def assess(
             console.print(line)
     if done.blocked:
         raise typer.Exit(1)
+
+
+def submit_assessment(project: Project, dataset: str, version: str) -> str:
+    """Submit the assessment of a data version; return the id of the Dagster run.
+
+    Raises:
+        NotFound: the project does not declare the dataset.
+        SettingsError: jobs run in this process.
+    """
+    import dagster as dg
+
+    project.require_instance()
+    project.require(dg.AssetKey([dataset, "training_data"]))
+    project.sync(dataset)
+    return project.submit(f"{dataset}_assessment", version)
 
 
 def assess_version(project: Project, dataset: str, version: str) -> Assessment:

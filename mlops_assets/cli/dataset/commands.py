@@ -15,6 +15,7 @@ from mlops_assets.cli.dataset import assess, diff, preview, recall
 from mlops_assets.cli.declarations import declared
 from mlops_assets.cli.terminal import completion
 from mlops_assets.cli.terminal.interruption import again, interruptible
+from mlops_assets.cli.terminal.launching import Detach, open_project, print_submitted
 from mlops_assets.cli.terminal.output import (
     Json,
     Module,
@@ -26,7 +27,6 @@ from mlops_assets.cli.terminal.output import (
 )
 from mlops_assets.names import Reference, check_label, check_name
 from mlops_assets.paths import data_owner
-from mlops_assets.settings import Settings
 
 if TYPE_CHECKING:
     from mlops_assets.datasets.quality import Check
@@ -66,6 +66,7 @@ def commit(
             help="Of a ProcessedDataset: version or tag of its first input; the newest by default.",
         ),
     ] = None,
+    detach: Detach = False,
     module: Module = None,
 ) -> None:
     """Commit the landing as a data version and assess it.
@@ -74,28 +75,39 @@ def commit(
     version.
 
     Failed checks are printed with the reason. A failed check that blocks training does not undo
-    the commit.
+    the commit. With --detach there is no assessment, and no tag.
     """
     import dagster as dg
 
     from mlops_assets.models.record import tag_data_version
-    from mlops_assets.orchestration.project import open_project
 
     check_name(name, "dataset name")
     if tag is not None:
         check_label(tag, "tag")
-    with open_project(Settings.from_environment(), module) as project:
+    if detach and (tag is not None or not no_assess):
+        raise typer.BadParameter(
+            "--detach does not wait for the version: give --no-assess and no --tag, and run 'mlops"
+            " dataset assess' and 'mlops dataset tag' once it is there"
+        )
+    with open_project(module) as project:
         processed = project.processed_dataset(name)
         if processed is not None:
             if rehash:
                 raise typer.BadParameter(
                     f"{name} is made from {', '.join(processed.inputs)}; commit those with --rehash"
                 )
-            metadata = _process(project, processed, input_version)
+            row = _input(project, processed, input_version)
+            if detach:
+                print_submitted(project.submit(f"{name}_processing", row.version))
+                return
+            metadata = _process(project, processed, row)
         else:
             project.require(dg.AssetKey([name, "landing"]))
             if input_version is not None:
                 raise typer.BadParameter(f"--input: {name} is not made from another dataset")
+            if detach:
+                print_submitted(project.submit(*_landing(name, {"rehash": rehash})))
+                return
             metadata = _land(project, name, {"rehash": rehash})
         version = str(metadata["data_version"].value)
         if tag is not None:
@@ -128,11 +140,10 @@ def use(
     """
     import dagster as dg
 
-    from mlops_assets.orchestration.project import open_project
-
-    with open_project(Settings.from_environment(), module) as project:
+    with open_project(module) as project:
         project.dataset(dataset)
         project.require(dg.AssetKey([dataset, "landing"]))
+        project.require_reachable([record])
         metadata = _land(project, dataset, {"use": record})
         _print_committed(dataset, metadata)
         version = str(metadata["data_version"].value)
@@ -142,26 +153,37 @@ def use(
 
 def _land(project: Project, name: str, config: Mapping[str, object]) -> Mapping[str, Any]:
     """Run the landing of a dataset; return the metadata of its materialisation."""
-    node = f"{name}__landing"
     kept = (
         "the files stored so far are kept, no version was published; to continue, run the same"
         " command again:"
     )
     with interruptible(lambda: f"{kept} {again()}"):
-        result = project.launch(f"{name}_landing", ops={node: {"config": dict(config)}})
+        result = project.launch(*_landing(name, config))
     return result.metadata(name, "landing")
 
 
+def _landing(name: str, config: Mapping[str, object]) -> tuple[str, None, dict[str, object]]:
+    """Return the job of a landing, its partition (none) and its run config."""
+    return f"{name}_landing", None, {f"{name}__landing": {"config": dict(config)}}
+
+
+def _input(
+    project: Project, processed: ProcessedDatasetSpecification, version: str | None
+) -> DataVersion:
+    """Return the version of the first input that a dataset is to be made from."""
+    first = processed.input_references[0].name
+    row = open_store().registry.data_version(Reference(first, version))
+    project.sync(first)
+    return row
+
+
 def _process(
-    project: Project, processed: ProcessedDatasetSpecification, input_version: str | None
+    project: Project, processed: ProcessedDatasetSpecification, row: DataVersion
 ) -> Mapping[str, Any]:
     """Make a dataset from a version of its first input; return the materialisation's metadata."""
-    first = processed.input_references[0].name
-    row = open_store().registry.data_version(Reference(first, input_version))
-    project.sync(first)
     with interruptible(lambda: f"no version was published; to run it again: {again()}"):
         result = project.launch(f"{processed.name}_processing", partition=row.version)
-    console.print(f"made from {first}@{row.version} by {processed.function}")
+    console.print(f"made from {row.dataset}@{row.version} by {processed.function}")
     return result.metadata(processed.name, "processed")
 
 

@@ -9,8 +9,8 @@ import typer
 from mlops_assets.cli.dataset import assess
 from mlops_assets.cli.terminal import completion
 from mlops_assets.cli.terminal.interruption import again, interruptible
+from mlops_assets.cli.terminal.launching import open_project
 from mlops_assets.cli.terminal.output import Json, Module, console, open_store, show
-from mlops_assets.settings import Settings
 
 if TYPE_CHECKING:
     from mlops_assets.integrations.dvc.git import Revision
@@ -62,14 +62,14 @@ def import_dvc(
     from mlops_assets.integrations.dvc.git import cloned, repository_url
     from mlops_assets.integrations.dvc.tags import labels
     from mlops_assets.models.record import tag_data_version
-    from mlops_assets.orchestration.project import open_project
 
     if all_tags and rev is not None:
         raise typer.BadParameter("--rev and --all-tags: name one of them")
     url = repository_url(repository)
-    with open_project(Settings.from_environment(), module) as project:
+    with open_project(module) as project:
         project.dataset(dataset)
         project.require(dg.AssetKey([dataset, "landing"]))
+        project.require_reachable([url])
         with cloned(url) as clone:
             revisions = clone.tagged() if all_tags else [clone.revision(rev or "HEAD")]
         tags = {revision.commit: labels(revision.tags) for revision in revisions}

@@ -217,7 +217,7 @@ def promote(
     row = open_store().registry.model_version(Reference.parse(reference))
     with open_project(settings, module) as project:
         config = {"version": row.version, "alias": alias, "user": settings.user, "reason": reason}
-        project.launch(
+        project.run_here(
             f"{row.model}/production", ops={f"{row.model}__production": {"config": config}}
         )
     console.print(f"{row.model}@{alias} is {row.model}@{row.version}")
@@ -235,7 +235,7 @@ def rollback(
     settings = Settings.from_environment()
     with open_project(settings, module) as project:
         config = {"rollback": True, "user": settings.user, "reason": reason}
-        project.launch(f"{model}/production", ops={f"{model}__production": {"config": config}})
+        project.run_here(f"{model}/production", ops={f"{model}__production": {"config": config}})
     row = open_store().registry.model_version(Reference(model, "production"))
     console.print(f"{model}@production is {model}@{row.version} again")
 

@@ -46,7 +46,7 @@ def approve(reference: Ref, reason: Reason, module: Module = None) -> None:
         if declared.auto_promote and declared.approval.protects("production"):
             config = {"version": row.version, "user": settings.user, "reason": reason}
             ops = {f"{row.model}__production": {"config": config}}
-            project.launch(f"{row.model}/production", ops=ops)
+            project.run_here(f"{row.model}/production", ops=ops)
             console.print(f"{row.model}@production is {row.model}@{row.version}")
 
 
@@ -110,6 +110,6 @@ def _report(declared: ModelSpecification, row: ModelVersion, project: Project) -
     # Dagster 1.13 has no partitions for jobs of checks alone, but for their runs
     tags = {PARTITION_NAME_TAG: row.data_version}
     try:
-        project.launch(APPROVAL_JOB.format(model=row.model), ops=ops, tags=tags)
+        project.run_here(APPROVAL_JOB.format(model=row.model), ops=ops, tags=tags)
     except StepFailure as error:
         advise(f"warning: the check 'approved' was not evaluated in Dagster: {error}")

@@ -14,10 +14,10 @@ from mlops_assets.cli.model.map_plan import print_plan
 from mlops_assets.cli.model.predict_external import predict_external, require_out
 from mlops_assets.cli.terminal import completion
 from mlops_assets.cli.terminal.interruption import again, interruptible
+from mlops_assets.cli.terminal.launching import Detach, open_project, print_submitted
 from mlops_assets.cli.terminal.output import Module, advise, console, open_store
 from mlops_assets.errors import NotFound, SpecificationError
 from mlops_assets.names import Reference
-from mlops_assets.settings import Settings
 from mlops_assets.storage.scratch import scratch_folder
 
 if TYPE_CHECKING:
@@ -118,6 +118,7 @@ def predict(
     plan: Annotated[
         bool, typer.Option("--plan", help="Only print scenes, pixels, bytes, minutes and memory.")
     ] = False,
+    detach: Detach = False,
     module: Module = None,
 ) -> None:
     """Map scenes, or a day of an area, as GeoTIFFs and pictures in the workspace.
@@ -144,10 +145,9 @@ def predict(
     chosen = {name: value for name, value in given.items() if value not in (None, [])}
     if out is not None:
         require_writable(out, chosen.get("sources", []))
-    from mlops_assets.orchestration.project import open_project
 
     store = open_store()
-    with open_project(Settings.from_environment(), module) as project:
+    with open_project(module) as project:
         declared = project.area(reference)
         if declared is not None:
             run = _of_area(store, declared, date, chosen)
@@ -164,6 +164,12 @@ def predict(
             run = _of_scenes(store, row, chosen)
         if plan:
             _print_plan(store, run.jobs())
+            return
+        project.require_reachable(chosen.get("sources", []))
+        if detach:
+            if out is not None:
+                raise typer.BadParameter("--detach does not wait for a map to write to --out")
+            print_submitted(run.submit(project))
             return
         with interruptible(lambda: f"what was predicted is kept; to continue: {again()}"):
             result = run.launch(project)
@@ -199,13 +205,20 @@ class _Run:
     jobs: Callable[[], list[MapJob]]
 
     def launch(self, project: Project) -> RunResult:
-        """Run it."""
+        """Run it, and wait for it."""
+        return project.launch(self.job, self.partition, self._ops(), self.tags)
+
+    def submit(self, project: Project) -> str:
+        """Submit it; return the id of the Dagster run."""
+        return project.submit(self.job, self.partition, self._ops(), self.tags)
+
+    def _ops(self) -> dict[str, object]:
         ops: dict[str, object] = {"config": dict(self.config)}
         *graph, plan = self.op
         ops = {plan: ops}
         for name in reversed(graph):
             ops = {name: {"ops": ops}}
-        return project.launch(self.job, self.partition, ops, self.tags)
+        return ops
 
 
 def _require_scenes(reference: str, chosen: Mapping[str, object]) -> None:

@@ -10,9 +10,9 @@ import typer
 from mlops_assets.choices import Direction, Method, PrunerName
 from mlops_assets.cli.terminal import completion
 from mlops_assets.cli.terminal.interruption import again, interruptible
+from mlops_assets.cli.terminal.launching import Detach, open_project, print_submitted
 from mlops_assets.cli.terminal.output import Json, Module, console, open_store, show, show_one
 from mlops_assets.names import Reference
-from mlops_assets.settings import Settings
 
 if TYPE_CHECKING:
     from mlops_assets.store import Store
@@ -52,6 +52,7 @@ def sweep(
             help="Name of the sweep; if not given, the same command continues the same sweep."
         ),
     ] = None,
+    detach: Detach = False,
     module: Module = None,
     as_json: Json = False,
 ) -> None:
@@ -59,7 +60,6 @@ def sweep(
 
     Options override the file. The same command continues an interrupted sweep.
     """
-    from mlops_assets.orchestration.project import open_project
     from mlops_assets.training.sweeps.plan import plan_sweep
     from mlops_assets.training.sweeps.settings import read_settings
 
@@ -76,7 +76,7 @@ def sweep(
     )
     wanted = Reference.parse(reference)
     store = open_store()
-    with open_project(Settings.from_environment(), module) as project:
+    with open_project(module) as project:
         specification = project.model(wanted.name)
         data = store.registry.data_version(Reference(specification.dataset, wanted.what))
         plan = plan_sweep(specification, data.version, settings, name, str(space))
@@ -86,12 +86,12 @@ def sweep(
             f"the trials of sweep {plan.name} that have ended are kept; to continue, run the same"
             " command again:"
         )
+        job, ops = f"{wanted.name}_sweep", {f"{wanted.name}__sweep": {"config": config}}
+        if detach:
+            print_submitted(project.submit(job, data.version, ops), as_json)
+            return
         with interruptible(lambda: f"{kept} {again()}"):
-            project.launch(
-                f"{wanted.name}_sweep",
-                partition=data.version,
-                ops={f"{wanted.name}__sweep": {"config": config}},
-            )
+            project.launch(job, data.version, ops)
     _print(store, plan, as_json)
 
 

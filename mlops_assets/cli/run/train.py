@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -12,10 +13,11 @@ from mlops_assets.cli.dataset.assess import change_lines, failed_lines, record_c
 from mlops_assets.cli.model.commands import describe
 from mlops_assets.cli.terminal import completion
 from mlops_assets.cli.terminal.interruption import again, interruptible
+from mlops_assets.cli.terminal.launching import Detach, open_project, print_submitted
 from mlops_assets.cli.terminal.output import Json, Module, advise, console, open_store, show_one
 from mlops_assets.errors import Conflict
 from mlops_assets.names import Reference
-from mlops_assets.settings import Settings, project_module
+from mlops_assets.settings import project_module
 
 if TYPE_CHECKING:
     from mlops_assets.datasets.quality import Check
@@ -35,6 +37,7 @@ def train(
         list[str] | None,
         typer.Option("--param", "-p", help="Parameter, as NAME=VALUE, or seed=N; repeatable."),
     ] = None,
+    detach: Detach = False,
     module: Module = None,
     as_json: Json = False,
 ) -> None:
@@ -44,10 +47,9 @@ def train(
     from mlops_assets.training.process.start import preload
 
     preload()  # before Dagster is imported, so that both load at once
-    from mlops_assets.orchestration.project import open_project
     from mlops_assets.training.trainers import load_trainer
 
-    with open_project(Settings.from_environment(), module) as project:
+    with open_project(module) as project:
         declared = project.model(wanted.name)
         preload(declared)
         parameters = {
@@ -56,13 +58,18 @@ def train(
         }
         load_trainer(declared.trainer).parameters(parameters)  # fails before anything is launched
         data = open_store().registry.data_version(Reference(declared.dataset, wanted.what))
-        _launch(project, declared, data.version, config, as_json)
+        launch = _Launch(project, declared, data.version, config)
+        if detach:
+            print_submitted(launch.submit(), as_json)
+        else:
+            launch.follow(as_json)
 
 
 def resume(
     run_id: Annotated[
         str, typer.Argument(help="Run id, or its beginning.", autocompletion=completion.run_ids)
     ],
+    detach: Detach = False,
     module: Module = None,
     as_json: Json = False,
 ) -> None:
@@ -70,8 +77,6 @@ def resume(
 
     The rest of the lifecycle follows: its model is exported, evaluated and recorded.
     """
-    from mlops_assets.orchestration.project import open_project
-
     registry = open_store().registry
     run = registry.run(run_id)
     if run.status == "succeeded" or not registry.checkpoints(run.run_id):
@@ -80,42 +85,80 @@ def resume(
             f"run {run.run_id[:8]} {why}; start a new one with 'mlops train"
             f" {run.model}@{run.data_version}'"
         )
-    with open_project(Settings.from_environment(), module) as project:
+    with open_project(module) as project:
         config = {**run.parameters, "seed": run.seed}
-        _launch(project, project.model(run.model), run.data_version, config, as_json, run.run_id)
+        launch = _Launch(project, project.model(run.model), run.data_version, config, run.run_id)
+        if detach:
+            print_submitted(launch.submit(), as_json)
+        else:
+            launch.follow(as_json)
 
 
-def _launch(
-    project: Project,
-    declared: ModelSpecification,
-    data_version: str,
-    config: dict[str, Any],
-    as_json: bool,
-    resumed: str | None = None,
-) -> None:
-    """Run the lifecycle of a model, with a new or a resumed run, and print the outcome."""
-    from mlops_assets.components.naming import RESUME
-    from mlops_assets.orchestration.results import StepFailure
+@dataclass(frozen=True)
+class _Launch:
+    """The lifecycle of a model on a data version, with a new or a resumed run.
 
-    project.sync(declared.dataset)
-    dagster_run = str(uuid.uuid4())
-    tags = {RESUME: resumed} if resumed else None
-    ops = {f"{declared.name}__trained_model": {"config": config}} if config else None
-    try:
-        with interruptible(
-            lambda: _kept(project, declared.name, data_version, dagster_run, resumed)
-        ):
-            result = project.launch(
-                f"{declared.name}_lifecycle", data_version, ops, tags, dagster_run
-            )
-    except StepFailure as failure:
-        # a model version that fails its gates is published all the same
-        _print_lines(_warnings(failure.checks), as_json)
-        _print_outcome(declared.name, dagster_run, as_json)
-        raise
-    _print_lines(_warnings(result.checks), as_json)
-    _print_lines(change_lines(record_changes(result, declared.dataset)), as_json)
-    _print_outcome(declared.name, dagster_run, as_json)
+    Attributes:
+        project: the project.
+        declared: the model.
+        data_version: partition of the job.
+        config: parameters and seed that differ from the declared ones.
+        resumed: the training run that it continues; None for a new one.
+    """
+
+    project: Project
+    declared: ModelSpecification
+    data_version: str
+    config: dict[str, Any]
+    resumed: str | None = None
+
+    @property
+    def job(self) -> str:
+        """Name of the job."""
+        return f"{self.declared.name}_lifecycle"
+
+    @property
+    def ops(self) -> dict[str, object]:
+        """Run config of the job."""
+        return (
+            {f"{self.declared.name}__trained_model": {"config": self.config}} if self.config else {}
+        )
+
+    @property
+    def tags(self) -> dict[str, str]:
+        """Tags of the Dagster run."""
+        from mlops_assets.components.naming import RESUME
+
+        return {RESUME: self.resumed} if self.resumed else {}
+
+    def submit(self) -> str:
+        """Submit it; return the id of the Dagster run."""
+        self.project.require_instance()
+        self.project.sync(self.declared.dataset)
+        return self.project.submit(self.job, self.data_version, self.ops, self.tags)
+
+    def follow(self, as_json: bool) -> None:
+        """Run it, wait for its end, and print the outcome."""
+        from mlops_assets.orchestration.results import StepFailure
+
+        model = self.declared.name
+        self.project.sync(self.declared.dataset)
+        dagster_run = str(uuid.uuid4())
+        try:
+            with interruptible(
+                lambda: _kept(self.project, model, self.data_version, dagster_run, self.resumed)
+            ):
+                result = self.project.launch(
+                    self.job, self.data_version, self.ops, self.tags, dagster_run
+                )
+        except StepFailure as failure:
+            # a model version that fails its gates is published all the same
+            _print_lines(_warnings(failure.checks), as_json)
+            print_outcome(model, failure.run_id or dagster_run, as_json)
+            raise
+        _print_lines(_warnings(result.checks), as_json)
+        _print_lines(change_lines(record_changes(result, self.declared.dataset)), as_json)
+        print_outcome(model, result.run_id, as_json)
 
 
 def _warnings(checks: Sequence[Check]) -> Iterator[str]:
@@ -168,8 +211,14 @@ def _kept(
     )
 
 
-def _print_outcome(model: str, dagster_run: str, as_json: bool) -> None:
-    """Print the model version that a Dagster run has published, if any."""
+def print_outcome(model: str | None, dagster_run: str, as_json: bool) -> None:
+    """Print the model versions that a Dagster run has published.
+
+    Args:
+        model: of these; None for any.
+        dagster_run: the Dagster run.
+        as_json: print JSON.
+    """
     from mlops_assets.registry.files.verified_read import unmeasured_classes
 
     store = open_store()
@@ -177,8 +226,8 @@ def _print_outcome(model: str, dagster_run: str, as_json: bool) -> None:
     for run in registry.runs(model, orchestration_run=dagster_run):
         if run.model_version is None:
             continue
-        row = registry.model_version(Reference(model, run.model_version))
-        unmeasured = unmeasured_classes(store.workspace, registry, model, row.version)
+        row = registry.model_version(Reference(run.model, run.model_version))
+        unmeasured = unmeasured_classes(store.workspace, registry, run.model, row.version)
         if as_json:
             aliases = registry.all_aliases().get((row.model, row.version), [])
             show_one(describe(row, aliases) | {"unmeasured_classes": unmeasured}, as_json=True)

@@ -26,7 +26,8 @@ def interruptible(kept: Callable[[], str]) -> Iterator[None]:
         yield
     except KeyboardInterrupt as interrupt:
         try:
-            left = kept()
+            # one that leaves a run in other processes has a message
+            left = str(interrupt) or kept()
         except MlopsError as error:
             left = f"the state of the work could not be read: {error}"
         errors.print(f"interrupted: {left}")

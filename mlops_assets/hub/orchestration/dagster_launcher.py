@@ -35,11 +35,11 @@ from mlops_assets.hub.orchestration.launcher import (
     Sweep,
     TrainingRequest,
 )
-from mlops_assets.hub.orchestration.stop import cancel_run, stop_run
 from mlops_assets.identity.delegation import delegate
 from mlops_assets.models.specification import Compute, ModelSpecification
 from mlops_assets.names import Reference, check_name
 from mlops_assets.orchestration.code_locations import CodeLocations
+from mlops_assets.orchestration.stop import cancel_run, stop_run
 from mlops_assets.orchestration.submission import Submission, daemon_notice, submit
 from mlops_assets.principals import Role
 from mlops_assets.registry import Run
