@@ -49,7 +49,7 @@ from mlops_assets.cli.dataset import import_dvc
 from mlops_assets.cli.model import commands as models
 from mlops_assets.cli.model import predict
 from mlops_assets.cli.run import commands as runs
-from mlops_assets.cli.run import import_runs, mlflow, sweep, train
+from mlops_assets.cli.run import follow, import_runs, mlflow, sweep, train
 from mlops_assets.cli.terminal.interruption import again, interruptible
 from mlops_assets.cli.terminal.output import WIDE, errors, set_quiet
 from mlops_assets.cli.terminal.progress import showing_progress
@@ -114,6 +114,8 @@ app.add_typer(truth.app, name="truth")
 app.add_typer(webhooks.app, name="webhooks")
 app.command("train")(train.train)
 runs.app.command("resume")(train.resume)
+runs.app.command("follow")(follow.follow)
+runs.app.command("cancel")(follow.cancel)
 app.command("sweep")(sweep.sweep)
 app.command("predict")(predict.predict)
 app.command("verify")(verify.verify)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from mlops_assets.cli.model.commands import describe
 from mlops_assets.cli.terminal.interruption import interruptible
-from mlops_assets.cli.terminal.output import console, metric_columns, open_store, show
+from mlops_assets.cli.terminal.output import advise, console, metric_columns, open_store, show
 from mlops_assets.datasets.io.rasters import open_raster
 from mlops_assets.errors import MlopsError, NotFound
 from mlops_assets.models.verify import verify_model
@@ -35,7 +35,7 @@ def demo() -> None:
     """Run the example project end to end; a second run does only the missing steps."""
     started = time.monotonic()
     settings = Settings.from_environment()
-    with open_project(settings, DEFAULT_MODULE) as project:
+    with open_project(settings, DEFAULT_MODULE, advise) as project:
         for model in MODELS:
             preload(project.model(model))
         store = open_store()

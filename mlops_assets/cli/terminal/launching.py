@@ -51,6 +51,4 @@ def print_submitted(run_id: str, as_json: bool = False) -> None:
         return
     console.print(run_id)
     name = run_id[:8]
-    advise(
-        f"submitted; to follow it: mlops run follow {name}; to cancel it: mlops run cancel {name}"
-    )
+    advise(f"to follow it: mlops run follow {name}; to cancel it: mlops run cancel {name}")

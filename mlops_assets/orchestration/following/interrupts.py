@@ -38,11 +38,13 @@ class Interrupts:
 
     Args:
         run_id: of the Dagster run that is followed.
+        cancel: whether the first is a request to cancel the run; if not, it ends the block.
     """
 
-    def __init__(self, run_id: str) -> None:
+    def __init__(self, run_id: str, cancel: bool = True) -> None:
         self.run_id = run_id
         self.requested = False
+        self._cancel = cancel
         self._changed = threading.Event()
         self._before: object = None
 
@@ -72,7 +74,7 @@ class Interrupts:
         self._changed.clear()
 
     def _receive(self, number: int, frame: FrameType | None) -> None:
-        if self.requested:
+        if self.requested or not self._cancel:
             raise still_running(self.run_id)
         self.requested = True
         self._changed.set()
