@@ -8,12 +8,12 @@ core inside the function that needs them, so that help and wrong usage are repor
 from __future__ import annotations
 
 import atexit
-import gc
 import io
 import logging
 import os
 import sys
 import warnings
+from gc import freeze, set_threshold
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -185,9 +185,9 @@ def main() -> None:
     """Run the command; a failure is one message, exit code 1; a traceback only with `--debug`."""
     # imports make many objects and no garbage: with Python's thresholds a fifth of a commit's time
     # goes into the search for it
-    gc.set_threshold(*GC_THRESHOLDS)
+    set_threshold(*GC_THRESHOLDS)
     # at exit the interpreter collects the garbage of all libraries, which takes seconds
-    atexit.register(gc.freeze)
+    atexit.register(freeze)
     if logging.lastResort is not None:
         logging.lastResort.setFormatter(_Plain())
     warnings.formatwarning = _plain_warning
