@@ -20,6 +20,9 @@ AXE := 4.14.1
 # an issuer of tokens, certified by the OpenID Foundation
 OIDC_PROVIDER := 9.13.3
 MODEL_SIGNING := 1.1.1
+# resolves and hashes what images install; the packages of a code location
+UV := 0.13.9
+EXTRAS_code := --extra demo --extra cluster --extra sweeps --extra mlflow
 # with the last release of ol-stac that it can be built with: later ones ask for a newer OpenLayers
 STAC_BROWSER := 4.0.1
 OL_STAC := 1.1.0
@@ -29,7 +32,7 @@ WORLD_ATLAS := 2.0.2
 .DEFAULT_GOAL := help
 # else each of the many processes would compile our modules anew
 unexport PYTHONDONTWRITEBYTECODE
-.PHONY: help install azurite pytdml mlflow stac-validator stac-browser oidc-provider axe-core pgstac dvc model-signing export-peers export-eotdl serving-clients demo up hub-screenshots coastlines test test-all test-changed test-random faults mutations lint bench clean
+.PHONY: help install azurite pytdml mlflow stac-validator stac-browser oidc-provider axe-core pgstac dvc model-signing export-peers export-eotdl serving-clients demo up hub-screenshots locks images coastlines test test-all test-changed test-random faults mutations lint bench clean
 
 help: ## show this help
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -132,6 +135,23 @@ demo: .venv/with-demo .env ## run the main job on the example: land, commit, tra
 up: .venv/with-demo .env ## the hub, Dagster's daemon and sensors on the demo's workspace; PORT=3000
 	@$(BIN)/mlops up --port $(or $(PORT),3000)
 
+# torch 2.13.0+cpu is taken where UV_FIND_LINKS or UV_INDEX offers it; what they name is not written
+LOCK = .venv-peers/uv/$(UV)/bin/uv pip compile --quiet --generate-hashes --no-header --no-annotate --python-version 3.11 \
+	--python-platform x86_64-manylinux_2_28 --constraint constraints.txt
+
+.venv-peers/uv/$(UV):
+	@$(PYTHON) -m venv $@
+	@$@/bin/python -m pip install --quiet --disable-pip-version-check uv==$(UV)
+
+locks: .venv-peers/uv/$(UV) ## requirements/*.lock: what the images install, with hashes
+	@$(LOCK) --output-file requirements/build.lock requirements/build.in
+	@$(LOCK) --output-file requirements/serving.lock requirements/serving.in
+	@$(LOCK) $(EXTRAS_code) --output-file requirements/code.lock pyproject.toml
+	@$(LOCK) $(EXTRAS_code) --extra gpu --output-file requirements/gpu.lock pyproject.toml requirements/gpu.in
+
+images: ## the images code, hub and serving (needs buildah or docker; BASE=IMAGE with Python 3.11)
+	@$(PYTHON) deployments/docker/build.py $(if $(BASE),--base $(BASE))
+
 hub-screenshots: .venv/with-all ## the pictures of the README, from the workspace of `make demo` (needs chromium)
 	@$(BIN)/python docs/hub_screenshots.py
 
@@ -159,6 +179,7 @@ lint: .venv/with-all ## style, types, layers, security
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 	@$(BIN)/bandit --quiet --configfile pyproject.toml --recursive mlops_assets resources
+	@$(BIN)/hadolint deployments/docker/Dockerfile
 
 bench: .venv/with-all ## measure, and print the tables of benchmarks/README.md
 	@$(BIN)/python -m benchmarks
