@@ -1,7 +1,7 @@
 """Build images of `deployments/docker`: `python deployments/docker/build.py TARGET …`.
 
-Buildah builds them, or else Docker. The settings of pip on this machine, which may name an index with a password, are
-mounted into the steps that install and are in no image.
+Buildah builds them, or else Docker. The settings of pip on this machine, which may name an index
+with a password, are mounted into the steps that install and are in no image.
 """
 
 from __future__ import annotations
