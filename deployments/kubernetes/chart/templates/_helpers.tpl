@@ -21,6 +21,12 @@ mlops-assets/release: {{ .Release.Name }}
 {{- define "mlops-assets.image" -}}
 {{- $root := index . 0 -}}
 {{- $image := index $root.Values.images (index . 1) -}}
+{{- if regexMatch ":[^/]*$" $image.repository -}}
+{{- fail (printf "images.%s.repository is %s: write what is behind the colon into images.%s.tag" (index . 1) $image.repository (index . 1)) -}}
+{{- end -}}
+{{- if eq $image.tag "latest" -}}
+{{- fail (printf "images.%s.tag is latest, which names another image tomorrow: write a version, or a digest" (index . 1)) -}}
+{{- end -}}
 {{- if $image.digest -}}
 {{ $image.repository }}@{{ $image.digest }}
 {{- else -}}
