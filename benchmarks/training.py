@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from benchmarks.options import Options
 from benchmarks.processes import Measured, clean_environment, take_steps
 from benchmarks.tables import median, print_table
-from mlops_assets.models.specification import Compute
+from mlops_assets.models.compute import Compute
 from mlops_assets.training.process.start import environment_for
 
 _EPOCHS = 60

@@ -141,8 +141,8 @@ def test_the_launchpad_offers_typed_parameters_with_the_values_of_the_yaml(
 def test_kubernetes_gets_the_compute_that_is_declared() -> None:
     from dagster_k8s.job import get_user_defined_k8s_config
 
-    from mlops_assets.components.run_config import kubernetes_tags
-    from mlops_assets.models.specification import Compute
+    from mlops_assets.components.graph.pods import kubernetes_tags
+    from mlops_assets.models.compute import Compute
 
     declared = kubernetes_tags(Compute(cpus=2, memory="4Gi", gpus=1))
     tags = {name: json.dumps(value) for name, value in declared.items()}  # as Dagster stores them

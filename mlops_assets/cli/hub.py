@@ -63,7 +63,7 @@ def hub(
     from mlops_assets.hub.sign_in.modes import Mode, mode_of
     from mlops_assets.identity.declaration import is_loopback, read_identity
     from mlops_assets.identity.gateway import read_gateway
-    from mlops_assets.models.specification import bytes_of
+    from mlops_assets.models.compute import bytes_of
     from mlops_assets.serving.http_server import (
         Limits,
         raise_file_limit,

@@ -131,7 +131,7 @@ def serve(
 
 
 def _size(text: str) -> int:
-    from mlops_assets.models.specification import bytes_of
+    from mlops_assets.models.compute import bytes_of
 
     try:
         size = int(bytes_of(text))

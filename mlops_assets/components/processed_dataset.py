@@ -12,6 +12,7 @@ from mlops_assets.components.events.commit_report import commit_metadata
 from mlops_assets.components.graph.code_references import code_reference
 from mlops_assets.components.graph.kinds import workspace_kinds
 from mlops_assets.components.graph.labels import Labels, declared
+from mlops_assets.components.graph.pods import kubernetes_tags
 from mlops_assets.components.graph.retries import retried
 from mlops_assets.components.naming import (
     DATASET,
@@ -21,7 +22,7 @@ from mlops_assets.components.naming import (
     data_versions,
     tag_run,
 )
-from mlops_assets.components.run_config import kubernetes_tags, parameters_type, pool_of
+from mlops_assets.components.run_config import parameters_type, pool_of
 from mlops_assets.components.scaffolding import ProcessedDatasetScaffolder
 from mlops_assets.components.sensors.new_input import new_input_sensor
 from mlops_assets.components.training_dataset import TrainingDataset, located
@@ -137,7 +138,7 @@ class ProcessedDataset(TrainingDataset):
             partitions_def=data_versions(specification.input_references[0].name),
             backfill_policy=ONE_RUN_A_VERSION,
             code_version=source_digest(function.file.parent)[:12],
-            op_tags=kubernetes_tags(specification.compute),
+            op_tags=kubernetes_tags(specification.compute, {"dataset": specification.name}),
             pool=pool_of(specification.compute),
             kinds={"python", *workspace_kinds()},
             metadata={

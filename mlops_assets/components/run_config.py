@@ -12,9 +12,9 @@ import dagster as dg
 from dagster._check import CheckError
 from pydantic import Field, create_model
 
+from mlops_assets.models.compute import Compute, bytes_of
 from mlops_assets.models.parameters import document, written_mapping
-from mlops_assets.models.specification import Compute, ModelSpecification, bytes_of
-from mlops_assets.text.json_values import JsonObject
+from mlops_assets.models.specification import ModelSpecification
 from mlops_assets.training.functions import UserFunction
 from mlops_assets.training.trainers import Trainer
 
@@ -85,16 +85,3 @@ def pool_of(compute: Compute) -> str | None:
     if compute.gpus:
         return GPU_POOL
     return MEMORY_POOL if bytes_of(compute.memory) >= bytes_of(LARGE_MEMORY) else None
-
-
-def kubernetes_tags(compute: Compute) -> dict[str, JsonObject]:
-    """Return the op tag from which `k8s_job_executor` makes the pod's requests and limits."""
-    limits: JsonObject = {"memory": compute.memory}
-    if compute.gpus:
-        limits["nvidia.com/gpu"] = str(compute.gpus)
-    requests: JsonObject = {"cpu": f"{compute.cpus:g}", "memory": compute.memory}
-    return {
-        "dagster-k8s/config": {
-            "container_config": {"resources": {"requests": requests, "limits": limits}}
-        }
-    }

@@ -11,6 +11,7 @@ import dagster as dg
 from pydantic import Field
 
 from mlops_assets.components.events.presentation import sweep_markdown
+from mlops_assets.components.graph.pods import kubernetes_tags
 from mlops_assets.components.naming import (
     DATA_VERSION,
     DATASET,
@@ -18,7 +19,6 @@ from mlops_assets.components.naming import (
     data_versions,
     tag_run,
 )
-from mlops_assets.components.run_config import kubernetes_tags
 from mlops_assets.components.training_step import requested_tags, with_requested_compute
 from mlops_assets.models.specification import ModelSpecification
 from mlops_assets.training.sweeps.settings import SweepSettings, settings_of
@@ -91,11 +91,12 @@ class SweepConfig(dg.Config):
 
 def sweep_job(specification: ModelSpecification) -> dg.JobDefinition:
     """Return the job that sweeps over a model's parameters; its partition is the data version."""
+    about = {"model": specification.name, "dataset": specification.dataset}
 
     @dg.op(
         name=f"{specification.name}__sweep",
         description="Runs trials, each a run of its own, and proposes the best as candidate.",
-        tags=kubernetes_tags(specification.compute),
+        tags=kubernetes_tags(specification.compute, about, per_run=True),
     )
     def sweep(context: dg.OpExecutionContext, config: SweepConfig, store: StoreResource) -> None:
         from mlops_assets.components.events.reporting import DagsterReporter

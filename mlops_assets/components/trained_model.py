@@ -28,6 +28,7 @@ from mlops_assets.components.graph.kinds import (
     workspace_kinds,
 )
 from mlops_assets.components.graph.labels import Labels, declared
+from mlops_assets.components.graph.pods import kubernetes_tags
 from mlops_assets.components.graph.retries import retried
 from mlops_assets.components.naming import (
     DATA_VERSION,
@@ -41,7 +42,7 @@ from mlops_assets.components.naming import (
     tag_run,
 )
 from mlops_assets.components.registration import registration_assets
-from mlops_assets.components.run_config import kubernetes_tags, pool_of, run_config_type
+from mlops_assets.components.run_config import pool_of, run_config_type
 from mlops_assets.components.scaffolding import TrainedModelScaffolder
 from mlops_assets.components.sensors.new_version import new_version_sensor
 from mlops_assets.components.sweeping import sweep_job
@@ -222,6 +223,7 @@ class TrainedModel(dg.Component):
         specification = self.specification
         trainer = load_trainer(specification.trainer)
         config_type = run_config_type(specification, trainer)
+        about = {"model": specification.name, "dataset": specification.dataset}
 
         @dg.asset(
             key=[specification.name, "trained_model"],
@@ -232,7 +234,7 @@ class TrainedModel(dg.Component):
             description=specification.description
             or f"Model {specification.name}, trained on one data version.",
             code_version=source_digest(trainer.file.parent)[:12],
-            op_tags=kubernetes_tags(specification.compute),
+            op_tags=kubernetes_tags(specification.compute, about, per_run=True),
             pool=pool_of(specification.compute),
             kinds=self.labels.kinds_or({framework_kind(trainer), *workspace_kinds()}),
             metadata={

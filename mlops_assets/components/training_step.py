@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
+from mlops_assets.components.graph.pods import requested_compute
 from mlops_assets.components.naming import (
-    COMPUTE,
     EXPERIMENT,
     NOTE,
     RESUME,
@@ -22,7 +22,7 @@ from mlops_assets.components.naming import (
 )
 from mlops_assets.errors import SpecificationError
 from mlops_assets.models.frameworks import preloadable_modules
-from mlops_assets.models.specification import Compute, ModelSpecification
+from mlops_assets.models.specification import ModelSpecification
 from mlops_assets.names import Reference
 from mlops_assets.training.trainers import Trainer
 
@@ -57,20 +57,15 @@ def with_requested_compute(
 ) -> ModelSpecification:
     """Return a model with the compute that a Dagster run asks for; as declared if it asks none.
 
-    It limits the trainer's process. The pool in which its step waits, and the pod that it runs in,
-    are those of the declared compute.
+    It limits the trainer's process, and is that of the pod that it runs in. The pool in which its
+    step waits is that of the declared compute.
 
     Raises:
         SpecificationError: it is not valid.
     """
-    asked = context.run.tags.get(COMPUTE)
-    if asked is None:
+    compute = requested_compute(specification.compute, context.run.tags)
+    if compute == specification.compute:
         return specification
-    try:
-        values = {**specification.compute.model_dump(), **json.loads(asked)}
-        compute = Compute.model_validate(values)
-    except (TypeError, ValueError) as error:
-        raise SpecificationError(f"the tag {COMPUTE} is not valid: {error}") from error
     return specification.model_copy(update={"compute": compute})
 
 

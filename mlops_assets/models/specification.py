@@ -13,6 +13,7 @@ from mlops_assets.choices import Task
 from mlops_assets.datasets.loading.scaling import DeclaredScaling, methods_of
 from mlops_assets.datasets.specification.description import Provider
 from mlops_assets.errors import NameRefused, SpecificationError
+from mlops_assets.models.compute import Compute
 from mlops_assets.models.frameworks.architectures import CLASS
 from mlops_assets.models.parameters import written
 from mlops_assets.names import check_function, check_label, check_name
@@ -56,39 +57,6 @@ def class_metric(metric: str) -> tuple[str, str] | None:
     """Return measure and class of a metric of one class, such as `recall.wheat`, else None."""
     measure, _, name = metric.partition(".")
     return (measure, name) if measure in SINGLE_CLASS_METRICS and name else None
-
-
-class Compute(Strict):
-    """The compute of one training step: a pod's requests and limits on Kubernetes."""
-
-    cpus: float = Field(default=1, gt=0, description="Processor cores.")
-    memory: str = Field(
-        default="4Gi", pattern=r"^\d+(\.\d+)?(Ki|Mi|Gi|Ti)?$", description="Memory, e.g. 4Gi."
-    )
-    gpus: int = Field(
-        default=0,
-        ge=0,
-        description="GPUs; a step that wants one also waits its turn in the pool 'gpu'.",
-    )
-    processes: int | None = Field(
-        default=None,
-        ge=1,
-        description="Processes that train together under torchrun; one a GPU if not given.",
-    )
-    time_limit: int | None = Field(
-        default=None, ge=1, description="Seconds after which training is stopped."
-    )
-
-    @property
-    def worker_processes(self) -> int:
-        """The number of processes that train together."""
-        return self.processes or max(1, self.gpus)
-
-
-def bytes_of(memory: str) -> float:
-    """Return the bytes of an amount of memory such as `4Gi`."""
-    units = {"Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40}
-    return float(memory[:-2]) * units[memory[-2:]] if memory[-2:] in units else float(memory)
 
 
 class Gate(Strict):

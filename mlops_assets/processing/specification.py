@@ -10,8 +10,8 @@ from pydantic import Field, ValidationInfo, field_validator
 from mlops_assets.datasets.specification.dataset import DatasetSpecification
 from mlops_assets.datasets.specification.source import Source, StacLayout
 from mlops_assets.errors import NameRefused
+from mlops_assets.models.compute import Compute
 from mlops_assets.models.parameters import written
-from mlops_assets.models.specification import Compute
 from mlops_assets.names import Reference, check_function
 from mlops_assets.strict import refusing
 from mlops_assets.text.json_values import JsonObject

@@ -10,7 +10,7 @@ from typing import Literal, get_args
 
 from pydantic import Field, model_validator
 
-from mlops_assets.models.specification import Compute
+from mlops_assets.models.compute import Compute
 from mlops_assets.strict import DeclaredAlias, DeclaredName, Strict
 
 Engine = Literal["embedded", "kserve", "triton", "docker", "seldon"]

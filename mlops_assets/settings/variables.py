@@ -72,6 +72,19 @@ def onnx_provider() -> Literal["cpu", "cuda"]:
     return "cuda" if value == "cuda" else "cpu"
 
 
+def gpu_label() -> str:
+    """Return the label of nodes that names the type of their GPUs, from `MLOPS_GPU_LABEL`.
+
+    The default is that of Nvidia's GPU feature discovery.
+    """
+    return os.environ.get("MLOPS_GPU_LABEL") or "nvidia.com/gpu.product"
+
+
+def gpu_image() -> str | None:
+    """Return the image of steps that want a GPU (`MLOPS_GPU_IMAGE`); None for that of the run."""
+    return os.environ.get("MLOPS_GPU_IMAGE") or None
+
+
 def map_tiles() -> str | None:
     """Return the URL template of map tiles and their attribution (`MLOPS_TILES`), None if unset."""
     return current_environment().get("MLOPS_TILES") or None

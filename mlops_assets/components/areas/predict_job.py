@@ -25,7 +25,7 @@ from mlops_assets.components.areas.steps import (
 )
 from mlops_assets.components.graph.retries import retried
 from mlops_assets.components.naming import MAPS, MODEL, MODEL_VERSION, tag_run
-from mlops_assets.models.specification import Compute
+from mlops_assets.models.compute import Compute
 from mlops_assets.prediction.request import MapRequest, parse_request
 from resources import StoreResource
 

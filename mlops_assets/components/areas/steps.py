@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
+from mlops_assets.components.graph.pods import kubernetes_tags
 from mlops_assets.components.graph.retries import retried
 from mlops_assets.components.naming import ancestors
-from mlops_assets.components.run_config import kubernetes_tags
 from mlops_assets.errors import Conflict
-from mlops_assets.models.specification import Compute
+from mlops_assets.models.compute import Compute
 from mlops_assets.paths import step_values_folder
 from mlops_assets.settings import Settings
 from resources import StoreResource

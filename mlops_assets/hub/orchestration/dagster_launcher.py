@@ -36,7 +36,8 @@ from mlops_assets.hub.orchestration.launcher import (
     TrainingRequest,
 )
 from mlops_assets.identity.delegation import delegate
-from mlops_assets.models.specification import Compute, ModelSpecification
+from mlops_assets.models.compute import Compute
+from mlops_assets.models.specification import ModelSpecification
 from mlops_assets.names import Reference, check_name
 from mlops_assets.orchestration.code_locations import CodeLocations
 from mlops_assets.orchestration.stop import cancel_run, stop_run

@@ -17,7 +17,7 @@ from mlops_assets.integrations.model_export.kserve import (
     require_usable,
 )
 from mlops_assets.integrations.model_export.source import ExportSource
-from mlops_assets.models.specification import Compute
+from mlops_assets.models.compute import Compute
 from mlops_assets.names import kubernetes_name
 from mlops_assets.serving.specification import ServiceSpecification
 

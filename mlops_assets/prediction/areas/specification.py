@@ -14,7 +14,7 @@ from pydantic import AfterValidator, Field, field_validator, model_validator
 from mlops_assets.choices import MAP_OUTPUTS, MapOutput
 from mlops_assets.datasets.specification.source import require_supported
 from mlops_assets.errors import SpecificationError
-from mlops_assets.models.specification import Compute
+from mlops_assets.models.compute import Compute
 from mlops_assets.prediction.scenes.interval import AcquisitionInterval, parse_interval
 from mlops_assets.strict import DeclaredAlias, DeclaredName, Strict
 

@@ -19,7 +19,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from mlops_assets.errors import MlopsError, StorageError
-from mlops_assets.models.specification import bytes_of
+from mlops_assets.models.compute import bytes_of
 from mlops_assets.paths import INFERENCE
 from mlops_assets.serving.request_log.rows import (
     day_name,

@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import IO
 
 from mlops_assets.errors import TrainerError
+from mlops_assets.models.compute import Compute
 from mlops_assets.models.frameworks import preloadable_modules
-from mlops_assets.models.specification import Compute, ModelSpecification
+from mlops_assets.models.specification import ModelSpecification
 from mlops_assets.settings import child_environment
 from mlops_assets.training.process.child_process import start_child
 from mlops_assets.training.process.forkserver import TRAINING, ForkedProcess, fork_server

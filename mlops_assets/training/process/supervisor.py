@@ -18,8 +18,8 @@ from typing import IO
 import psutil
 
 from mlops_assets.errors import StorageError, TrainerError, named_error
+from mlops_assets.models.compute import Compute, bytes_of
 from mlops_assets.models.run_documents import end_run
-from mlops_assets.models.specification import Compute, bytes_of
 from mlops_assets.names import Reference
 from mlops_assets.paths import Owner, run_log_key, run_owner
 from mlops_assets.principals import Role

@@ -12,8 +12,9 @@ from mlops_assets.hub.orchestration.launcher import TrainingRequest
 from mlops_assets.hub.views.training.draft import Draft
 from mlops_assets.hub.views.training.fields import FormField, fields_of
 from mlops_assets.hub.views.training.search import checked_sweep
+from mlops_assets.models.compute import Compute
 from mlops_assets.models.parameters import document
-from mlops_assets.models.specification import Compute, ModelSpecification
+from mlops_assets.models.specification import ModelSpecification
 from mlops_assets.names import Reference
 from mlops_assets.registry.runs.remarks import MAX_NOTE, MAX_TAG, MAX_TAGS
 from mlops_assets.training.experiment import declared_values, recorded_values
@@ -132,7 +133,9 @@ def _compute(
         for entry in error.errors():
             problems.setdefault(f"compute.{entry['loc'][0]}", entry["msg"])
         return entered
-    return {name: value for name, value in typed.items() if own[name] != value}
+    # what is not given is not written
+    names = dict.fromkeys([*own, *typed])
+    return {name: typed.get(name) for name in names if own.get(name) != typed.get(name)}
 
 
 def _entered(

@@ -12,7 +12,8 @@ from pydantic import JsonValue
 from mlops_assets.datasets.quality.published import checks_of, published_report
 from mlops_assets.errors import Forbidden, NotFound
 from mlops_assets.hub.views.training.fields import FormField, fields_of
-from mlops_assets.models.specification import Compute, ModelSpecification
+from mlops_assets.models.compute import Compute
+from mlops_assets.models.specification import ModelSpecification
 from mlops_assets.names import Reference
 from mlops_assets.principals import Role
 from mlops_assets.registry import DataVersion
