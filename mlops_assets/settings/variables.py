@@ -85,6 +85,11 @@ def gpu_image() -> str | None:
     return os.environ.get("MLOPS_GPU_IMAGE") or None
 
 
+def in_step_pod() -> bool:
+    """Return whether this process is a step of a run in a pod, as dagster-k8s marks it."""
+    return "DAGSTER_RUN_STEP_KEY" in os.environ
+
+
 def map_tiles() -> str | None:
     """Return the URL template of map tiles and their attribution (`MLOPS_TILES`), None if unset."""
     return current_environment().get("MLOPS_TILES") or None

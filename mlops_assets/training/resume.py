@@ -60,11 +60,7 @@ def _start_or_resume(store: Store, wanted: Run, scratch: Path) -> tuple[Run, int
     if found is None:
         registry.start_run(wanted)
         return wanted, 0
-    if (
-        found.status == "running"
-        and found.pid != wanted.pid
-        and provenance.process_alive(found.host, found.pid)
-    ):
+    if found.status == "running" and found.pid != wanted.pid and _may_run(found, wanted):
         raise Conflict(
             f"run {found.run_id} is still running in process {found.pid} of {found.host}; "
             "cancel it before it is resumed"
@@ -83,6 +79,16 @@ def _start_or_resume(store: Store, wanted: Run, scratch: Path) -> tuple[Run, int
     names = ("host", "pid", "orchestration_run", "hardware", "environment")
     changes = {name: getattr(wanted, name) for name in names}
     return registry.resume_run(wanted.run_id, newest.seq, **changes), newest.seq
+
+
+def _may_run(found: Run, wanted: Run) -> bool:
+    """Return whether the process of a run may still be at work.
+
+    A step of Dagster is started again on another machine only after that of its pod is gone.
+    """
+    if found.host != wanted.host and found.orchestration_run is not None:
+        return found.orchestration_run != wanted.orchestration_run
+    return provenance.process_alive(found.host, found.pid)
 
 
 def resumable_run(

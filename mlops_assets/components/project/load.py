@@ -121,8 +121,8 @@ def project_executor() -> dg.ExecutorDefinition:
         return dg.multiprocess_executor
     if wanted == "k8s_job":
         with needs("cluster", "MLOPS_EXECUTOR=k8s_job"):
-            from dagster_k8s import k8s_job_executor
-        return k8s_job_executor
+            from mlops_assets.components.pods.executor import pod_executor
+        return pod_executor
     return dg.in_process_executor
 
 

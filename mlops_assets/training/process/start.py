@@ -122,5 +122,7 @@ def start_process(
     arguments = ["-m", worker.module, str(worker.request)]
     if compute.worker_processes > 1:
         processes = f"--nproc-per-node={compute.worker_processes}"
-        arguments = ["-m", "torch.distributed.run", "--standalone", processes, *arguments]
+        # by its name a machine may not find itself, and a pod of a restricted network neither
+        here = ("--standalone", "--local-addr=127.0.0.1")
+        arguments = ["-m", "torch.distributed.run", *here, processes, *arguments]
     return start_child(arguments, environment, output)
