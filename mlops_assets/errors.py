@@ -56,6 +56,10 @@ class StorageUnreachable(StorageError):
     """The workspace, a landing or the registry did not answer; the same may succeed later."""
 
 
+class ReleaseRefused(StorageError):
+    """A newer release writes the registry, and this one no longer may."""
+
+
 class DiskFull(StorageError):
     """A disk of this machine has no room for a copy."""
 

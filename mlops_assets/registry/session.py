@@ -28,6 +28,7 @@ from mlops_assets.registry.engine import is_time_limit, open_engine, time_limit
 from mlops_assets.registry.log import chain
 from mlops_assets.registry.log.mirror import Mirror
 from mlops_assets.registry.migrations.upgrade import is_present, prepare
+from mlops_assets.registry.migrations.writers import require_current
 from mlops_assets.registry.records.rows import (
     PublishedRecords,
     remove_published,
@@ -160,6 +161,7 @@ class RegistrySession:
         Raises:
             Forbidden: the principal does not have the role.
             IntegrityError: the workspace has the log of another registry.
+            ReleaseRefused: a newer release writes the registry.
             StorageError: the registry cannot be written.
         """
         with self._session(action, role, [], immediate=True) as session:
@@ -227,6 +229,8 @@ class RegistrySession:
             session.info[_LEFT_OUT] = left_out
             connection = session.connection(execution_options={"immediate": immediate, **options})
             self.require_locks()
+            if immediate:
+                require_current(connection)
             with time_limit(connection, self._seconds):
                 yield session
 

@@ -12,8 +12,10 @@ from pathlib import Path
 
 from sqlalchemy import Connection, insert, inspect, select, text
 
-from mlops_assets.errors import StorageError
+from mlops_assets import __version__
+from mlops_assets.errors import ReleaseRefused, StorageError
 from mlops_assets.registry.log import chain
+from mlops_assets.registry.migrations.writers import LOCK, WRITER
 from mlops_assets.registry.schema import (
     LAST_META_VERSION,
     SCHEMA_REVISION,
@@ -26,14 +28,13 @@ from mlops_assets.text.secret_urls import redacted
 
 # the number in `meta`, by which older releases kept their tables → the revision that has the same
 _REVISIONS = {"1": None, "2": "0002"}
-_LOCK = 0x6D6C6F7073  # of PostgreSQL; one process at a time makes the tables
 
 
 def is_present(connection: Connection) -> bool:
     """Return whether the tables are those of this release.
 
     Raises:
-        StorageError: they are of a newer release.
+        ReleaseRefused: they are of a newer release.
     """
     if not inspect(connection).has_table(SchemaRevision.__tablename__):
         return False
@@ -54,7 +55,7 @@ def prepare(connection: Connection, principal: str) -> None:
         StorageError: they are of a newer release, or of none.
     """
     if connection.dialect.name == "postgresql":
-        connection.execute(text("SELECT pg_advisory_xact_lock(:number)"), {"number": _LOCK})
+        connection.execute(text("SELECT pg_advisory_xact_lock(:number)"), {"number": LOCK})
     if is_present(connection):  # another process was faster
         return
     tables = inspect(connection).get_table_names()
@@ -71,7 +72,8 @@ def prepare(connection: Connection, principal: str) -> None:
 def _make(connection: Connection) -> None:
     Base.metadata.create_all(connection)
     connection.execute(insert(SchemaRevision).values(version_num=SCHEMA_REVISION))
-    connection.execute(insert(Meta).values(key="schema_version", value=LAST_META_VERSION))
+    rows = {"schema_version": LAST_META_VERSION, WRITER: __version__}
+    connection.execute(insert(Meta), [{"key": key, "value": rows[key]} for key in rows])
 
 
 def _take_over(connection: Connection) -> None:
@@ -104,9 +106,9 @@ def _upgrade(connection: Connection) -> None:
         ) from error
 
 
-def _newer(connection: Connection, found: str) -> StorageError:
+def _newer(connection: Connection, found: str) -> ReleaseRefused:
     url = redacted(connection.engine.url.render_as_string(hide_password=False))
-    return StorageError(
+    return ReleaseRefused(
         f"registry {url} has schema {found}, this release reads {SCHEMA_REVISION}; use the matching"
         " release"
     )
