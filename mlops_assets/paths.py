@@ -25,6 +25,7 @@ PACKS = "objects/packs"
 PARTS = "parts"
 PREDICTIONS = "predictions"
 PRIVATE = "private"
+PROBES = "probes"
 RUNS = "runs"
 SIGNATURES = "signatures"
 # in the folder of a model version; its files may come later than its signatures
@@ -151,6 +152,7 @@ LAYOUT = (  # key and content, in the order of docs/workspace.md
         "finished parts of maps that are not published yet, and what was planned",
     ),
     ("steps/<Dagster run>/", "what steps of a run hand on, until its maps are published"),
+    ("probes/", "what `mlops doctor` writes, and removes again"),
     ("landing/<name>/", "new files arrive here; never changed by the platform"),
     ("cache/", "copies of remote files, decoded samples; delete it at any time"),
     (
@@ -371,6 +373,11 @@ def run_log_key(run_id: str) -> str:
 def checkpoints_folder(run_id: str) -> str:
     """Return the folder of the states that a training run can be resumed from."""
     return f"{RUNS}/{run_id}/checkpoints"
+
+
+def probe_key(name: str) -> str:
+    """Return the key of an object that is written and removed to learn whether that is allowed."""
+    return f"{PROBES}/{name}"
 
 
 def sweep_key(model: str, name: str) -> str:

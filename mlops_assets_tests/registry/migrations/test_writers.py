@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine, create_engine, select, text, update
 
+from mlops_assets import __version__
 from mlops_assets.errors import ReleaseRefused
 from mlops_assets.registry import Registry
 from mlops_assets.registry.migrations import writers
@@ -83,7 +84,7 @@ def test_a_registry_from_before_writers_were_recorded_gets_one(url: str) -> None
         connection.execute(text("DELETE FROM meta WHERE key = 'writer'"))
     _append(registry)
     with engine.connect() as connection:
-        assert writers.newest_writer(connection) == writers.__version__
+        assert writers.newest_writer(connection) == __version__
     engine.dispose()
     registry.close()
 
