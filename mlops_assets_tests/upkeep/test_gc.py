@@ -65,7 +65,6 @@ def land_many(store: Store, files: int = 40) -> None:
     landing.mkdir(parents=True, exist_ok=True)
     for number in range(files):
         crops_table(40, seed=number).to_csv(landing / f"{number}.csv", index=False)
-    age(store, "landing", 1)  # settled, and so remembered
 
 
 def test_what_a_life_has_recorded_is_needed(store: Store) -> None:
@@ -108,7 +107,8 @@ def test_orphans_go_with_all_that_recognises_them_and_the_log_has_it(store: Stor
     with store.registry.reading() as session:
         assert session.scalars(select(PackedObject)).first() is None
         assert session.scalars(select(LandedIdentity)).first() is None
-    assert store.workspace.exists(f"{OBJECTS}/zz/not-ours")
+    store.workspace.get(f"{OBJECTS}/zz/not-ours")
+    store.workspace.remove(f"{OBJECTS}/zz/not-ours")
     stated = {row.kind: row for row in store.registry.removals()}
     assert {kind: row.files for kind, row in stated.items()} == {
         kind: tally.files for kind, tally in found.items()
