@@ -85,6 +85,7 @@ class Follower:
                 if run.is_finished and not more:
                     # events may be written just before the status is
                     reader.read(self._add_events, run_id, cursor, shown)
+                    shown.note("" if run.status == Status.SUCCESS else run.status.value.lower())
                     return run
                 if reader.interrupts.requested and not cancelling:
                     cancelling = self._cancel(run)

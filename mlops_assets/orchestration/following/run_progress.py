@@ -50,7 +50,6 @@ class RunProgress:
         self._whole = self._stack.enter_context(
             progress.step(f"run {run.run_id[:8]} of {run.job_name}", steps, "steps")
         )
-        self._done = 0
         self._steps: dict[str, tuple[progress.Step, ExitStack]] = {}
         # step → Job of Kubernetes, from when the Job is made until the step begins
         self.pods: dict[str, str] = {}
@@ -72,7 +71,7 @@ class RunProgress:
 
     def note(self, text: str) -> None:
         """Show what the run as a whole waits for; empty if it works."""
-        self._whole.reach(self._done, text)
+        self._whole.note = text
 
     @property
     def working(self) -> bool:
@@ -141,8 +140,8 @@ class RunProgress:
     def _end(self, key: str, failed: bool) -> None:
         found = self._steps.pop(key, None)
         if not failed:
-            self._done += 1
-            self._whole.reach(self._done)
+            # counted without a rate, as steps differ by far
+            self._whole.done += 1
         if found is None:
             return
         step, stack = found
