@@ -103,8 +103,18 @@ def command(target: str, name: str, base: str | None, folder: Path) -> list[str]
         cache.mkdir(parents=True, exist_ok=True)
         writable = ["--volume", f"{cache}:{PIP_CACHE}"]
         seen = [part for path in mounts(settings) for part in ("--volume", f"{path}:{path}:ro")]
-        # the format of OCI has no health checks
-        return [buildah, "build", "--format", "docker", *writable, *seen, *words, str(ROOT)]
+        # the format of OCI has no health checks; without layers each target would install all again
+        return [
+            buildah,
+            "build",
+            "--format",
+            "docker",
+            "--layers",
+            *writable,
+            *seen,
+            *words,
+            str(ROOT),
+        ]
     docker = shutil.which("docker")
     if docker:
         return [docker, "buildx", "build", "--load", *words, str(ROOT)]
