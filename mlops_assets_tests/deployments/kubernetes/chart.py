@@ -34,9 +34,14 @@ _SIGN_IN: dict[str, Any] = {
 VALUES: dict[str, dict[str, Any]] = {
     "default": {},
     "gpu": {
-        "gpu": {"enabled": True, "runtimeClassName": "nvidia"},
+        "gpu": {"enabled": True, "label": "example.org/gpu"},
         "images": {"gpu": {"digest": f"sha256:{'a' * 64}"}, "pullSecrets": ["pull"]},
-        "runs": {"nodeSelector": {"pool": "ml"}, "priorityClassName": "training"},
+        "runs": {
+            "nodeSelector": {"pool": "ml"},
+            "tolerations": [{"key": "ml", "operator": "Exists"}],
+            "priorityClassName": "training",
+            "annotations": {"cluster-autoscaler.kubernetes.io/safe-to-evict": "false"},
+        },
     },
     "two services": {
         "hub": {"replicas": 2},

@@ -34,10 +34,6 @@ mlops-assets/release: {{ .Release.Name }}
 {{- end -}}
 {{- end -}}
 
-{{- define "mlops-assets.runImage" -}}
-{{- include "mlops-assets.image" (list . (ternary "gpu" "code" .Values.gpu.enabled)) -}}
-{{- end -}}
-
 {{/* Of a pod, besides what its containers have: Pod Security Standard "restricted". */}}
 {{- define "mlops-assets.podSecurity" -}}
 runAsNonRoot: true
@@ -87,6 +83,10 @@ would win over it. The daemon and Dagster's web server load no code of the proje
 - {name: MLOPS_CONFIG, value: {{ include "mlops-assets.config" (list $root $part) | quote }}}
 - {name: MLOPS_CACHE, value: /var/lib/mlops/cache}
 - {name: MLOPS_CONTAINER, value: {{ $image | quote }}}
+{{- if and $root.Values.gpu.enabled (has $part (list "code-server" "run")) }}
+- {name: MLOPS_GPU_IMAGE, value: {{ include "mlops-assets.image" (list $root "gpu") | quote }}}
+- {name: MLOPS_GPU_LABEL, value: {{ $root.Values.gpu.label | quote }}}
+{{- end }}
 - {name: MLOPS_EXECUTOR, value: k8s_job}
 - {name: MLOPS_LAUNCH, value: instance}
 - {name: MLOPS_LOG_FORMAT, value: json}
@@ -250,7 +250,7 @@ mlops-assets/declarations: {{ toYaml .Values.declarations | sha256sum }}
 
 {{/* In the launcher, not in the code server's context: what that has counts as asked for by users, and is refused. */}}
 {{- define "mlops-assets.launcher" -}}
-{{- $image := include "mlops-assets.runImage" . -}}
+{{- $image := include "mlops-assets.image" (list . "code") -}}
 job_image: {{ $image | quote }}
 image_pull_policy: {{ .Values.images.pullPolicy }}
 {{- with .Values.images.pullSecrets }}
@@ -286,10 +286,7 @@ run_k8s_config:
     {{- with .Values.runs.priorityClassName }}
     priority_class_name: {{ . }}
     {{- end }}
-    {{- if and .Values.gpu.enabled .Values.gpu.runtimeClassName }}
-    runtime_class_name: {{ .Values.gpu.runtimeClassName }}
-    {{- end }}
-    {{- with concat .Values.runs.tolerations (ternary .Values.gpu.tolerations list .Values.gpu.enabled) }}
+    {{- with .Values.runs.tolerations }}
     tolerations: {{- toYaml . | nindent 6 }}
     {{- end }}
 {{- end -}}
