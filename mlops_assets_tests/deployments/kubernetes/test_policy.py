@@ -10,9 +10,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from kubernetes.utils.quantity import parse_quantity
 
-from mlops_assets.components.run_config import kubernetes_tags
-from mlops_assets.models.specification import Compute
+from mlops_assets.components.graph.pods import kubernetes_tags
+from mlops_assets.models.compute import Compute
 from mlops_assets_tests.deployments.kubernetes.chart import (
     VALUES,
     Manifest,
@@ -68,8 +69,19 @@ def all_pods(
     """The pods of the chart, and those that Dagster makes of its instance."""
     found = rendered(values)
     launcher = launcher_of(instance_ref(found, tmp_path, monkeypatch), monkeypatch)
-    gpu_step = step_job(launcher, kubernetes_tags(Compute(gpus=2, memory="32Gi", cpus=8)))
-    made = {"run": run_job(launcher), "step": step_job(launcher, {}), "GPU step": gpu_step}
+    run = run_job(launcher)
+    for env in containers(run["spec"]["template"])[0]["env"]:
+        # a step's pod is declared where the run is
+        if env["name"].startswith("MLOPS_GPU"):
+            monkeypatch.setenv(env["name"], env["value"])
+    compute = Compute(
+        gpus=2, memory="32Gi", cpus=8, shared_memory="8Gi", gpu_type="A100", priority_class="high"
+    )
+    made = {
+        "run": run,
+        "step": step_job(launcher, {}),
+        "GPU step": step_job(launcher, kubernetes_tags(compute)),
+    }
     return [*pods(found), *((name, job["spec"]["template"]) for name, job in made.items())]
 
 
@@ -111,8 +123,10 @@ def test_pods_state_what_they_need_and_which_image_they_run(
     for name, pod in all_pods:
         for each in containers(pod):
             assert IMAGE.fullmatch(each["image"]), (name, each["image"])
-            for amounts in (each["resources"]["requests"], each["resources"]["limits"]):
-                assert "memory" in amounts, name
+            requests, limits = each["resources"]["requests"], each["resources"]["limits"]
+            assert {"cpu", "memory"} <= requests.keys() and "memory" in limits, name
+            for what in requests.keys() & limits.keys():
+                assert parse_quantity(requests[what]) <= parse_quantity(limits[what]), (name, what)
             assert "ephemeral-storage" in each["resources"]["limits"], name
 
 
@@ -169,7 +183,7 @@ def test_no_secret_is_in_a_manifest_and_each_is_mounted_where_it_is_used_only(
 
 
 @every_deployment
-def test_only_those_that_ask_kubernetes_have_a_token_and_no_more_rights_than_they_use(
+def test_those_that_load_the_launcher_have_a_token_and_no_more_rights_than_they_use(
     values: dict[str, object],
 ) -> None:
     found = rendered(values)
@@ -179,8 +193,13 @@ def test_only_those_that_ask_kubernetes_have_a_token_and_no_more_rights_than_the
     for name, pod in pods(found):
         spec = pod["spec"]
         assert spec["serviceAccountName"] in accounts, name
-        asks = name.endswith(("-hub", "-daemon", "-webserver"))
-        assert spec["automountServiceAccountToken"] is asks, name
+        # with the launcher Dagster loads the token
+        maps = [each.get("configMap", {}).get("name", "") for each in spec["volumes"]]
+        instances = [found.named("ConfigMap", each) for each in maps if each.endswith("-dagster")]
+        loads = any("run_launcher" in each["data"]["dagster.yaml"] for each in instances)
+        assert spec["automountServiceAccountToken"] is loads, name
+    bound = {each["subjects"][0]["name"] for each in found.of_kind("RoleBinding")}
+    assert accounts - bound == {f"{prefix}-app", f"{prefix}-code"}
     for binding in found.of_kind("RoleBinding"):
         (subject,) = binding["subjects"]
         role = found.named("Role", binding["roleRef"]["name"])

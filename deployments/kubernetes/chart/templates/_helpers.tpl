@@ -211,13 +211,14 @@ would win over it. The daemon and Dagster's web server load no code of the proje
 {{- if or .Values.declarations.gateway (dig "sign_in" "" .Values.declarations.identity) }}yes{{ end -}}
 {{- end -}}
 
-{{/* Takes a list: the root, the part, its values, and the name of its service account. What all pods have. */}}
+{{/* Takes a list: the root, the part, its values, and its service account. What all pods have. Whoever loads the instance needs a
+token, as Dagster loads the launcher with it (`max_resume_run_attempts`); that of the account `code` has no rights. */}}
 {{- define "mlops-assets.podSpec" -}}
 {{- $root := index . 0 -}}
 {{- $part := index . 1 -}}
 {{- $values := index . 2 -}}
 serviceAccountName: {{ include "mlops-assets.fullname" $root }}-{{ index . 3 }}
-automountServiceAccountToken: {{ has (index . 3) (list "hub" "daemon" "run") }}
+automountServiceAccountToken: {{ ne (index . 3) "app" }}
 enableServiceLinks: false
 securityContext: {{- include "mlops-assets.podSecurity" $root | nindent 2 }}
 {{- with $root.Values.images.pullSecrets }}
