@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from functools import cache
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 import yaml
 
 from mlops_assets import __version__
+from mlops_assets.identity.declaration import read_identity
 from mlops_assets_tests.deployments.kubernetes.chart import CHART, ROOT, VALUES, rendered
 from mlops_assets_tests.deployments.kubernetes.dagster_jobs import (
     instance_ref,
@@ -19,7 +21,8 @@ from mlops_assets_tests.deployments.kubernetes.dagster_jobs import (
 )
 
 KUBERNETES = ("1.31", "1.33", "1.35")
-OFFICIAL = ROOT / "deployments" / "kubernetes" / "values-dagster-official.yaml"
+KIND = ROOT / "deployments" / "kubernetes" / "kind"
+OFFICIAL = KIND.with_name("values-dagster-official.yaml")
 
 
 @cache  # most are the same in each deployment
@@ -88,3 +91,24 @@ def test_values_for_dagsters_own_chart_are_marked_and_name_our_service() -> None
     (server,) = values["dagsterWebserver"]["workspace"]["servers"]
     assert server["port"] == 4000 and server["host"].endswith("-code")
     assert values["telemetry"]["enabled"] is False
+
+
+def test_the_script_for_kind_is_marked_and_its_manifests_are_valid() -> None:
+    script = (KIND / "run").read_text()
+    assert script.splitlines()[1].startswith("# NOT RUN")
+    subprocess.run(["bash", "-n", str(KIND / "run")], check=True)
+    for manifest in yaml.safe_load_all((KIND / "services.yaml").read_text()):
+        validate(json.dumps(manifest))
+    values = yaml.safe_load((KIND / "values.yaml").read_text())
+    found = rendered(values)
+    # Secrets that the chart names are those that the script makes
+    for name in ("mlops-workspace", "mlops-dagster-database", "mlops-delegation"):
+        assert f"secret {name} " in script and name in found.notes
+
+
+def test_declarations_are_read_by_the_product(tmp_path: Path) -> None:
+    data = rendered(VALUES["datalab"]).named("ConfigMap", "fields-declarations")["data"]
+    (tmp_path / "identity.yaml").write_text(data["identity.yaml"])
+    identity = read_identity(tmp_path / "identity.yaml")
+    assert identity.sign_in is not None and identity.sign_in.client_secret is not None
+    assert str(identity.sign_in.client_secret) == "file /etc/mlops-oauth2/client_secret"
