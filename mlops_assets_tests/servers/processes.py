@@ -42,7 +42,7 @@ def serving(
                 command(port), stdout=output, stderr=subprocess.STDOUT, env=environment
             )
         try:
-            if _listens(process, port, within):
+            if listens(process, port, within):
                 yield port
                 return
             if process.poll() is None or attempt == _ATTEMPTS - 1:
@@ -60,7 +60,8 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _listens(process: subprocess.Popen[bytes], port: int, within: float) -> bool:
+def listens(process: subprocess.Popen[bytes], port: int, within: float) -> bool:
+    """Wait until a process listens on a port, and return whether it does."""
     deadline = time.monotonic() + within
     while process.poll() is None and time.monotonic() < deadline:
         try:

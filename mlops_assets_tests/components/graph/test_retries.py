@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import dagster as dg
 import pytest
+from dagster._core.errors import DagsterExecutionInterruptedError
 
 from mlops_assets.components import trained_model
 from mlops_assets.components.events.model_results import trained_result
@@ -23,7 +24,7 @@ def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def attempts(
-    errors: Sequence[Exception],
+    errors: Sequence[BaseException],
     instance: dg.DagsterInstance,
     tags: Mapping[str, str] | None = None,
 ) -> tuple[bool, int, str]:
@@ -89,3 +90,22 @@ def test_a_model_that_is_trained_is_not_trained_again_by_a_retry(
     assert (run.attempts, run.status, failures) == (1, "succeeded", [])
     (event,) = result.asset_materializations_for_node("crop_forest__trained_model")
     assert event.metadata["model_version"].value == run.model_version
+
+
+def test_a_step_whose_pod_is_to_leave_its_node_is_started_again(
+    instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DAGSTER_RUN_STEP_KEY", "step")
+    interrupted = [DagsterExecutionInterruptedError()]
+    assert attempts(interrupted, instance) == (True, 2, "")
+
+
+@pytest.mark.parametrize("in_pod", [True, False])
+def test_a_run_that_is_cancelled_ends_its_step(
+    instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch, in_pod: bool
+) -> None:
+    if in_pod:
+        monkeypatch.setenv("DAGSTER_RUN_STEP_KEY", "step")
+        monkeypatch.setattr(retries, "_is_wanted", lambda context: False)
+    with pytest.raises(DagsterExecutionInterruptedError):
+        attempts([DagsterExecutionInterruptedError()], instance)

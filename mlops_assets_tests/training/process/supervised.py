@@ -61,11 +61,12 @@ def behave(data: TrainingData, params: Conduct, run: TrainingRun) -> nn.Module:
 
 
 class Steps(BaseModel):
-    """The length of training, and the step at which the first attempt is killed or fails."""
+    """The length of training, and the step at which the first attempt ends, fails or waits."""
 
     steps: int = 6
     die_at: int | None = None
     fail_at: int | None = None
+    wait_at: int | None = None
 
 
 class Net(nn.Module):
@@ -105,6 +106,8 @@ def stepwise(data: TrainingData, params: Steps, run: TrainingRun) -> nn.Module:
         run.log({"loss": float(loss.detach())}, step=step)
         if step == params.fail_at and saved is None:
             raise RuntimeError("out of luck")
+        if step == params.wait_at and saved is None:
+            time.sleep(600)
         if step == params.die_at and saved is None:
             assert run._points is not None
             # points after the checkpoint are written, as they are after a second
