@@ -71,7 +71,8 @@ class Deployment:
         """Wait for something to happen."""
         end = time.monotonic() + _WITHIN
         while not found():
-            assert time.monotonic() < end, self.logs()
+            deployed = [pod.process.poll() is None for pod in self._pods() if not pod.job]
+            assert all(deployed) and time.monotonic() < end, self.logs()
             time.sleep(0.5)
 
     def end_of(self, run_id: str) -> dg.DagsterRun:

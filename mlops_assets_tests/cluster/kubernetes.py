@@ -278,6 +278,9 @@ def _status(phase: str, state: Manifest) -> Manifest:
 
 def _below(root: Path, value: str, mounts: list[str]) -> str:
     """Return a value whose paths are those of a pod's file system on this machine."""
+    option, equals, path = value.partition("=")
+    if equals and option.startswith("--"):
+        return f"{option}={_below(root, path, mounts)}"
     parts = value.split(":")
     if not all(any(part == m or part.startswith(f"{m}/") for m in mounts) for part in parts):
         return value
