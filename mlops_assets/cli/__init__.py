@@ -55,7 +55,7 @@ from mlops_assets.cli.terminal.output import WIDE, errors, set_quiet
 from mlops_assets.cli.terminal.progress import showing_progress
 from mlops_assets.cli.up import command as up
 from mlops_assets.errors import MlopsError
-from mlops_assets.settings import load_environment_file
+from mlops_assets.settings import current_environment, load_environment_file
 from mlops_assets.text.printable import printable
 from mlops_assets.text.secret_urls import redacted
 
@@ -156,6 +156,8 @@ def _options(
         False, "--version", callback=_version, is_eager=True, help="Show the version."
     ),
 ) -> None:
+    if ctx.invoked_subcommand != "doctor":  # it reports what is wrong, beside all else
+        current_environment()
     set_quiet(quiet)
     if not quiet:
         ctx.with_resource(showing_progress())
@@ -191,12 +193,12 @@ def main() -> None:
     if logging.lastResort is not None:
         logging.lastResort.setFormatter(_Plain())
     warnings.formatwarning = _plain_warning
+    load_environment_file(Path.cwd())
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             # names of files and classes may not fit the terminal's charset
             stream.reconfigure(errors="backslashreplace")
     try:
-        load_environment_file(Path.cwd())
         app(prog_name="mlops")
     except MlopsError as error:
         if "--debug" in sys.argv:

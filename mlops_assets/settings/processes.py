@@ -70,14 +70,8 @@ def load_environment_file(directory: Path) -> None:
 
     So credentials of object stores, which their libraries read from the environment themselves, may
     be in it too.
-
-    Then come the variables of `MLOPS_CONFIG`, which may be named in it.
-
-    Raises:
-        SettingsError: what `MLOPS_CONFIG` names cannot be used.
     """
     load_dotenv(directory / ".env", override=False)
-    current_environment()
 
 
 def set_environment_defaults(values: Mapping[str, str]) -> None:
