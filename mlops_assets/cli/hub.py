@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mlops_assets.cli.terminal.output import Module, errors, open_store
-from mlops_assets.settings import Settings, project_module
+from mlops_assets.settings import Settings, git_webhooks_file, project_module
 
 if TYPE_CHECKING:
     from mlops_assets.hub.orchestration.launcher import Launcher
@@ -63,6 +63,7 @@ def hub(
     from mlops_assets.hub.sign_in.modes import Mode, mode_of
     from mlops_assets.identity.declaration import is_loopback, read_identity
     from mlops_assets.identity.gateway import read_gateway
+    from mlops_assets.integrations.git_webhooks.declaration import read_git_webhooks
     from mlops_assets.models.compute import bytes_of
     from mlops_assets.serving.http_server import (
         Limits,
@@ -81,6 +82,7 @@ def hub(
     identity = read_identity(settings.identity) if settings.identity else None
     gateway = read_gateway(settings.gateway) if settings.gateway else None
     catalogues = read_catalogues(settings.catalogues) if settings.catalogues else None
+    git_webhooks = git_webhooks_file()
     store = open_store()
     people = gateway is not None or (identity is not None and identity.sign_in is not None)
     programs = bool(settings.api_token or identity or settings.base_url)
@@ -99,6 +101,7 @@ def hub(
         max_file=limit,
         local=settings.principal if mode is Mode.OPEN else None,
         gateway=gateway,
+        git_webhooks=read_git_webhooks(git_webhooks) if git_webhooks else None,
     )
     # by its default action, which Uvicorn repeats, the code server and our folder would remain
     signal.signal(signal.SIGTERM, signal.default_int_handler)

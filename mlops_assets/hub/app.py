@@ -48,6 +48,7 @@ from mlops_assets.identity.bearer import Bearers, checked_bearers
 from mlops_assets.identity.declaration import Identity
 from mlops_assets.identity.gateway import Gateway
 from mlops_assets.identity.issuer import Issuer
+from mlops_assets.integrations.git_webhooks.declaration import DeclaredGitWebhooks
 from mlops_assets.principals import Principal
 from mlops_assets.settings import project_module
 from mlops_assets.stac.found_records import add_published
@@ -75,6 +76,7 @@ class HubSettings:
         max_file: bytes of an uploaded file at most.
         local: the only user, who needs no sign-in; None if callers authenticate.
         gateway: that has authenticated people before they reach the hub.
+        git_webhooks: that git servers may call; None if there are none.
     """
 
     dagster_home: Path
@@ -86,6 +88,7 @@ class HubSettings:
     max_file: int = MAX_FILE
     local: Principal | None = None
     gateway: Gateway | None = None
+    git_webhooks: DeclaredGitWebhooks | None = None
 
 
 def create_hub(store: Store, settings: HubSettings, launcher: Launcher) -> FastAPI:
@@ -147,6 +150,7 @@ def create_app(
         launcher or NoLauncher(),
         settings.local,
         people.sessions if people else None,
+        settings.git_webhooks,
     )
     app.state.external = ExternalState(
         ExternalRuns(

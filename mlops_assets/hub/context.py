@@ -13,6 +13,7 @@ from mlops_assets.components.project.definitions import DeclaredModels, load_def
 from mlops_assets.hub.orchestration.launcher import Launcher
 from mlops_assets.hub.sign_in.sessions import BrowserSessions
 from mlops_assets.hub.views.home import HomeView
+from mlops_assets.integrations.git_webhooks.declaration import DeclaredGitWebhooks
 from mlops_assets.principals import Principal
 from mlops_assets.processing.declared_datasets import DeclaredDatasets
 from mlops_assets.store import Store
@@ -30,6 +31,7 @@ class Hub:
         launcher: launches and stops runs.
         local: the only user, of a hub that needs no sign-in; None if there are others.
         sessions: of people who have signed in; None on a hub without sign-in.
+        git_webhooks: that git servers may call; None if there are none.
     """
 
     store: Store
@@ -39,6 +41,7 @@ class Hub:
     launcher: Launcher
     local: Principal | None = None
     sessions: BrowserSessions | None = None
+    git_webhooks: DeclaredGitWebhooks | None = None
 
     @cached_property
     def home(self) -> HomeView:

@@ -27,7 +27,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-SCHEMA_REVISION = "0015"  # the newest in `versions/`; a number of four digits
+SCHEMA_REVISION = "0017"  # the newest in `versions/`; a number of four digits
 LAST_META_VERSION = "3"  # of `meta` from then on, so that older releases refuse the registry
 IMPORTED = "import"  # source of the run of a model that was imported as ONNX
 Document = JSON().with_variant(JSONB(), "postgresql")
@@ -513,6 +513,27 @@ class Token(Base):
     created_by: Mapped[str]
     expires: Mapped[datetime]
     revoked: Mapped[datetime | None]
+
+
+class GitDelivery(Base):
+    """A push that a git server has sent, and that has started something.
+
+    Attributes:
+        sha256: of the request, with the name of the webhook.
+        webhook: name of the declared webhook.
+        repository: that it is of, as the server names it.
+        ref: whole name of the branch or tag.
+        commit: that it was at.
+        received: when it came.
+    """
+
+    __tablename__ = "git_deliveries"
+    sha256: Mapped[str] = mapped_column(String(64), primary_key=True)
+    webhook: Mapped[str]
+    repository: Mapped[str]
+    ref: Mapped[str]
+    commit: Mapped[str] = mapped_column(String(64))
+    received: Mapped[datetime]
 
 
 class SignIn(Base):

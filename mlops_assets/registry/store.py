@@ -15,6 +15,7 @@ from mlops_assets.registry.data_versions import DataVersions
 from mlops_assets.registry.files.landed_files import LandedFiles
 from mlops_assets.registry.files.packed_objects import PackedObjects
 from mlops_assets.registry.files.removals import Removals
+from mlops_assets.registry.git_deliveries import GitDeliveries
 from mlops_assets.registry.locks import Locks
 from mlops_assets.registry.model_versions import ModelVersions
 from mlops_assets.registry.promotion.alarms import Alarms
@@ -48,6 +49,7 @@ class Registry(
     Removals,
     Tokens,
     Sessions,
+    GitDeliveries,
     WithTotals,
     Locks,
 ):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from mlops_assets.hub.external import routes as external
-from mlops_assets.hub.rest import home, search
+from mlops_assets.hub.rest import git_webhooks, home, search
 from mlops_assets.hub.rest.data import datasets, footprints, samples, versions
 from mlops_assets.hub.rest.models import decisions, models, training_form
 from mlops_assets.hub.rest.runs import history, launches, remarks
@@ -19,6 +19,7 @@ ROUTERS = (
     external.router,
     history.router,
     launches.router,
+    git_webhooks.router,
     remarks.router,
     home.router,
     search.router,

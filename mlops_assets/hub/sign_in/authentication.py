@@ -131,7 +131,7 @@ class Authentication:
                 " http://127.0.0.1 and without a proxy; to serve others configure sign-in, see"
                 " docs/sign-in.md",
             )
-        if area is Area.OPEN:
+        if area in (Area.OPEN, Area.GIT_WEBHOOKS):
             return anyone
         if self._is_program(area, scope, headers):
             token = sent_token(headers.getlist("authorization"))
@@ -148,7 +148,7 @@ class Authentication:
 
     def _area(self, path: str, method: str) -> Area:
         area = area_of(path, method)
-        always = area in (Area.STAC, Area.PROBES)
+        always = area in (Area.STAC, Area.PROBES, Area.GIT_WEBHOOKS)
         return area if self._entrance.pages or always else Area.PROGRAMS
 
     def _is_program(self, area: Area, scope: Scope, headers: Headers) -> bool:

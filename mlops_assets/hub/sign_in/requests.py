@@ -21,6 +21,7 @@ from mlops_assets.identity.declaration import is_loopback
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 SIGN_IN, SIGNED_IN, SIGN_OUT, ATTACH = "/sign-in", "/signed-in", "/sign-out", "/session/attach"
 API = "/api"
+GIT_WEBHOOKS = f"{API}/v1/git-webhooks"
 LIVE, READY, METRICS = "/health/live", "/health/ready", "/metrics"
 _OPEN = (f"/_nicegui/{nicegui.__version__}", "/favicon.ico")
 # of proxies; an open hub has none before it
@@ -38,6 +39,7 @@ class Area(Enum):
     SIGN_IN = "pages for signing in and out"
     STAC = "records, of which anybody sees those that are published"
     PROGRAMS = "routes that programs call with tokens, and pages with sessions"
+    GIT_WEBHOOKS = "routes that git servers call, which check themselves who calls"
     DAGSTER = "the pages of Dagster and what they request"
     PAGES = "pages for people, and their socket"
 
@@ -48,6 +50,8 @@ def area_of(path: str, method: str) -> Area:
         return Area.STAC
     if path in (LIVE, READY) and method in ("GET", "HEAD"):
         return Area.PROBES
+    if method == "POST" and path.startswith(f"{GIT_WEBHOOKS}/"):
+        return Area.GIT_WEBHOOKS
     if _below(path, API) or path == METRICS:
         return Area.PROGRAMS
     if _below(path, DAGSTER):

@@ -1,0 +1,1 @@
+"""Webhooks that git servers call: declarations, proofs, and pushes as they are sent."""
