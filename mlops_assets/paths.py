@@ -94,6 +94,12 @@ _OWNERS = (  # pattern of a key → its owner, in the order in which they are tr
     (re.compile(rf"(?:{CATALOG}|{PRIVATE})/.*"), CATALOG_OWNER),
 )
 
+# at the root of a workspace that is being restored; states from which backup
+RESTORING = "restoring.json"
+# of a place of backups: content by its checksum, and a document a backup, which is written last
+BACKUP_BLOBS = "blobs"
+BACKUPS = "backups"
+
 LAYOUT = (  # key and content, in the order of docs/workspace.md
     ("objects/sha256/ab/cdef…", "the bytes of every file of every data version, once"),
     ("objects/packs/ab/cdef….zip", "those of many small files, under the sha256 of the ZIP file"),
@@ -191,6 +197,16 @@ def layout() -> str:
 def object_key(sha256: str) -> str:
     """Return the key of a content-addressed object."""
     return f"{OBJECTS}/{sha256[:2]}/{sha256[2:]}"
+
+
+def backup_blob_key(sha256: str) -> str:
+    """Return the key of content in a place of backups, by its checksum."""
+    return f"{BACKUP_BLOBS}/{sha256[:2]}/{sha256[2:]}"
+
+
+def backup_key(name: str) -> str:
+    """Return the key of the document of a backup."""
+    return f"{BACKUPS}/{name}.json"
 
 
 def pack_key(sha256: str) -> str:

@@ -23,6 +23,7 @@ from typer.core import TyperGroup
 from mlops_assets import __version__
 from mlops_assets.cli import (
     alarms,
+    backup,
     doctor,
     hub,
     inference,
@@ -102,6 +103,7 @@ import_runs.app.command("dvc")(import_dvc.import_dvc)
 app.add_typer(maps.app, name="map")
 app.add_typer(import_runs.app, name="import")
 app.add_typer(alarms.app, name="alarm")
+app.add_typer(backup.app, name="backup")
 app.add_typer(ci.app, name="ci")
 app.add_typer(inference.app, name="inference")
 app.add_typer(log.app, name="log")
@@ -126,6 +128,7 @@ app.command("hub")(hub.hub)
 app.command("serve")(serve.serve)
 app.command("init")(new_project.init)
 app.command("doctor")(doctor.doctor)
+app.command("restore")(backup.restore)
 app.command("gc")(unneeded.gc)
 app.command("reindex")(reindex.reindex)
 app.command("migrate")(migrate.migrate)

@@ -491,13 +491,31 @@ class Workspace:
 
         return self._copies.checked(sha256, write)
 
-    def _fetch(self, key: str, target: Path, sha256: str | None) -> None:
+    def fetch(self, key: str, target: Path) -> FileStat:
+        """Write one file to a local path.
+
+        Args:
+            key: path in the workspace.
+            target: of the copy.
+
+        Returns:
+            Its checksum and size in bytes, as they were read.
+
+        Raises:
+            StorageError: it is not there or cannot be read.
+        """
         digest = hashlib.sha256()
+        size = 0
         with target.open("wb") as stream, self._reading(key):
             for chunk in obstore.get(self._store, key).stream(min_chunk_size=_CHUNK):
                 digest.update(chunk)
+                size += len(chunk)
                 stream.write(chunk)
-        if sha256 is not None and digest.hexdigest() != sha256:
+        return FileStat(key, digest.hexdigest(), size)
+
+    def _fetch(self, key: str, target: Path, sha256: str | None) -> None:
+        found = self.fetch(key, target)
+        if sha256 is not None and found.sha256 != sha256:
             raise IntegrityError(
                 f"{key} in {self.url} is not as it was published; try again, or restore it from a"
                 " backup"

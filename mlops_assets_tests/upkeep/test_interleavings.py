@@ -204,7 +204,8 @@ class Interleaving:
                         obstore.put(bucket, path.relative_to(root).as_posix(), path)
                 shutil.rmtree(root / name, ignore_errors=True)
         self.store = _opened(root, bucket)
-        self.job = job(root)
+        # landed files and scenes are those of the template, by whose URLs they are recognised
+        self.job = job(template)
 
     def run(self, seed: int, monkeypatch: pytest.MonkeyPatch) -> tuple[object, object]:
         """Return what the job and the collection came to."""

@@ -108,6 +108,17 @@ def complete_publications(workspace: Workspace, registry: Registry) -> None:
             _complete(workspace, registry)
 
 
+@contextmanager
+def nothing_replaced(registry: Registry) -> Iterator[None]:
+    """Keep published files from being replaced by others meanwhile.
+
+    Raises:
+        Conflict: another process is publishing and does not end.
+    """
+    with registry.lock(_LOCK):
+        yield
+
+
 def remove_abandoned(workspace: Workspace, registry: Registry) -> list[str]:
     """Remove staged files of processes that were killed before they published them.
 
