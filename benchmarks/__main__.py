@@ -33,6 +33,7 @@ BENCHMARKS = {
     "season": ("benchmarks.season", "One simulated season"),
     "prediction": ("benchmarks.prediction", "Maps of whole scenes"),
     "serving": ("benchmarks.serving", "Serving, beside KServe and MLServer"),
+    "scale": ("benchmarks.scale", "100 models and 1,000 data versions of each"),
     "lifecycle": ("benchmarks.lifecycle", "The lifecycle of a model from the shell"),
 }
 

@@ -239,7 +239,7 @@ def _fill_registry(url: str) -> None:
             name = table.__tablename__
             connection.execute(
                 text(
-                    f"INSERT INTO {name} ({quoted}) SELECT {wanted} FROM {name},"  # noqa: S608
+                    f"INSERT INTO {name} ({quoted}) SELECT {wanted} FROM {name},"
                     f" generate_series(1, {MODELS - 1}) AS n"
                 )
             )
@@ -289,7 +289,7 @@ def _fill_dagster(project: ScaleProject) -> None:
             chosen = ", ".join(own.get(name, f"{table}.{name}") for name in columns)
             beside = f", {versions}" if table == "event_logs" else ""
             connection.execute(
-                f"INSERT INTO {table} ({', '.join(columns)}) SELECT {chosen} FROM {table},"  # noqa: S608
+                f"INSERT INTO {table} ({', '.join(columns)}) SELECT {chosen} FROM {table},"
                 f" wanted{beside} WHERE asset_key = %s",
                 (template,),
             )

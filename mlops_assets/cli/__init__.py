@@ -7,13 +7,11 @@ core inside the function that needs them, so that help and wrong usage are repor
 
 from __future__ import annotations
 
-import atexit
 import io
 import logging
 import os
 import sys
 import warnings
-from gc import freeze, set_threshold
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -56,6 +54,7 @@ from mlops_assets.cli.terminal.output import WIDE, errors, set_quiet
 from mlops_assets.cli.terminal.progress import showing_progress
 from mlops_assets.cli.up import command as up
 from mlops_assets.errors import MlopsError
+from mlops_assets.machine import collect_less_garbage, collect_nothing_at_exit
 from mlops_assets.settings import current_environment, load_environment_file
 from mlops_assets.text.printable import printable
 from mlops_assets.text.secret_urls import redacted
@@ -64,8 +63,6 @@ if TYPE_CHECKING:
     from typer._click import Context
 
 GLOBAL_FLAGS = ("--debug", "--quiet", "-q")  # good before and after the name of a command
-# objects of the youngest generation, and collections of it and the next, before one of the next
-GC_THRESHOLDS = (50_000, 20, 20)
 # panels and colours on a terminal; plain text that is not folded in pipes
 _on_terminal = sys.stdout.isatty() and sys.stderr.isatty()
 
@@ -188,11 +185,8 @@ class _Plain(logging.Formatter):
 
 def main() -> None:
     """Run the command; a failure is one message, exit code 1; a traceback only with `--debug`."""
-    # imports make many objects and no garbage: with Python's thresholds a fifth of a commit's time
-    # goes into the search for it
-    set_threshold(*GC_THRESHOLDS)
-    # at exit the interpreter collects the garbage of all libraries, which takes seconds
-    atexit.register(freeze)
+    collect_less_garbage()
+    collect_nothing_at_exit()
     if logging.lastResort is not None:
         logging.lastResort.setFormatter(_Plain())
     warnings.formatwarning = _plain_warning

@@ -38,6 +38,7 @@ from mlops_assets.components.sensors.webhooks import webhooks
 from mlops_assets.components.verification import verification
 from mlops_assets.errors import SettingsError, SpecificationError
 from mlops_assets.extras import needs
+from mlops_assets.machine import collect_less_garbage, collecting_nothing
 from mlops_assets.settings import Settings
 from resources import MlflowMirror, StoreResource, step_values
 
@@ -62,6 +63,13 @@ def load_project(file: str) -> dg.Definitions:
         SpecificationError: declarations are wrong and are being validated; each error has file,
             line and key.
     """
+    # Dagster resolves jobs and makes its snapshot of them afterwards
+    collect_less_garbage()
+    with collecting_nothing():
+        return _load(file)
+
+
+def _load(file: str) -> dg.Definitions:
     package = Path(file).resolve().parent
     declared = read_declarations(package / "defs")
     try:

@@ -49,7 +49,7 @@ def test_requests_are_counted_by_template_whatever_callers_request(store: Store)
             if name == "mlops_hub_requests_total"
         }
     routes = {dict(labels)["route"] for labels in found}
-    assert "/api/v1/runs/{run_id}" in routes
+    assert "/api/v1/runs/{run_id:uuid}" in routes
     assert "/stac/collections/{collection_id}" in routes
     assert not any("nothing" in route or "%2e" in route for route in routes)
     assert {dict(labels)["method"] for labels in found} == {"GET", "other"}
@@ -58,7 +58,10 @@ def test_requests_are_counted_by_template_whatever_callers_request(store: Store)
 def test_the_platform_is_measured_and_hidden_models_only_for_those_who_see_them(
     store: Store, tmp_path: Path
 ) -> None:
-    viewer = create_token(store.registry, "vic", [Role.VIEWER], timedelta(days=1))[1]
+    viewer, operator = (
+        create_token(store.registry, role, [role], timedelta(days=1))[1]
+        for role in (Role.VIEWER, Role.OPERATOR)
+    )
     with hub(store) as url, caller(url) as client:
         run_id = started(client)
         send_onnx(client, run_id, tmp_path / "model.onnx")
@@ -66,7 +69,7 @@ def test_the_platform_is_measured_and_hidden_models_only_for_those_who_see_them(
         reference = Reference("crops", version.rpartition("@")[2])
         store.registry.raise_alarm(FailedRule(reference, "drift", "2026-01-02", "psi 0.4"))
         store.registry.set_visibility(store.registry.model_version(reference), Visibility.PRIVATE)
-        ours, theirs = scraped(url), scraped(url, viewer)
+        ours, theirs = scraped(url, operator), scraped(url, viewer)
     assert ours["mlops_runs", (("status", "succeeded"),)] == 1
     assert ours["mlops_model_versions", ()] == 1
     assert ours["mlops_hub_part_up", (("part", "registry"),)] == 1
