@@ -133,6 +133,7 @@ def server(
     command: Callable[[str, int], Sequence[str]],
     log: Path,
     environment: Mapping[str, str] | None = None,
+    within: float = _STARTS_WITHIN,
 ) -> Iterator[str]:
     """Run a server on a free port of loopback, `command(host, port)`, and yield its address.
 
@@ -147,15 +148,17 @@ def server(
             command(host, port), stdout=output, stderr=subprocess.STDOUT, env=environment
         )
     try:
-        _wait_for(process, host, port, log)
+        _wait_for(process, host, port, log, within)
         yield f"{host}:{port}"
     finally:
         process.terminate()
         process.wait()
 
 
-def _wait_for(process: subprocess.Popen[bytes], host: str, port: int, log: Path) -> None:
-    deadline = time.monotonic() + _STARTS_WITHIN
+def _wait_for(
+    process: subprocess.Popen[bytes], host: str, port: int, log: Path, within: float
+) -> None:
+    deadline = time.monotonic() + within
     while process.poll() is None and time.monotonic() < deadline:
         try:
             socket.create_connection((host, port), timeout=1).close()

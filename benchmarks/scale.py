@@ -144,7 +144,11 @@ def _hub(project: ScaleProject) -> Iterator[tuple[str, psutil.Process]]:
         return [*arguments, "--module", project.module]
 
     log = project.folder / "hub.log"
-    with chdir(project.folder), server(command, log, environment_of(project)) as address:
+    environment = environment_of(project)
+    with (
+        chdir(project.folder),
+        server(command, log, environment, _READY_SECONDS) as address,
+    ):
         port = int(address.rpartition(":")[2])
         found += [
             each

@@ -94,6 +94,7 @@ def _write(project: ScaleProject) -> None:
     )
     (project.folder / "pyproject.toml").write_text(
         f'[tool.dg]\ndirectory_type = "project"\n\n[tool.dg.project]\nroot_module = "{PACKAGE}"\n'
+        f'code_location_name = "{PACKAGE}.definitions"\n'
     )
     for number in range(MODELS):
         place = package / "defs" / dataset_name(number)

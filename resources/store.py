@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import dagster as dg
 from pydantic import PrivateAttr
 
+from mlops_assets.logs import add_log_fields
 from mlops_assets.settings import Settings
 
 if TYPE_CHECKING:
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
 
 # tag of a Dagster run that the hub has launched: who it acts for, see `identity.delegation`
 ACTS_FOR = "mlops/acts_for"
+# tags of a Dagster run: the model that it works on, and its data version
+_MODEL, _PARTITION = "mlops/model", "dagster/partition"
 
 
 class StoreResource(dg.ConfigurableResource):  # type: ignore[type-arg]
@@ -30,8 +33,15 @@ class StoreResource(dg.ConfigurableResource):  # type: ignore[type-arg]
     _run: dg.DagsterRun | None = PrivateAttr(default=None)
 
     def setup_for_execution(self, context: dg.InitResourceContext) -> None:
-        """Keep the run that the resource is for."""
+        """Keep the run that the resource is for, and name it in what is logged."""
         self._run = context.run
+        if context.run is not None:
+            tags = context.run.tags
+            add_log_fields(
+                orchestration_run=context.run.run_id,
+                model=tags.get(_MODEL),
+                data_version=tags.get(_PARTITION),
+            )
 
     def open(self) -> Store:
         """Open the workspace and the registry.

@@ -54,6 +54,7 @@ from mlops_assets.cli.terminal.output import WIDE, errors, set_quiet
 from mlops_assets.cli.terminal.progress import showing_progress
 from mlops_assets.cli.up import command as up
 from mlops_assets.errors import MlopsError
+from mlops_assets.logs import logs_json
 from mlops_assets.machine import collect_less_garbage, collect_nothing_at_exit
 from mlops_assets.settings import current_environment, load_environment_file
 from mlops_assets.text.printable import printable
@@ -200,6 +201,9 @@ def main() -> None:
     except MlopsError as error:
         if "--debug" in sys.argv:
             raise
+        if logs_json():
+            logging.getLogger("mlops").critical("%s", error)
+            sys.exit(1)
         errors.print("error: ", style="bold red", end="")
         errors.print(redacted(str(error)))  # libraries may have put a password into it
         sys.exit(1)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mlops_assets.cli.terminal.output import Module, errors, open_store
+from mlops_assets.logs import configure_logs
 from mlops_assets.settings import Settings, git_webhooks_file, project_module
 
 if TYPE_CHECKING:
@@ -79,6 +80,7 @@ def hub(
         raise typer.BadParameter(message, param_hint="--largest-file") from error
     require_free_port(host, port)
     settings = Settings.from_environment()
+    configure_logs(settings.log_format)
     identity = read_identity(settings.identity) if settings.identity else None
     gateway = read_gateway(settings.gateway) if settings.gateway else None
     catalogues = read_catalogues(settings.catalogues) if settings.catalogues else None

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mlops_assets.cli.terminal.output import Module, console, errors
+from mlops_assets.logs import configure_logs
 from mlops_assets.settings import Settings, onnx_provider, project_folder, project_module
 
 if TYPE_CHECKING:
@@ -82,6 +83,7 @@ def serve(
     limit = _size(max_body)
     require_free_port(host, port)
     settings = Settings.from_environment()
+    configure_logs(settings.log_format)
     store = open_store(settings)
     bearers = _bearers(store, settings, host, sign_in)
     services = _services(module or project_module())

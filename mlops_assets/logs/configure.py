@@ -28,8 +28,6 @@ def configure_logs(log_format: LogFormat, stream: TextIO | None = None) -> None:
     if log_format != "json":
         return
     root = logging.getLogger()
-    if any(isinstance(each.formatter, JsonLines) for each in root.handlers):
-        return
     handler = json_handler(stream)
     root.handlers = [handler]
     root.setLevel(min(root.level or logging.INFO, logging.INFO))
@@ -42,6 +40,11 @@ def configure_logs(log_format: LogFormat, stream: TextIO | None = None) -> None:
     logging.captureWarnings(True)
     sys.excepthook = _log_uncaught
     threading.excepthook = _log_uncaught_in_thread
+
+
+def logs_json() -> bool:
+    """Return whether this process logs JSON."""
+    return any(isinstance(each.formatter, JsonLines) for each in logging.getLogger().handlers)
 
 
 def json_handler(stream: TextIO | None = None) -> logging.Handler:

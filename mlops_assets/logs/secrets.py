@@ -30,7 +30,7 @@ _RULES: tuple[tuple[re.Pattern[str], str], ...] = (
         ),
         rf"\1{HIDDEN}",
     ),
-    (re.compile(r"(?i)\b(bearer|basic)\s+[A-Za-z0-9._~+/=-]{8,}"), rf"\1 {HIDDEN}"),
+    (re.compile(r"(?i)\b(bearer|basic)\s+(?=\S*[0-9=+/])[A-Za-z0-9._~+/=-]{8,}"), rf"\1 {HIDDEN}"),
     # RFC 7519: a JSON Web Token is three parts in base64url, the first of which is an object
     (re.compile(r"\beyJ[\w-]{5,}\.[\w-]+(?:\.[\w-]*)?"), HIDDEN),
     # tokens of the registry, see `identity.tokens`, of GitHub and of GitLab

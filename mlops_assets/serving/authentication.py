@@ -26,6 +26,7 @@ from mlops_assets.errors import (
 )
 from mlops_assets.identity.bearer import Bearers, sent_token
 from mlops_assets.identity.declaration import is_loopback
+from mlops_assets.logs import add_log_fields
 from mlops_assets.principals import Principal, Role
 from mlops_assets.serving.errors import refusal
 
@@ -178,4 +179,5 @@ class Authentication:
                 )
                 return
             scope["state"] = {**scope.get("state", {}), "principal": principal}
+            add_log_fields(principal=principal.name)
         await self._app(scope, receive, send)

@@ -18,10 +18,12 @@ from typing import TYPE_CHECKING, Any
 
 import h11
 import uvicorn
+from uvicorn.config import LOGGING_CONFIG
 from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
 from mlops_assets.errors import SettingsError
+from mlops_assets.logs import logs_json
 from mlops_assets.text.json_values import JsonObject
 
 if TYPE_CHECKING:
@@ -84,6 +86,8 @@ def configuration(
         port=port,
         http=functools.partial(LimitedProtocol, limits=limits),  # type: ignore[arg-type]
         ws="websockets-sansio" if websockets else "none",
+        # else uvicorn gives its loggers handlers of its own
+        log_config=None if logs_json() else LOGGING_CONFIG,
         log_level="info",
         access_log=access_log,
         proxy_headers=False,  # a caller's X-Forwarded-For and X-Forwarded-Proto are not believed

@@ -36,6 +36,7 @@ from mlops_assets.settings.settings import (
     Settings,
     initial_visibility,
     local_user,
+    log_format,
     server_url,
     workspace_url,
 )
@@ -82,6 +83,7 @@ __all__ = [
     "initial_visibility",
     "load_environment_file",
     "local_user",
+    "log_format",
     "map_tiles",
     "mlm_schema",
     "onnx_provider",

@@ -223,6 +223,15 @@ def _log_head(value: str | None, workspace: str, directory: Path) -> str | None:
     return url
 
 
+def log_format() -> LogFormat:
+    """Return the format of what this process logs, from `MLOPS_LOG_FORMAT`.
+
+    Raises:
+        SettingsError: it is neither `text` nor `json`.
+    """
+    return _choice(current_environment(), "MLOPS_LOG_FORMAT", get_args(LogFormat))
+
+
 def initial_visibility() -> Visibility:
     """Return the visibility of new versions by the environment, which child processes share.
 

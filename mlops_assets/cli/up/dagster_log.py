@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
+
+from mlops_assets.text.printable import printable
 
 # date, time, zone - logger - LEVEL - message
 _RECORD = re.compile(r"\S+ \S+ \S+ - \S+ - (?P<level>[A-Z]+) - (?P<message>.*)")
@@ -38,6 +41,8 @@ class Warnings:
 
     def pick(self, line: str) -> str | None:
         """Return a line as it is to be printed; None if it is not."""
+        if line.startswith("{"):
+            return self._of_json(line)
         record = _RECORD.match(line)
         if record is None:
             text = line
@@ -52,6 +57,18 @@ class Warnings:
             return None
         begun, self._begun = self._begun, True
         return text if begun else f"{self._level}: {text}"
+
+    def _of_json(self, line: str) -> str | None:
+        """Return what is to be printed of a line by `MLOPS_LOG_FORMAT=json`, ours or Dagster's."""
+        try:
+            found = json.loads(line)
+            level, text = str(found["level"]).upper(), str(found.get("message", found.get("event")))
+        except (ValueError, KeyError, TypeError):
+            return None
+        of_run = _OF_RUN.match(text)
+        if level not in _SEEN or (of_run and _EVENT.match(of_run["rest"])):
+            return None
+        return f"{level.lower()}: {printable((text.splitlines() or [text])[0])}"
 
     def _of_run(self, text: str) -> str:
         event = _EVENT.match(text)

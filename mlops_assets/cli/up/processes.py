@@ -20,8 +20,9 @@ from dagster._utils.log import configure_loggers
 
 from mlops_assets.cli.up.dagster_log import last_line
 from mlops_assets.cli.up.services import HUB_LOG
+from mlops_assets.logs import configure_logs, logs_json
 from mlops_assets.orchestration.code_server import serve_code
-from mlops_assets.settings import Settings
+from mlops_assets.settings import Settings, log_format
 from mlops_assets.training.process.child_process import signal_without_parent
 
 MAX_LOG_BYTES = 10 << 20
@@ -45,16 +46,18 @@ def main() -> None:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     signal_without_parent(signal.SIGINT)
     configure_loggers(log_level="INFO")
+    configure_logs(log_format())
     home = Settings.from_environment().dagster_home
     try:
         with ExitStack() as stack:
             workspace = stack.enter_context(serve_code(arguments.module, home, arguments.folder))
             output = stack.enter_context(_appended(home / HUB_LOG))
             options = ["--port", arguments.port, "--module", arguments.module]
+            daemon = ["-m", "dagster._daemon", "run", "--workspace", str(workspace)]
+            if logs_json():
+                daemon += ["--log-format", "json"]
             processes = {
-                "dagster-daemon": _start(
-                    ["-m", "dagster._daemon", "run", "--workspace", str(workspace)]
-                ),
+                "dagster-daemon": _start(daemon),
                 "hub": _start(
                     ["-c", _HUB, "hub", *options, "--workspace-file", str(workspace)], output
                 ),

@@ -24,6 +24,7 @@ from dagster_shared.yaml_utils import parse_yamls_with_source_position
 from mlops_assets.components.areas.predict_job import predict_job
 from mlops_assets.components.areas.steps import STEP_VALUES
 from mlops_assets.components.naming import LEFT_OUT
+from mlops_assets.components.project.dagster_logs import log_as_configured
 from mlops_assets.components.project.declarations import (
     WHOLE_FILE,
     DeclarationProblem,
@@ -63,6 +64,7 @@ def load_project(file: str) -> dg.Definitions:
         SpecificationError: declarations are wrong and are being validated; each error has file,
             line and key.
     """
+    log_as_configured()
     # Dagster resolves jobs and makes its snapshot of them afterwards
     collect_less_garbage()
     with collecting_nothing():

@@ -33,6 +33,7 @@ from mlops_assets.hub.sign_in.requests import (
 )
 from mlops_assets.hub.sign_in.sessions import Session
 from mlops_assets.identity.bearer import Bearers, sent_token
+from mlops_assets.logs import add_log_fields
 from mlops_assets.principals import Principal
 
 RETRY_SECONDS = 10
@@ -101,6 +102,7 @@ class Authentication:
         if isinstance(found, _Caller):
             own = {"principal": found.principal, "session": found.session}
             scope["state"] = {**scope.get("state", {}), **own}
+            add_log_fields(principal=found.principal.name)
             await self._app(scope, receive, send)
         elif scope["type"] == "websocket":
             # before it is accepted, which servers respond to with 403

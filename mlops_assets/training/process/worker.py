@@ -16,6 +16,8 @@ from types import FrameType
 from typing import NoReturn
 
 from mlops_assets.errors import MlopsError
+from mlops_assets.logs import add_log_fields, configure_logs
+from mlops_assets.settings import log_format
 from mlops_assets.training.process.child_process import (
     ChildOutcome,
     ChildRequest,
@@ -45,6 +47,13 @@ def main(path: Path) -> int:
 
     request = read_request(path, WorkerRequest)
     log_to_output()
+    training = request.training
+    add_log_fields(
+        run=training.run_id,
+        model=training.specification.name,
+        data_version=training.data_version,
+        orchestration_run=training.orchestration_run,
+    )
     processes = request.training.specification.compute.worker_processes
     rank = _join() if processes > 1 else 0
     stop_with_parent(reported=rank == 0)
@@ -68,6 +77,7 @@ def log_to_output() -> None:
     logging.basicConfig(
         level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
+    configure_logs(log_format())
     # otherwise what it prints is passed on at its end only, as it goes to a file
     if isinstance(sys.stdout, TextIOWrapper):
         sys.stdout.reconfigure(line_buffering=True)

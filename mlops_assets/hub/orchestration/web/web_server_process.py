@@ -20,8 +20,11 @@ from dagster._core.workspace.load_target import WorkspaceFileTarget
 from dagster._utils.warnings import disable_dagster_warnings
 from dagster_webserver.app import create_app_from_workspace_process_context
 from dagster_webserver.version import __version__
+from uvicorn.config import LOGGING_CONFIG
 
 from mlops_assets.hub.orchestration.links import PREFIX
+from mlops_assets.logs import configure_logs, logs_json
+from mlops_assets.settings import log_format
 from mlops_assets.training.process.child_process import signal_without_parent
 
 # as `dagster-webserver` has them: of a statement in ms, of a connection in s, and connections
@@ -41,6 +44,7 @@ def main() -> None:
     parser.add_argument("--read-only", action="store_true")
     arguments = parser.parse_args()
     logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    configure_logs(log_format())
     # it is the hub's business what Ctrl-C ends
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -59,6 +63,7 @@ def main() -> None:
             uvicorn.run(
                 create_app_from_workspace_process_context(context, PREFIX),
                 uds=str(arguments.socket),
+                log_config=None if logs_json() else LOGGING_CONFIG,
                 log_level="warning",
                 timeout_graceful_shutdown=SHUTDOWN_SECONDS,
             )
