@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from importlib.util import find_spec
 from pathlib import Path
 
 import dagster as dg
-from dagster._core.storage.compute_log_manager import ComputeIOType
-from dagster._core.storage.local_compute_log_manager import LocalComputeLogManager
+from dagster._core.storage.cloud_storage_compute_log_manager import (
+    CloudStorageComputeLogManager,
+)
+from dagster._core.storage.compute_log_manager import ComputeIOType, ComputeLogManager
+from dagster._core.storage.local_compute_log_manager import (
+    IO_TYPE_EXTENSION,
+    LocalComputeLogManager,
+)
 from sqlalchemy.exc import SQLAlchemyError
 
 from mlops_assets.errors import OrchestratorUnavailable
 
 _ERRORS = ComputeIOType.STDERR  # what a worker prints is passed on to it
+_EXTENSION = IO_TYPE_EXTENSION[_ERRORS]
 
 
 class CapturedOutput:
@@ -43,17 +51,47 @@ class CapturedOutput:
             if key is None:
                 return b"", first
             manager = instance.compute_log_manager
-            if isinstance(manager, LocalComputeLogManager):
-                path = Path(manager.get_captured_local_path(key, "err"))
-                size = path.stat().st_size if path.exists() else 0
+            size = _size(manager, key)
+            if size is not None:
                 first = max(min(first, size), size - limit)
             content, _ = manager.get_log_data_for_type(key, _ERRORS, first, limit)
-        except (dg.DagsterError, SQLAlchemyError, OSError) as error:
+        except (dg.DagsterError, SQLAlchemyError, OSError, *_errors_of_buckets()) as error:
             raise OrchestratorUnavailable(
                 f"what Dagster has captured cannot be read: {error}; see 'mlops doctor'"
             ) from error
         found = content or b""
         return found, first + len(found)
+
+
+def _size(manager: ComputeLogManager, key: list[str]) -> int | None:
+    """Return the bytes that are captured so far; None if that cannot be found.
+
+    What a bucket has is fetched with any question: all of a step that has ended, else what its pod
+    has uploaded so far, under a name of its own.
+    """
+    if isinstance(manager, LocalComputeLogManager):
+        paths = [manager.get_captured_local_path(key, _EXTENSION)]
+    elif isinstance(manager, CloudStorageComputeLogManager):
+        manager.get_log_data_for_type(key, _ERRORS, 0, 1)
+        local = manager.local_manager
+        paths = [
+            local.get_captured_local_path(key, _EXTENSION, partial=partial)
+            for partial in (False, True)
+        ]
+    else:
+        return None
+    found = [Path(path) for path in paths if Path(path).exists()]
+    return found[0].stat().st_size if found else 0
+
+
+@lru_cache(1)
+def _errors_of_buckets() -> tuple[type[Exception], ...]:
+    """Return what boto3 raises; nothing where no logs are in a bucket."""
+    if find_spec("botocore") is None:
+        return ()
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    return BotoCoreError, ClientError
 
 
 @lru_cache(2)
