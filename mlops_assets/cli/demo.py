@@ -42,13 +42,13 @@ def demo() -> None:
         folder = store.workspace.root / "landing" / DATASET
         _heading("1. Land the first half of the survey (every second row of labels) and commit it")
         if not store.registry.data_versions(DATASET):
-            _land(folder, rows=slice(0, None, 2))
+            land_rows(folder, rows=slice(0, None, 2))
             _launch(project, "committing", f"{DATASET}_landing")
         _print_version(store, "v1")
         _train_all(project, store, "v1")
         _heading("3. Land the rest; the sensor notices it and requests a commit")
         if len(store.registry.data_versions(DATASET)) < 2:
-            _land(folder, rows=slice(None))
+            land_rows(folder, rows=slice(None))
             _wait_for_sensor(project, f"{DATASET}_new_data")
             _launch(project, "committing", f"{DATASET}_landing")
         _print_version(store, "v2")
@@ -85,10 +85,14 @@ def _launch(project: Project, doing: str, job: str, partition: str | None = None
     console.print(f"   … done in {time.monotonic() - started:.1f} s")
 
 
-def _land(folder: Path, rows: slice) -> None:
+def land_rows(folder: Path, rows: slice) -> None:
     """Write the scene and the labels of some rows as GeoTIFFs into the landing.
 
     They have no georeferencing.
+
+    Args:
+        folder: of the landing.
+        rows: of the survey that are labelled.
     """
     scene, labels = load_indian_pines()
     surveyed = np.zeros_like(labels)

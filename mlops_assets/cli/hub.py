@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -120,6 +121,8 @@ def hub(
                 )
             )
             launcher = service.launcher
+            # once, for launcher and pages: those of many models take seconds
+            hub_settings = replace(hub_settings, definitions=service.definitions)
         if pages:
             app = create_hub(store, hub_settings, launcher)
         else:

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import dagster as dg
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
@@ -15,7 +16,7 @@ from starlette.middleware import Middleware
 from starlette.routing import Mount, Route
 
 from mlops_assets import __version__
-from mlops_assets.components.project.definitions import models_of_project
+from mlops_assets.components.project.definitions import load_definitions, models_of
 from mlops_assets.discovery.app import PREFIX, create_stac_app
 from mlops_assets.errors import MlopsError
 from mlops_assets.hub.context import Hub
@@ -69,6 +70,7 @@ class HubSettings:
         identity: the issuer whose tokens are accepted.
         module: definitions of the project whose models are declared; those of the current folder if
             not given.
+        definitions: of the module, if they are loaded, which takes seconds.
         base_url: URL under which callers reach the app, for links; without it they are relative to
             the server.
         files_url: URL under which callers of the STAC API reach the files of the workspace; its own
@@ -83,6 +85,7 @@ class HubSettings:
     token: str | None = field(default=None, repr=False)
     identity: Identity | None = None
     module: str | None = None
+    definitions: dg.Definitions | None = field(default=None, repr=False)
     base_url: str | None = None
     files_url: str | None = None
     max_file: int = MAX_FILE
@@ -138,7 +141,8 @@ def create_app(
     operations = operations_of(store, launcher)
     app = _empty_app(settings, entrance, finisher, operations)
     module = settings.module or project_module()
-    declared = models_of_project(module)
+    definitions = settings.definitions or load_definitions(module)
+    declared = models_of(definitions)
     anonymous = store.acting(ANONYMOUS)
     people = entrance.people
     app.state.people = people
@@ -148,6 +152,7 @@ def create_app(
         module,
         settings.dagster_home,
         launcher or NoLauncher(),
+        definitions,
         settings.local,
         people.sessions if people else None,
         settings.git_webhooks,

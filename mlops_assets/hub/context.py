@@ -9,7 +9,7 @@ from pathlib import Path
 import dagster as dg
 
 from mlops_assets.components.project.declared_datasets import declared_datasets
-from mlops_assets.components.project.definitions import DeclaredModels, load_definitions
+from mlops_assets.components.project.definitions import DeclaredModels
 from mlops_assets.hub.orchestration.launcher import Launcher
 from mlops_assets.hub.sign_in.sessions import BrowserSessions
 from mlops_assets.hub.views.home import HomeView
@@ -29,6 +29,7 @@ class Hub:
         module: definitions of the project.
         dagster_home: of the Dagster instance that runs are launched in and reported to.
         launcher: launches and stops runs.
+        definitions: of the project.
         local: the only user, of a hub that needs no sign-in; None if there are others.
         sessions: of people who have signed in; None on a hub without sign-in.
         git_webhooks: that git servers may call; None if there are none.
@@ -39,6 +40,7 @@ class Hub:
     module: str
     dagster_home: Path
     launcher: Launcher
+    definitions: dg.Definitions
     local: Principal | None = None
     sessions: BrowserSessions | None = None
     git_webhooks: DeclaredGitWebhooks | None = None
@@ -49,11 +51,6 @@ class Hub:
         return HomeView(self.models.models)
 
     @cached_property
-    def definitions(self) -> dg.Definitions:
-        """The definitions of the project, which take seconds to load."""
-        return load_definitions(self.module)
-
-    @cached_property
     def datasets(self) -> DeclaredDatasets:
-        """The datasets that the project declares; loads the definitions."""
+        """The datasets that the project declares."""
         return declared_datasets(self.definitions)

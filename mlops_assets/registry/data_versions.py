@@ -94,6 +94,16 @@ class DataVersions(RegistrySession):
             )
             return [NewestVersion(row, *totals[row.dataset][1:]) for row in rows]
 
+    def newest_committed(self, limit: int) -> list[DataVersion]:
+        """Return the newest data versions of all datasets, newest first.
+
+        Args:
+            limit: versions at most.
+        """
+        query = select(DataVersion).order_by(DataVersion.created.desc()).limit(limit)
+        with self.reading() as session:
+            return list(session.scalars(query))
+
     def count_data_versions(self, dataset: str) -> int:
         """Return the number of data versions of a dataset.
 

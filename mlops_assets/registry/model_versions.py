@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from sqlalchemy import select
+from sqlalchemy import Select, select
 from sqlalchemy.exc import IntegrityError as SqlIntegrityError
 
 from mlops_assets.errors import Conflict, NotFound
@@ -174,8 +174,7 @@ class ModelVersions(RegistrySession):
             model: name of the model; all models if None.
             data: dataset and version that they were trained on; any if None.
         """
-        columns = [getattr(ModelVersion, name) for name in ListedVersion._fields]
-        query = select(*columns).order_by(ModelVersion.model, ModelVersion.created)
+        query = listed_versions().order_by(ModelVersion.model, ModelVersion.created)
         if model is not None:
             query = query.where(ModelVersion.model == model)
         if data is not None:
@@ -307,3 +306,8 @@ class ModelVersions(RegistrySession):
             return list(
                 session.scalars(select(Promotion).filter_by(model=model).order_by(Promotion.id))
             )
+
+
+def listed_versions() -> Select[Any]:
+    """Return the query of the columns of `ListedVersion`."""
+    return select(*(getattr(ModelVersion, name) for name in ListedVersion._fields))

@@ -11,6 +11,7 @@ from sqlalchemy.orm import defer
 
 from mlops_assets.errors import Forbidden
 from mlops_assets.principals import Role, Visibility
+from mlops_assets.registry.all_models import AllModels
 from mlops_assets.registry.data_versions import DataVersions
 from mlops_assets.registry.files.landed_files import LandedFiles
 from mlops_assets.registry.files.packed_objects import PackedObjects
@@ -39,6 +40,7 @@ class Registry(
     DataVersions,
     Runs,
     ModelVersions,
+    AllModels,
     Decisions,
     Deployments,
     Alarms,

@@ -189,16 +189,17 @@ def waiting(
         begun: runs that are under way or have failed; their work is not waiting.
     """
     registry = store.registry
-    newest_data = {row.dataset: row for row in registry.data_versions()}
+    newest_data = {found.row.dataset: found.row for found in registry.newest_data_versions()}
+    deprecated = registry.deprecated_versions()
+    pairs = [(row.dataset, row.version) for row in newest_data.values()]
     versions: dict[str, list[ListedVersion]] = {}
-    for listed in registry.list_model_versions():
+    for listed in registry.standing_versions(pairs, deprecated.keys()):
         versions.setdefault(listed.model, []).append(listed)
     aliases = {
         model: version
         for (model, version), names in registry.all_aliases().items()
         if "production" in names
     }
-    deprecated = registry.deprecated_versions()
     known = {model: DeclaredModel(own[-1].dataset) for model, own in versions.items()}
     known |= models
     under_way = {(run.model, run.data_version) for run in begun}

@@ -45,7 +45,11 @@ def models_of_project(module: str | None = None) -> DeclaredModels:
     Raises:
         NotFound: there is no such module.
     """
-    definitions = load_definitions(module or project_module())
+    return models_of(load_definitions(module or project_module()))
+
+
+def models_of(definitions: dg.Definitions) -> DeclaredModels:
+    """Return the models that definitions declare."""
     return DeclaredModels(declared_models(definitions), left_out(definitions))
 
 

@@ -15,7 +15,7 @@ from starlette.datastructures import URLPath
 from starlette.routing import BaseRoute, Match, NoMatchFound
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from mlops_assets.components.project.definitions import models_of_project
+from mlops_assets.components.project.definitions import load_definitions, models_of
 from mlops_assets.components.project.home import prepare_home
 from mlops_assets.hub.orchestration.dagster_launcher import DagsterLauncher
 from mlops_assets.hub.orchestration.links import PREFIX
@@ -34,10 +34,12 @@ class DagsterService:
     Attributes:
         launcher: launches runs.
         pages: Dagster's own pages, as an ASGI app.
+        definitions: of the project.
     """
 
     launcher: DagsterLauncher
     pages: DagsterProxy
+    definitions: dg.Definitions
 
     def mount(self, app: FastAPI) -> None:
         """Serve Dagster's pages below `/dagster` of the hub."""
@@ -67,8 +69,10 @@ def dagster_service(
         file = workspace or stack.enter_context(serve_code(module, home, folder))
         instance = stack.enter_context(dg.DagsterInstance.from_config(str(home)))
         locations = stack.enter_context(CodeLocations(instance, WorkspaceFileTarget([str(file)])))
+        # while the code servers load them, too
+        definitions = load_definitions(module)
         launcher = DagsterLauncher(
-            locations, models_of_project(module), delegation_key(settings.delegation_key, home)
+            locations, models_of(definitions), delegation_key(settings.delegation_key, home)
         )
         servers = WebServerSettings(home, file, folder)
         reading, full = WebServer(servers, read_only=True), WebServer(servers, read_only=False)
@@ -79,7 +83,7 @@ def dagster_service(
             stack.callback(server.request_end)
         # one of them is wanted soon, and takes seconds to start
         (full if alone else reading).start()
-        yield DagsterService(launcher, DagsterProxy(reading, full))
+        yield DagsterService(launcher, DagsterProxy(reading, full), definitions)
 
 
 class _Below(BaseRoute):

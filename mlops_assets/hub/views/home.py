@@ -11,6 +11,7 @@ from sqlalchemy import func, select
 from mlops_assets.datasets.quality.checks import written_checks
 from mlops_assets.datasets.quality.published import published_report
 from mlops_assets.hub.views import addresses
+from mlops_assets.hub.views.data.published import files_of
 from mlops_assets.hub.views.in_production import InProduction, in_production
 from mlops_assets.hub.views.kept import SharedReads
 from mlops_assets.hub.views.numbers import finite
@@ -198,21 +199,20 @@ def running_work(store: Store) -> RunningWork:
 def _home(store: Store, declared: Mapping[str, ModelSpecification]) -> Home:
     registry = store.registry
     aliases = registry.all_aliases()
-    versions = registry.list_model_versions()
-    data = registry.data_versions()
-    newest_models = sorted(versions, key=lambda row: row.created, reverse=True)[:MAX_NEWEST]
-    newest_data = sorted(data, key=lambda row: row.created, reverse=True)[:MAX_NEWEST]
+    # none of these reads all versions, of which there may be a hundred thousand
+    models = registry.count_model_versions()
+    datasets = registry.newest_data_versions()
     with registry.reading() as session:
         runs = session.scalar(select(func.count()).select_from(Run)) or 0
     return Home(
         counts=Counts(
-            datasets=len({row.dataset for row in data}),
-            data_versions=len(data),
+            datasets=len(datasets),
+            data_versions=sum(found.versions for found in datasets),
             runs=runs,
-            models=len({row.model for row in versions}),
-            model_versions=len(versions),
+            models=len(models),
+            model_versions=sum(models.values()),
         ),
-        attention=list(_attention(store, declared, data)),
+        attention=list(_attention(store, declared, [found.row for found in datasets])),
         data=[
             NewData(
                 f"{row.dataset}@{row.version}",
@@ -222,7 +222,7 @@ def _home(store: Store, declared: Mapping[str, ModelSpecification]) -> Home:
                 row.files,
                 row.size,
             )
-            for row in newest_data
+            for row in registry.newest_committed(MAX_NEWEST)
         ],
         models=[
             NewModel(
@@ -234,9 +234,9 @@ def _home(store: Store, declared: Mapping[str, ModelSpecification]) -> Home:
                 stage=row.stage,
                 aliases=aliases.get((row.model, row.version), []),
             )
-            for row in newest_models
+            for row in registry.newest_model_versions(MAX_NEWEST)
         ],
-        production=in_production(store, versions),
+        production=in_production(store),
     )
 
 
@@ -290,7 +290,10 @@ def _failed_checks(store: Store, data: list[DataVersion]) -> Iterator[Attention]
 
     Those that block training come first.
     """
-    for row in {row.dataset: row for row in data}.values():
+    assessed = files_of(store, data, "quality.json")
+    for row in data:
+        if (row.dataset, row.version) not in assessed:
+            continue
         report = published_report(store.workspace, store.registry, row)
         failed = (
             [] if report is None else [each for each in written_checks(report) if not each.passed]

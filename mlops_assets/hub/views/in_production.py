@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -74,15 +73,14 @@ class InProduction:
     alarms: int
 
 
-def in_production(store: Store, versions: Sequence[ListedVersion]) -> list[InProduction]:
-    """Return the versions in production, by name of the model.
+def in_production(store: Store) -> list[InProduction]:
+    """Return the versions in production that the principal sees, by name of the model.
 
     Args:
         store: workspace and registry.
-        versions: all model versions that the principal sees.
     """
     registry = store.registry
-    rows = {(row.model, row.version): row for row in versions}
+    rows = {(row.model, row.version): row for row in registry.production_versions()}
     alarms = Counter(alarm.model for alarm in registry.alarms(only_open=True))
     days = _newest_days(registry)
     with registry.reading() as session:
