@@ -27,7 +27,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-SCHEMA_REVISION = "0017"  # the newest in `versions/`; a number of four digits
+SCHEMA_REVISION = "0016"  # the newest in `versions/`; a number of four digits
 LAST_META_VERSION = "3"  # of `meta` from then on, so that older releases refuse the registry
 IMPORTED = "import"  # source of the run of a model that was imported as ONNX
 Document = JSON().with_variant(JSONB(), "postgresql")
