@@ -533,8 +533,9 @@ def test_a_registry_without_registrations_gets_their_tables(empty_url: str) -> N
     with before._engine.begin() as connection:
         indexes = _definitions(connection)
         later = ("decisions", "webhooks", "webhook_messages", "maps", "deployments", "alarms")
-        hub = ("run_notes", "sign_ins", "browser_sessions", "removals")
-        for table in ("registrations", "registration_attempts", *later, *hub):
+        hub = ("run_notes", "sign_ins", "browser_sessions")
+        upkeep = ("removals", "git_deliveries")
+        for table in ("registrations", "registration_attempts", *later, *hub, *upkeep):
             connection.exec_driver_sql(f"DROP TABLE {table}")
         connection.exec_driver_sql("ALTER TABLE runs DROP COLUMN user_tags")
         connection.exec_driver_sql("ALTER TABLE promotions DROP COLUMN reason")
