@@ -25,6 +25,7 @@ BENCHMARKS = {
     "discovery": ("benchmarks.discovery", "The STAC API, beside pgstac"),
     "registration": ("benchmarks.registration", "Registration, in bulk and one by one"),
     "sensors": ("benchmarks.sensors", "Sensor ticks"),
+    "queued-runs": ("benchmarks.queued_runs", "Very many queued runs"),
     "training": ("benchmarks.training", "Training, beside the bare loop"),
     "gates": ("benchmarks.gates", "Gates that know chance"),
     "applicability": ("benchmarks.applicability", "Area of applicability"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -42,6 +43,8 @@ def open_locations(
     Raises:
         NotFound: there is no such file.
     """
+    # a project that cannot be loaded is reported by those who ask for its jobs
+    warnings.filterwarnings("ignore", "Error loading repository location", UserWarning)
     target: WorkspaceLoadTarget
     if code_servers is not None:
         if not code_servers.is_file():

@@ -58,15 +58,18 @@ import dagster as dg
 
 from mlops_assets.components import load_project
 
-loaded = load_project(__file__)
-defs = dg.Definitions(
-    assets=loaded.assets,
-    jobs=loaded.jobs,
-    resources=loaded.resources,
-    executor=loaded.executor,
-    asset_checks=loaded.asset_checks,
-    metadata=loaded.metadata,
-)
+
+@dg.definitions
+def defs() -> dg.Definitions:
+    loaded = load_project(__file__)
+    return dg.Definitions(
+        assets=loaded.assets,
+        jobs=loaded.jobs,
+        resources=loaded.resources,
+        executor=loaded.executor,
+        asset_checks=loaded.asset_checks,
+        metadata=loaded.metadata,
+    )
 """
 KUBERNETES = """
 run_launcher:
