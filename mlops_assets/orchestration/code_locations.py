@@ -20,7 +20,9 @@ from mlops_assets.errors import NotFound, OrchestratorUnavailable, Specification
 
 # a code server imports the frameworks of all trainers before it answers
 WAIT_SECONDS = 60.0
-SILENT = "the code server of Dagster does not answer; try again, or start the hub again"
+SILENT = (
+    "the code server of Dagster does not answer; try again, or start the hub or 'mlops up' again"
+)
 _NO_ANSWER = "_InactiveRpcError"  # error of gRPC, as Dagster names it
 
 log = logging.getLogger(__name__)
@@ -84,8 +86,8 @@ class CodeLocations:
         self._connecting.join(seconds)
         if self._failure is not None:
             raise OrchestratorUnavailable(
-                f"the code server of Dagster cannot be reached: {self._failure}; start the hub"
-                " again"
+                f"the code server of Dagster cannot be reached: {self._failure}; start"
+                " the hub or 'mlops up' again, or correct MLOPS_CODE_SERVERS"
             )
         if self._context is None:
             raise OrchestratorUnavailable(
