@@ -358,6 +358,7 @@ def _code(run: Run) -> JsonObject:
         "trainer": run.trainer,
         "version": run.code_version,
         "uncommitted changes": diff[:12] if diff else None,
+        "container": run.code.get("container"),
     }
 
 

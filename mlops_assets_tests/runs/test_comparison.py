@@ -40,6 +40,7 @@ from mlops_assets_tests.training.example_trainers import lifecycle, model_specif
 
 pytestmark = pytest.mark.usefixtures("drawn")
 
+IMAGE = f"registry.example/code@sha256:{'4' * 64}"
 CROPS = ["fallow", "maize", "wheat"]
 
 HOSTILE = (
@@ -117,7 +118,7 @@ def pair(store: Store) -> list[Run]:
         store,
         "second-run",
         {"numpy": "2.1", "jax": "0.8", "same": "1"},
-        code={"diff": "e" * 64},
+        code={"diff": "e" * 64, "container": IMAGE},
         code_version="b",
         parameters={"learning_rate": 0.1, "net": {"depth": 3, "kind": "cnn"}, "dropout": True},
         data_version="v2",
@@ -146,6 +147,7 @@ def test_everything_that_differs_is_found_and_nothing_else(store: Store, pair: l
     assert of(comparison, "code") == {
         "version": ("a", "b"),
         "uncommitted changes": (None, "e" * 12),
+        "container": (None, IMAGE),
     }
     assert of(comparison, "parameters") == {
         "seed": (0, 3),

