@@ -77,7 +77,10 @@ def labels() -> dict[str, str]:
     git = shutil.which("git")
     revision = _output([git, "rev-parse", "HEAD"]) if git else ""
     changed = _output([git, "status", "--porcelain"]) if git else ""
-    return {"VERSION": version, "REVISION": f"{revision}-dirty" if changed else revision}
+    # no source is named in the package
+    source = os.environ.get("SOURCE", "")
+    dirty = "-dirty" if changed else ""
+    return {"VERSION": version, "REVISION": f"{revision}{dirty}", "SOURCE": source}
 
 
 def command(target: str, name: str, base: str | None, folder: Path) -> list[str]:
