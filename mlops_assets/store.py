@@ -8,6 +8,7 @@ from mlops_assets.principals import Principal
 from mlops_assets.registry import Registry, open_registry
 from mlops_assets.settings import Settings
 from mlops_assets.storage import Workspace
+from mlops_assets.storage.cache_owner import claim_cache
 
 
 @dataclass(frozen=True)
@@ -52,8 +53,11 @@ def open_store(settings: Settings) -> Store:
         Both, opened, acting for the principal.
 
     Raises:
+        SettingsError: the cache is that of another workspace.
         StorageError: one of them cannot be opened.
     """
     # first the workspace: it makes the folder in which SQLite then makes the registry
     workspace = Workspace(settings.workspace, settings.cache, settings.pack_below)
+    if not workspace.is_local or settings.cache != workspace.root / "cache":
+        claim_cache(settings.cache, workspace.url)
     return Store(workspace, open_registry(settings.registry).acting(settings.principal))

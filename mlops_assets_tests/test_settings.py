@@ -73,9 +73,8 @@ def test_a_remote_workspace_needs_a_registry_and_has_its_caches_in_the_home(
     registry = "postgresql+psycopg://host/registry"
     found = Settings.from_environment({"MLOPS_WORKSPACE": f"{url}/", "MLOPS_REGISTRY": registry})
     home = tmp_path / "home"
-    assert found == Settings(
-        url, registry, home / ".cache" / "mlops_assets", home / ".dagster", "tester"
-    )
+    assert found == Settings(url, registry, found.cache, home / ".dagster", "tester")
+    assert found.cache.parent == home / ".cache" / "mlops_assets"
 
 
 @pytest.mark.parametrize("workspace", ["workspace", "s3://bucket/x"])
@@ -177,3 +176,14 @@ def test_an_executor_that_is_unknown_is_refused(tmp_path: Path) -> None:
     assert settings.executor == "multiprocess"
     with pytest.raises(SettingsError, match="MLOPS_EXECUTOR=threads: write one of in_process"):
         Settings.from_environment({"MLOPS_EXECUTOR": "threads"}, tmp_path)
+
+
+def test_workspaces_of_one_name_on_two_servers_have_two_caches(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    values = {"MLOPS_WORKSPACE": "s3://bucket", "MLOPS_REGISTRY": "sqlite://"}
+    found = set()
+    for endpoint in ("https://one", "https://two", "https://one/"):
+        monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint)
+        found.add(Settings.from_environment(values).cache)
+    assert len(found) == 2

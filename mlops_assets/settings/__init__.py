@@ -38,6 +38,7 @@ from mlops_assets.settings.settings import (
     local_user,
     log_format,
     server_url,
+    workspace_identity,
     workspace_url,
 )
 from mlops_assets.settings.variables import (
@@ -104,5 +105,6 @@ __all__ = [
     "streams_data",
     "trust_file",
     "trusted_sources",
+    "workspace_identity",
     "workspace_url",
 ]

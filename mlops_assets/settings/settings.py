@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import pwd
 from collections.abc import Mapping
@@ -137,7 +138,13 @@ class Settings:
             root / "dagster" if root else Path.home() / ".dagster"
         )
         cache = values.get("MLOPS_CACHE") or (
-            root / "cache" if root else Path.home() / ".cache" / "mlops_assets"
+            root / "cache"
+            if root
+            # copies are found by checksum, and are not to be those of another project
+            else Path.home()
+            / ".cache"
+            / "mlops_assets"
+            / workspace_identity(workspace, values)[:16]
         )
         identity = values.get("MLOPS_IDENTITY")
         gateway = values.get("MLOPS_GATEWAY")
@@ -209,6 +216,18 @@ def _delegation_key(value: str | None) -> str | None:
             " guessed; set it to what 'openssl rand -hex 32' prints"
         )
     return value or None
+
+
+def workspace_identity(url: str, environment: Mapping[str, str | None] | None = None) -> str:
+    """Return what distinguishes a workspace from those of the same name on other servers.
+
+    Args:
+        url: of the workspace.
+        environment: that names the server; that of this process by default.
+    """
+    values = current_environment() if environment is None else environment
+    endpoint = values.get("AWS_ENDPOINT_URL") if url.startswith("s3://") else None
+    return hashlib.sha256(f"{url}\n{(endpoint or '').rstrip('/')}".encode()).hexdigest()
 
 
 def _log_head(value: str | None, workspace: str, directory: Path) -> str | None:
