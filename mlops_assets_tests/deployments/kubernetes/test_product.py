@@ -22,6 +22,12 @@ from mlops_assets_tests.deployments.kubernetes.chart import (
     pods,
     rendered,
 )
+from mlops_assets_tests.deployments.kubernetes.dagster_jobs import (
+    instance_ref,
+    launcher_of,
+    run_job,
+    step_job,
+)
 
 COMMANDS: dict[str, Any] = {
     "mlops": typer.main.get_command(app),
@@ -66,6 +72,17 @@ def test_commands_are_those_of_the_product(values: dict[str, Any], tmp_path: Pat
             for probe in ("startupProbe", "livenessProbe"):
                 if "exec" in each.get(probe, {}):
                     parse(each[probe]["exec"]["command"])
+
+
+def test_pods_of_runs_and_steps_start_what_dagster_gives_as_arguments(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    launcher = launcher_of(instance_ref(rendered({}), tmp_path, monkeypatch), monkeypatch)
+    for job in (run_job(launcher), step_job(launcher, {})):
+        (container,) = containers(job["spec"]["template"])
+        # else the arguments would be those of the images' entry point
+        assert container["command"] == ["/usr/bin/env"]
+        parse(container["args"])
 
 
 @pytest.mark.parametrize(
