@@ -13,7 +13,14 @@ from mlops_assets.errors import Forbidden
 from mlops_assets.names import Reference
 from mlops_assets.paths import Owner
 from mlops_assets.principals import Principal, Role, Visibility
-from mlops_assets.registry import BrowserSession, Checkpoint, Registry, SignIn, Token
+from mlops_assets.registry import (
+    BrowserSession,
+    Checkpoint,
+    GitDelivery,
+    Registry,
+    SignIn,
+    Token,
+)
 from mlops_assets.registry.promotion.outbox import Attempt
 from mlops_assets.registry.records.rows import PublishedRecords
 from mlops_assets.registry.store import now
@@ -54,6 +61,17 @@ def browser_session(sha256: str) -> BrowserSession:
         started=now(),
         seen=now(),
         expires=now() + timedelta(hours=1),
+    )
+
+
+def git_delivery(sha256: str) -> GitDelivery:
+    return GitDelivery(
+        sha256=sha256,
+        webhook="team",
+        repository="team/fieldwork",
+        ref="refs/heads/main",
+        commit="0" * 40,
+        received=now(),
     )
 
 
@@ -133,6 +151,8 @@ CHANGES: dict[str, tuple[Role, Call]] = {
         lambda r: r.set_visibility(r.data_version(Reference("fields")), Visibility.PRIVATE),
     ),
     "add_token": (Role.OPERATOR, lambda r: r.add_token(new_token("b" * 12))),
+    "add_git_delivery": (Role.SCIENTIST, lambda r: r.add_git_delivery(git_delivery("g" * 64))),
+    "forget_git_delivery": (Role.SCIENTIST, lambda r: r.forget_git_delivery("0" * 64)),
     "add_sign_in": (Role.OPERATOR, lambda r: r.add_sign_in(sign_in("s" * 64))),
     "take_sign_in": (Role.OPERATOR, lambda r: r.take_sign_in("0" * 64)),
     "add_browser_session": (
@@ -207,6 +227,7 @@ READS: dict[str, Call] = {
 }
 OPERATORS_READ: dict[str, Call] = {
     "browser_session": lambda r: r.browser_session("a" * 64),
+    "git_deliveries": lambda r: r.git_deliveries(),
     "tokens": lambda r: r.tokens(),
     "due_messages": lambda r: r.due_messages(10),
     "webhook_messages": lambda r: r.webhook_messages(),

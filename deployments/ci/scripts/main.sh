@@ -7,7 +7,7 @@ rm -rf -- "$results"
 mkdir -p -- "$results"
 failed=0
 
-stage validate dagster definitions validate
+stage validate dg check defs
 mlops ci models >"$results/models.tsv"
 while IFS=$'\t' read -r model _ pinned alias <&3; do
   stage "train-$model" mlops train "$model" || failed=1

@@ -12,11 +12,8 @@ train() {
   in_branch mlops train "$reference" --json >"$results/$model.json"
 }
 
-validate() {
-  dg check defs && dagster definitions validate
-}
-
-if stage validate validate && stage prepare in_branch mlops ci prepare; then
+# loads the definitions; errors have file and line
+if stage validate dg check defs && stage prepare in_branch mlops ci prepare; then
   in_branch mlops ci models >"$results/models.tsv"
   while IFS=$'\t' read -r model reference _ <&3; do
     stage "train-$model" train "$model" "$reference" || true

@@ -18,7 +18,7 @@ from mlops_assets.registry import open_registry
 from mlops_assets_tests import interpreter
 from mlops_assets_tests.deployments.ci.test_files import SCRIPTS
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1_200)]
 GOOD, WORSE = "n_estimators: 20", "n_estimators: 1, max_depth: 1"
 PLAN = """\
 models:
@@ -81,7 +81,7 @@ class Repository:
             capture_output=True,
             text=True,
             check=False,
-            timeout=500,
+            timeout=900,
         )
 
     def versions(self) -> list[str]:
@@ -165,7 +165,7 @@ def test_main_trains_a_tag_promotes_and_closed_branches_go(repository: Repositor
     assert repository.production() != new
     wrong = repository.run("tag.sh", MLOPS_CI_TAG="model-samples_forest-v9-00000000")
     assert wrong.returncode == 1
-    assert "is not in the registry" in wrong.stderr
+    assert "samples_forest@v9-00000000 is not known" in wrong.stderr
     done = repository.run("tag.sh", MLOPS_CI_TAG=f"model-samples_forest-{new}")
     assert done.returncode == 0, done.stdout + done.stderr
     assert repository.production() == new
