@@ -16,7 +16,6 @@ from mlops_assets.principals import Principal, Role, Visibility
 from mlops_assets.registry import (
     BrowserSession,
     Checkpoint,
-    GitDelivery,
     Registry,
     SignIn,
     Token,
@@ -29,6 +28,7 @@ from mlops_assets_tests.registry.rows import (
     data_version,
     deployment,
     failed_rule,
+    git_delivery,
     map_row,
     model_version,
     new_run,
@@ -61,17 +61,6 @@ def browser_session(sha256: str) -> BrowserSession:
         started=now(),
         seen=now(),
         expires=now() + timedelta(hours=1),
-    )
-
-
-def git_delivery(sha256: str) -> GitDelivery:
-    return GitDelivery(
-        sha256=sha256,
-        webhook="team",
-        repository="team/fieldwork",
-        ref="refs/heads/main",
-        commit="0" * 40,
-        received=now(),
     )
 
 
@@ -261,6 +250,7 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     registry.raise_alarm(failed_rule("m1", "2026-11-02"))
     registry.add_token(new_token("a" * 12))
     registry.add_browser_session(browser_session("a" * 64), timedelta(hours=1))
+    registry.add_git_delivery(git_delivery("a" * 64))
     registry.set_webhooks({"team": ["model.promoted"]})
     with registry.transaction("queue messages") as session:
         for message_id, state in (("m" * 36, "pending"), ("d" * 36, "dead")):

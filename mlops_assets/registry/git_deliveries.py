@@ -51,6 +51,7 @@ class GitDeliveries(RegistrySession):
 
     def git_deliveries(self) -> list[GitDelivery]:
         """Return the pushes that have started something, the oldest first."""
+        self.principal.require(Role.OPERATOR, "list git pushes")
         query = select(GitDelivery).order_by(GitDelivery.received, GitDelivery.sha256)
         with self.reading() as session:
             return list(session.scalars(query))

@@ -6,7 +6,15 @@ from datetime import timedelta
 from typing import Any
 
 from mlops_assets.names import Reference
-from mlops_assets.registry import DataVersion, Deployment, Map, ModelVersion, Run, WebhookMessage
+from mlops_assets.registry import (
+    DataVersion,
+    Deployment,
+    GitDelivery,
+    Map,
+    ModelVersion,
+    Run,
+    WebhookMessage,
+)
 from mlops_assets.registry.promotion.alarms import FailedRule
 from mlops_assets.registry.session import now
 
@@ -116,4 +124,15 @@ def webhook_message(message_id: str, state: str = "pending", body: str = "{}") -
         state=state,
         attempts=0,
         due=now() if state == "pending" else None,
+    )
+
+
+def git_delivery(sha256: str) -> GitDelivery:
+    return GitDelivery(
+        sha256=sha256,
+        webhook="team",
+        repository="team/fieldwork",
+        ref="refs/heads/main",
+        commit="0" * 40,
+        received=now(),
     )
