@@ -54,6 +54,7 @@ class Settings:
         catalogues: YAML file that names the catalogues records are registered with; None for none.
         webhooks: YAML file that names the receivers of events; None for none.
         issues: YAML file that names the issue trackers of alarms; None for none.
+        backup: folder or URL outside the workspace where scheduled backups are kept; None for none.
         log_head: folder or URL outside the workspace where verifying leaves the head of the log;
             None for none.
         visibility: of new versions, unless what they are made from is less visible.
@@ -81,6 +82,7 @@ class Settings:
     catalogues: Path | None = None
     webhooks: Path | None = None
     issues: Path | None = None
+    backup: str | None = None
     log_head: str | None = None
     visibility: Visibility = Visibility.WORKSPACE
     pack_below: int | None = None
@@ -103,8 +105,9 @@ class Settings:
         They are `MLOPS_WORKSPACE`, `MLOPS_REGISTRY`, `MLOPS_CACHE`, `DAGSTER_HOME`, `MLOPS_USER`,
         `MLOPS_ROLES`, `MLOPS_MLFLOW`, `MLOPS_PUBLIC_URL`, `MLOPS_API_TOKEN`,
         `MLOPS_DELEGATION_KEY`, `MLOPS_IDENTITY`, `MLOPS_GATEWAY`, `MLOPS_CATALOGUES`,
-        `MLOPS_WEBHOOKS`, `MLOPS_ISSUES`, `MLOPS_LOG_HEAD`, `MLOPS_VISIBILITY`, `MLOPS_PACK_BELOW`,
-        `MLOPS_EXECUTOR`, `MLOPS_LAUNCH`, `MLOPS_CODE_SERVERS` and `MLOPS_LOG_FORMAT`.
+        `MLOPS_WEBHOOKS`, `MLOPS_ISSUES`, `MLOPS_LOG_HEAD`, `MLOPS_BACKUP`, `MLOPS_VISIBILITY`,
+        `MLOPS_PACK_BELOW`, `MLOPS_EXECUTOR`, `MLOPS_LAUNCH`, `MLOPS_CODE_SERVERS` and
+        `MLOPS_LOG_FORMAT`.
 
         A `.env` file in `directory` is read too, as the dagster command does; the environment wins
         over it.
@@ -172,7 +175,20 @@ class Settings:
             catalogues=directory / catalogues if catalogues else None,
             webhooks=directory / webhooks if webhooks else None,
             issues=directory / issues if issues else None,
-            log_head=_log_head(values.get("MLOPS_LOG_HEAD"), workspace, directory),
+            backup=_outside(
+                values,
+                "MLOPS_BACKUP",
+                workspace,
+                directory,
+                "a backup there would be lost with it; name another folder or bucket",
+            ),
+            log_head=_outside(
+                values,
+                "MLOPS_LOG_HEAD",
+                workspace,
+                directory,
+                "name a place that its users cannot write",
+            ),
             visibility=_visibility(values),
             pack_below=_pack_below(values.get("MLOPS_PACK_BELOW") or ""),
             executor=_choice(values, "MLOPS_EXECUTOR", get_args(Executor)),
@@ -230,15 +246,15 @@ def workspace_identity(url: str, environment: Mapping[str, str | None] | None = 
     return hashlib.sha256(f"{url}\n{(endpoint or '').rstrip('/')}".encode()).hexdigest()
 
 
-def _log_head(value: str | None, workspace: str, directory: Path) -> str | None:
-    if not value:
+def _outside(
+    values: Mapping[str, str], name: str, workspace: str, directory: Path, advice: str
+) -> str | None:
+    """Return the URL of a place that must not be in the workspace; None if none is set."""
+    if not (value := values.get(name)):
         return None
     url = workspace_url(value, directory)
     if f"{url}/".startswith(f"{workspace}/"):
-        raise SettingsError(
-            f"MLOPS_LOG_HEAD={redacted(value)} is in the workspace; name a place that its users"
-            " cannot write"
-        )
+        raise SettingsError(f"{name}={redacted(value)} is in the workspace; {advice}")
     return url
 
 

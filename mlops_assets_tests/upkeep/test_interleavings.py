@@ -18,6 +18,7 @@ from obstore.store import MemoryStore, ObjectStore
 from mlops_assets.datasets.commit import commit as commit_module
 from mlops_assets.datasets.commit import packing
 from mlops_assets.datasets.commit.commit import commit
+from mlops_assets.datasets.recall import objects
 from mlops_assets.datasets.sources import folder
 from mlops_assets.errors import StorageError, TrainerError
 from mlops_assets.models.evaluation.evaluate import evaluate_version
@@ -195,15 +196,15 @@ class Interleaving:
         """Copy the template, into a bucket if the job is to have one."""
         shutil.copytree(template, root)
         _, job, in_bucket = JOBS[name]
-        bucket: MemoryStore | None = None
+        self.bucket: MemoryStore | None = None
         if in_bucket:
-            bucket = MemoryStore()
-            for name in ("objects", "log"):
-                for path in (root / name).rglob("*"):
+            self.bucket = MemoryStore()
+            for folder_name in ("objects", "log"):
+                for path in (root / folder_name).rglob("*"):
                     if path.is_file():
-                        obstore.put(bucket, path.relative_to(root).as_posix(), path)
-                shutil.rmtree(root / name, ignore_errors=True)
-        self.store = _opened(root, bucket)
+                        obstore.put(self.bucket, path.relative_to(root).as_posix(), path)
+                shutil.rmtree(root / folder_name, ignore_errors=True)
+        self.store = _opened(root, self.bucket)
         # landed files and scenes are those of the template, by whose URLs they are recognised
         self.job = job(template)
 
@@ -236,9 +237,11 @@ def interleaved(
             return [f"job: {done!r}, gc: {found!r}"], Counter()
         assert isinstance(found, list)
         removed = Counter({tally.kind: tally.files for tally in found})
-        problems = verify_all(case.store).problems
+        with patch.object(objects, "open_object_store", return_value=case.bucket):
+            problems = verify_all(case.store).problems
         if name == "resume":
-            steps = [point[2] for point in case.store.registry.points(RUN)]
+            points = case.store.registry.points(RUN)
+            steps = [step for _, point, step, _, _ in points if point == "drawn"]
             problems += [] if steps == list(range(6)) else [f"points of steps {steps}"]
         return problems, removed
     finally:

@@ -36,6 +36,7 @@ from mlops_assets.components.project.documentation import component_documentatio
 from mlops_assets.components.registration import registration_sensors
 from mlops_assets.components.sensors.issues import issues
 from mlops_assets.components.sensors.webhooks import webhooks
+from mlops_assets.components.upkeep import upkeep
 from mlops_assets.components.verification import verification
 from mlops_assets.errors import SettingsError, SpecificationError
 from mlops_assets.extras import needs
@@ -97,6 +98,7 @@ def _load(file: str) -> dg.Definitions:
     return dg.Definitions.merge(
         loaded,
         verification(),
+        upkeep(),
         webhooks(),
         issues(),
         dg.Definitions(

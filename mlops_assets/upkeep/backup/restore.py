@@ -33,7 +33,6 @@ from mlops_assets.registry.schema import LogEntry, Point
 from mlops_assets.stac.found_records import restore_records
 from mlops_assets.storage import Workspace
 from mlops_assets.storage.scratch import scratch_folder
-from mlops_assets.text.listing import named
 from mlops_assets.upkeep.backup.documents import BackupDocument, BackupPlace
 from mlops_assets.upkeep.backup.lines import TABLES, read_lines, value_of
 from mlops_assets.upkeep.backup.verify import BackedUpFile, files_of
@@ -125,9 +124,9 @@ def _begin(workspace: Workspace, document: BackupDocument) -> bool:
             )
         return True
     keys = (key for key in workspace.list("") if not key.startswith(_UNPUBLISHED))
-    if there := list(islice(keys, 6)):
+    if there := list(islice(keys, 3)):
         raise Conflict(
-            f"{workspace.url} is not empty: it has {named(there, 5)}; a backup is restored into an"
+            f"{workspace.url} is not empty: it has {', '.join(there)}, …; a backup is restored into an"
             " empty workspace only; choose another MLOPS_WORKSPACE, or move its files elsewhere"
         )
     workspace.put(RESTORING, json.dumps(mark).encode())
