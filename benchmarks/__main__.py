@@ -15,6 +15,7 @@ BENCHMARKS = {
     "start-up": ("benchmarks.start_up", "Start-up"),
     "dvc": ("benchmarks.against_dvc", "Commit, upload and recall, beside DVC"),
     "many-files": ("benchmarks.many_files", "Very many small files"),
+    "gc": ("benchmarks.garbage", "Removing what nothing needs, and backups"),
     "reading": ("benchmarks.reading", "Reading for training"),
     "scene": ("benchmarks.large_scene", "One large scene"),
     "logging": ("benchmarks.logging", "Logging metrics, beside MLflow"),

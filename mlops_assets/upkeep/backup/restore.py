@@ -126,8 +126,8 @@ def _begin(workspace: Workspace, document: BackupDocument) -> bool:
     keys = (key for key in workspace.list("") if not key.startswith(_UNPUBLISHED))
     if there := list(islice(keys, 3)):
         raise Conflict(
-            f"{workspace.url} is not empty: it has {', '.join(there)}, …; a backup is restored into an"
-            " empty workspace only; choose another MLOPS_WORKSPACE, or move its files elsewhere"
+            f"{workspace.url} is not empty: it has {', '.join(there)}, …; a backup is restored into"
+            " an empty workspace only; choose another MLOPS_WORKSPACE, or move its files elsewhere"
         )
     workspace.put(RESTORING, json.dumps(mark).encode())
     return False
