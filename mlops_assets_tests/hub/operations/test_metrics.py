@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+import re
 import uuid
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import httpx
+import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
+from mlops_assets.hub.operations.metrics import _of_dagster
+from mlops_assets.hub.operations.orchestration import OrchestrationTotals
 from mlops_assets.identity.tokens import create_token
 from mlops_assets.names import Reference
 from mlops_assets.principals import Role, Visibility
 from mlops_assets.registry.promotion.alarms import FailedRule
+from mlops_assets.serving.metrics import ServerMetrics
 from mlops_assets.store import Store
 from mlops_assets_tests.hub.external.test_routes import send_onnx, started
 from mlops_assets_tests.hub.serving import TOKEN, caller, finished, hub
 
+PROJECT = Path(__file__).parents[3]
 Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
 
 
@@ -82,3 +89,36 @@ def test_the_platform_is_measured_and_hidden_models_only_for_those_who_see_them(
 def test_metrics_need_a_token(store: Store) -> None:
     with hub(store) as url:
         assert httpx.get(f"{url}/metrics").status_code == 401
+
+
+class NoModels:
+    """A repository without models, and workers without requests."""
+
+    taken = 0
+
+    def names(self) -> list[str]:
+        return []
+
+
+def test_docs_and_rules_name_metrics_that_there_are(store: Store) -> None:
+    with hub(store, local=store.registry.principal) as url:
+        httpx.get(url + "/health/live")
+        text = httpx.get(f"{url}/metrics").text
+    none: Any = NoModels()
+    text += ServerMetrics(none, None, none).text(lambda model, version: True).decode()
+    # those of Dagster are of a hub that has it
+    found = {each.name for each in _of_dagster(OrchestrationTotals({}, {}))}
+    for family in text_string_to_metric_families(text):
+        kind = {"counter": "_total", "info": "_info"}.get(family.type, "")
+        found.add(family.name + kind)
+    names = re.compile(r"\bmlops_(?!platform)[a-z_]+[a-z]")
+    documented = set(names.findall((PROJECT / "docs" / "operations.md").read_text()))
+    rules = (PROJECT / "deployments" / "monitoring" / "rules.yaml").read_text()
+    used = {
+        name.removesuffix("_bucket")
+        for group in yaml.safe_load(rules)["groups"]
+        for rule in group["rules"]
+        for name in names.findall(rule["expr"])
+    }
+    assert documented == found
+    assert used <= found
