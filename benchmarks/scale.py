@@ -32,7 +32,7 @@ _SECOND_LIMITS = {"definitions": 10.0, "snapshot for the web server": 10.0}
 _TICK_LIMIT = 5.0
 _PAGE_LIMIT = 1.5
 # a code server loads the project first
-_READY_SECONDS = 300.0
+_READY_SECONDS = 900.0
 _LAST = MODELS - 1
 PAGES = {
     "home": "/",
