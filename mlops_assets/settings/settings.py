@@ -247,7 +247,11 @@ def workspace_identity(url: str, environment: Mapping[str, str | None] | None = 
 
 
 def _outside(
-    values: Mapping[str, str], name: str, workspace: str, directory: Path, advice: str
+    values: Mapping[str, str | None],
+    name: str,
+    workspace: str,
+    directory: Path,
+    advice: str,
 ) -> str | None:
     """Return the URL of a place that must not be in the workspace; None if none is set."""
     if not (value := values.get(name)):
