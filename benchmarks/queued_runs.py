@@ -95,6 +95,8 @@ def _settings(url: str) -> dict[str, object]:
         "run_coordinator": {
             "module": "dagster.core.run_coordinator",
             "class": "QueuedRunCoordinator",
+            # else each run is launched only once the process of the one before has been loaded
+            "config": {"dequeue_use_threads": True, "dequeue_num_workers": AT_ONCE},
         },
         "concurrency": {"runs": {"max_concurrent_runs": AT_ONCE}},
         "telemetry": {"enabled": False},

@@ -64,7 +64,7 @@ def open_locations(
             location_name=module,
         )
         target = InProcessWorkspaceLoadTarget([origin])
-    with CodeLocations(instance, target) as locations:
+    with CodeLocations(instance, target, module) as locations:
         yield locations
 
 

@@ -49,10 +49,18 @@ class CodeLocations:
     Args:
         instance: the Dagster instance.
         target: names the code servers.
+        project: name of the location whose jobs are meant, where several have one of a name; None
+            for the first.
     """
 
-    def __init__(self, instance: dg.DagsterInstance, target: WorkspaceLoadTarget) -> None:
+    def __init__(
+        self,
+        instance: dg.DagsterInstance,
+        target: WorkspaceLoadTarget,
+        project: str | None = None,
+    ) -> None:
         self.instance = instance
+        self._project = project
         self._target = target
         self._stack = ExitStack()
         self._context: WorkspaceProcessContext | None = None
@@ -124,11 +132,23 @@ class CodeLocations:
 
         Raises:
             NotFound: no code server has it.
+            SpecificationError: several have it, and none is that of the project.
             OrchestratorUnavailable: none is connected.
         """
-        for location, repository in self.repositories():
-            if repository.has_job(name):
-                return ServedJob(location, repository, repository.get_full_job(name))
+        found = [
+            (location, repository)
+            for location, repository in self.repositories()
+            if repository.has_job(name)
+        ]
+        own = [each for each in found if each[0].name == self._project]
+        if self._project is not None and len(found) > 1 and not own:
+            raise SpecificationError(
+                f"several code locations have a job {name!r}:"
+                f" {', '.join(location.name for location, _ in found)}; call that of this project"
+                f" {self._project!r} in MLOPS_CODE_SERVERS, or name it with --module"
+            )
+        for location, repository in own or found:
+            return ServedJob(location, repository, repository.get_full_job(name))
         raise NotFound(
             f"Dagster's code server has no job {name!r}; reload its definitions, or see which jobs"
             " there are on Dagster's page 'Jobs'"

@@ -18,6 +18,7 @@ from dagster._core.errors import DagsterUserCodeProcessError, DagsterUserCodeUnr
 
 from mlops_assets.components.naming import COMMAND
 from mlops_assets.errors import Conflict
+from mlops_assets.orchestration.following.connection import lost_connections
 from mlops_assets.registry import Run
 from mlops_assets.store import Store
 from mlops_assets.training.provenance import process_alive
@@ -80,6 +81,15 @@ def cancel_run(instance: dg.DagsterInstance, run: dg.DagsterRun) -> None:
         done = instance.run_coordinator.cancel_run(run.run_id)
     except (DagsterUserCodeUnreachableError, DagsterUserCodeProcessError) as error:
         raise Conflict(_unreachable(run)) from error
+    except lost_connections():
+        raise
+    except Exception as error:
+        # of any launcher and its cluster, such as one whose configuration is not on this machine
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise Conflict(
+            f"Dagster's run {run.run_id[:8]} cannot be cancelled from here: {reason}; cancel it on"
+            " Dagster's page of the run, or where its launcher is configured"
+        ) from error
     if not done:
         raise Conflict(_unreachable(run))
 

@@ -26,6 +26,8 @@ REASON_SECONDS = 15.0
 # for the daemon to launch the retry of a run that it has announced
 RETRY_SECONDS = 120.0
 MAX_EVENTS = 1000  # of one poll
+# to cancel a run whose process is being started, one each poll
+MAX_ATTEMPTS = 30
 
 Status = dg.DagsterRunStatus
 _NOT_STARTED = (Status.QUEUED, Status.NOT_STARTED, Status.STARTING)
@@ -77,6 +79,7 @@ class Follower:
         steps = reader.read(self._steps, run)
         cursor: str | None = None
         cancelling = False
+        attempts = 0
         due = 0.0
         with RunProgress(run, steps, self.registry, self.report) as shown:
             while True:
@@ -88,7 +91,8 @@ class Follower:
                     shown.note("" if run.status == Status.SUCCESS else run.status.value.lower())
                     return run
                 if reader.interrupts.requested and not cancelling:
-                    cancelling = self._cancel(run)
+                    attempts += 1
+                    cancelling = reader.read(self._cancel, run, attempts < MAX_ATTEMPTS)
                 if time.monotonic() >= due:
                     due = time.monotonic() + REASON_SECONDS
                     self._show_reason(run, shown)
@@ -122,10 +126,12 @@ class Follower:
             # what follows meets it too, and waits
             return
 
-    def _cancel(self, run: dg.DagsterRun) -> bool:
+    def _cancel(self, run: dg.DagsterRun, patient: bool) -> bool:
         """Ask for the end of a run; return whether it has been asked for.
 
-        A run whose process is being started is asked at the next poll again.
+        Args:
+            run: the run.
+            patient: whether one whose process is being started is asked at the next poll again.
 
         Raises:
             StillRunning: its process cannot be reached.
@@ -133,15 +139,12 @@ class Follower:
         try:
             cancel_run(self.instance, run)
         except Conflict as error:
-            if run.status in _NOT_STARTED:
+            if run.status in _NOT_STARTED and patient:
                 return False
             now = self.instance.get_run_by_id(run.run_id)
             if now is not None and (now.is_finished or now.status == Status.CANCELING):
                 return True
             raise still_running(run.run_id, str(error)) from error
-        except Exception as error:
-            # of any launcher and its cluster
-            raise still_running(run.run_id, f"it cannot be cancelled from here: {error}") from error
         self.report(
             f"cancelling Dagster's run {run.run_id[:8]}; Ctrl-C again leaves it and ends this"
             " command"

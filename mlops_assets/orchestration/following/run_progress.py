@@ -24,6 +24,8 @@ _ENDS = {Kind.STEP_SUCCESS, Kind.STEP_FAILURE, Kind.STEP_SKIPPED, Kind.STEP_UP_F
 _NOTED = {Kind.ENGINE_EVENT, Kind.STEP_WORKER_STARTING, Kind.STEP_RESTARTED}
 # metadata of `k8s_job_executor` on a step that it has created a pod for
 _KUBERNETES_JOB = "Kubernetes Job name"
+# ends of the keys of steps that train
+_TRAINING = ("__trained_model", "__sweep")
 
 
 class RunProgress:
@@ -98,9 +100,10 @@ class RunProgress:
                 self._report(printable(f"{_label(key)} is tried again: {reason}"))
         elif event.event_type in _NOTED:
             self.note(printable((event.message or "").splitlines()[0] if event.message else ""))
-            job = event.engine_event_data.metadata.get(_KUBERNETES_JOB)
-            if event.event_type == Kind.STEP_WORKER_STARTING and job is not None:
-                self.pods[key] = str(job.value)
+            if event.event_type == Kind.STEP_WORKER_STARTING:
+                job = event.engine_event_data.metadata.get(_KUBERNETES_JOB)
+                if job is not None:
+                    self.pods[key] = str(job.value)
 
     def read_trainings(self) -> None:
         """Show the newest metrics of the run's trainings beside the step that trains."""
@@ -117,7 +120,10 @@ class RunProgress:
         training = [run for run in runs if run.status == "running"]
         if not training:
             return
-        step = next(reversed(self._steps.values()))[0]
+        trains = [step for key, (step, _) in self._steps.items() if key.endswith(_TRAINING)]
+        if not trains:
+            return
+        step = trains[-1]
         ended = len(runs) - len(training)
         if len(training) > 1 or ended:
             step.reach(0, f"{ended} trainings ended, {len(training)} running")
