@@ -18,10 +18,11 @@ def queued_run(instance: dg.DagsterInstance, **tags: str) -> dg.DagsterRun:
     """Return a run that is in the queue of an instance."""
     target = LoadableTargetOrigin(executable_path=sys.executable, module_name="project")
     origin = RemoteRepositoryOrigin(InProcessCodeLocationOrigin(target), "__repository__")
-    return create_run_for_test(
+    run: dg.DagsterRun = create_run_for_test(
         instance,
         job_name="training",
         status=dg.DagsterRunStatus.QUEUED,
         tags=tags,
         remote_job_origin=RemoteJobOrigin(origin, "training"),
     )
+    return run

@@ -1,0 +1,74 @@
+"""The progress of a run from its log: its steps, its lines, and the pods that it waits for."""
+
+from __future__ import annotations
+
+import logging
+import time
+
+import dagster as dg
+from dagster._core.events import EngineEventData
+from dagster._core.execution.plan.objects import StepSuccessData
+from dagster._core.test_utils import create_run_for_test, instance_for_test
+
+from mlops_assets import progress
+from mlops_assets.orchestration.following.run_progress import RunProgress
+from mlops_assets.store import Store
+
+STEP = "fields__landing"
+JOB = EngineEventData({"Kubernetes Job name": dg.MetadataValue.text("dagster-step-1")})
+
+
+class Shown:
+    """Keeps what a display would show."""
+
+    def __init__(self) -> None:
+        self.begun: list[str] = []
+        self.ended: dict[str, bool] = {}
+
+    def begin(self, step: progress.Step) -> None:
+        self.begun.append(step.what)
+
+    def end(self, step: progress.Step) -> None:
+        self.ended[step.what] = step.failed
+
+
+def entry(
+    event: dg.DagsterEventType | None,
+    message: str = "",
+    data: EngineEventData | StepSuccessData | None = None,
+) -> dg.EventLogEntry:
+    made = event and dg.DagsterEvent(
+        event.value, "job", step_key=STEP, event_specific_data=data, message=message
+    )
+    return dg.EventLogEntry(
+        error_info=None,
+        level=logging.INFO,
+        user_message=message,
+        run_id="1234abcd",
+        timestamp=time.time(),
+        step_key=STEP,
+        dagster_event=made,
+    )
+
+
+def test_steps_begin_and_end_once_and_their_pods_are_known_until_then(store: Store) -> None:
+    kind = dg.DagsterEventType
+    lines: list[str] = []
+    with instance_for_test() as instance, progress.listening(Shown()) as shown:
+        run = create_run_for_test(instance, job_name="job")
+        with RunProgress(run, 2, store.registry, lines.append) as followed:
+            followed.add(entry(kind.STEP_WORKER_STARTING, "in a pod", JOB))
+            assert followed.pods == {STEP: "dagster-step-1"} and not followed.working
+            followed.add(entry(kind.STEP_START))
+            assert not followed.pods and followed.working
+            followed.add(entry(None, "12 files\x1b[2J"))
+            # it is executed again after its pod was lost, which is no second step
+            followed.add(entry(kind.STEP_RESTARTED, "again"))
+            followed.add(entry(kind.STEP_START))
+            followed.add(entry(kind.STEP_SUCCESS, "", StepSuccessData(1.0)))
+            assert not followed.working
+    whole = f"run {run.run_id[:8]} of job"
+    assert shown.begun == [whole, "fields/landing"]
+    assert shown.ended == {"fields/landing": False, whole: False}
+    # a log may not move the cursor of a terminal
+    assert lines == ["fields/landing: 12 files\\x1b[2J"]
