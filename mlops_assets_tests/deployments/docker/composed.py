@@ -24,7 +24,7 @@ REPOSITORY = Path(__file__).resolve().parents[3]
 DOCKER = REPOSITORY / "deployments" / "docker"
 ENTRYPOINT = ("mlops",)  # of our images
 _VARIABLE = re.compile(r"\$\$|\$\{(\w+)(?::([-?])([^}]*))?\}")
-_HEALTHY_WITHIN = 120.0  # seconds
+_HEALTHY_WITHIN = 240.0  # seconds
 
 
 class Unset(Exception):

@@ -33,7 +33,7 @@ IMAGES = {
     name: f"registry.example/{name.lower()}@{DIGEST}"
     for name in ("MLOPS_CODE_IMAGE", "MLOPS_HUB_IMAGE", "MLOPS_SERVING_IMAGE")
 }
-WITHIN = 240.0  # seconds
+WITHIN = 420.0  # seconds
 OURS = ("migrate", "code", "daemon", "hub", "serving")
 
 
@@ -114,7 +114,7 @@ def composed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Compos
 
 @pytest.mark.slow
 @pytest.mark.services
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(900)
 def test_landed_data_become_a_model_in_production_that_is_served(composed: Composed) -> None:
     migrated = composed.run("migrate", composed.command("migrate"))
     assert migrated.returncode == 0, migrated.stderr
