@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import subprocess
 import sysconfig
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -160,16 +161,18 @@ class Composed:
                 cwd=self.folder(service, "/tmp"),
                 stdout=output,
                 stderr=output,
+                start_new_session=True,
             )
         try:
             yield process
         finally:
             process.terminate()
-            try:
+            with suppress(subprocess.TimeoutExpired):
                 process.wait(20)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+            # with its container a run ends, too
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
 
     def wait_until_healthy(self, service: str, process: subprocess.Popen[bytes]) -> None:
         """Run the health check of a service until it passes.
