@@ -85,6 +85,14 @@ def gpu_image() -> str | None:
     return os.environ.get("MLOPS_GPU_IMAGE") or None
 
 
+def step_account() -> str | None:
+    """Return the service account of pods of steps (`MLOPS_STEP_ACCOUNT`).
+
+    None for that of the run.
+    """
+    return os.environ.get("MLOPS_STEP_ACCOUNT") or None
+
+
 def in_step_pod() -> bool:
     """Return whether this process is a step of a run in a pod, as dagster-k8s marks it."""
     return "DAGSTER_RUN_STEP_KEY" in os.environ

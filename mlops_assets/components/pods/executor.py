@@ -12,6 +12,7 @@ from dagster_k8s.job import UserDefinedDagsterK8sConfig
 
 from mlops_assets.components.pods.steps import PodSteps
 from mlops_assets.errors import SettingsError
+from mlops_assets.settings import step_account
 
 # of k8s_job_executor's config, what the Launchpad may set: whoever launches a run is not to choose
 # the account, the Secrets or the image of its pods
@@ -53,7 +54,8 @@ def pod_executor(init_context: dg.InitExecutorContext) -> dg.Executor:
         )
     steps = PodSteps(
         image=None,
-        container_context=K8sContainerContext(),
+        # a step runs the code of a project, and makes no Jobs
+        container_context=K8sContainerContext(service_account_name=step_account()),
         load_incluster_config=launcher.load_incluster_config,
         kubeconfig_file=launcher.kubeconfig_file,
         per_step_k8s_config=per_step,

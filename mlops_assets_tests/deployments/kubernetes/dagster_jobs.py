@@ -72,12 +72,17 @@ def run_job(launcher: K8sRunLauncher, tags: Mapping[str, Any] | None = None) -> 
     return _manifest(job, api.create_namespaced_job_with_retries.call_args.kwargs["namespace"])
 
 
-def step_job(launcher: K8sRunLauncher, op_tags: Mapping[str, Any]) -> Manifest:
+def step_job(
+    launcher: K8sRunLauncher,
+    op_tags: Mapping[str, Any],
+    executor: K8sContainerContext | None = None,
+) -> Manifest:
     """Return the Job of a step, merged as `k8s_job_executor` merges it.
 
     Args:
         launcher: of the instance.
         op_tags: of the step's asset.
+        executor: what it adds itself.
     """
     context = K8sContainerContext.create_for_run(_run(None), launcher, include_run_tags=False)
     config = get_user_defined_k8s_config(
@@ -86,6 +91,7 @@ def step_job(launcher: K8sRunLauncher, op_tags: Mapping[str, Any]) -> Manifest:
             for name, value in op_tags.items()
         }
     )
+    context = context.merge(executor or K8sContainerContext())
     context = context.merge(K8sContainerContext(run_k8s_config=config))
     job = construct_dagster_k8s_job(
         context.get_k8s_job_config(None, launcher),

@@ -6,6 +6,7 @@ import os
 import re
 from pathlib import Path
 from typing import Any
+from unittest.mock import MagicMock
 
 import pytest
 import yaml
@@ -13,8 +14,11 @@ from dagster._core.instance.ref import InstanceRef
 from dagster._core.run_coordinator import QueuedRunCoordinator
 from dagster_aws.s3.compute_log_manager import S3ComputeLogManager
 from dagster_k8s import K8sRunLauncher
+from dagster_k8s.container_context import K8sContainerContext
 from dagster_postgres.utils import pg_url_from_config
 
+from mlops_assets.components.pods.executor import pod_executor
+from mlops_assets.components.pods.steps import PodSteps
 from mlops_assets_tests.deployments.kubernetes.chart import (
     CHART,
     VALUES,
@@ -118,6 +122,35 @@ def test_steps_and_what_declares_them_name_the_image_with_gpus(
         assert environment["MLOPS_GPU_IMAGE"] == f"mlops-assets/gpu@sha256:{'a' * 64}"
         assert environment["MLOPS_GPU_LABEL"] == "example.org/gpu"
         assert container["image"].startswith("mlops-assets/code:")
+
+
+def test_steps_have_an_account_without_rights(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = rendered({})
+    launcher = launcher_of(instance_ref(found, tmp_path, monkeypatch), monkeypatch)
+    (container,) = containers(run_job(launcher)["spec"]["template"])
+    (account,) = [env["value"] for env in container["env"] if env["name"] == "MLOPS_STEP_ACCOUNT"]
+    found.named("ServiceAccount", account)
+    subjects = {each["subjects"][0]["name"] for each in found.of_kind("RoleBinding")}
+    assert account not in subjects
+    # as the process of the run makes the executor
+    monkeypatch.setenv("MLOPS_STEP_ACCOUNT", account)
+    monkeypatch.setattr("kubernetes.config.load_incluster_config", lambda: None)
+    made: list[K8sContainerContext] = []
+
+    class Steps(PodSteps):
+        def __init__(self, **arguments: Any) -> None:
+            made.append(arguments["container_context"])
+            super().__init__(**arguments)
+
+    monkeypatch.setattr("mlops_assets.components.pods.executor.PodSteps", Steps)
+    context = MagicMock(executor_config={"retries": {"enabled": {}}})
+    context.instance.run_launcher = launcher
+    assert pod_executor.executor_creation_fn is not None
+    pod_executor.executor_creation_fn(context)
+    spec = step_job(launcher, {}, made[0])["spec"]["template"]["spec"]
+    assert spec["serviceAccountName"] == account
 
 
 def test_whoever_launches_may_choose_nodes_and_resources(launcher: K8sRunLauncher) -> None:

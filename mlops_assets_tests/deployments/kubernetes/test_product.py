@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 import typer
-from dagster._cli import create_dagster_cli
-from dagster._daemon.cli import create_dagster_daemon_cli
-from dagster_webserver.cli import create_dagster_webserver_cli
+from dagster._cli import cli as dagster
+from dagster._daemon.cli import cli as daemon
+from dagster_webserver.cli import dagster_webserver
 
 from mlops_assets.cli import app
 from mlops_assets_tests.deployments.kubernetes.chart import (
@@ -31,9 +31,9 @@ from mlops_assets_tests.deployments.kubernetes.dagster_jobs import (
 
 COMMANDS: dict[str, Any] = {
     "mlops": typer.main.get_command(app),
-    "dagster": create_dagster_cli(),
-    "dagster-daemon": create_dagster_daemon_cli(),
-    "dagster-webserver": create_dagster_webserver_cli(),
+    "dagster": dagster,
+    "dagster-daemon": daemon,
+    "dagster-webserver": dagster_webserver,
 }
 PROBED = {
     "fields-hub": "mlops_assets/hub",

@@ -87,6 +87,9 @@ would win over it. The daemon and Dagster's web server load no code of the proje
 - {name: MLOPS_GPU_IMAGE, value: {{ include "mlops-assets.image" (list $root "gpu") | quote }}}
 - {name: MLOPS_GPU_LABEL, value: {{ $root.Values.gpu.label | quote }}}
 {{- end }}
+{{- if eq $part "run" }}
+- {name: MLOPS_STEP_ACCOUNT, value: {{ include "mlops-assets.fullname" $root }}-code}
+{{- end }}
 - {name: MLOPS_EXECUTOR, value: k8s_job}
 - {name: MLOPS_LAUNCH, value: instance}
 - {name: MLOPS_LOG_FORMAT, value: json}
