@@ -147,7 +147,14 @@ def deployment(
         instance = stack.enter_context(dg.DagsterInstance.from_config(str(home)))
         add_data_versions(instance, store.registry, "fields")
         own = {**environment, **secret, "PATH": os.environ["PATH"], "HOME": str(home)}
-        own["PYTHONPATH"] = str(Path(__file__).parents[2])
+        own |= {
+            "PYTHONPATH": str(Path(__file__).parents[2]),
+            "MLOPS_LAUNCH": "instance",
+            "MLOPS_EXECUTOR": "k8s_job",
+            "MLOPS_CODE_SERVERS": str(home / "workspace.yaml"),
+            "MLOPS_CACHE": str(home / "cache"),
+            "MLOPS_USER": "tester",
+        }
         yield Deployment(cluster, store, instance, own)
 
 

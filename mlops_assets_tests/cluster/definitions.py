@@ -20,6 +20,9 @@ COMPUTE = {
     "deadline": 3600,
 }
 
+# of the job `training`: one step that wants a GPU, and one that wants none
+STEPS = ("trained_model", "onnx_model")
+
 
 @dg.definitions
 def defs() -> dg.Definitions:
@@ -32,5 +35,10 @@ def defs() -> dg.Definitions:
     )
     components = [TrainingDataset(table_specification()), TrainedModel(model)]
     built = [component.build_defs(None) for component in components]  # type: ignore[arg-type]
-    common = dg.Definitions(resources=project_resources(), executor=project_executor())
+    training = dg.define_asset_job(
+        "training", dg.AssetSelection.assets(*([model.name, step] for step in STEPS))
+    )
+    common = dg.Definitions(
+        resources=project_resources(), executor=project_executor(), jobs=[training]
+    )
     return dg.Definitions.merge(*built, common)

@@ -7,7 +7,6 @@ state of new Jobs, and logs of pods.
 from __future__ import annotations
 
 import asyncio
-import base64
 import json
 import os
 import signal
@@ -22,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import attrs
-from kmock import KubernetesEmulator, Request, Server, action
+from kmock import KubernetesEmulator, Request, ResourceInfo, Server, action
 from typing_extensions import override
 
 JOBS, PODS, EVENTS = "batch/v1/jobs", "v1/pods", "v1/events"
@@ -43,21 +42,21 @@ class Api(KubernetesEmulator):
 
     @override
     async def _handle(self, request: Request) -> Any:
-        creates = request.action == action.CREATE and request.resource is not None
-        if creates and request.resource.plural == "jobs":
+        plural = request.resource.plural if request.resource is not None else None
+        made = plural == "jobs" and request.action == action.CREATE
+        if made:
             request.data["metadata"].update(creationTimestamp=now(), namespace=request.namespace)
             request.data["status"] = {"active": 1, "startTime": now()}
         response = await super()._handle(request)
-        if request.resource is not None and request.resource.plural in ("jobs", "pods"):
-            if creates and request.resource.plural == "jobs":
-                self.kubelet.start(request.namespace, request.data)
-            elif request.action == action.DELETE:
-                self.kubelet.stop(request.name)
+        if made:
+            self.kubelet.start(request.namespace, request.data)
+        elif plural in ("jobs", "pods") and request.action == action.DELETE:
+            self.kubelet.stop(request.name)
         return response
 
     @override
     async def _serve_list(self, request: Request) -> Any:
-        listed = await KubernetesEmulator._serve_list(self, request)
+        listed: Any = await KubernetesEmulator._serve_list(self, request)
         labels = _selector(request.params.get("labelSelector", ""))
         fields = _selector(request.params.get("fieldSelector", ""))
         listed["items"] = [
@@ -287,11 +286,6 @@ def _below(root: Path, value: str, mounts: list[str]) -> str:
     return ":".join(f"{root}{part}" for part in parts)
 
 
-def decoded(secret: Manifest) -> dict[str, str]:
-    """The data of a manifest of a Secret."""
-    return {key: base64.b64decode(text).decode() for key, text in secret["data"].items()}
-
-
 @contextmanager
 def cluster_in(folder: Path) -> Iterator[Cluster]:
     """Serve the API of a cluster from a thread.
@@ -302,7 +296,7 @@ def cluster_in(folder: Path) -> Iterator[Cluster]:
     cluster = Cluster(folder)
     cluster.api.kubelet = cluster
     for kind in (JOBS, PODS, EVENTS):
-        cluster.api.resources[kind] = {}  # type: ignore[typeddict-item]
+        cluster.api.resources[kind] = ResourceInfo()
     ready, ended = threading.Event(), asyncio.Event()
 
     async def serve() -> None:

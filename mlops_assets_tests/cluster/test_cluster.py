@@ -16,11 +16,11 @@ from mlops_assets_tests.cluster.conftest import IMAGE, MODULE, PASSWORD, Deploym
 from mlops_assets_tests.servers.buckets import SECRET
 
 pytestmark = [pytest.mark.services, pytest.mark.slow, pytest.mark.timeout(900)]
-JOB = "crop_forest_lifecycle"
+JOB = "training"
 
 
 def launched(deployment: Deployment, config: Mapping[str, Any] | None = None, **tags: str) -> str:
-    """Launch the lifecycle as a user of Dagster does, and return the id of the run."""
+    """Launch the job as a user of Dagster does, and return the id of the run."""
     known = {run.run_id for run in deployment.instance.get_runs()}
     options = ["--config-json", json.dumps(config)] if config else []
     asked = json.dumps({"dagster/partition": "v1", **tags})
@@ -70,7 +70,7 @@ def test_a_training_runs_in_pods_as_declared(deployment: Deployment) -> None:
     assert run.is_success, deployment.logs()
     (run_job,) = deployment.cluster.jobs("run_worker")
     (training,) = jobs_of(deployment, run_id, "crop_forest__trained_model")
-    (record,) = jobs_of(deployment, run_id, "crop_forest__record")
+    (export,) = jobs_of(deployment, run_id, "crop_forest__onnx_model")
     spec, (pod, container) = training["spec"], pod_of(training)
     assert (spec["activeDeadlineSeconds"], spec["backoffLimit"]) == (3600, 0)
     assert container["resources"]["limits"] == {"memory": "8Gi", "nvidia.com/gpu": "1"}
@@ -82,8 +82,8 @@ def test_a_training_runs_in_pods_as_declared(deployment: Deployment) -> None:
     assert {"name": "shared-memory", "mountPath": "/dev/shm"} in container["volumeMounts"]
     assert spec["template"]["metadata"]["labels"]["mlops-assets/model"] == "crop_forest"
     # what wants no GPU keeps none from others
-    assert "nvidia.com/gpu" not in json.dumps(record)
-    for job in (run_job, training, record):
+    assert "nvidia.com/gpu" not in json.dumps(export)
+    for job in (run_job, training, export):
         pod, container = pod_of(job)
         assert (container["image"], pod["serviceAccountName"]) == (IMAGE, "fields-run")
         assert pod["securityContext"]["runAsNonRoot"] is True
@@ -92,7 +92,7 @@ def test_a_training_runs_in_pods_as_declared(deployment: Deployment) -> None:
         assert secrets == ["mlops-workspace", "mlops-delegation"]
     # no Secret's value is in a manifest
     for secret in (SECRET, PASSWORD, "d" * 64):
-        assert secret not in json.dumps([run_job, training, record])
+        assert secret not in json.dumps([run_job, training, export])
     assert trained(deployment, run_id).status == "succeeded"
 
 
@@ -120,5 +120,19 @@ def test_a_lost_pod_is_replaced_and_its_training_continues(deployment: Deploymen
     whole = next(r for r in registry.runs() if r.attempts == 1 and r.status == "succeeded")
     assert native(deployment, resumed) == native(deployment, whole) != {}
     retried = deployment.instance.all_logs(run_id, of_type=dg.DagsterEventType.STEP_UP_FOR_RETRY)
-    (reason,) = [entry.dagster_event.step_retry_data.error.message for entry in retried]
+    (event,) = [entry.dagster_event for entry in retried]
+    assert event is not None
+    reason = str(event.event_specific_data)
     assert "was taken off its node: Killed: exit code 137" in reason
+
+
+def test_a_command_submits_its_training_and_follows_it(deployment: Deployment) -> None:
+    before = len(deployment.cluster.jobs("run_worker"))
+    printed = deployment.command("mlops", "train", "crop_forest", "--module", MODULE)
+    (_, *_, run_job) = deployment.cluster.jobs("run_worker")
+    assert len(deployment.cluster.jobs("run_worker")) == before + 1
+    run_id = run_job["metadata"]["labels"]["dagster/run-id"]
+    assert deployment.end_of(run_id).is_success
+    run = trained(deployment, run_id)
+    assert run.model_version and run.model_version in printed
+    assert len(jobs_of(deployment, run_id, "crop_forest__record")) == 1

@@ -74,5 +74,5 @@ def _retrying(context: dg.AssetExecutionContext) -> Iterator[None]:
 
 def _is_wanted(context: dg.AssetExecutionContext) -> bool:
     """Return whether a run is to continue."""
-    run = context.instance.get_run_by_id(context.run_id)
+    run = context.instance.get_run_by_id(context.run.run_id)
     return run is not None and run.status == dg.DagsterRunStatus.STARTED

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any, cast
+
 import dagster as dg
 from dagster._core.definitions.executor_definition import multiple_process_executor_requirements
 from dagster._core.execution.retries import RetryMode
@@ -22,8 +25,8 @@ HEALTH_SECONDS = 10
 
 
 def _launchpad_schema() -> dict[str, object]:
-    fields = k8s_job_executor.config_schema.config_type.fields
-    return {name: fields[name] for name in LAUNCHPAD}
+    schema = cast("dg.Shape", k8s_job_executor.config_schema.config_type)
+    return {name: schema.fields[name] for name in LAUNCHPAD}
 
 
 @dg.executor(
@@ -44,10 +47,11 @@ def pod_executor(init_context: dg.InitExecutorContext) -> dg.Executor:
             "MLOPS_EXECUTOR=k8s_job needs the K8sRunLauncher in dagster.yaml, as in"
             f" deployments/kubernetes; this instance has {type(launcher).__name__}"
         )
-    config = init_context.executor_config
+    config = cast("Mapping[str, Any]", init_context.executor_config)
     per_step = config.get("per_step_k8s_config") or {}
     for asked in per_step.values():
-        wanted = K8sContainerContext(run_k8s_config=UserDefinedDagsterK8sConfig.from_dict(asked))
+        typed = UserDefinedDagsterK8sConfig.from_dict(asked)  # type: ignore[no-untyped-call]
+        wanted = K8sContainerContext(run_k8s_config=typed)
         wanted.validate_user_k8s_config_for_run(
             launcher.only_allow_user_defined_k8s_config_fields,
             launcher.only_allow_user_defined_env_vars,
@@ -62,7 +66,7 @@ def pod_executor(init_context: dg.InitExecutorContext) -> dg.Executor:
     )
     return StepDelegatingExecutor(
         steps,
-        retries=RetryMode.from_config(config["retries"]),
+        retries=RetryMode.from_config(config["retries"]) or RetryMode.ENABLED,
         check_step_health_interval_seconds=HEALTH_SECONDS,
         max_concurrent=config.get("max_concurrent"),
         tag_concurrency_limits=config.get("tag_concurrency_limits"),

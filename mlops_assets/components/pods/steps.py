@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from dagster._core.events import DagsterEvent, EngineEventData
 from dagster._core.execution.plan.objects import StepRetryData
 from dagster._core.executor.step_delegating import CheckStepHealthResult, StepHandlerContext
-from dagster._utils.error import SerializableErrorInfo
 from dagster_k8s.container_context import K8sContainerContext
 from dagster_k8s.executor import K8sStepHandler
+from dagster_shared.error import SerializableErrorInfo
 from kubernetes.client import ApiException
 
 from mlops_assets.components.graph.pods import requested_pod
@@ -60,7 +60,8 @@ class PodSteps(K8sStepHandler):
         # the executor reads it from the log of the run, as it reads those of steps themselves; so
         # it does for a run that continues in a new pod of its own
         error = SerializableErrorInfo(f"{ended.reason}; the step is started again", [], None)
-        DagsterEvent.step_retry_event(step, StepRetryData(error, SECONDS_TO_WAIT))
+        retry = StepRetryData(error, SECONDS_TO_WAIT)  # type: ignore[no-untyped-call]
+        DagsterEvent.step_retry_event(step, retry)
         return CheckStepHealthResult.healthy()
 
     def _attempt(self, context: StepHandlerContext) -> int:

@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import json
 import socket
+import time
 
 import dagster as dg
 from dagster._core.storage.runs import SqliteRunStorage
 from dagster._core.storage.tags import GRPC_INFO_TAG
 
+from mlops_assets.models.run_documents import end_run
 from mlops_assets.store import Store
-from mlops_assets.training.resume import close_abandoned_runs
+from mlops_assets.training.resume import checkpoint_note, close_abandoned_runs
 
 IN_PROGRESS = [
     dg.DagsterRunStatus.STARTING,
@@ -21,10 +23,15 @@ IN_PROGRESS = [
     dg.DagsterRunStatus.CANCELING,
 ]
 REASON = "the process exited unexpectedly"
+# in which a pod that is to end has ended; the chart gives it two minutes
+GRACE_SECONDS = 600
 
 
 def close_lost_trainings(store: Store, instance: dg.DagsterInstance) -> list[str]:
     """Mark training runs as failed whose process is gone, in the registry and in Dagster.
+
+    The process of a pod is gone if its run of Dagster ended so long ago that it cannot be at work
+    any more; other machines' processes are out of sight otherwise.
 
     Args:
         store: training runs are in its registry.
@@ -38,7 +45,20 @@ def close_lost_trainings(store: Store, instance: dg.DagsterInstance) -> list[str
         run = instance.get_run_by_id(store.registry.run(run_id).orchestration_run or "")
         if run is not None and not run.is_finished:
             instance.report_run_failed(run, REASON)
+    for training in store.registry.runs(status="running", source="platform"):
+        if _ended_long_ago(instance, training.orchestration_run):
+            note = checkpoint_note(store.registry, training.run_id)
+            error = f"its pod is gone, and its run of Dagster has ended{note}"
+            end_run(store, training.run_id, "failed", error)
+            gone.append(training.run_id)
     return gone
+
+
+def _ended_long_ago(instance: dg.DagsterInstance, run_id: str | None) -> bool:
+    record = instance.get_run_record_by_id(run_id) if run_id else None
+    if record is None or not record.dagster_run.is_finished or record.end_time is None:
+        return False
+    return time.time() - record.end_time > GRACE_SECONDS
 
 
 def close_lost_runs(instance: dg.DagsterInstance) -> list[str]:

@@ -1,4 +1,5 @@
 import json
+from collections.abc import Mapping
 
 import pytest
 from dagster_k8s.job import DagsterK8sJobConfig, construct_dagster_k8s_job
@@ -35,7 +36,7 @@ def job_of(tags: dict[str, str]) -> dict[str, object]:
     return sent
 
 
-def stored(tags: dict[str, object]) -> dict[str, str]:
+def stored(tags: Mapping[str, object]) -> dict[str, str]:
     """Tags of an op as Dagster keeps them."""
     return {k: v if isinstance(v, str) else json.dumps(v) for k, v in tags.items()}
 
