@@ -6,6 +6,7 @@ import dagster as dg
 
 from mlops_assets.components import TrainedModel, TrainingDataset
 from mlops_assets.components.project.load import project_executor, project_resources
+from mlops_assets.models.specification import ModelSpecification
 from mlops_assets_tests.components.project import model_specification
 from mlops_assets_tests.conftest import table_specification
 
@@ -24,15 +25,20 @@ COMPUTE = {
 STEPS = ("trained_model", "onnx_model")
 
 
-@dg.definitions
-def defs() -> dg.Definitions:
-    """The project's definitions."""
-    model = model_specification(
+def network() -> ModelSpecification:
+    """The model: small, with random draws, and a checkpoint at every other step."""
+    return model_specification(
         trainer="mlops_assets_tests.training.process.supervised:stepwise",
         params={"steps": 6},
         gates=[],
         compute=COMPUTE,
     )
+
+
+@dg.definitions
+def defs() -> dg.Definitions:
+    """The project's definitions."""
+    model = network()
     components = [TrainingDataset(table_specification()), TrainedModel(model)]
     built = [component.build_defs(None) for component in components]  # type: ignore[arg-type]
     training = dg.define_asset_job(
