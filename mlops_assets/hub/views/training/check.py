@@ -131,7 +131,8 @@ def _compute(
         typed = Compute.model_validate({**own, **entered}).model_dump(mode="json")
     except ValidationError as error:
         for entry in error.errors():
-            problems.setdefault(f"compute.{entry['loc'][0]}", entry["msg"])
+            message = entry["msg"].removeprefix("Value error, ")
+            problems.setdefault(f"compute.{entry['loc'][0]}", message)
         return entered
     # what is not given is not written
     names = dict.fromkeys([*own, *typed])

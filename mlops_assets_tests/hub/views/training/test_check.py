@@ -6,6 +6,7 @@ import pytest
 
 from mlops_assets.hub.views.training.check import check_draft
 from mlops_assets.hub.views.training.draft import Draft
+from mlops_assets.models.compute import Compute
 from mlops_assets_tests.hub.views.training.parameters import HERE, everything
 from mlops_assets_tests.training.sweeps.trainers import curve_model
 
@@ -141,3 +142,20 @@ def _query(address: str) -> list[tuple[str, str]]:
     from urllib.parse import parse_qsl, urlsplit
 
     return parse_qsl(urlsplit(address).query, keep_blank_values=True)
+
+
+def test_the_compute_of_a_pod_is_entered_as_yaml_and_taken_back() -> None:
+    declared = everything()
+    compute = Compute(gpus=1, gpu_type="A100", node_selector={"zone": "a"})
+    declared = declared.model_copy(update={"compute": compute})
+    entered = {"gpu_type": "", "node_selector": "{zone: b}", "tolerations": "[{key: spot}]"}
+    checked = check_draft(declared, Draft(compute=entered), "v1")
+    assert checked.problems == {
+        "compute.tolerations": "the taint's value is missing; give it, or write 'operator: Exists'"
+    }
+    entered["tolerations"] = "[{key: spot, operator: Exists}]"
+    request = check_draft(declared, Draft(compute=entered), "v1").request
+    assert request is not None
+    taken = Compute.model_validate({**compute.model_dump(), **request.compute})
+    assert (taken.gpu_type, taken.node_selector) == (None, {"zone": "b"})
+    assert [taint.key for taint in taken.tolerations] == ["spot"]
