@@ -215,8 +215,8 @@ def write_history(registry: Registry) -> None:
             expires=now() + timedelta(days=number),
         )
         registry.add_token(token)
+        registry.add_git_delivery(git_delivery(f"{number}" * 64))
     registry.revoke_tokens("2" * 12)
-    registry.add_git_delivery(git_delivery("0" * 64))
 
 
 def replayed(connection: Connection) -> Replayed:
