@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mlops_assets.cli.ci.prepare import prepare
-from mlops_assets.cli.terminal.output import Json, Module, console, open_store, show
+from mlops_assets.cli.terminal.output import Json, console, open_store, show
 from mlops_assets.errors import MlopsError, NameRefused, SettingsError, StorageError
 from mlops_assets.names import Reference
 from mlops_assets.settings import (
@@ -179,7 +179,6 @@ def clean(
 @app.command("tagged")
 def tagged(
     tag: Annotated[str, typer.Argument(help="Git tag: model-NAME-VERSION.")],
-    module: Module = None,
 ) -> None:
     """Print the model version that a git tag names, as NAME@VERSION.
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
+import obstore
 import pytest
+from sqlalchemy import text
 
 from mlops_assets.errors import Conflict
 from mlops_assets.integrations.ci.branches import branch_name, branch_workspace
@@ -16,6 +19,10 @@ from mlops_assets.integrations.ci.workspaces import (
     remove_workspace,
 )
 from mlops_assets.paths import BRANCH_MARKER
+from mlops_assets.registry import Registry
+from mlops_assets.registry.engine import open_engine
+from mlops_assets_tests.registry.rows import data_version
+from mlops_assets_tests.servers.buckets import Bucket
 
 
 @pytest.fixture
@@ -93,3 +100,38 @@ def test_a_folder_with_other_things_is_not_claimed(root: Path) -> None:
     (folder / "registry.db").write_text("of somebody")
     with pytest.raises(Conflict, match=r"has no branch\.json but 'registry\.db'"):
         claim(branch_workspace("feature/x", root.as_uri(), "file:///p"), "file:///p")
+
+
+@pytest.mark.services
+def test_branches_of_a_bucket_have_schemas_that_do_not_see_each_other(
+    s3: Bucket, new_database: Callable[[], str], tmp_path: Path
+) -> None:
+    database, root = new_database(), f"{s3.url}/ci"
+    production = f"{s3.url}/production"
+    registries = {}
+    for branch in ("feature/x", "feature/y"):
+        found = branch_workspace(branch, root, production, database)
+        claim(found, production, tmp_path / "cache")
+        claim(found, production, tmp_path / "cache")  # again, as each command does
+        registries[branch] = Registry(str(found.registry))
+    registries["feature/x"].publish_data_version(data_version(), [])
+    assert registries["feature/y"].data_versions() == []
+    # production may have its registry in the same database
+    Registry(database).close()
+    for each in registries.values():
+        each.close()
+    planned = list(planned_removals(root, not_open({"feature/y"}), tmp_path / "cache"))
+    assert {each.branch: each.action for each in planned} == {
+        "feature/x": "remove",
+        "feature/y": "keep",
+    }
+    closed = branch_workspace("feature/x", root, production, database)
+    remove_workspace(closed, tmp_path / "cache")
+    keys = [entry["path"] for page in obstore.list(s3.store) for entry in page]
+    assert keys == [f"ci/{branch_name('feature/y')}/{BRANCH_MARKER}"]
+    engine = open_engine(database)
+    with engine.connect() as connection:
+        names = set(connection.scalars(text("SELECT schema_name FROM information_schema.schemata")))
+    engine.dispose()
+    kept = branch_workspace("feature/y", root, production, database).schema
+    assert {name for name in names if name.startswith("ci_")} == {kept}
