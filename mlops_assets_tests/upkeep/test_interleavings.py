@@ -32,6 +32,9 @@ from mlops_assets.storage import Workspace
 from mlops_assets.storage import workspace as workspace_module
 from mlops_assets.store import Store
 from mlops_assets.training.train import train
+from mlops_assets.upkeep.backup.create import Backup, create_backup
+from mlops_assets.upkeep.backup.documents import BackupPlace
+from mlops_assets.upkeep.backup.restore import restore_backup
 from mlops_assets.upkeep.gc import collect
 from mlops_assets.upkeep.rules import Kind, Rules
 from mlops_assets_tests.conftest import crops_table, scenes_specification, table_specification
@@ -208,17 +211,23 @@ class Interleaving:
         # landed files and scenes are those of the template, by whose URLs they are recognised
         self.job = job(template)
 
-    def run(self, seed: int, monkeypatch: pytest.MonkeyPatch) -> tuple[object, object]:
-        """Return what the job and the collection came to."""
+    def collect(self) -> object:
+        """Collect garbage."""
+        return collect(self.store, RULES, (), delete=True)
+
+    def run(
+        self, seed: int, monkeypatch: pytest.MonkeyPatch, other: Callable[[], object]
+    ) -> tuple[object, object]:
+        """Return what the job and something else beside it came to."""
         turns = Turns(seed)
         with monkeypatch.context() as patched:
             by_turns(turns, patched)
             patched.setattr(packing, "MANY", 4)
             results = turns.run(
                 job=lambda: self.job(self.store),
-                gc=lambda: collect(self.store, RULES, (), delete=True),
+                other=other,
             )
-        return results["job"], results["gc"]
+        return results["job"], results["other"]
 
 
 def interleaved(
@@ -232,7 +241,7 @@ def interleaved(
     root = tmp_path / f"{seed}"
     case = Interleaving(templates[JOBS[name][0]], root, name)
     try:
-        done, found = case.run(seed, monkeypatch)
+        done, found = case.run(seed, monkeypatch, case.collect)
         if isinstance(done, Exception) or isinstance(found, Exception):
             return [f"job: {done!r}, gc: {found!r}"], Counter()
         assert isinstance(found, list)
@@ -271,3 +280,28 @@ def test_without_the_lock_of_those_who_store_objects_some_are_lost(
     monkeypatch.setattr(Registry, "storing", lambda _self: nullcontext())
     found = (interleaved(name, seed, templates, tmp_path, monkeypatch)[0] for seed in range(SEEDS))
     assert any("is missing from" in problem for problems in found for problem in problems)
+
+
+@pytest.mark.parametrize("name", ["commit", "train", "resume"])
+def test_a_backup_beside_work_under_way_is_whole(
+    name: str, templates: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heads = set()
+    for seed in range(8):
+        case = Interleaving(templates[JOBS[name][0]], tmp_path / f"{seed}", name)
+        place = (tmp_path / f"{seed}-backups").as_uri()
+        done, made = case.run(
+            seed, monkeypatch, lambda case=case, place=place: create_backup(case.store, place)
+        )
+        assert not isinstance(done, Exception)
+        assert isinstance(made, Backup), made
+        heads.add(made.document.head)
+        case.store.registry.close()
+        root = tmp_path / f"{seed}-restored"
+        url = f"sqlite:///{root / 'registry.db'}"
+        opened = BackupPlace(place, tmp_path / "cache")
+        restore_backup(opened, Workspace(root.as_uri()), url, local("tester"))
+        store = _opened(root)
+        assert verify_all(store).problems == []
+        store.registry.close()
+    assert len(heads) > 1, "every backup came before the work, or after it: nothing was tried"

@@ -21,12 +21,14 @@ from mlops_assets.registry import locks
 from mlops_assets.registry.session import RegistrySession
 from mlops_assets.storage import Workspace
 from mlops_assets.upkeep import objects, tally
+from mlops_assets.upkeep.backup import create
 
 _OPERATIONS = (
     "_has",
     "_put",
     "entries",
     "exists",
+    "fetch",
     "get",
     "list",
     "local_path",
@@ -178,7 +180,7 @@ def by_turns(turns: Turns, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(locks, "FileLock", TurnLock)
     monkeypatch.setattr(locks, "pause", turns.waiting)
     monkeypatch.setattr(objects, "pause", turns.point)
-    for module in (ingest, tally):
+    for module in (ingest, tally, create):
         monkeypatch.setattr(module, "ThreadPoolExecutor", Inline)
 
 
