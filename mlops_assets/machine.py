@@ -28,8 +28,8 @@ def cpu_name() -> str:
 def collecting_nothing() -> Iterator[None]:
     """Search for no garbage in a block that makes objects which stay, such as definitions.
 
-    They are not searched through afterwards either. Of the time to load 100 models two fifths went
-    into it; see `benchmarks/README.md`.
+    They are not searched through afterwards either. Of the time to load 100 models, and to make
+    Dagster's snapshot of them, a sixth went into it; see `benchmarks/README.md`.
     """
     enabled = gc.isenabled()
     gc.disable()

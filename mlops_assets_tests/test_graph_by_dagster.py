@@ -20,7 +20,7 @@ from mlops_assets.definitions import defs
 from mlops_assets_tests import interpreter
 
 # two trainings of the example
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(2400)]
 MODULE = ["-m", "mlops_assets.definitions"]
 # what is not materialised by itself → the job that reports it
 JOBS = {"maps": "predict", "workspace": "verify"}
