@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import dagster as dg
 from dagster._core.definitions.partitions.context import partition_loading_context
@@ -45,7 +45,7 @@ def main() -> None:
 
 
 def _one_of_a_kind(
-    sensors: list[dg.SensorDefinition],
+    sensors: Sequence[dg.SensorDefinition],
 ) -> Iterator[tuple[str, dg.SensorDefinition]]:
     """Return a sensor of each kind: of many models, that of the last one."""
     kinds = {re.sub(r"\d+", "N", sensor.name): sensor for sensor in sensors}

@@ -55,7 +55,7 @@ class CapturedOutput:
             if size is not None:
                 first = max(min(first, size), size - limit)
             content, _ = manager.get_log_data_for_type(key, _ERRORS, first, limit)
-        except (dg.DagsterError, SQLAlchemyError, OSError, *_errors_of_buckets()) as error:
+        except _failures() as error:
             raise OrchestratorUnavailable(
                 f"what Dagster has captured cannot be read: {error}; see 'mlops doctor'"
             ) from error
@@ -85,13 +85,14 @@ def _size(manager: ComputeLogManager, key: list[str]) -> int | None:
 
 
 @lru_cache(1)
-def _errors_of_buckets() -> tuple[type[Exception], ...]:
-    """Return what boto3 raises; nothing where no logs are in a bucket."""
+def _failures() -> tuple[type[Exception], ...]:
+    """Return what Dagster's storages raise, and boto3, where it is there to read logs."""
+    found: tuple[type[Exception], ...] = (dg.DagsterError, SQLAlchemyError, OSError)
     if find_spec("botocore") is None:
-        return ()
+        return found
     from botocore.exceptions import BotoCoreError, ClientError
 
-    return BotoCoreError, ClientError
+    return *found, BotoCoreError, ClientError
 
 
 @lru_cache(2)

@@ -110,7 +110,9 @@ def test_docs_and_rules_name_metrics_that_there_are(store: Store) -> None:
     found = {each.name for each in _of_dagster(OrchestrationTotals({}, {}))}
     for family in text_string_to_metric_families(text):
         kind = {"counter": "_total", "info": "_info"}.get(family.type, "")
-        found.add(family.name + kind)
+        # when each counter began, which the client adds
+        if not family.name.endswith("_created"):
+            found.add(family.name + kind)
     names = re.compile(r"\bmlops_(?!platform)[a-z_]+[a-z]")
     documented = set(names.findall((PROJECT / "docs" / "operations.md").read_text()))
     rules = (PROJECT / "deployments" / "monitoring" / "rules.yaml").read_text()
