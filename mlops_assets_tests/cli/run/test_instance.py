@@ -151,9 +151,16 @@ def test_a_daemon_executes_what_commands_ask_for_and_they_report_as_if_they_did(
     here = interpreter.run(strict, committed, environment | {"MLOPS_LAUNCH": "here"}, b"", 300)
     assert there.returncode == here.returncode == 1
     assert errors_of(there.stderr) == errors_of(here.stderr)
-    assert "samples_strict/evaluation: check" in errors_of(there.stderr)
+    assert "check 'gates' failed: accuracy" in errors_of(there.stderr)
     assert there.stdout.count("is recorded") == here.stdout.count("is recorded") == 1
 
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@pytest.mark.usefixtures("daemon")
+def test_an_interrupt_cancels_the_run_of_a_command_and_leaves_one_that_is_followed(
+    environment: dict[str, str], committed: Path, mlops: Mlops
+) -> None:
     with interpreter.Process(["mlops", "train", "samples_slow"], committed, environment) as slow:
         slow.wait_for_output("samples_slow/trained_model: epoch", 200)
         slow.send_signal(signal.SIGINT)
