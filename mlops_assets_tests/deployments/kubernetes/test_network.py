@@ -130,12 +130,13 @@ def test_what_is_outside_of_the_release_is_reached_at_few_ports(
     name: str, labels: Labels | str, reached: set[int]
 ) -> None:
     found = rendered({})
-    if isinstance(labels, str):
-        labels = dict(pods(found))[labels]["metadata"]["labels"]
+    own: Labels = (
+        labels if isinstance(labels, dict) else dict(pods(found))[labels]["metadata"]["labels"]
+    )
     rules = [
         rule
         for each in found.of_kind("NetworkPolicy")
-        if "Egress" in each["spec"]["policyTypes"] and chosen(each["spec"]["podSelector"], labels)
+        if "Egress" in each["spec"]["policyTypes"] and chosen(each["spec"]["podSelector"], own)
         for rule in each["spec"]["egress"]
         if not any("podSelector" in peer for peer in rule.get("to", []))
     ]
