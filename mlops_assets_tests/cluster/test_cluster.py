@@ -71,7 +71,11 @@ def test_a_training_runs_in_pods_as_declared(deployment: Deployment) -> None:
     run_id = launched(deployment)
     run = deployment.end_of(run_id)
     assert run.is_success, deployment.logs()
-    (run_job,) = deployment.cluster.jobs("run_worker")
+    (run_job,) = (
+        job
+        for job in deployment.cluster.jobs("run_worker")
+        if job["metadata"]["labels"]["dagster/run-id"] == run_id
+    )
     (training,) = jobs_of(deployment, run_id, "crop_forest__trained_model")
     (export,) = jobs_of(deployment, run_id, "crop_forest__onnx_model")
     spec, (pod, container) = training["spec"], pod_of(training)
@@ -134,10 +138,9 @@ def test_a_lost_pod_is_replaced_and_its_training_continues(deployment: Deploymen
 
 
 def test_a_command_submits_its_training_and_follows_it(deployment: Deployment) -> None:
-    before = len(deployment.cluster.jobs("run_worker"))
+    before = deployment.cluster.jobs("run_worker")
     printed = deployment.command("mlops", "train", "crop_forest", "--module", MODULE)
-    (_, *_, run_job) = deployment.cluster.jobs("run_worker")
-    assert len(deployment.cluster.jobs("run_worker")) == before + 1
+    (run_job,) = deployment.cluster.jobs("run_worker")[len(before) :]
     run_id = run_job["metadata"]["labels"]["dagster/run-id"]
     assert deployment.end_of(run_id).is_success
     run = trained(deployment, run_id)
