@@ -14,7 +14,7 @@ import pytest
 from mlops_assets.integrations.ci.branches import branch_name
 from mlops_assets.integrations.ci.report import MARK
 from mlops_assets.names import Reference
-from mlops_assets.registry import open_registry
+from mlops_assets.registry import Registry, open_registry
 from mlops_assets_tests import interpreter
 from mlops_assets_tests.deployments.ci.test_files import SCRIPTS
 
@@ -91,7 +91,7 @@ class Repository:
         return self._registry.aliases("samples_forest")["production"]
 
     @property
-    def _registry(self):  # type: ignore[no-untyped-def]
+    def _registry(self) -> Registry:
         return open_registry(f"sqlite:///{self.root / 'workspace' / 'registry.db'}")
 
 
