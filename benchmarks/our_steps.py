@@ -37,7 +37,7 @@ def main(*steps: str) -> None:
     for step in steps:
         verb, where = step.split("=", 1)
         with taken.step(verb):
-            workspace = Workspace(settings.workspace, settings.cache)
+            workspace = Workspace(settings.workspace, settings.cache, settings.pack_below)
             registry = open_registry(settings.registry)
             if verb == "commit":
                 source = {"url": where, "layout": "image_folder"}

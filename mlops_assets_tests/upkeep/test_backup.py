@@ -29,7 +29,7 @@ from mlops_assets.stac.visibility import set_visibility
 from mlops_assets.storage import Workspace
 from mlops_assets.store import Store
 from mlops_assets.training.train import train
-from mlops_assets.upkeep.backup import create
+from mlops_assets.upkeep.backup import create, wanted
 from mlops_assets.upkeep.backup.create import create_backup
 from mlops_assets.upkeep.backup.documents import BackupPlace
 from mlops_assets.upkeep.backup.lines import TABLES, rows_of
@@ -213,7 +213,7 @@ def test_files_that_are_replaced_meanwhile_are_those_that_the_registry_states(
 ) -> None:
     place = (tmp_path / "backups").as_uri()
     title = iter(["Crops of spring", "Crops of summer"])
-    listed = create.recorded
+    listed = wanted.recorded
 
     def replacing(store: Store, connection: object) -> object:
         found = list(listed(store, connection))  # type: ignore[arg-type]

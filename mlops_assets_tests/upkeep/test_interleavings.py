@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable
 from contextlib import nullcontext
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from unittest.mock import patch
 
@@ -290,9 +291,7 @@ def test_a_backup_beside_work_under_way_is_whole(
     for seed in range(8):
         case = Interleaving(templates[JOBS[name][0]], tmp_path / f"{seed}", name)
         place = (tmp_path / f"{seed}-backups").as_uri()
-        done, made = case.run(
-            seed, monkeypatch, lambda case=case, place=place: create_backup(case.store, place)
-        )
+        done, made = case.run(seed, monkeypatch, partial(create_backup, case.store, place))
         assert not isinstance(done, Exception)
         assert isinstance(made, Backup), made
         heads.add(made.document.head)

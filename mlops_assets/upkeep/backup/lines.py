@@ -9,7 +9,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Column, Connection, Float, Table, select
+from sqlalchemy import ColumnElement, Connection, Float, Table, select
 
 from mlops_assets.errors import IntegrityError
 from mlops_assets.registry.log.chain import AUDITED, canonical, kept
@@ -59,7 +59,7 @@ def rows_of(connection: Connection, table: Table) -> Iterator[dict[str, object]]
         yield {name: kept(value) for name, value in row.items()}
 
 
-def value_of(column: Column[Any], value: object) -> object:
+def value_of(column: ColumnElement[Any], value: object) -> object:
     """Return the value of a column from its JSON value."""
     if isinstance(column.type, UtcDateTime) and value is not None:
         return datetime.fromisoformat(str(value))
