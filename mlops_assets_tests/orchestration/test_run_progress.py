@@ -40,7 +40,7 @@ def entry(
     made = event and dg.DagsterEvent(
         event.value, "job", step_key=STEP, event_specific_data=data, message=message
     )
-    return dg.EventLogEntry(
+    return dg.EventLogEntry(  # type: ignore[no-untyped-call]
         error_info=None,
         level=logging.INFO,
         user_message=message,
@@ -58,9 +58,9 @@ def test_steps_begin_and_end_once_and_their_pods_are_known_until_then(store: Sto
         run = create_run_for_test(instance, job_name="job")
         with RunProgress(run, 2, store.registry, lines.append) as followed:
             followed.add(entry(kind.STEP_WORKER_STARTING, "in a pod", JOB))
-            assert followed.pods == {STEP: "dagster-step-1"} and not followed.working
+            assert (followed.pods, followed.working) == ({STEP: "dagster-step-1"}, False)
             followed.add(entry(kind.STEP_START))
-            assert not followed.pods and followed.working
+            assert (followed.pods, followed.working) == ({}, True)
             followed.add(entry(None, "12 files\x1b[2J"))
             # it is executed again after its pod was lost, which is no second step
             followed.add(entry(kind.STEP_RESTARTED, "again"))

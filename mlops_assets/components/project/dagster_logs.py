@@ -22,7 +22,7 @@ def log_as_configured() -> None:
         return
     if logs_json():
         # the console logger of every run without loggers in its config; no setting replaces it
-        dagster_loggers.create_console_logger = _json_logger
+        dagster_loggers.create_console_logger = _json_logger  # type: ignore[attr-defined]
 
 
 def _json_logger(name: str, level: str | int) -> logging.Logger:
