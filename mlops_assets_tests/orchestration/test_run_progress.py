@@ -65,7 +65,7 @@ def test_steps_begin_and_end_once_and_their_pods_are_known_until_then(store: Sto
             # it is executed again after its pod was lost, which is no second step
             followed.add(entry(kind.STEP_RESTARTED, "again"))
             followed.add(entry(kind.STEP_START))
-            followed.add(entry(kind.STEP_SUCCESS, "", StepSuccessData(1.0)))
+            followed.add(entry(kind.STEP_SUCCESS, "", StepSuccessData(1.0)))  # type: ignore[no-untyped-call]
             assert not followed.working
     whole = f"run {run.run_id[:8]} of job"
     assert shown.begun == [whole, "fields/landing"]
