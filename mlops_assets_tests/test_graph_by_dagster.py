@@ -61,7 +61,11 @@ def test_each_asset_is_made_by_the_dagster_cli_alone(tmp_path: Path) -> None:
     home = workspace / "dagster"
     home.mkdir(parents=True)
     kept = {name: value for name, value in os.environ.items() if not name.startswith("MLOPS_")}
-    environment = kept | {"MLOPS_WORKSPACE": str(workspace), "DAGSTER_HOME": str(home)}
+    environment = kept | {
+        "MLOPS_WORKSPACE": str(workspace),
+        "MLOPS_BACKUP": str(tmp_path / "backups"),
+        "DAGSTER_HOME": str(home),
+    }
 
     def run(*arguments: str) -> subprocess.CompletedProcess[str]:
         done = interpreter.run(["dagster", *arguments], tmp_path, env=environment, timeout=1200)

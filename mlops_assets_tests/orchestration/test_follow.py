@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import dagster as dg
 import pytest
@@ -19,6 +19,7 @@ from mlops_assets.orchestration.following.interrupts import Interrupts, StillRun
 from mlops_assets.orchestration.results import StepFailure
 from mlops_assets.store import Store
 from mlops_assets_tests.orchestration import queued_run
+from mlops_assets_tests.servers.postgres import PostgresServer
 
 RUN = "1234abcd-0000-0000-0000-000000000000"
 
@@ -104,6 +105,43 @@ def test_a_database_that_restarts_is_waited_for(
 
     assert PatientReader(Interrupts(RUN), lines.append).read(read) == 7
     assert len(lines) == 2 and "reachable again" in lines[1]
+
+
+@pytest.mark.services
+def test_a_run_is_followed_over_a_crash_of_the_server_that_has_its_log(
+    postgres_server: PostgresServer,
+    new_database: Callable[[], str],
+    store: Store,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(connection, "WAIT_SECONDS", 0.0)
+    url = new_database().replace("+psycopg:", "+psycopg2:")
+    lines: list[str] = []
+    with instance_for_test({"storage": {"postgres": {"postgres_url": url}}}) as instance:
+        run = create_run_for_test(instance, status=dg.DagsterRunStatus.STARTED)
+
+        class Crash(Interrupts):
+            def wait(self, seconds: float) -> None:
+                if not lines:
+                    lines.append("crashes")
+                    postgres_server.crash()
+
+        def report(line: str) -> None:
+            lines.append(line)
+            if "unreachable" in line:
+                postgres_server.start()
+            if "reachable again" in line:
+                done = dg.DagsterEvent(dg.DagsterEventType.RUN_SUCCESS.value, run.job_name)
+                instance.report_dagster_event(done, run.run_id)
+
+        try:
+            result = Follower(instance, store.registry, report).follow(
+                run.run_id, Crash(run.run_id)
+            )
+        finally:
+            postgres_server.restart()
+    assert result.run_id == run.run_id
+    assert [line.split(" ")[-1] for line in lines] == ["crashes", "affected", "again"]
 
 
 def test_an_interrupt_while_the_database_is_unreachable_leaves_the_run() -> None:

