@@ -51,6 +51,9 @@ PUBLISHED = (
     TRUTH,
 )
 
+# folders of the files that a backup has; none holds a key, a database or what is landing
+BACKED_UP = (*PUBLISHED, LOG_REPLACED, OBJECTS, PACKS)
+
 # marks the workspace of a branch, which a pipeline may remove
 BRANCH_MARKER = "branch.json"
 
@@ -192,6 +195,15 @@ LAYOUT = (  # key and content, in the order of docs/workspace.md
 def layout() -> str:
     """Return the overview of a workspace as docs/workspace.md has it."""
     return "\n".join(f"{key:<38} {content}".rstrip() for key, content in LAYOUT)
+
+
+def is_file_key(key: str) -> bool:
+    """Return whether a key is that of a file below a workspace, wherever the workspace is.
+
+    Args:
+        key: of a row or list that others may have written.
+    """
+    return "\0" not in key and not any(part in ("", ".", "..") for part in key.split("/"))
 
 
 def object_key(sha256: str) -> str:

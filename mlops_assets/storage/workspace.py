@@ -21,7 +21,7 @@ import obstore
 from obstore.exceptions import NotFoundError
 
 from mlops_assets.errors import IntegrityError, StorageError
-from mlops_assets.paths import object_key, pack_key
+from mlops_assets.paths import is_file_key, object_key, pack_key
 from mlops_assets.storage.checksums import HashedFile, sha256_of
 from mlops_assets.storage.copies import Copies
 from mlops_assets.storage.packs import (
@@ -204,6 +204,8 @@ class Workspace:
 
         What a killed process leaves of it is removed by the next one.
         """
+        if not is_file_key(key):
+            raise ValueError("that key is not a valid path of a file below a folder")
         target = self.root / key
         with scratch_folder("writing", self.root) as folder:
             with (folder / "content").open("wb") as stream:
@@ -464,7 +466,7 @@ class Workspace:
         """
         if self._root is not None:
             path = self._root / key
-            if not path.is_file():
+            if not (is_file_key(key) and path.is_file()):
                 raise StorageError(f"{key} is missing from {self.url}; {_GONE}")
             return path
         if sha256 is None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import gzip
+import hashlib
 import json
 import shutil
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from unittest.mock import patch
 
@@ -23,18 +26,21 @@ from mlops_assets.paths import (
 )
 from mlops_assets.principals import Principal, Role, Visibility, local
 from mlops_assets.registry import Registry
+from mlops_assets.registry.schema import SCHEMA_REVISION
 from mlops_assets.stac.mlm.facts import ModelDeclaration
 from mlops_assets.stac.models import write_model_record
 from mlops_assets.stac.visibility import set_visibility
 from mlops_assets.storage import Workspace
+from mlops_assets.storage.workspace import AT_ONCE
 from mlops_assets.store import Store
 from mlops_assets.training.train import train
 from mlops_assets.upkeep.backup import create, wanted
+from mlops_assets.upkeep.backup import lines as lines_of_backups
 from mlops_assets.upkeep.backup.create import create_backup
-from mlops_assets.upkeep.backup.documents import BackupPlace
+from mlops_assets.upkeep.backup.documents import BackupDocument, BackupPlace, Blob
 from mlops_assets.upkeep.backup.lines import TABLES, rows_of
 from mlops_assets.upkeep.backup.restore import restore_backup
-from mlops_assets.upkeep.backup.verify import verify_backup
+from mlops_assets.upkeep.backup.verify import files_of, verify_backup
 from mlops_assets_tests.faults.life import STEPS, land
 from mlops_assets_tests.faults.life import state as recorded
 from mlops_assets_tests.servers.buckets import Bucket
@@ -275,6 +281,69 @@ def test_damage_to_a_backup_is_found(lived: Store, tmp_path: Path) -> None:
     place.store.put(f"{BACKUPS}/half.json", b'{"format": 1')
     with pytest.raises(IntegrityError, match="not the document of a backup"):
         place.read("half")
+
+
+def forged(place: BackupPlace, lines: bytes) -> None:
+    """A backup of a stranger, which is consistent in itself, with these lines as its files."""
+    store = place.store
+    content = gzip.compress(lines)
+    blob = Blob(sha256=hashlib.sha256(content).hexdigest(), size=len(content), rows=1)
+    store.put(backup_blob_key(blob.sha256), content)
+    moment = datetime(2026, 11, 30, tzinfo=UTC)
+    document = BackupDocument(
+        name="forged",
+        created=moment,
+        created_by="eve",
+        release="9",
+        schema_revision=SCHEMA_REVISION,
+        workspace="file:///eve",
+        head=None,
+        tables={},
+        files=blob,
+        size=1,
+    )
+    store.put(backup_key("forged"), document.content())
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "../outside",
+        "runs/../../outside",
+        "{root}/outside",
+        "dagster/delegation.key",  # by which runs act for anybody
+        "registry.db",
+        "landing/scenes/a.tif",
+        RESTORING,
+    ],
+)
+def test_a_backup_of_a_stranger_writes_nothing_beside_the_files_of_backups(
+    key: str, tmp_path: Path
+) -> None:
+    place = BackupPlace((tmp_path / "backups").as_uri(), tmp_path / "cache")
+    large = b"x" * (AT_ONCE + 1)  # which a folder takes by another way
+    sha256 = hashlib.sha256(large).hexdigest()
+    place.store.put(backup_blob_key(sha256), large)
+    line = {"key": key.format(root=tmp_path), "sha256": sha256, "size": len(large)}
+    forged(place, json.dumps(line).encode())
+    assert "which no backup has" in verify_backup(place).problems[0]
+    workspace = Workspace((tmp_path / "workspace").as_uri())
+    registry = f"sqlite:///{tmp_path}/new.db"
+    with pytest.raises(IntegrityError, match="which no backup has"):
+        restore_backup(place, workspace, registry, OPERATOR)
+    assert list(workspace.list("")) == [RESTORING]
+    assert not (tmp_path / "outside").exists()
+
+
+@pytest.mark.parametrize("lines", [b"[]", b'{"key": "runs/a"}', b'{"key": 1}', b"{", b'"' * 500])
+def test_lists_that_are_none_are_refused(
+    lines: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lines_of_backups, "MAX_LINE", 400)
+    place = BackupPlace((tmp_path / "backups").as_uri(), tmp_path / "cache")
+    forged(place, lines)
+    with pytest.raises(IntegrityError, match=r"of the backup cannot be read|which no backup has"):
+        list(files_of(place, place.read("forged"), tmp_path))
 
 
 def test_what_would_be_overwritten_or_lost_is_refused(lived: Store, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from mlops_assets.errors import IntegrityError, NotFound, StorageError
 from mlops_assets.paths import BACKUP_BLOBS, BACKUPS, backup_blob_key, backup_key
@@ -34,7 +34,7 @@ class Blob(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    sha256: str
+    sha256: str = Field(pattern="^[0-9a-f]{64}$")
     size: int
     rows: int
 

@@ -16,6 +16,7 @@ from mlops_assets.registry.log.chain import AUDITED, canonical, kept
 from mlops_assets.registry.schema import Base, LogEntry, Point, UtcDateTime
 
 _ROWS = 5_000  # read at a time
+MAX_LINE = 256 << 20  # bytes; entries of the log have the most, some MiB
 # rows that a backup has: caches, records for searching and sessions of browsers are made again
 TABLES: dict[str, Table] = {
     **AUDITED,
@@ -46,8 +47,12 @@ def read_lines(path: Path) -> Iterator[dict[str, Any]]:
     """
     try:
         with gzip.open(path, "rb") as stream:
-            for line in stream:
-                yield json.loads(line)
+            # a few compressed bytes may become a line that fills the memory
+            while line := stream.readline(MAX_LINE + 1):
+                document = json.loads(line) if len(line) <= MAX_LINE else None
+                if not isinstance(document, dict):
+                    raise ValueError(f"a line is not an object of up to {MAX_LINE:,} bytes")
+                yield document
     except (OSError, EOFError, ValueError) as error:
         raise IntegrityError(f"{path.name} of the backup cannot be read: {error}") from error
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -9,12 +10,14 @@ from pathlib import Path
 from typing import NamedTuple
 
 from mlops_assets.errors import IntegrityError, StorageError
+from mlops_assets.paths import BACKED_UP, is_file_key
 from mlops_assets.progress import step
 from mlops_assets.storage.scratch import scratch_folder
 from mlops_assets.upkeep.backup.documents import BackupDocument, BackupPlace
 from mlops_assets.upkeep.backup.lines import read_lines
 
 _THREADS = 16
+_SHA256 = re.compile("[0-9a-f]{64}")
 
 
 class BackedUpFile(NamedTuple):
@@ -76,10 +79,30 @@ def files_of(place: BackupPlace, document: BackupDocument, scratch: Path) -> Ite
         scratch: folder for a temporary file.
 
     Raises:
-        IntegrityError: the list of them is not as it was written.
+        IntegrityError: the list of them is not as it was written; or names a file that no backup
+            has, such as one outside of the workspace.
         StorageError: it is missing, or cannot be read.
     """
     path = scratch / "files"
     place.fetch(document.files.sha256, path)
     for line in read_lines(path):
-        yield BackedUpFile(line["key"], line["sha256"], line["size"])
+        file = BackedUpFile(*map(line.get, BackedUpFile._fields))
+        if not _is_backed_up(file):
+            raise IntegrityError(
+                f"the list of files of backup {document.name} has {line!r:.200}, which no backup"
+                " has; do not use it, restore another one"
+            )
+        yield file
+
+
+def _is_backed_up(file: BackedUpFile) -> bool:
+    """Return whether a file is of the folders of a backup: whoever wrote the list chose its key."""
+    key, sha256, size = file
+    return (
+        isinstance(key, str)
+        and isinstance(sha256, str)
+        and isinstance(size, int)
+        and key.startswith(tuple(f"{folder}/" for folder in BACKED_UP))
+        and is_file_key(key)
+        and _SHA256.fullmatch(sha256) is not None
+    )
