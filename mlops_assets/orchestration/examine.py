@@ -6,11 +6,11 @@ import time
 from collections.abc import Iterator
 
 import dagster as dg
-from sqlalchemy.exc import SQLAlchemyError
 
 from mlops_assets.components.project.definitions import declared_models, left_out
 from mlops_assets.components.project.home import prepare_home
 from mlops_assets.components.project.lost_runs import close_lost_trainings
+from mlops_assets.components.project.storage_failures import storage_failures
 from mlops_assets.errors import OrchestratorUnavailable
 from mlops_assets.orchestration.project import open_project
 from mlops_assets.orchestration.submission import MAX_HEARTBEAT_AGE
@@ -37,7 +37,7 @@ def examine_instance(settings: Settings, store: Store | None) -> Iterator[Findin
                 gone = close_lost_trainings(store, instance)
                 lost = f"{len(gone)} run(s) had lost their process and are now marked as failed"
                 yield Finding("runs", not gone, lost if gone else "no run has lost its process")
-    except (dg.DagsterError, SQLAlchemyError, OSError) as error:
+    except storage_failures() as error:
         reason = str(error).strip().partition("\n")[0]
         raise OrchestratorUnavailable(
             f"the Dagster instance of {settings.dagster_home} cannot be used: {reason}; check its"

@@ -206,9 +206,8 @@ def _announce(url: str, automations: Automations, landings: dict[str, str]) -> N
 
 def _follow(url: str, services: Services, instance: DagsterInstance) -> NoReturn:
     """Print what becomes of runs, until an interrupt or the end of the services."""
-    from sqlalchemy.exc import SQLAlchemyError
-
     from mlops_assets.cli.up.runs import runs_since
+    from mlops_assets.components.project.storage_failures import database_failures
 
     since = time.time()
     known: dict[str, str] = {}
@@ -216,7 +215,7 @@ def _follow(url: str, services: Services, instance: DagsterInstance) -> NoReturn
         services.check()
         asked = time.time()
         # a database that is locked for long, or restarts, is asked again
-        with suppress(SQLAlchemyError):
+        with suppress(*database_failures()):
             for run in reversed(runs_since(instance, since)):
                 if known.get(run.id) != run.status:
                     known[run.id] = run.status

@@ -21,7 +21,6 @@ from dagster._core.definitions.asset_checks.asset_check_evaluation import (
 from dagster._core.definitions.data_version import DATA_VERSION_TAG
 from dagster._core.events import DagsterEvent, DagsterEventType
 from dagster._core.instance.utils import RUNLESS_JOB_NAME
-from sqlalchemy.exc import SQLAlchemyError
 
 from mlops_assets.components.events.model_results import (
     Result,
@@ -35,6 +34,7 @@ from mlops_assets.components.events.model_results import (
 )
 from mlops_assets.components.naming import add_data_versions, check_results
 from mlops_assets.components.project.home import prepare_home
+from mlops_assets.components.project.storage_failures import storage_failures
 from mlops_assets.datasets.quality import Check
 from mlops_assets.errors import MlopsError, ParityError, StorageError
 from mlops_assets.models.applicability.document import ApplicabilityDocument
@@ -216,7 +216,7 @@ class DagsterReporter(_Reporter):
                 add_data_versions(opened, self._store.registry, row.dataset)
                 self._opened = opened
             yield self._opened
-        except (dg.DagsterError, SQLAlchemyError, OSError) as error:
+        except storage_failures() as error:
             where = f" at {self._to}" if isinstance(self._to, Path) else ""
             raise StorageError(
                 f"Dagster{where} did not record the events of {row.model}@{row.version}: {error};"

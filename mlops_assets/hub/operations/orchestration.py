@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import dagster as dg
 from dagster._core.errors import DagsterUserCodeUnreachableError
 from dagster._core.remote_representation.code_location import GrpcServerCodeLocation
-from sqlalchemy.exc import SQLAlchemyError
 
+from mlops_assets.components.project.storage_failures import storage_failures
 from mlops_assets.errors import OrchestratorUnavailable
 from mlops_assets.hub.operations.readiness import WELL
 from mlops_assets.orchestration.code_locations import CodeLocations
@@ -47,7 +47,7 @@ def read_orchestration(instance: dg.DagsterInstance) -> OrchestrationTotals:
                 for kind, beat in instance.get_daemon_heartbeats().items()
             },
         )
-    except (dg.DagsterError, SQLAlchemyError, OSError) as error:
+    except storage_failures() as error:
         raise OrchestratorUnavailable(
             f"Dagster's storage cannot be read: {error}; see 'mlops doctor'"
         ) from error

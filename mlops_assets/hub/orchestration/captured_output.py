@@ -15,8 +15,8 @@ from dagster._core.storage.local_compute_log_manager import (
     IO_TYPE_EXTENSION,
     LocalComputeLogManager,
 )
-from sqlalchemy.exc import SQLAlchemyError
 
+from mlops_assets.components.project.storage_failures import storage_failures
 from mlops_assets.errors import OrchestratorUnavailable
 
 _ERRORS = ComputeIOType.STDERR  # what a worker prints is passed on to it
@@ -84,10 +84,9 @@ def _size(manager: ComputeLogManager, key: list[str]) -> int | None:
     return found[0].stat().st_size if found else 0
 
 
-@lru_cache(1)
 def _failures() -> tuple[type[Exception], ...]:
     """Return what Dagster's storages raise, and boto3, where it is there to read logs."""
-    found: tuple[type[Exception], ...] = (dg.DagsterError, SQLAlchemyError, OSError)
+    found = storage_failures()
     if find_spec("botocore") is None:
         return found
     from botocore.exceptions import BotoCoreError, ClientError

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import logging
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ParamSpec, TypeVar
 
-from sqlalchemy.exc import SQLAlchemyError
-
+from mlops_assets.components.project.storage_failures import database_failures
 from mlops_assets.orchestration.following.interrupts import Interrupts, still_running
 
 P = ParamSpec("P")
@@ -71,11 +69,8 @@ class PatientReader:
 
 def lost_connections() -> tuple[type[Exception], ...]:
     """Return the errors of a database that does not answer."""
-    postgres = sys.modules.get("dagster_postgres.utils")
-    if postgres is None:
-        return (SQLAlchemyError,)
     _silence_attempts()
-    return (SQLAlchemyError, postgres.DagsterPostgresException)
+    return database_failures()
 
 
 def _silence_attempts() -> None:
