@@ -82,13 +82,17 @@ class PushStarter:
             return Received("known")
         launched: list[Launched] = []
         errors: list[MlopsError] = []
-        for start in self._starts(store, webhook, push):
-            try:
-                launched.append(start())
-            except MlopsError as error:
-                errors.append(error)
+        try:
+            for start in self._starts(store, webhook, push):
+                try:
+                    launched.append(start())
+                except MlopsError as error:
+                    errors.append(error)
+        finally:
+            # whatever Dagster's storage or a code server raises: the server may send it again
+            if not launched:
+                store.registry.forget_git_delivery(push.sha256)
         if not launched:
-            store.registry.forget_git_delivery(push.sha256)
             raise errors[0]
         return Received("launched", "", launched, [redacted(str(error)) for error in errors])
 

@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 import yaml
+from sqlalchemy.exc import OperationalError
 
 from mlops_assets.errors import OrchestratorUnavailable
 from mlops_assets.hub.app import HubSettings, create_app
@@ -56,17 +57,17 @@ HOOKS = [
 class Dagster(Noting):
     """A launcher that notes what it is asked for, and fails if it is to."""
 
-    broken: bool = False
+    broken: Exception | None = None
     committed: list[str] = field(default_factory=list)
 
     def train(self, store: Store, request: TrainingRequest) -> Launched:
         if self.broken:
-            raise OrchestratorUnavailable("Dagster is out of reach")
+            raise self.broken
         return super().train(store, request)
 
     def commit(self, store: Store, dataset: str) -> Launched:
         if self.broken:
-            raise OrchestratorUnavailable("Dagster is out of reach")
+            raise self.broken
         self.committed.append(f"{dataset} for {store.user}")
         return Launched("5678")
 
@@ -374,13 +375,20 @@ def test_other_forms_than_json_are_refused(server: Server) -> None:
     assert httpx.post(url, content=body, headers=packed).status_code == 415
 
 
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (OrchestratorUnavailable("Dagster is out of reach"), 503),
+        (OperationalError("SELECT 1", None, OSError("Dagster's database restarts")), 500),
+    ],
+)
 def test_what_could_not_be_started_may_be_sent_again(
-    store: Store, server: Server, launcher: Dagster
+    store: Store, server: Server, launcher: Dagster, error: Exception, status: int
 ) -> None:
-    launcher.broken = True
-    assert server.github("both").status_code == 503
+    launcher.broken = error
+    assert server.github("both").status_code == status
     assert store.registry.git_deliveries() == []
-    launcher.broken = False
+    launcher.broken = None
     assert server.github("both").status_code == 202
     assert len(launcher.asked) == 1
     wrong = server.github("wrong")
