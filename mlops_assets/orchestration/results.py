@@ -7,12 +7,21 @@ from dataclasses import dataclass
 from typing import cast
 
 import dagster as dg
+from dagster_shared.error import SerializableErrorInfo
 
-from mlops_assets.components.project.failures import FAILED_CHECK, failure_messages, step_errors
+from mlops_assets.components.project.failures import (
+    FAILED_CHECK,
+    failure_messages,
+    innermost,
+    step_errors,
+)
 from mlops_assets.datasets.quality import Check
 from mlops_assets.errors import MlopsError
+from mlops_assets.text.printable import printable
 
 INTERRUPTED = "DagsterExecutionInterruptedError"
+# of a run that could not be started, or whose process was killed
+_RUN_FAILURES = {dg.DagsterEventType.RUN_FAILURE, dg.DagsterEventType.ENGINE_EVENT}
 
 
 class StepFailure(MlopsError):
@@ -96,9 +105,10 @@ def evaluated_checks(events: Sequence[dg.DagsterEvent]) -> Iterator[Check]:
 
 
 def failure_of(run_id: str, events: Sequence[dg.DagsterEvent]) -> StepFailure | None:
-    """Return the failure of a run whose steps or checks failed; None if it was interrupted.
+    """Return the failure of a run that failed; None if it was interrupted.
 
-    It is a `CheckFailure` if only blocking checks failed.
+    It is a `CheckFailure` if only blocking checks failed. Without any that failed, and without a
+    step that did, the reason is that of the run, such as a resource that could not be set up.
 
     Args:
         run_id: of the Dagster run.
@@ -107,6 +117,25 @@ def failure_of(run_id: str, events: Sequence[dg.DagsterEvent]) -> StepFailure | 
     found = list(step_errors(events))
     if any(error.cls_name == INTERRUPTED for error in found):
         return None
+    messages = [message for message in failure_messages(events) if message]
+    if not messages:
+        reason = _run_failure(events) or "its log has no reason"
+        return StepFailure(f"Dagster's run {run_id[:8]} failed: {reason}", run_id)
     by_check = all(error.cls_name == FAILED_CHECK for error in found)
     kind = CheckFailure if by_check else StepFailure
-    return kind("\n".join(failure_messages(events)), run_id, list(evaluated_checks(events)))
+    return kind("\n".join(messages), run_id, list(evaluated_checks(events)))
+
+
+def _run_failure(events: Sequence[dg.DagsterEvent]) -> str:
+    """Return the first line of why a run failed, by its own log; empty if that has no reason."""
+    for event in reversed(events):
+        if event.event_type not in _RUN_FAILURES:
+            continue
+        message = event.message or ""
+        data = event.event_specific_data
+        error = getattr(data, "error", None)
+        if isinstance(error, SerializableErrorInfo):
+            message = innermost(error).message.strip().split(": ", 1)[-1]
+        if lines := message.strip().splitlines():
+            return printable(lines[0])
+    return ""

@@ -32,6 +32,13 @@ def failure_messages(events: Iterable[dg.DagsterEvent]) -> Iterator[str]:
             yield error.message.strip().split(": ", 1)[-1]
 
 
+def innermost(error: SerializableErrorInfo) -> SerializableErrorInfo:
+    """Return the error that led to an error, itself if none did."""
+    while error.cause is not None:
+        error = error.cause
+    return error
+
+
 def step_errors(events: Iterable[dg.DagsterEvent]) -> Iterator[SerializableErrorInfo]:
     """Yield the error of each failed step, without the errors of Dagster that wrap it."""
     for event in events:

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 import dagster as dg
 from dagster._core.storage.tags import AUTO_RETRY_RUN_ID_TAG
 
-from mlops_assets.components.project.failures import failure_messages
 from mlops_assets.errors import Conflict, NotFound
 from mlops_assets.orchestration.following.connection import PatientReader, lost_connections
 from mlops_assets.orchestration.following.interrupts import Interrupts, still_running
@@ -18,7 +17,6 @@ from mlops_assets.orchestration.following.waiting import why_queued, why_startin
 from mlops_assets.orchestration.results import RunResult, StepFailure, failure_of
 from mlops_assets.orchestration.stop import cancel_run
 from mlops_assets.registry import Registry
-from mlops_assets.text.printable import printable
 
 POLL_SECONDS = 1.0
 # between two questions to the queue or the cluster about why a run waits
@@ -31,8 +29,6 @@ MAX_ATTEMPTS = 30
 
 Status = dg.DagsterRunStatus
 _NOT_STARTED = (Status.QUEUED, Status.NOT_STARTED, Status.STARTING)
-# of a run that could not be started, or whose process was killed
-_RUN_FAILURES = {dg.DagsterEventType.RUN_FAILURE, dg.DagsterEventType.ENGINE_EVENT}
 
 
 @dataclass(frozen=True)
@@ -178,11 +174,6 @@ class Follower:
                 f"Dagster's run {name} was cancelled by someone else, or with its pod or process",
                 run.run_id,
             )
-        if not any(failure_messages(events)):
-            failed = [event for event in events if event.event_type in _RUN_FAILURES]
-            reasons = [event.message.strip() for event in failed if event.message]
-            reason = printable(reasons[-1].splitlines()[0]) if reasons else "its log has no reason"
-            raise StepFailure(f"Dagster's run {name} failed: {reason}", run.run_id)
         failure = failure_of(run.run_id, events)
         if failure is None:
             failure = StepFailure(

@@ -6,6 +6,7 @@ import dagster as dg
 from dagster._core.storage.dagster_run import IN_PROGRESS_RUN_STATUSES
 from dagster_shared.error import SerializableErrorInfo
 
+from mlops_assets.components.project.failures import innermost
 from mlops_assets.orchestration.submission import daemon_notice
 from mlops_assets.text.printable import printable
 
@@ -100,9 +101,8 @@ def first_line(error: SerializableErrorInfo | None) -> str:
     """Return the first line of an error of a step; empty if there is none."""
     if error is None:
         return ""
-    while error.cause is not None:
-        error = error.cause
-    return error.message.strip().split(": ", 1)[-1].splitlines()[0]
+    lines = innermost(error).message.strip().split(": ", 1)[-1].splitlines()
+    return lines[0] if lines else ""
 
 
 def _unreadable(error: Exception) -> str:
