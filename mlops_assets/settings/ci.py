@@ -8,11 +8,27 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from mlops_assets.errors import SettingsError
-from mlops_assets.settings.settings import Settings, workspace_url
+from mlops_assets.settings.configuration import APPLIED, CONFIG
+from mlops_assets.settings.settings import Settings, registry_file, workspace_url
 
 # of a command in the workspace of a branch: production, as it was outside of it
 PRODUCTION_WORKSPACE = "MLOPS_PRODUCTION_WORKSPACE"
 PRODUCTION_REGISTRY = "MLOPS_PRODUCTION_REGISTRY"
+# its values are in the environment already; read again it would put production's back where a
+# branch has none
+_SOURCES = (CONFIG, APPLIED)
+# whom production reports to, who runs for it, and its cache: what a branch trains is not theirs
+_OF_PRODUCTION = (
+    "MLOPS_BACKUP",
+    "MLOPS_CACHE",
+    "MLOPS_CATALOGUES",
+    "MLOPS_CODE_SERVERS",
+    "MLOPS_ISSUES",
+    "MLOPS_LAUNCH",
+    "MLOPS_LOG_HEAD",
+    "MLOPS_MLFLOW",
+    "MLOPS_WEBHOOKS",
+)
 
 
 @dataclass(frozen=True)
@@ -66,21 +82,26 @@ def production_settings() -> Settings:
 def environment_in(settings: Settings, workspace: str, registry: str | None) -> dict[str, str]:
     """Return the environment of a command in the workspace of a branch.
 
+    It has the credentials of this process, and neither its cache nor its launcher, nor those whom
+    production reports to.
+
     Args:
         settings: those of production.
         workspace: URL of the workspace of the branch.
-        registry: URL of its registry; None for a file in it.
+        registry: URL of its registry; None for a file in it, which must be a folder then.
     """
-    own = {name: value for name, value in os.environ.items() if name != "DAGSTER_HOME"}
+    own = {name: value for name, value in os.environ.items() if name not in _SOURCES}
     parts = urlsplit(workspace)
     folder = Path(unquote(parts.path))
     if parts.scheme != "file":
         folder = Path.home() / ".mlops-ci" / folder.name
+    # empty, as a missing one would be read from the project's .env
     return own | {
+        **dict.fromkeys(_OF_PRODUCTION, ""),
         PRODUCTION_WORKSPACE: settings.workspace,
         PRODUCTION_REGISTRY: settings.registry,
         "MLOPS_WORKSPACE": workspace,
-        "MLOPS_REGISTRY": registry or "",
+        "MLOPS_REGISTRY": registry or registry_file(folder),
         "DAGSTER_HOME": str(folder / "dagster"),
     }
 

@@ -129,8 +129,8 @@ class Settings:
         workspace = workspace_url(values.get("MLOPS_WORKSPACE") or "workspace", directory)
         parts = urlsplit(workspace)
         root = Path(unquote(parts.path)) if parts.scheme == "file" else None
-        registry = values.get("MLOPS_REGISTRY")
-        if registry is None and root is None:
+        registry = values.get("MLOPS_REGISTRY") or (registry_file(root) if root else None)
+        if registry is None:
             raise SettingsError(
                 f"MLOPS_WORKSPACE={redacted(workspace)} needs MLOPS_REGISTRY, the SQLAlchemy URL of"
                 " a database that all users of the workspace reach, e.g."
@@ -157,11 +157,7 @@ class Settings:
         code_servers = values.get("MLOPS_CODE_SERVERS")
         return cls(
             workspace=workspace,
-            registry=(
-                registry
-                # without MLOPS_REGISTRY the workspace is a folder, and root is set
-                or f"sqlite:///{quote(str(root / 'registry.db'))}"  # type: ignore[operator]
-            ),
+            registry=registry,
             cache=directory / cache,
             dagster_home=directory / home,
             user=_user(values),
@@ -196,6 +192,11 @@ class Settings:
             code_servers=directory / code_servers if code_servers else None,
             log_format=_choice(values, "MLOPS_LOG_FORMAT", get_args(LogFormat)),
         )
+
+
+def registry_file(root: Path) -> str:
+    """Return the SQLAlchemy URL of the registry of a workspace that is a folder, unless set."""
+    return f"sqlite:///{quote(str(root / 'registry.db'))}"
 
 
 def _choice(values: Mapping[str, str | None], name: str, choices: tuple[_Choice, ...]) -> _Choice:
