@@ -80,6 +80,7 @@ class Composed:
     def here(self, service: str, text: str) -> str:
         """Replace names of services and paths of a container in a text."""
         text = re.sub(r"\b(s3|postgres|code)\b(:|, port: )(\d+)", self._address, text)
+        text = text.replace("0.0.0.0", HOST)  # nobody but this machine may reach it
         text = re.sub(r"(?<=\s):\d+(?=\s)", f"{HOST}:{self.ports.get(service)}", text)
         for path in sorted(self._paths(service), key=len, reverse=True):
             text = re.sub(rf"(?<![\w/.-]){path}(?![\w-])", str(self.folder(service, path)), text)
