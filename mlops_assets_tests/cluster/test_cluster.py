@@ -91,9 +91,12 @@ def test_a_training_runs_in_pods_as_declared(deployment: Deployment) -> None:
     assert spec["template"]["metadata"]["labels"]["mlops-assets/model"] == "crop_forest"
     # what wants no GPU keeps none from others
     assert "nvidia.com/gpu" not in json.dumps(export)
+    # only what starts pods of steps has rights on Kubernetes
+    accounts = {"run_worker": "fields-run", "step_worker": "fields-code"}
     for job in (run_job, training, export):
         pod, container = pod_of(job)
-        assert (container["image"], pod["serviceAccountName"]) == (IMAGE, "fields-run")
+        account = accounts[job["metadata"]["labels"]["app.kubernetes.io/component"]]
+        assert (container["image"], pod["serviceAccountName"]) == (IMAGE, account)
         assert pod["securityContext"]["runAsNonRoot"] is True
         assert container["securityContext"]["readOnlyRootFilesystem"] is True
         secrets = [v["secret"]["secretName"] for v in pod["volumes"] if "secret" in v]
