@@ -6,11 +6,22 @@ import tomllib
 from importlib.util import find_spec
 from pathlib import Path
 
+from mlops_assets.settings.configuration import current_environment
+
 DEFAULT_MODULE = "mlops_assets.definitions"  # the shipped example
 
 
 def project_module(directory: Path | None = None) -> str:
-    """Return the definitions module of a directory's project; default: the shipped example's."""
+    """Return the definitions module of the project that commands work on.
+
+    It is that of `MLOPS_MODULE`, which images of a project set; else that of `pyproject.toml` in
+    the directory, and else the shipped example's.
+
+    Args:
+        directory: of the project; the current directory if None.
+    """
+    if module := current_environment().get("MLOPS_MODULE"):
+        return module
     try:
         text = ((directory or Path.cwd()) / "pyproject.toml").read_text()
         root = tomllib.loads(text)["tool"]["dg"]["project"]["root_module"]

@@ -63,6 +63,13 @@ def test_our_services_are_hardened_and_reached_from_this_machine_only() -> None:
         assert document["services"][name]["networks"] == ["inside"]
 
 
+def test_commands_work_on_the_project_that_the_code_server_has() -> None:
+    document = read_compose({**IMAGES, "MLOPS_MODULE": "fieldwork.definitions"})
+    code = document["services"]["code"]
+    assert code["command"].count("fieldwork.definitions") == 2
+    assert code["environment"]["MLOPS_MODULE"] == "fieldwork.definitions"
+
+
 def test_secrets_are_made_once_and_are_long(tmp_path: Path) -> None:
     write_secrets = script("make_secrets").write_secrets
     declared = {Path(own["file"]).name for own in read_compose(IMAGES)["secrets"].values()}

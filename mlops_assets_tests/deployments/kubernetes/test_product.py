@@ -126,6 +126,18 @@ def test_files_and_folders_that_variables_name_are_mounted(values: dict[str, Any
                     assert {path, *map(str, Path(path).parents)} & mounted, (name, env)
 
 
+def test_commands_work_on_the_project_that_the_code_server_has(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = rendered({"project": {"module": "fieldwork.definitions"}})
+    (code,) = containers(found.named("Deployment", "fields-code")["spec"]["template"])
+    assert "--module-name=fieldwork.definitions" in code["args"]
+    launcher = launcher_of(instance_ref(found, tmp_path, monkeypatch), monkeypatch)
+    (run,) = containers(run_job(launcher)["spec"]["template"])
+    for each in (code, run):
+        assert {"name": "MLOPS_MODULE", "value": "fieldwork.definitions"} in each["env"]
+
+
 def test_probes_ask_for_what_is_served_without_a_token() -> None:
     found = rendered(VALUES["two services"])
     for name, package in PROBED.items():

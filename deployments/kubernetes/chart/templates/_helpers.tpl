@@ -90,6 +90,9 @@ would win over it. The daemon and Dagster's web server load no code of the proje
 {{- if eq $part "run" }}
 - {name: MLOPS_STEP_ACCOUNT, value: {{ include "mlops-assets.fullname" $root }}-code}
 {{- end }}
+{{- if ne $part "serving" }}
+- {name: MLOPS_MODULE, value: {{ $root.Values.project.module | quote }}}
+{{- end }}
 - {name: MLOPS_EXECUTOR, value: k8s_job}
 - {name: MLOPS_LAUNCH, value: instance}
 - {name: MLOPS_LOG_FORMAT, value: json}
