@@ -480,7 +480,7 @@ class Removal(Base):
     """Files of the workspace that were removed, as nothing needed them; see `upkeep`.
 
     Attributes:
-        kind: of the files, one of `Kind` of `mlops_assets.upkeep.kinds`.
+        kind: of the files, as `mlops gc` names them.
         files: how many there were.
         size: of all, in bytes.
         sha256: of their keys, sorted, one a line.

@@ -59,8 +59,12 @@ def test_steps_begin_and_end_once_and_their_pods_are_known_until_then(store: Sto
         with RunProgress(run, 2, store.registry, lines.append) as followed:
             followed.add(entry(kind.STEP_WORKER_STARTING, "in a pod", JOB))
             assert (followed.pods, followed.working) == ({STEP: "dagster-step-1"}, False)
+            followed.add(entry(kind.ENGINE_EVENT, "no node has a GPU\n(x4)", EngineEventData()))
+            assert followed.reasons == {STEP: "no node has a GPU"}
             followed.add(entry(kind.STEP_START))
-            assert (followed.pods, followed.working) == ({}, True)
+            assert (followed.pods, followed.reasons, followed.working) == ({}, {}, True)
+            followed.add(entry(kind.ENGINE_EVENT, "of a step that works", EngineEventData()))
+            assert followed.reasons == {}
             followed.add(entry(None, "12 files\x1b[2J"))
             # it is executed again after its pod was lost, which is no second step
             followed.add(entry(kind.STEP_RESTARTED, "again"))

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 
 import dagster as dg
 import pytest
 from dagster._core.test_utils import create_run_for_test, instance_for_test
 from dagster._daemon.types import DaemonHeartbeat
 
-from mlops_assets.orchestration.following.waiting import essential, why_queued
+from mlops_assets.orchestration.following.waiting import essential, why_queued, why_step_waits
 from mlops_assets_tests.orchestration import queued_run
 
 QUEUE = {
@@ -45,6 +46,26 @@ def test_the_queue_gives_the_limits_that_hold_a_run_back() -> None:
             "queued; 1 run before it; 1 in progress of at most 1; at most 1 at once with the tag"
             " team"
         )
+
+
+def test_a_machine_without_the_cluster_has_the_reason_that_the_run_has_logged(
+    tmp_path: Path,
+) -> None:
+    launcher = {
+        "module": "dagster_k8s",
+        "class": "K8sRunLauncher",
+        "config": {
+            "service_account_name": "run",
+            "instance_config_map": "dagster",
+            "dagster_home": "/home",
+            "job_image": "image",
+            "load_incluster_config": False,
+            "kubeconfig_file": str(tmp_path / "kubeconfig"),
+        },
+    }
+    with instance_for_test({"run_launcher": launcher}) as instance:
+        run = create_run_for_test(instance, status=dg.DagsterRunStatus.STARTED)
+        assert why_step_waits(instance, run, "dagster-step-1", "no GPU") == "no GPU"
 
 
 @pytest.mark.parametrize(

@@ -116,7 +116,8 @@ class Follower:
                 shown.note("; ".join(filter(None, ["starting", why_starting(self.instance, run)])))
             elif shown.pods and not shown.working:
                 key, job = next(iter(shown.pods.items()))
-                reason = why_step_waits(self.instance, run, job) or f"waits for its pod of {job}"
+                logged = shown.reasons.get(key) or f"waits for its pod of {job}"
+                reason = why_step_waits(self.instance, run, job, logged)
                 shown.note(f"{key.replace('__', '/')}: {reason}")
         except lost_connections():
             # what follows meets it too, and waits

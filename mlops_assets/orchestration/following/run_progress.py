@@ -13,7 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from mlops_assets import progress
 from mlops_assets.errors import MlopsError
-from mlops_assets.orchestration.following.waiting import first_line
+from mlops_assets.orchestration.following.waiting import first_line, reason_of
 from mlops_assets.registry import Registry, Run
 from mlops_assets.text.printable import printable
 from mlops_assets.training.process.run_progress import MAX_POINTS, newest_metrics
@@ -55,6 +55,8 @@ class RunProgress:
         self._steps: dict[str, tuple[progress.Step, ExitStack]] = {}
         # step → Job of Kubernetes, from when the Job is made until the step begins
         self.pods: dict[str, str] = {}
+        # step → why its pod waits, as the run itself has logged it
+        self.reasons: dict[str, str] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -90,16 +92,19 @@ class RunProgress:
                 self._report(printable(f"{label}{entry.user_message}"))
             return
         if event.event_type == Kind.STEP_START:
-            self.pods.pop(key, None)
+            self._forget_pod(key)
             self._begin(key)
         elif event.event_type in _ENDS:
-            self.pods.pop(key, None)
+            self._forget_pod(key)
             self._end(key, failed=event.event_type in (Kind.STEP_FAILURE, Kind.STEP_UP_FOR_RETRY))
             if event.event_type == Kind.STEP_UP_FOR_RETRY:
-                reason = first_line(event.step_retry_data.error)
+                reason = reason_of(event.step_retry_data.error)
                 self._report(printable(f"{_label(key)} is tried again: {reason}"))
         elif event.event_type in _NOTED:
-            self.note(printable((event.message or "").splitlines()[0] if event.message else ""))
+            message = printable(first_line(event.message or ""))
+            self.note(message)
+            if event.event_type == Kind.ENGINE_EVENT and key in self.pods:
+                self.reasons[key] = message
             if event.event_type == Kind.STEP_WORKER_STARTING:
                 job = event.engine_event_data.metadata.get(_KUBERNETES_JOB)
                 if job is not None:
@@ -135,6 +140,10 @@ class RunProgress:
         step.total = epochs if isinstance(epochs, int) else None
         step.unit = "steps" if step.total is None else "epochs"
         step.reach(points[-1][2] + 1, newest_metrics(points))
+
+    def _forget_pod(self, key: str) -> None:
+        self.pods.pop(key, None)
+        self.reasons.pop(key, None)
 
     def _begin(self, key: str) -> None:
         if key in self._steps:

@@ -62,13 +62,16 @@ def why_starting(instance: dg.DagsterInstance, run: dg.DagsterRun) -> str:
     return essential(found or "")
 
 
-def why_step_waits(instance: dg.DagsterInstance, run: dg.DagsterRun, job: str) -> str:
-    """Return what Kubernetes reports about the pod of a step; empty if nothing.
+def why_step_waits(instance: dg.DagsterInstance, run: dg.DagsterRun, job: str, logged: str) -> str:
+    """Return what Kubernetes reports about the pod of a step.
+
+    This machine may not see the cluster, as the run itself does.
 
     Args:
         instance: the Dagster instance, with a launcher for Kubernetes.
         run: the run.
         job: name of the Kubernetes Job of the step.
+        logged: the reason that the run has logged, if Kubernetes reports none here.
     """
     from mlops_assets.extras import needs
 
@@ -78,16 +81,16 @@ def why_step_waits(instance: dg.DagsterInstance, run: dg.DagsterRun, job: str) -
     try:
         launcher = instance.run_launcher
         if not isinstance(launcher, K8sRunLauncher):
-            return ""
+            return logged
         namespace = launcher.get_container_context_for_run(run).namespace
         client = DagsterKubernetesClient.production_client()  # type: ignore[no-untyped-call]
         reports = [
             client.get_pod_debug_info(pod, namespace, include_container_logs=False)
             for pod in client.get_pod_names_in_job(job, namespace=namespace)
         ]
-    except Exception as error:  # noqa: BLE001  of any cluster
-        return _unreadable(error)
-    return essential("\n".join(reports))
+    except Exception:  # noqa: BLE001  of any cluster, or of its configuration
+        return logged
+    return essential("\n".join(reports)) or logged
 
 
 def essential(report: str) -> str:
@@ -97,14 +100,18 @@ def essential(report: str) -> str:
     return printable("; ".join(kept[-MAX_LINES:]))
 
 
-def first_line(error: SerializableErrorInfo | None) -> str:
+def first_line(text: str) -> str:
+    """Return the first line of a text; empty if it has none."""
+    return next(iter(text.strip().splitlines()), "")
+
+
+def reason_of(error: SerializableErrorInfo | None) -> str:
     """Return the first line of an error of a step; empty if there is none."""
     if error is None:
         return ""
-    lines = innermost(error).message.strip().split(": ", 1)[-1].splitlines()
-    return lines[0] if lines else ""
+    return first_line(innermost(error).message.strip().split(": ", 1)[-1])
 
 
 def _unreadable(error: Exception) -> str:
-    reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    reason = first_line(str(error)) or type(error).__name__
     return printable(f"its process or pod cannot be inspected from here: {reason}")
