@@ -10,9 +10,9 @@ import typer
 from mlops_assets.cli.terminal.output import Json, Module, errors, show
 from mlops_assets.errors import MlopsError
 from mlops_assets.settings import Settings
+from mlops_assets.text.secret_urls import redacted
 
 if TYPE_CHECKING:
-    from mlops_assets.store import Store
     from mlops_assets.upkeep.doctor import Finding
 
 
@@ -37,6 +37,7 @@ def doctor(module: Module = None, as_json: Json = False) -> None:
 def _examined_settings(module: str | None) -> list[Finding]:
     """Return the findings on what the settings name."""
     from mlops_assets.orchestration.examine import examine_instance, examine_project
+    from mlops_assets.store import open_store
     from mlops_assets.upkeep.doctor import (
         Finding,
         examine_disks,
@@ -57,19 +58,14 @@ def _examined_settings(module: str | None) -> list[Finding]:
         *examined("disk", lambda: examine_disks(settings)),
         *examined("keys", lambda: examine_keys(settings)),
     ]
-    store = _opened(settings) if all(finding.well for finding in found) else None
+    store = None
+    if all(finding.well for finding in found):
+        try:
+            store = open_store(settings)
+        except MlopsError as error:
+            found.append(Finding("workspace and registry", False, redacted(str(error))))
     found += examined("dagster home", lambda: examine_instance(settings, store))
     if store is not None:
         opened = store
         found += examined("files", lambda: examine_files(opened))
     return [*found, *examined("project", lambda: examine_project(settings, module))]
-
-
-def _opened(settings: Settings) -> Store | None:
-    """Return the workspace and registry; None if a check has reported already why not."""
-    from mlops_assets.store import open_store
-
-    try:
-        return open_store(settings)
-    except MlopsError:
-        return None

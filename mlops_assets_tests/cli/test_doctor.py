@@ -137,3 +137,15 @@ def test_plain_http_to_another_machine_is_warned_of(
     assert warned("http://127.0.0.1:9000") == warned("https://minio.example") == []
     (found,) = warned("http://minio.example:9000")
     assert found.well and found.detail.startswith(WARNING)
+
+
+def test_what_stops_every_command_is_reported_although_each_part_is_well(
+    project: Path, mlops: Mlops, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLOPS_CACHE", "shared")
+    mlops("log", "head")
+    monkeypatch.setenv("MLOPS_WORKSPACE", "another")
+    assert "set MLOPS_CACHE" in mlops("log", "head").err
+    rows = rows_of(mlops)
+    assert rows["workspace"]["well"] and rows["registry"]["well"]
+    assert "set MLOPS_CACHE" in str(rows["workspace and registry"]["detail"])

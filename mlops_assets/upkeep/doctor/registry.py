@@ -121,7 +121,10 @@ def _postgres_refuses(connection: Connection) -> str:
     if connection.scalar(text("SHOW transaction_read_only")) == "on":
         return "is read-only, as a standby is: name the primary server in MLOPS_REGISTRY"
     if missing:
-        return f"its user has no right to {', '.join(missing)}: GRANT ALL ON ALL TABLES IN SCHEMA"
+        return (
+            f"its user has no right to {', '.join(missing)}: let the owner of the tables run"
+            f" GRANT {', '.join(missing)} ON ALL TABLES IN SCHEMA public TO that user"
+        )
     return ""
 
 
