@@ -25,6 +25,7 @@ from obstore.store import LocalStore, S3Store, from_url
 
 from mlops_assets.errors import StorageError, StorageUnreachable
 from mlops_assets.settings import ca_bundle, configuration_names, s3_keys
+from mlops_assets.storage.transport_errors import why_no_connection
 
 if TYPE_CHECKING:
     from obstore.store import ClientConfig, ObjectStore, RetryConfig, S3Credential
@@ -47,9 +48,8 @@ _KEYS_LAST = timedelta(seconds=1)
 MISSING = "check the URL, and that the bucket or folder is there"
 # listings give no error of their own
 _DENIED = re.compile(r"\b(401|403) (Unauthorized|Forbidden)|status: 40[13]\b")
-# what S3 servers answer, and what reqwest reports of TLS, in the debug dump of obstore's errors
+# what S3 servers answer, in the debug dump of obstore's errors
 _CODE = re.compile(r"<Code>(\w+)</Code>")
-_CERTIFICATE = re.compile(r"InvalidCertificate\(\s*(\w+)")
 _NO_BUCKET = "NoSuchBucket"
 _ADVICE = {
     "RequestTimeTooSkewed": "set the clock of this machine, or of the server",
@@ -158,9 +158,8 @@ def explained(
         advice = remedy
         kind = StorageError
         code = _CODE.search(str(error))
-        if refused := _CERTIFICATE.search(str(error)):
-            reason = f"the certificate of the server is not trusted ({refused[1]})"
-            advice = "set MLOPS_CA_BUNDLE to the PEM file of the authority that has issued it"
+        if transport := why_no_connection(str(error)):
+            reason, advice = transport
         elif code and code[1] == _NO_BUCKET:
             reason = "there is no such bucket"
             advice = "make it, or correct the URL"

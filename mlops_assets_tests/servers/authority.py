@@ -49,14 +49,40 @@ def new_authority(folder: Path) -> ServerFiles:
     files = ServerFiles(*(folder / name for name in ("ca.pem", "server.pem", "server.key")))
     files.authority.write_bytes(authority.public_bytes(serialization.Encoding.PEM))
     files.certificate.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
-    files.key.write_bytes(
-        server_key.private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.PKCS8,
-            serialization.NoEncryption(),
-        )
-    )
+    files.key.write_bytes(_pem(server_key))
     return files
+
+
+def new_self_signed(folder: Path, address: str = HOST, is_authority: bool = True) -> ServerFiles:
+    """Make a certificate that has issued itself, in a folder.
+
+    Args:
+        folder: of the files.
+        address: that it is for.
+        is_authority: as `openssl req -x509` makes it.
+    """
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, address)])
+    names = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address(address))])
+    constraints = x509.BasicConstraints(ca=is_authority, path_length=None)
+    certificate = (
+        _certificate(name, name, key)
+        .add_extension(constraints, critical=True)
+        .add_extension(names, critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    files = ServerFiles(*(folder / name for name in ("self.pem", "self.pem", "self.key")))
+    files.certificate.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+    files.key.write_bytes(_pem(key))
+    return files
+
+
+def _pem(key: ec.EllipticCurvePrivateKey) -> bytes:
+    return key.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.NoEncryption(),
+    )
 
 
 def _certificate(

@@ -7,15 +7,16 @@ import uuid
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import Engine, create_engine, make_url, text
 
-from mlops_assets.errors import StorageError
+from mlops_assets.errors import StorageError, StorageUnreachable
 from mlops_assets.settings import Settings
-from mlops_assets.storage import stores
+from mlops_assets.storage import Workspace, stores
 from mlops_assets.store import open_store
-from mlops_assets_tests.servers.authority import new_authority
+from mlops_assets_tests.servers.authority import new_authority, new_self_signed
 from mlops_assets_tests.servers.buckets import serving_s3
 from mlops_assets_tests.servers.processes import free_port
 
@@ -136,6 +137,56 @@ def test_an_authority_of_ones_own_is_trusted_once_it_is_mounted(
         (secret / "ca.crt").write_bytes(files.authority.read_bytes())
         open_store(Settings.from_environment()).workspace.put("key", b"1")
         assert (served / "fields" / "key").read_bytes() == b"1"
+
+
+@pytest.mark.parametrize(
+    ("certificate", "message"),
+    [
+        ({"is_authority": False}, None),
+        ({}, r"\(CaUsedAsEndEntity\); it is an authority's own: have it issue one"),
+        (
+            {"is_authority": False, "address": "192.0.2.1"},
+            r"\(NotValidForName\w*\); use the name of the server that is in it",
+        ),
+    ],
+)
+def test_a_self_signed_certificate_is_enough_or_the_message_has_what_is(
+    certificate: dict[str, Any], message: str | None, secret: Path, served: Path, tmp_path: Path
+) -> None:
+    files = new_self_signed(tmp_path, **certificate)
+    tls = ("--cert", str(files.certificate), "--key", str(files.key))
+    mount(secret, bucket="fields", access_key=OLD[0], secret_key=OLD[1])
+    mount(secret, registry=f"sqlite:///{tmp_path}/registry.db")
+    (secret / "ca.crt").write_bytes(files.certificate.read_bytes())
+    with serving_s3(served, "--auth-key", ",".join(OLD), *tls) as endpoint:
+        mount(secret, endpoint=endpoint)
+        workspace = open_store(Settings.from_environment()).workspace
+        if message is None:
+            workspace.put("key", b"1")
+            return
+        with pytest.raises(StorageError, match=message) as raised:
+            workspace.put("key", b"1")
+        # a step is not tried again
+        assert not isinstance(raised.value, StorageUnreachable)
+
+
+def test_an_address_with_and_without_tls_is_named(
+    secret: Path, served: Path, tmp_path: Path
+) -> None:
+    files = new_authority(tmp_path)
+    tls = ("--cert", str(files.certificate), "--key", str(files.key))
+    mount(secret, bucket="fields", access_key=OLD[0], secret_key=OLD[1])
+    mount(secret, registry=f"sqlite:///{tmp_path}/registry.db")
+    for options, scheme, message in (
+        ((), "https", "answers without TLS; turn TLS on there, or write http://"),
+        (tls, "http", "wants TLS; write https://"),
+    ):
+        with serving_s3(served, "--auth-key", ",".join(OLD), *options) as endpoint:
+            mount(secret, endpoint=f"{scheme}:{endpoint.partition(':')[2]}")
+            Settings.from_environment()
+            workspace = Workspace("s3://fields", tmp_path / scheme)
+            with pytest.raises(StorageError, match=message):
+                workspace.put("key", b"1")
 
 
 def test_a_missing_bucket_and_wrong_keys_are_named(
