@@ -26,6 +26,9 @@ from typing_extensions import override
 
 JOBS, PODS, EVENTS = "batch/v1/jobs", "v1/pods", "v1/events"
 Manifest = dict[str, Any]
+# the label of nodes with a GPU, and a type that no node has
+GPU_TYPE, MISSING = "nvidia.com/gpu.product", "NVIDIA-H200"
+NO_NODE = "0/3 nodes are available: 3 node(s) didn't match Pod's node affinity/selector."
 # of the image `code`
 ENTRY_POINT = ("mlops",)
 
@@ -131,8 +134,11 @@ class Cluster:
         return path
 
     def start(self, namespace: str, job: Manifest) -> None:
-        """Start the pod of a Job."""
+        """Start the pod of a Job, unless no node has the GPU that it asks for."""
         template, of_job = job["spec"]["template"], str(job["metadata"]["name"])
+        if template["spec"].get("nodeSelector", {}).get(GPU_TYPE) == MISSING:
+            self._pend(f"{of_job}-x7k2p", of_job, namespace, template)
+            return
         pod = self._run(f"{of_job}-x7k2p", of_job, namespace, template)
         labels = {**template["metadata"]["labels"], "job-name": of_job}
         metadata = {"name": pod.name, "namespace": namespace, "labels": labels}
@@ -168,6 +174,39 @@ class Cluster:
             )
         self.pods[name] = Pod(name, job, namespace, process, log)
         return self.pods[name]
+
+    def _pend(self, name: str, job: str, namespace: str, template: Manifest) -> None:
+        """Leave a pod pending, as the scheduler does for which no node is good enough."""
+        labels = {**template["metadata"]["labels"], "job-name": job}
+        metadata = {"name": name, "namespace": namespace, "labels": labels}
+        unscheduled = {
+            "type": "PodScheduled",
+            "status": "False",
+            "reason": "Unschedulable",
+            "message": NO_NODE,
+        }
+        self.api.objects[PODS, namespace, name] = {
+            "metadata": {**metadata, "creationTimestamp": now()},
+            "spec": template["spec"],
+            "status": {"phase": "Pending", "conditions": [unscheduled]},
+        }
+        self.api.objects[EVENTS, namespace, f"{name}.1"] = {
+            "metadata": {"name": f"{name}.1", "namespace": namespace},
+            "involvedObject": {"kind": "Pod", "name": name, "namespace": namespace},
+            "type": "Warning",
+            "reason": "FailedScheduling",
+            "message": NO_NODE,
+            "lastTimestamp": now(),
+        }
+
+    def pass_deadline(self, job: Manifest) -> None:
+        """End a Job whose pod is pending, and remove the pod: its deadline has passed."""
+        name, namespace = job["metadata"]["name"], job["metadata"]["namespace"]
+        failed = {"type": "Failed", "status": "True", "reason": "DeadlineExceeded"}
+        pod = self.api.objects[PODS, namespace, f"{name}-x7k2p"]
+        self.loop.call_soon_threadsafe(pod.delete)
+        status = {"active": None, "failed": 1, "conditions": [failed]}
+        self._change(JOBS, namespace, name, {"status": status})
 
     def deploy(self, manifest: Manifest, replaced: Mapping[str, str]) -> Pod:
         """Run the container of a Deployment, with some of the texts of its arguments replaced."""

@@ -15,6 +15,7 @@ from mlops_assets.registry import Run
 from mlops_assets.training.process.supervisor import train_supervised
 from mlops_assets_tests.cluster.conftest import IMAGE, MODULE, PASSWORD, Deployment
 from mlops_assets_tests.cluster.definitions import network
+from mlops_assets_tests.cluster.kubernetes import MISSING, NO_NODE
 from mlops_assets_tests.servers.buckets import SECRET
 from mlops_assets_tests.training.example_trainers import training_request
 
@@ -149,3 +150,28 @@ def test_a_command_submits_its_training_and_follows_it(deployment: Deployment) -
     run = trained(deployment, run_id)
     assert run.model_version and run.model_version in printed
     assert len(jobs_of(deployment, run_id, "crop_forest__record")) == 1
+
+
+def test_a_step_without_a_node_for_its_gpu_waits_and_fails_with_the_reason(
+    deployment: Deployment,
+) -> None:
+    asked = {COMPUTE: json.dumps({"gpu_type": MISSING, "deadline": 86400})}
+    run_id = launched(deployment, **asked)
+    step = "crop_forest__trained_model"
+
+    def logged(kind: dg.DagsterEventType) -> str:
+        entries = deployment.instance.all_logs(run_id, of_type=kind)
+        return " ".join(str(entry.dagster_event) for entry in entries if entry.step_key == step)
+
+    deployment.until(lambda: NO_NODE in logged(dg.DagsterEventType.ENGINE_EVENT))
+    waits = logged(dg.DagsterEventType.ENGINE_EVENT)
+    assert "waits for a node" in waits and f"gpu.product={MISSING}" in waits
+    (job,) = jobs_of(deployment, run_id, step)
+    deployment.cluster.pass_deadline(job)
+    assert deployment.end_of(run_id).status == dg.DagsterRunStatus.FAILURE
+    # a second pod would wait in vain, too
+    assert len(jobs_of(deployment, run_id, step)) == 1
+    failed = logged(dg.DagsterEventType.STEP_FAILURE)
+    assert "no node took the pod" in failed and "within the deadline of 86400 seconds" in failed
+    assert NO_NODE in failed and "add such a node" in failed
+    assert deployment.store.registry.runs(orchestration_run=run_id) == []
