@@ -32,6 +32,7 @@ from mlops_assets_tests.registry.rows import (
     map_row,
     model_version,
     new_run,
+    removal,
     webhook_message,
 )
 from mlops_assets_tests.registry.test_store import FILE
@@ -141,6 +142,15 @@ CHANGES: dict[str, tuple[Role, Call]] = {
     ),
     "add_token": (Role.OPERATOR, lambda r: r.add_token(new_token("b" * 12))),
     "add_git_delivery": (Role.SCIENTIST, lambda r: r.add_git_delivery(git_delivery("g" * 64))),
+    "record_removal": (Role.OPERATOR, lambda r: r.record_removal(removal())),
+    "forget_objects": (
+        Role.OPERATOR,
+        lambda r: r.forget_objects(removal(), ["0" * 64], ["1" * 64]),
+    ),
+    "remove_checkpoints": (
+        Role.OPERATOR,
+        lambda r: r.remove_checkpoints(removal("checkpoints"), "unknown", now()),
+    ),
     "forget_git_delivery": (Role.SCIENTIST, lambda r: r.forget_git_delivery("0" * 64)),
     "add_sign_in": (Role.OPERATOR, lambda r: r.add_sign_in(sign_in("s" * 64))),
     "take_sign_in": (Role.OPERATOR, lambda r: r.take_sign_in("0" * 64)),
@@ -160,6 +170,12 @@ CHANGES: dict[str, tuple[Role, Call]] = {
 }
 READS: dict[str, Call] = {
     "names": lambda r: r.names(),
+    "count_model_versions": lambda r: r.count_model_versions(),
+    "newest_committed": lambda r: r.newest_committed(1),
+    "newest_model_versions": lambda r: r.newest_model_versions(1),
+    "production_versions": lambda r: r.production_versions(),
+    "removals": lambda r: r.removals(),
+    "standing_versions": lambda r: r.standing_versions([("fields", "v1")], []),
     "versions_beside": lambda r: r.versions_beside(data_version(), later=False, limit=1),
     "data_versions": lambda r: r.data_versions(),
     "hides": lambda r: r.hides(Reference("fields", "v1")),
@@ -217,6 +233,7 @@ READS: dict[str, Call] = {
 OPERATORS_READ: dict[str, Call] = {
     "browser_session": lambda r: r.browser_session("a" * 64),
     "git_deliveries": lambda r: r.git_deliveries(),
+    "totals": lambda r: r.totals(),
     "tokens": lambda r: r.tokens(),
     "due_messages": lambda r: r.due_messages(10),
     "webhook_messages": lambda r: r.webhook_messages(),
@@ -225,15 +242,18 @@ OPERATORS_READ: dict[str, Call] = {
 NEITHER = {
     "acting",
     "close",
+    "count_errors",
     "explained",
     "limited",
     "lock",
     "mirror",
     "mirrored",
     "reading",
+    "removing",
     "require_locks",
     "require_owner",
     "require_own_log",
+    "storing",
     "transaction",
     "unrestricted",
 }

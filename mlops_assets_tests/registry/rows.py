@@ -16,6 +16,7 @@ from mlops_assets.registry import (
     WebhookMessage,
 )
 from mlops_assets.registry.promotion.alarms import FailedRule
+from mlops_assets.registry.schema import Removal
 from mlops_assets.registry.session import now
 
 
@@ -136,3 +137,7 @@ def git_delivery(sha256: str) -> GitDelivery:
         commit="0" * 40,
         received=now(),
     )
+
+
+def removal(kind: str = "objects") -> Removal:
+    return Removal(kind=kind, files=2, size=10, sha256="e" * 64, rule="no row names them")

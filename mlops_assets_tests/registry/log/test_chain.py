@@ -43,7 +43,7 @@ from mlops_assets.registry.schema import Base, LogEntry, Point, RegistrationAtte
 from mlops_assets.registry.session import now
 from mlops_assets.storage import FileStat, Workspace
 from mlops_assets_tests.discovery.external import external_collection, external_item
-from mlops_assets_tests.registry.rows import deployment, failed_rule, git_delivery, map_row
+from mlops_assets_tests.registry.rows import deployment, failed_rule, git_delivery, map_row, removal
 
 LOG_TABLE = Base.metadata.tables[LogEntry.__tablename__]
 POINT_TABLE = Base.metadata.tables[Point.__tablename__]
@@ -216,6 +216,7 @@ def write_history(registry: Registry) -> None:
         )
         registry.add_token(token)
         registry.add_git_delivery(git_delivery(f"{number}" * 64))
+        registry.record_removal(removal())
     registry.revoke_tokens("2" * 12)
 
 
