@@ -11,7 +11,9 @@ import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from io import StringIO
 from pathlib import Path
+from stat import S_ISREG
 from threading import RLock
 
 from dotenv import dotenv_values
@@ -54,11 +56,19 @@ FILES: Mapping[str, str] = {
 # each is of no use without the other
 _PAIRS = (("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"),)
 _NAME = re.compile(r"[A-Z][A-Z0-9_]*")
-# decide what code a process runs, or where this is read: a Secret is for data only
-_REFUSED = re.compile(r"PATH|HOME|LD_.*|PYTHON.*|MLOPS_CONFIG.*")
+# decide what code a process, its interpreter, its libraries or a git that it calls run, or where
+# this is read: a Secret is for data only
+_REFUSED = re.compile(
+    r"PATH|HOME|SHELL|ENV|IFS|PROMPT_COMMAND|BASH.*|LD_.*|DYLD_.*|GLIBC_.*|GCONV_PATH|MALLOC_.*"
+    r"|PYTHON.*|PERL5.*|RUBY(?:OPT|LIB)|NODE_(?:OPTIONS|PATH)|_?JAVA_.*|OPENSSL_.*|.*PAGER|.*EDITOR"
+    r"|GIT_(?:ASKPASS|CONFIG.*|DIR|EXEC_PATH|EXTERNAL_DIFF|PROXY_COMMAND|SSH.*|TEMPLATE_DIR|TRACE.*"
+    r"|WORK_TREE)|GDAL_DRIVER_PATH|.*_PLUGIN_PATH|TORCH_EXTENSIONS_DIR|MLOPS_CONFIG.*"
+)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 # a key in JSON or PEM form may have several lines
 _MAY_HAVE_LINES = re.compile(r"GOOGLE_.*|.*_PEM|.*_JSON")
+# a line of a file that has no name; it may be a value, as of a file with nothing but a password
+_NO_NAME = "a line without NAME=VALUE"
 _lock = RLock()
 _seen: tuple[object, ...] = ()
 
@@ -113,7 +123,9 @@ def read_configuration(text: str) -> Configuration:
             if name is None:
                 name = key if _NAME.fullmatch(key) else VARIABLES.get(key)
             if name is None:
-                ignored.append(str(file) if key == file.name else f"{key} in {file}")
+                # base64 ends with '=', too
+                shown = key if value.strip("=") else _NO_NAME
+                ignored.append(str(file) if key == file.name else f"{shown} in {file}")
                 continue
             if _REFUSED.fullmatch(name):
                 raise SettingsError(
@@ -202,8 +214,9 @@ def _entries(path: Path) -> Iterator[tuple[str, Path, str]]:
     """Yield the keys of a folder or file, with their file and value."""
     try:
         if not path.is_dir():
-            _text(path)
-            for key, value in dotenv_values(path, interpolate=False).items():
+            for key, value in dotenv_values(
+                stream=StringIO(_text(path)), interpolate=False
+            ).items():
                 yield key, path, value or ""
             return
         for file in _files(path):
@@ -222,7 +235,10 @@ def _entries(path: Path) -> Iterator[tuple[str, Path, str]]:
 
 
 def _text(file: Path) -> str:
-    content = file.read_bytes()
+    if not S_ISREG(file.stat().st_mode):
+        raise SettingsError(f"{CONFIG}: {file} is a pipe or device, which is not read")
+    with file.open("rb") as stream:
+        content = stream.read(MAX_VALUE_BYTES + 1)
     if len(content) > MAX_VALUE_BYTES:
         raise SettingsError(f"{CONFIG}: {file} has more than {MAX_VALUE_BYTES:,} bytes")
     try:

@@ -151,6 +151,9 @@ def test_files_of_lines_and_several_sources_are_read_and_the_first_wins(
         ("HUB_SECRET", SECRET.encode() + b"\x00", "HUB_SECRET in .*control character"),
         ("LD_PRELOAD", SECRET.encode(), "holds LD_PRELOAD, which is not read"),
         ("PYTHONPATH", SECRET.encode(), "holds PYTHONPATH, which is not read"),
+        ("BASH_ENV", SECRET.encode(), "holds BASH_ENV, which is not read"),
+        ("GIT_CONFIG_COUNT", SECRET.encode(), "holds GIT_CONFIG_COUNT, which is not read"),
+        ("GDAL_DRIVER_PATH", SECRET.encode(), "holds GDAL_DRIVER_PATH, which is not read"),
         ("MLOPS_CONFIG", SECRET.encode(), "holds MLOPS_CONFIG, which is not read"),
     ],
 )
@@ -161,6 +164,18 @@ def test_a_wrong_value_is_named_by_its_file_and_never_printed(
     with pytest.raises(SettingsError, match=message) as raised:
         Settings.from_environment()
     assert SECRET not in str(raised.value)
+
+
+def test_pipes_and_huge_files_are_refused_before_they_are_read(tmp_path: Path) -> None:
+    huge = tmp_path / "huge"
+    with huge.open("wb") as stream:
+        stream.truncate(1 << 40)
+    with pytest.raises(SettingsError, match="has more than 1,048,576 bytes"):
+        read_configuration(str(huge))
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with pytest.raises(SettingsError, match="is a pipe or device"):
+        read_configuration(str(pipe))
 
 
 def test_a_secret_that_is_not_mounted_is_one_line_of_the_command(tmp_path: Path) -> None:
@@ -181,6 +196,12 @@ def test_a_secret_that_is_not_mounted_is_one_line_of_the_command(tmp_path: Path)
 def test_what_is_neither_a_variable_nor_known_is_listed_as_ignored(secret: Path) -> None:
     mounted(secret, bukcet="a", MLOPS_USER="b")
     assert read_configuration(str(secret)).ignored == (str(secret / "bukcet"),)
+    # a file that is nothing but a password, or base64
+    values = secret.parent / "values"
+    values.write_text(f"MLOPS_USER=b\n{SECRET}\n{SECRET}==\nbukcet=a\n")
+    ignored = read_configuration(str(values)).ignored
+    assert SECRET not in str(ignored)
+    assert ignored[-1] == f"bukcet in {values}"
     current_environment()
     assert "bukcet" not in os.environ.get(APPLIED, "")
 
