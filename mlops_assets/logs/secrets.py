@@ -13,9 +13,11 @@ from mlops_assets.text.secret_urls import HIDDEN, redacted
 
 # shorter values are part of ordinary words
 MIN_SECRET = 8
+# what precedes it in a name makes no difference; what follows is bounded: others write long texts
+# whose parts all begin a name, and each would be read to the end
 _NAMES = (
-    r"[\w.-]*(?:password|passwd|secret|token|signature|credential|account_?key|api_?key"
-    r"|access_?key|private_?key|delegation_?key|cookie)[\w.-]*"
+    r"(?:password|passwd|secret|token|signature|credential|account_?key|api_?key"
+    r"|access_?key|private_?key|delegation_?key|cookie)[\w.-]{0,64}+"
 )
 _RULES: tuple[tuple[re.Pattern[str], str], ...] = (
     (
@@ -32,7 +34,7 @@ _RULES: tuple[tuple[re.Pattern[str], str], ...] = (
     ),
     (re.compile(r"(?i)\b(bearer|basic)\s+(?=\S*[0-9=+/])[A-Za-z0-9._~+/=-]{8,}"), rf"\1 {HIDDEN}"),
     # RFC 7519: a JSON Web Token is three parts in base64url, the first of which is an object
-    (re.compile(r"\beyJ[\w-]{5,}\.[\w-]+(?:\.[\w-]*)?"), HIDDEN),
+    (re.compile(r"(?<![\w-])eyJ[\w-]{5,}\.[\w-]+(?:\.[\w-]*)?"), HIDDEN),
     # tokens of the registry, see `identity.tokens`, of GitHub and of GitLab
     (re.compile(r"\b(mlops_[0-9a-f]{12})_[0-9a-f]{64}\b"), rf"\1_{HIDDEN}"),
     (re.compile(r"\b(gh[opsur]_|github_pat_|glpat-)[\w-]{16,}"), rf"\1{HIDDEN}"),
@@ -41,7 +43,7 @@ _RULES: tuple[tuple[re.Pattern[str], str], ...] = (
     # name=value and 'name': 'value'; a quoted value may have spaces
     (
         re.compile(
-            rf"(?i)(?<![\w.-])({_NAMES}['\"]?\s*[:=]\s*)(?:b?'[^'\n]*'|b?\"[^\"\n]*\"|[^\s'\",;&)\]}}]+)"
+            rf"(?i)({_NAMES}['\"]?\s*[:=]\s*)(?:b?'[^'\n]*'|b?\"[^\"\n]*\"|[^\s'\",;&)\]}}]+)"
         ),
         rf"\1{HIDDEN}",
     ),
