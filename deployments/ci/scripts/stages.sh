@@ -16,7 +16,7 @@ stage() {
   return "$code"
 }
 
-# Run a command in the workspace of the branch.
+# Run a command in the workspace of the branch, which may be called --help: that is no option.
 in_branch() {
-  mlops ci exec "${MLOPS_CI_BRANCH:?the name of the branch}" -- "$@"
+  mlops ci exec -- "${MLOPS_CI_BRANCH:?the name of the branch}" "$@"
 }

@@ -3,5 +3,5 @@
 # where it is declared, are required as ever.
 . "$(dirname "${BASH_SOURCE[0]}")/stages.sh"
 
-reference=$(mlops ci tagged "${MLOPS_CI_TAG:?the name of the tag}")
+reference=$(mlops ci tagged -- "${MLOPS_CI_TAG:?the name of the tag}")
 mlops model promote "$reference" --reason "git tag $MLOPS_CI_TAG"

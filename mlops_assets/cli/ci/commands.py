@@ -201,7 +201,8 @@ def _workspace(branch: str, settings: Settings) -> BranchWorkspace:
 
 def _lines(path: Path) -> set[str]:
     try:
-        text = sys.stdin.read() if str(path) == "-" else path.read_text()
-    except (OSError, UnicodeDecodeError) as error:
+        content = sys.stdin.buffer.read() if str(path) == "-" else path.read_bytes()
+    except OSError as error:
         raise StorageError(f"{path} cannot be read: {error}") from error
-    return {line for line in text.splitlines() if line}
+    # names may have what Python takes for ends of lines, and bytes that are not UTF-8
+    return {line for line in content.decode(errors="surrogateescape").split("\n") if line}

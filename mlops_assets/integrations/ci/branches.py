@@ -59,11 +59,16 @@ def branch_name(branch: str) -> str:
         Small letters, digits and single hyphens, at most 43 of them.
 
     Raises:
-        SettingsError: it is empty.
+        SettingsError: it is empty, or not text in UTF-8, as documents are.
     """
     if not branch:
         raise SettingsError("the name of the branch is empty; set MLOPS_CI_BRANCH")
-    digest = hashlib.sha256(branch.encode(errors="surrogateescape")).hexdigest()[:DIGEST]
+    try:
+        digest = hashlib.sha256(branch.encode()).hexdigest()[:DIGEST]
+    except UnicodeEncodeError:
+        raise SettingsError(
+            f"the name of the branch, {branch!r}, is not text in UTF-8; rename the branch"
+        ) from None
     plain = unicodedata.normalize("NFKD", branch).encode("ascii", "ignore").decode().lower()
     readable = _OTHER.sub("-", plain)[:MAX_READABLE].strip("-")
     return f"{readable or 'branch'}-{digest}"

@@ -144,6 +144,19 @@ def test_an_equal_model_passes_and_a_worse_one_does_not(repository: Repository) 
     assert (repository.versions(), repository.production()) == before
 
 
+def test_a_branch_that_is_called_like_an_option_passes_no_gate(tmp_path: Path) -> None:
+    done = subprocess.run(
+        ["bash", "-c", '. "$0"; in_branch sh -c "exit 3"', str(SCRIPTS / "stages.sh")],
+        cwd=tmp_path,
+        env=Repository(tmp_path / "project").environment | {"MLOPS_CI_BRANCH": "--help"},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    assert done.returncode == 3, done.stdout + done.stderr
+
+
 def test_a_wrong_declaration_fails_with_its_file_and_line(repository: Repository) -> None:
     good = _main(repository)
     repository.commit("wrong", good.replace("task: classification", "task: clasification"))

@@ -41,6 +41,11 @@ def test_what_is_readable_of_a_branch_stays(branch: str, readable: str) -> None:
     assert branch_name(branch).rpartition("-")[0] == readable
 
 
+def test_a_branch_whose_name_no_document_can_have_is_refused() -> None:
+    with pytest.raises(SettingsError, match="not text in UTF-8; rename"):
+        branch_name("a\udcff")
+
+
 def test_a_branch_gets_a_schema_that_alone_its_connections_see() -> None:
     found = branch_workspace("main", "s3://bucket/ci", PRODUCTION, POSTGRES)
     assert found.workspace == f"s3://bucket/ci/{branch_name('main')}"
