@@ -12,7 +12,7 @@ from dagster._core.storage.tags import AUTO_RETRY_RUN_ID_TAG, WILL_RETRY_TAG
 from dagster._core.test_utils import create_run_for_test, instance_for_test
 from sqlalchemy.exc import OperationalError
 
-from mlops_assets.orchestration.following import connection
+from mlops_assets.orchestration.following import connection, follow
 from mlops_assets.orchestration.following.connection import PatientReader
 from mlops_assets.orchestration.following.follow import Follower
 from mlops_assets.orchestration.following.interrupts import Interrupts, StillRunning
@@ -88,6 +88,25 @@ def test_the_second_interrupt_leaves_the_run_and_names_the_commands() -> None:
         with pytest.raises(StillRunning, match=r"run follow 1234abcd'.*run cancel 1234abcd'"):
             os.kill(os.getpid(), signal.SIGINT)
     assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_the_second_interrupt_states_that_the_run_is_being_cancelled_if_it_is(
+    follower: Follower, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = queued_run(instance)
+
+    def ignored(instance: dg.DagsterInstance, run: dg.DagsterRun) -> None:
+        """Cancel it so slowly that the user does not wait."""
+
+    def interrupted(self: Interrupts, seconds: float) -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(follow, "cancel_run", ignored)
+    monkeypatch.setattr(Interrupts, "wait", interrupted)
+    with Interrupts(run.run_id) as interrupts, pytest.raises(StillRunning) as interrupt:
+        follower.follow(run.run_id, interrupts)
+    assert "is being cancelled" in str(interrupt.value)
+    assert "left running" not in str(interrupt.value)
 
 
 def test_a_database_that_restarts_is_waited_for(

@@ -24,18 +24,21 @@ class Shown:
     def __init__(self) -> None:
         self.begun: list[str] = []
         self.ended: dict[str, bool] = {}
+        self.seconds: dict[str, int] = {}
 
     def begin(self, step: progress.Step) -> None:
         self.begun.append(step.what)
 
     def end(self, step: progress.Step) -> None:
         self.ended[step.what] = step.failed
+        self.seconds[step.what] = round(time.monotonic() - step.started)
 
 
 def entry(
     event: dg.DagsterEventType | None,
     message: str = "",
     data: EngineEventData | StepSuccessData | None = None,
+    timestamp: float | None = None,
 ) -> dg.EventLogEntry:
     made = event and dg.DagsterEvent(
         event.value, "job", step_key=STEP, event_specific_data=data, message=message
@@ -45,7 +48,7 @@ def entry(
         level=logging.INFO,
         user_message=message,
         run_id="1234abcd",
-        timestamp=time.time(),
+        timestamp=time.time() if timestamp is None else timestamp,
         step_key=STEP,
         dagster_event=made,
     )
@@ -76,3 +79,16 @@ def test_steps_begin_and_end_once_and_their_pods_are_known_until_then(store: Sto
     assert shown.ended == {"fields/landing": False, whole: False}
     # a log may not move the cursor of a terminal
     assert lines == ["fields/landing: 12 files\\x1b[2J"]
+
+
+def test_a_run_that_ended_long_ago_has_the_durations_of_its_log(store: Store) -> None:
+    kind = dg.DagsterEventType
+    success = StepSuccessData(1.0)  # type: ignore[no-untyped-call]
+    with instance_for_test() as instance, progress.listening(Shown()) as shown:
+        run = create_run_for_test(instance, job_name="job")
+        with RunProgress(run, 1, store.registry, lambda line: None) as followed:
+            followed.add(entry(kind.STEP_WORKER_STARTING, "", EngineEventData(), 1000.0))
+            followed.add(entry(kind.STEP_START, timestamp=1300.0))
+            followed.add(entry(kind.STEP_SUCCESS, "", success, 1900.0))
+            followed.add(entry(None, "done", timestamp=2000.0))
+    assert shown.seconds == {"fields/landing": 600, f"run {run.run_id[:8]} of job": 1000}

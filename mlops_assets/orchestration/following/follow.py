@@ -89,6 +89,7 @@ class Follower:
                 if reader.interrupts.requested and not cancelling:
                     attempts += 1
                     cancelling = reader.read(self._cancel, run, attempts < MAX_ATTEMPTS)
+                    reader.interrupts.cancelled = cancelling
                 if time.monotonic() >= due:
                     due = time.monotonic() + REASON_SECONDS
                     self._show_reason(run, shown)
@@ -143,8 +144,8 @@ class Follower:
                 return True
             raise still_running(run.run_id, str(error)) from error
         self.report(
-            f"cancelling Dagster's run {run.run_id[:8]}; Ctrl-C again leaves it and ends this"
-            " command"
+            f"cancelling Dagster's run {run.run_id[:8]}; Ctrl-C again ends this command without"
+            " waiting"
         )
         return True
 

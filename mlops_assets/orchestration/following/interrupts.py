@@ -15,14 +15,20 @@ class StillRunning(KeyboardInterrupt):
     """
 
 
-def still_running(run_id: str, reason: str = "") -> StillRunning:
+def still_running(run_id: str, reason: str = "", cancelled: bool = False) -> StillRunning:
     """Return the interruption of a command whose run is left running.
 
     Args:
         run_id: of the Dagster run.
         reason: why it is not cancelled; empty if the user wants that.
+        cancelled: whether its end has been asked for already.
     """
     name = run_id[:8]
+    if cancelled:
+        return StillRunning(
+            f"Dagster's run {name} is being cancelled, and this command does not wait for its end;"
+            f" follow it with 'mlops run follow {name}'"
+        )
     because = f" ({reason})" if reason else ""
     return StillRunning(
         f"Dagster's run {name} is left running{because}; follow it with 'mlops run follow {name}',"
@@ -44,6 +50,8 @@ class Interrupts:
     def __init__(self, run_id: str, cancel: bool = True) -> None:
         self.run_id = run_id
         self.requested = False
+        # set by who cancels the run
+        self.cancelled = False
         self._cancel = cancel
         self._changed = threading.Event()
         self._before: object = None
@@ -75,6 +83,6 @@ class Interrupts:
 
     def _receive(self, number: int, frame: FrameType | None) -> None:
         if self.requested or not self._cancel:
-            raise still_running(self.run_id)
+            raise still_running(self.run_id, cancelled=self.cancelled)
         self.requested = True
         self._changed.set()

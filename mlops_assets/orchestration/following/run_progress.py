@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from types import TracebackType
@@ -53,6 +54,10 @@ class RunProgress:
             progress.step(f"run {run.run_id[:8]} of {run.job_name}", steps, "steps")
         )
         self._steps: dict[str, tuple[progress.Step, ExitStack]] = {}
+        # times in the log, in seconds since the epoch: of the run's first and newest entry, and of
+        # the beginning of steps
+        self._times: tuple[float, float] | None = None
+        self._begun: dict[str, float] = {}
         # step → Job of Kubernetes, from when the Job is made until the step begins
         self.pods: dict[str, str] = {}
         # step → why its pod waits, as the run itself has logged it
@@ -71,6 +76,8 @@ class RunProgress:
         self._whole.failed = kind is not None
         for key in list(self._steps):
             self._end(key, failed=True)
+        if self._times is not None:
+            _set_duration(self._whole, *self._times)
         self._stack.close()
 
     def note(self, text: str) -> None:
@@ -86,6 +93,7 @@ class RunProgress:
         """Take in one entry of the run's log."""
         event = entry.dagster_event
         key = entry.step_key or ""
+        self._times = (self._times[0] if self._times else entry.timestamp), entry.timestamp
         if event is None:
             if int(entry.level) >= logging.INFO:
                 label = f"{_label(key)}: " if key else ""
@@ -149,6 +157,8 @@ class RunProgress:
         if key in self._steps:
             return
         self.note("")
+        if self._times is not None:
+            self._begun[key] = self._times[1]
         stack = ExitStack()
         self._steps[key] = stack.enter_context(progress.step(_label(key))), stack
 
@@ -161,7 +171,14 @@ class RunProgress:
             return
         step, stack = found
         step.failed = failed
+        if self._times is not None and key in self._begun:
+            _set_duration(step, self._begun.pop(key), self._times[1])
         stack.close()
+
+
+def _set_duration(step: progress.Step, begun: float, ended: float) -> None:
+    """Let a step that ends now have taken what the log has, as it may have ended long ago."""
+    step.started = time.monotonic() - max(0.0, ended - begun)
 
 
 def _label(key: str) -> str:
