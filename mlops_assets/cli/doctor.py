@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
@@ -27,15 +28,15 @@ def doctor(module: Module = None, as_json: Json = False) -> None:
         *examined("installation", examine_installation),
         *examined("configuration", examine_configuration),
     ]
-    found += _examined_settings(module)
+    found += _examined_settings(module, {finding.detail for finding in found})
     show([asdict(finding) for finding in found], as_json, ["what", "well", "detail"], "")
     if not all(finding.well for finding in found):
         errors.print("see the rows whose 'well' is False", style="yellow")
         raise typer.Exit(1)
 
 
-def _examined_settings(module: str | None) -> list[Finding]:
-    """Return the findings on what the settings name."""
+def _examined_settings(module: str | None, reported: Container[str]) -> list[Finding]:
+    """Return the findings on what the settings name; `reported` has the details before them."""
     from mlops_assets.orchestration.examine import examine_instance, examine_project
     from mlops_assets.store import open_store
     from mlops_assets.upkeep.doctor import (
@@ -51,7 +52,14 @@ def _examined_settings(module: str | None) -> list[Finding]:
     try:
         settings = Settings.from_environment()
     except MlopsError as error:
-        return [Finding("settings", False, str(error))]
+        reason = "they cannot be read, see above" if str(error) in reported else str(error)
+        return [
+            Finding(
+                "settings",
+                False,
+                f"{reason}; workspace, registry, disks, keys, Dagster and project were not checked",
+            )
+        ]
     found = [
         *examined("workspace", lambda: examine_workspace(settings)),
         *examined("registry", lambda: examine_registry(settings.registry)),

@@ -57,6 +57,11 @@ def test_a_secret_that_is_not_mounted_is_a_row(
     monkeypatch.setenv("MLOPS_CONFIG", str(project / "missing"))
     rows = rows_of(mlops)
     assert "mount the Secret there" in str(rows["configuration"]["detail"])
+    # once, and that nothing else was looked at
+    assert "mount the Secret there" not in str(rows["settings"]["detail"])
+    assert "registry, disks, keys, Dagster and project were not checked" in str(
+        rows["settings"]["detail"]
+    )
     assert rows["python"]["well"]
 
 
