@@ -79,9 +79,9 @@ def collect_staged(collection: tally.Collection) -> None:
     if not old:
         return
     if collection.delete:
+        store.registry.record_removal(collection.row(Kind.STAGED, old))
         keys = set(remove_abandoned(store.workspace, store.registry))
         old = [entry for entry in old if entry.key in keys]
-        store.registry.record_removal(collection.row(Kind.STAGED, old))
     collection.add(Kind.STAGED, old)
 
 

@@ -204,6 +204,16 @@ def test_a_run_that_was_resumed_since_keeps_its_checkpoints(store: Store) -> Non
     assert len(store.registry.checkpoints("failed")) == 1
 
 
+def test_staged_files_are_in_the_log_before_they_are_removed(store: Store) -> None:
+    staged = store.workspace.put("staged/abandoned", b"new")
+    age(store, "staged", 31)
+    killed = patch("mlops_assets.upkeep.unfinished.remove_abandoned", side_effect=KeyboardInterrupt)
+    with killed, pytest.raises(KeyboardInterrupt):
+        collected(store, Rules())
+    (row,) = store.registry.removals()
+    assert (row.kind, row.files, row.sha256) == (Kind.STAGED, 1, keys_digest([staged.path]))
+
+
 def test_unfinished_work_goes_when_nobody_has_continued_it_for_long(store: Store) -> None:
     for job in ("old", "continued"):
         store.workspace.put(f"{parts_folder(job)}/0.json", b"{}")
