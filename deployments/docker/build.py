@@ -19,8 +19,6 @@ from urllib.parse import unquote, urlsplit
 
 ROOT = Path(__file__).resolve().parents[2]
 TARGETS = ("code", "gpu", "hub", "serving")
-# where no registry is reachable; see `base.sh`
-LOCAL_BASE = "localhost/debian-python:bookworm"
 PIP_CACHE = "/root/.cache/pip"  # in the steps that install
 _SCOPES = ("global", "install", "download", ":env:")  # of the settings of pip, the last one wins
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from enum import StrEnum
 
 
@@ -52,11 +52,6 @@ class Rules:
             Kind.STEPS: f"of runs that have ended, {_days(self.steps)}",
             Kind.STAGED: f"recorded by no publication, {_days(self.objects)}",
         }[kind]
-
-
-def before(kept: timedelta) -> datetime:
-    """Return the moment before which a file must have been written to be unneeded now."""
-    return datetime.now(UTC) - kept
 
 
 def _days(kept: timedelta) -> str:

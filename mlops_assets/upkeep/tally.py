@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from mlops_assets.registry.schema import Removal
-from mlops_assets.storage import Workspace
 from mlops_assets.storage.workspace import StoredEntry
 from mlops_assets.store import Store
 from mlops_assets.upkeep.rules import Kind, Rules
@@ -107,8 +106,3 @@ def keys_digest(keys: Iterable[str]) -> str:
     for key in sorted(keys):
         digest.update(f"{key}\n".encode())
     return digest.hexdigest()
-
-
-def newest_written(workspace: Workspace, folder: str) -> datetime | None:
-    """Return when the newest file of a folder was written; None if it has none."""
-    return max((entry.written for entry in workspace.entries(folder)), default=None)
