@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from mlops_assets.errors import SettingsError
-from mlops_assets.settings.configuration import APPLIED, CONFIG
+from mlops_assets.settings.configuration import APPLIED, CONFIG, current_environment
 from mlops_assets.settings.settings import Settings, registry_file, workspace_url
 
 # of a command in the workspace of a branch: production, as it was outside of it
@@ -50,14 +49,14 @@ def branch_settings() -> BranchSettings:
     Raises:
         SettingsError: `MLOPS_CI_ROOT` is not set, or cannot hold workspaces.
     """
-    root = os.environ.get("MLOPS_CI_ROOT")
+    root = current_environment().get("MLOPS_CI_ROOT")
     if not root:
         raise SettingsError(
             "MLOPS_CI_ROOT is not set; name the folder or the bucket, beside the workspace of"
             " production, that gets a workspace for each branch"
         )
     return BranchSettings(
-        workspace_url(root, Path.cwd()), os.environ.get("MLOPS_CI_REGISTRY") or None
+        workspace_url(root, Path.cwd()), current_environment().get("MLOPS_CI_REGISTRY") or None
     )
 
 
@@ -67,13 +66,13 @@ def production_settings() -> Settings:
     Raises:
         SettingsError: it is not in one.
     """
-    workspace = os.environ.get(PRODUCTION_WORKSPACE)
+    workspace = current_environment().get(PRODUCTION_WORKSPACE)
     if not workspace:
         raise SettingsError(
             f"{PRODUCTION_WORKSPACE} is not set; run this in the workspace of a branch, by"
             " 'mlops ci exec BRANCH -- COMMAND'"
         )
-    registry = os.environ.get(PRODUCTION_REGISTRY, "")
+    registry = current_environment().get(PRODUCTION_REGISTRY, "")
     return Settings.from_environment(
         {"MLOPS_WORKSPACE": workspace, "MLOPS_REGISTRY": registry}, Path("/")
     )
@@ -90,7 +89,7 @@ def environment_in(settings: Settings, workspace: str, registry: str | None) -> 
         workspace: URL of the workspace of the branch.
         registry: URL of its registry; None for a file in it, which must be a folder then.
     """
-    own = {name: value for name, value in os.environ.items() if name not in _SOURCES}
+    own = {name: value for name, value in current_environment().items() if name not in _SOURCES}
     parts = urlsplit(workspace)
     folder = Path(unquote(parts.path))
     if parts.scheme != "file":
@@ -108,10 +107,10 @@ def environment_in(settings: Settings, workspace: str, registry: str | None) -> 
 
 def plan_file() -> Path:
     """Return the file that names the models of pipelines: `MLOPS_CI_PLAN`, else `ci.yaml`."""
-    return Path.cwd() / (os.environ.get("MLOPS_CI_PLAN") or "ci.yaml")
+    return Path.cwd() / (current_environment().get("MLOPS_CI_PLAN") or "ci.yaml")
 
 
 def git_webhooks_file() -> Path | None:
     """Return the YAML file that names the git servers which may call the hub, if any."""
-    path = os.environ.get("MLOPS_GIT_WEBHOOKS")
+    path = current_environment().get("MLOPS_GIT_WEBHOOKS")
     return Path.cwd() / path if path else None

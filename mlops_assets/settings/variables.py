@@ -77,12 +77,12 @@ def gpu_label() -> str:
 
     The default is that of Nvidia's GPU feature discovery.
     """
-    return os.environ.get("MLOPS_GPU_LABEL") or "nvidia.com/gpu.product"
+    return current_environment().get("MLOPS_GPU_LABEL") or "nvidia.com/gpu.product"
 
 
 def gpu_image() -> str | None:
     """Return the image of steps that want a GPU (`MLOPS_GPU_IMAGE`); None for that of the run."""
-    return os.environ.get("MLOPS_GPU_IMAGE") or None
+    return current_environment().get("MLOPS_GPU_IMAGE") or None
 
 
 def step_account() -> str | None:
@@ -90,7 +90,7 @@ def step_account() -> str | None:
 
     None for that of the run.
     """
-    return os.environ.get("MLOPS_STEP_ACCOUNT") or None
+    return current_environment().get("MLOPS_STEP_ACCOUNT") or None
 
 
 def in_step_pod() -> bool:

@@ -13,10 +13,15 @@ import pytest
 from mlops_assets.errors import SettingsError
 from mlops_assets.settings import (
     Settings,
+    branch_settings,
     configuration_names,
     current_environment,
+    git_webhooks_file,
+    gpu_image,
+    gpu_label,
     read_configuration,
     secret_variable,
+    step_account,
 )
 from mlops_assets.settings.configuration import APPLIED, FILES, VARIABLES
 
@@ -87,6 +92,27 @@ def test_each_other_name_of_the_tables_sets_its_variable(secret: Path) -> None:
         found = current_environment()[name]
         assert found in ("value", "s3://value", str(secret / key)), key
         assert name in configuration_names()
+
+
+def test_settings_of_one_part_alone_are_read_from_there_too(secret: Path) -> None:
+    mounted(
+        secret,
+        MLOPS_GPU_LABEL="example.org/gpu",
+        MLOPS_GPU_IMAGE="example.org/gpu:1",
+        MLOPS_STEP_ACCOUNT="steps",
+        MLOPS_CI_ROOT="s3://ci",
+        MLOPS_GIT_WEBHOOKS="/etc/git.yaml",
+    )
+    names = ("GPU_LABEL", "GPU_IMAGE", "STEP_ACCOUNT", "CI_ROOT", "GIT_WEBHOOKS")
+    for name, read in zip(
+        names,
+        (gpu_label, gpu_image, step_account, lambda: branch_settings().root, git_webhooks_file),
+        strict=True,
+    ):
+        for each in names:
+            os.environ.pop(f"MLOPS_{each}", None)
+        os.environ.pop(APPLIED, None)
+        assert str(read()) == (secret / f"MLOPS_{name}").read_text()
 
 
 def test_what_is_replaced_or_removed_changes_at_once_also_for_child_processes(
