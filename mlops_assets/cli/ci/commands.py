@@ -57,7 +57,8 @@ def execute(
 def list_models(as_json: Json = False) -> None:
     """List the models of ci.yaml, one a line, and the data to train on in the branch's workspace.
 
-    Columns are separated by a tab; outside the workspace of a branch there is only the first.
+    Columns are separated by a tab: the model, what to train, and the pinned data and the alias of
+    ci.yaml. Outside the workspace of a branch what to train is the model on its newest data.
     """
     from mlops_assets.integrations.ci.plan import read_plan
     from mlops_assets.integrations.ci.workspaces import read_marker

@@ -74,8 +74,8 @@ class PodSteps(K8sStepHandler):
     def _state(self, context: StepHandlerContext, *, failed: bool) -> PodState | None:
         """Return what the cluster knows about the Job of a step; None if it does not answer that.
 
-        The service account may read Jobs and not events, say. Events are read of failed ones only,
-        as there are many.
+        The service account may read Jobs, but not events, for example. Events are read of failed
+        ones only, as there are many.
         """
         name = self._get_k8s_step_job_name(context)
         namespace = self._get_container_context(context).namespace

@@ -17,7 +17,7 @@ from mlops_assets.errors import SpecificationError, StorageUnreachable
 from mlops_assets.hub.views.health import health
 from mlops_assets.store import Store
 
-# of each part; Kubernetes waits for a probe for one second unless configured otherwise
+# of each part; Kubernetes waits for a probe for one second unless its manifest has another limit
 LIMIT_SECONDS = 2.0
 # probes of several kubelets and load balancers are answered from one check
 KEPT_SECONDS = 2.0

@@ -69,7 +69,7 @@ class Removals(RegistrySession):
             ended_before: the run must have ended before.
 
         Returns:
-            Whether it was so; nothing is recorded if the run goes on, or has ended later.
+            Whether it was so; nothing is recorded if the run is still running, or has ended later.
         """
         with self.transaction(_action(row), Role.OPERATOR) as session:
             run = session.get(Run, run_id)
