@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import dagster as dg
@@ -35,11 +36,14 @@ def test_every_night_a_backup_and_a_count_whose_numbers_are_in_the_history(
     assert event.asset_materialization.metadata["name"].value == made.name
     tags = event.asset_materialization.tags or {}
     assert tags["dagster/data_version"] == made.digest
-    orphan = assessed.workspace.put_object(b"orphan")
+    old = assessed.workspace.put_object(b"of a commit that was killed")
+    os.utime(assessed.workspace.root / old.path, (0, 0))
+    young = assessed.workspace.put_object(b"of a commit under way")
     config = {"ops": {"workspace__unneeded": {"config": {"delete": True}}}}
     job = definitions.resolve_implicit_global_asset_job_def()
     result = job.execute_in_process(
         instance=instance, asset_selection=[UNNEEDED], run_config=config
     )
     assert result.success
-    assert assessed.workspace.exists(orphan.path)  # it is young
+    assert assessed.workspace.exists(young.path)
+    assert not assessed.workspace.exists(old.path)
