@@ -95,7 +95,7 @@ class RegistrySession:
         except DBAPIError as error:
             raise _kind_of(error)(
                 f"registry {redacted(self.url)} cannot be opened: {_first_line(error)}; check"
-                " MLOPS_REGISTRY, or restore it from a backup"
+                " MLOPS_REGISTRY and the disk, or restore it from a backup"
             ) from error
 
     def close(self) -> None:
