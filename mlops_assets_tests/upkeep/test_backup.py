@@ -348,8 +348,11 @@ def test_lists_that_are_none_are_refused(
 
 def test_what_would_be_overwritten_or_lost_is_refused(lived: Store, tmp_path: Path) -> None:
     url = (tmp_path / "backups").as_uri()
-    with pytest.raises(StorageError, match="is in the workspace"):
-        create_backup(lived, f"{lived.workspace.url}/backups")
+    link = tmp_path / "link"
+    link.symlink_to(lived.workspace.root)
+    for inside in (lived.workspace.url, link.as_uri(), f"{url}/../lived/landing"):
+        with pytest.raises(StorageError, match="is in the workspace"):
+            create_backup(lived, f"{inside}/backups")
     scientist = Principal("ann", frozenset({Role.SCIENTIST}))
     with pytest.raises(Forbidden):
         create_backup(lived.acting(scientist), url)

@@ -29,9 +29,9 @@ from mlops_assets.progress import Step, step
 from mlops_assets.registry.files.publication import nothing_replaced
 from mlops_assets.registry.schema import SCHEMA_REVISION, LogEntry
 from mlops_assets.registry.store import now
-from mlops_assets.storage import sha256_of
+from mlops_assets.storage import Workspace, sha256_of
 from mlops_assets.storage.scratch import scratch_folder
-from mlops_assets.storage.stores import is_missing
+from mlops_assets.storage.stores import is_missing, local_folder
 from mlops_assets.store import Store
 from mlops_assets.text.listing import named
 from mlops_assets.text.secret_urls import redacted
@@ -85,7 +85,7 @@ def create_backup(store: Store, to: str, name: str | None = None) -> Backup:
             workspace.
     """
     store.registry.principal.require(Role.OPERATOR, "back up the workspace")
-    if f"{to.rstrip('/')}/".startswith(f"{store.workspace.url}/"):
+    if _is_within(to, store.workspace):
         raise StorageError(
             f"{redacted(to)} is in the workspace, and would be lost with it; choose another place"
         )
@@ -107,6 +107,13 @@ def create_backup(store: Store, to: str, name: str | None = None) -> Backup:
                 ) from None
             log.info("%s was replaced while it was backed up; reading the registry again", replaced)
     raise AssertionError("unreachable")
+
+
+def _is_within(to: str, workspace: Workspace) -> bool:
+    """Return whether a place is in the workspace, also by a link or by `..`."""
+    if workspace.is_local and to.startswith("file:"):
+        return local_folder(to).resolve().is_relative_to(workspace.root.resolve())
+    return f"{to.rstrip('/')}/".startswith(f"{workspace.url}/")
 
 
 def _create(copying: _Copying, name: str | None) -> Backup:
