@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 import dagster as dg
 
+from mlops_assets.components.project.storage_failures import database_required
 from mlops_assets.errors import OrchestratorUnavailable
 from mlops_assets.identity.delegation import delegate, delegation_key
 from mlops_assets.orchestration.code import open_locations, runs_on_this_machine
@@ -42,13 +43,15 @@ class InstanceLauncher:
         """The Dagster instance."""
         return self.locations.instance
 
+    @database_required()
     def submit(self, submission: Submission) -> str:
         """Submit a run; return its id.
 
         Raises:
             NotFound: there is no such job.
             SpecificationError: its config is not valid.
-            OrchestratorUnavailable: no daemon would start it, or a code server is out of reach.
+            OrchestratorUnavailable: no daemon would start it, or a code server or the database of
+                Dagster is out of reach.
         """
         if daemon_notice(self.instance):
             raise OrchestratorUnavailable(

@@ -21,7 +21,7 @@ from mlops_assets.text.printable import printable
 
 INTERRUPTED = "DagsterExecutionInterruptedError"
 # of a run that could not be started, or whose process was killed
-_RUN_FAILURES = {dg.DagsterEventType.RUN_FAILURE, dg.DagsterEventType.ENGINE_EVENT}
+RUN_FAILURES = {dg.DagsterEventType.RUN_FAILURE, dg.DagsterEventType.ENGINE_EVENT}
 
 
 class StepFailure(MlopsError):
@@ -119,17 +119,21 @@ def failure_of(run_id: str, events: Sequence[dg.DagsterEvent]) -> StepFailure | 
         return None
     messages = [message for message in failure_messages(events) if message]
     if not messages:
-        reason = _run_failure(events) or "its log has no reason"
+        reason = run_failure(events) or "its log has no reason"
         return StepFailure(f"Dagster's run {run_id[:8]} failed: {reason}", run_id)
     by_check = all(error.cls_name == FAILED_CHECK for error in found)
     kind = CheckFailure if by_check else StepFailure
     return kind("\n".join(messages), run_id, list(evaluated_checks(events)))
 
 
-def _run_failure(events: Sequence[dg.DagsterEvent]) -> str:
-    """Return the first line of why a run failed, by its own log; empty if that has no reason."""
+def run_failure(events: Sequence[dg.DagsterEvent]) -> str:
+    """Return the first line of why a run failed, by its own log; empty if that has no reason.
+
+    Args:
+        events: of the run, in order; those of `RUN_FAILURES` suffice.
+    """
     for event in reversed(events):
-        if event.event_type not in _RUN_FAILURES:
+        if event.event_type not in RUN_FAILURES:
             continue
         message = event.message or ""
         data = event.event_specific_data

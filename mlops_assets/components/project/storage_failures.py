@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import dagster as dg
 from sqlalchemy.exc import SQLAlchemyError
+
+from mlops_assets.errors import OrchestratorUnavailable
 
 
 def database_failures() -> tuple[type[Exception], ...]:
@@ -23,3 +27,18 @@ def database_failures() -> tuple[type[Exception], ...]:
 def storage_failures() -> tuple[type[Exception], ...]:
     """Return what reading or writing an instance may raise."""
     return (dg.DagsterError, OSError, *database_failures())
+
+
+@contextmanager
+def database_required() -> Iterator[None]:
+    """Report an instance's database that does not answer as ours; also a decorator.
+
+    Raises:
+        OrchestratorUnavailable: it does not.
+    """
+    try:
+        yield
+    except database_failures() as error:
+        raise OrchestratorUnavailable(
+            "Dagster's database does not answer; try again when it does, and see 'mlops doctor'"
+        ) from error

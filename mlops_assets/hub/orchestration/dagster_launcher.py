@@ -27,6 +27,7 @@ from mlops_assets.components.naming import (
 )
 from mlops_assets.components.project.definitions import DeclaredModels
 from mlops_assets.components.project.failures import failure_messages
+from mlops_assets.components.project.storage_failures import database_required
 from mlops_assets.errors import Conflict, NotFound, SpecificationError
 from mlops_assets.hub.orchestration.assessment import assess_once_committed
 from mlops_assets.hub.orchestration.launcher import (
@@ -40,6 +41,7 @@ from mlops_assets.models.compute import Compute
 from mlops_assets.models.specification import ModelSpecification
 from mlops_assets.names import Reference, check_name
 from mlops_assets.orchestration.code_locations import CodeLocations
+from mlops_assets.orchestration.results import RUN_FAILURES, run_failure
 from mlops_assets.orchestration.stop import cancel_run, stop_run
 from mlops_assets.orchestration.submission import Submission, daemon_notice, submit
 from mlops_assets.principals import Role
@@ -54,8 +56,6 @@ from mlops_assets.training.trainers import load_trainer
 from resources.store import ACTS_FOR
 
 _FAILURES = {dg.DagsterEventType.STEP_FAILURE, dg.DagsterEventType.ASSET_CHECK_EVALUATION}
-# of a run that could not be started, or whose process was killed
-_RUN_FAILURES = {dg.DagsterEventType.RUN_FAILURE, dg.DagsterEventType.ENGINE_EVENT}
 
 
 @dataclass(frozen=True)
@@ -77,6 +77,7 @@ class DagsterLauncher:
         """The Dagster instance."""
         return self.locations.instance
 
+    @database_required()
     def train(self, store: Store, request: TrainingRequest) -> Launched:
         """Launch a training, or a sweep.
 
@@ -105,6 +106,7 @@ class DagsterLauncher:
         ops = {op: {"config": config}} if config else {}
         return self._submit(store, Submission(job, data.version, ops, tags))
 
+    @database_required()
     def commit(self, store: Store, dataset: str) -> Launched:
         """Launch the commit of what has landed of a dataset, and then its assessment.
 
@@ -136,6 +138,7 @@ class DagsterLauncher:
         )
         return launched
 
+    @database_required()
     def resume(self, store: Store, run: Run) -> Launched:
         """Launch the continuation of a run that failed or was stopped.
 
@@ -170,6 +173,7 @@ class DagsterLauncher:
             ),
         )
 
+    @database_required()
     def stop(self, store: Store, run: Run) -> None:
         """Stop a run that is under way, so that it can be resumed; of a sweep, all trials.
 
@@ -180,6 +184,7 @@ class DagsterLauncher:
         store.registry.principal.require(Role.SCIENTIST, "stop run")
         stop_run(self.instance, store, run)
 
+    @database_required()
     def cancel(self, store: Store, orchestration_run: str) -> None:
         """Cancel a run of Dagster that was launched, whether it has begun or not.
 
@@ -191,6 +196,7 @@ class DagsterLauncher:
         store.registry.principal.require(Role.SCIENTIST, "stop run")
         cancel_run(self.instance, self._visible(store, orchestration_run))
 
+    @database_required()
     def state(self, store: Store, orchestration_run: str) -> LaunchedState:
         """Return what became of a run that was launched.
 
@@ -271,8 +277,9 @@ class DagsterLauncher:
         events = [entry.dagster_event for entry in entries if entry.dagster_event is not None]
         found = [line for text in failure_messages(events) for line in text.splitlines()[:1]]
         if not found:
-            entries = self.instance.all_logs(run.run_id, of_type=_RUN_FAILURES)
-            found = [entry.message.splitlines()[0] for entry in entries if entry.message][-1:]
+            entries = self.instance.all_logs(run.run_id, of_type=RUN_FAILURES)
+            events = [entry.dagster_event for entry in entries if entry.dagster_event is not None]
+            found = list(filter(None, [run_failure(events)]))
         return list(dict.fromkeys(found))
 
 

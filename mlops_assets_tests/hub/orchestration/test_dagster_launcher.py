@@ -22,6 +22,7 @@ from dagster._core.remote_origin import InProcessCodeLocationOrigin
 from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
 from dagster._core.workspace.load_target import InProcessWorkspaceLoadTarget
 from dagster._daemon.types import DaemonHeartbeat
+from sqlalchemy.exc import OperationalError
 
 from mlops_assets.components.naming import COMMAND, RESUME
 from mlops_assets.components.project.definitions import models_of_project
@@ -123,6 +124,26 @@ def test_a_training_is_queued_with_config_and_is_recorded_as_of_who_asked(
     state = launcher.state(ann, run.run_id)
     assert (state.status, state.runs, state.errors) == ("SUCCESS", [training.run_id], [])
     assert (state.model, state.dataset, state.partition) == ("declared_crops", "fields", "v1")
+
+
+def test_a_database_of_dagster_that_restarts_is_reported_as_out_of_reach(
+    launcher: DagsterLauncher, ann: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_id = launcher.train(ann, REQUEST).orchestration_run
+
+    def restarting(*given: object, **named: object) -> None:
+        raise OperationalError("SELECT", None, OSError("postgresql://user:secret@host is down"))
+
+    for name in ("create_run", "get_run_by_id"):
+        monkeypatch.setattr(launcher.instance, name, restarting)
+    for ask in (
+        lambda: launcher.train(ann, REQUEST),
+        lambda: launcher.state(ann, run_id),
+        lambda: launcher.cancel(ann, run_id),
+    ):
+        with pytest.raises(OrchestratorUnavailable, match="does not answer") as refusal:
+            ask()
+        assert "secret" not in str(refusal.value)
 
 
 def test_a_run_never_has_roles_that_its_process_has_not(
