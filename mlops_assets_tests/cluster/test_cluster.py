@@ -155,8 +155,8 @@ def test_a_command_submits_its_training_and_follows_it(deployment: Deployment) -
 def test_a_step_without_a_node_for_its_gpu_waits_and_fails_with_the_reason(
     deployment: Deployment,
 ) -> None:
-    asked = {COMPUTE: json.dumps({"gpu_type": MISSING, "deadline": 86400})}
-    run_id = launched(deployment, **asked)
+    asked = json.dumps({"gpu_type": MISSING, "deadline": 86400})
+    run_id = launched(deployment, None, **{COMPUTE: asked})
     step = "crop_forest__trained_model"
 
     def logged(kind: dg.DagsterEventType) -> str:
@@ -167,7 +167,7 @@ def test_a_step_without_a_node_for_its_gpu_waits_and_fails_with_the_reason(
     waits = logged(dg.DagsterEventType.ENGINE_EVENT)
     assert "waits for a node" in waits and f"gpu.product={MISSING}" in waits
     (job,) = jobs_of(deployment, run_id, step)
-    deployment.cluster.pass_deadline(job)
+    deployment.cluster.pass_deadline(dict(job))
     assert deployment.end_of(run_id).status == dg.DagsterRunStatus.FAILURE
     # a second pod would wait in vain, too
     assert len(jobs_of(deployment, run_id, step)) == 1

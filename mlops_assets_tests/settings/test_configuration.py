@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -103,13 +103,15 @@ def test_settings_of_one_part_alone_are_read_from_there_too(secret: Path) -> Non
         MLOPS_CI_ROOT="s3://ci",
         MLOPS_GIT_WEBHOOKS="/etc/git.yaml",
     )
-    names = ("GPU_LABEL", "GPU_IMAGE", "STEP_ACCOUNT", "CI_ROOT", "GIT_WEBHOOKS")
-    for name, read in zip(
-        names,
-        (gpu_label, gpu_image, step_account, lambda: branch_settings().root, git_webhooks_file),
-        strict=True,
-    ):
-        for each in names:
+    readers: dict[str, Callable[[], object]] = {
+        "GPU_LABEL": gpu_label,
+        "GPU_IMAGE": gpu_image,
+        "STEP_ACCOUNT": step_account,
+        "CI_ROOT": lambda: branch_settings().root,
+        "GIT_WEBHOOKS": git_webhooks_file,
+    }
+    for name, read in readers.items():
+        for each in readers:
             os.environ.pop(f"MLOPS_{each}", None)
         os.environ.pop(APPLIED, None)
         assert str(read()) == (secret / f"MLOPS_{name}").read_text()

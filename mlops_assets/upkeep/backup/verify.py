@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple, cast
 
 from mlops_assets.errors import IntegrityError, StorageError
 from mlops_assets.paths import BACKED_UP, is_file_key
@@ -86,7 +86,8 @@ def files_of(place: BackupPlace, document: BackupDocument, scratch: Path) -> Ite
     path = scratch / "files"
     place.fetch(document.files.sha256, path)
     for line in read_lines(path):
-        file = BackedUpFile(*map(line.get, BackedUpFile._fields))
+        # what is in its place may be of any type, which is examined next
+        file = BackedUpFile(*(cast("Any", line.get(name)) for name in BackedUpFile._fields))
         if not _is_backed_up(file):
             raise IntegrityError(
                 f"the list of files of backup {document.name} has {line!r:.200}, which no backup"
