@@ -127,6 +127,11 @@ def _without_credentials(url: URL) -> URL:
     return url._replace(username=None, password=None)
 
 
+def driver_message(error: DBAPIError) -> str:
+    """Return the first line of a driver's message; the rest is the statement and its advice."""
+    return str(error.orig).strip().partition("\n")[0]
+
+
 def _parsed(url: str) -> URL:
     """Return the parts of a URL.
 

@@ -24,7 +24,7 @@ from sqlalchemy.orm import (
 from mlops_assets.errors import NotFound, StorageError, StorageUnreachable, TimeLimitExceeded
 from mlops_assets.paths import Owner
 from mlops_assets.principals import Principal, Role, local
-from mlops_assets.registry.engine import is_time_limit, open_engine, time_limit
+from mlops_assets.registry.engine import driver_message, is_time_limit, open_engine, time_limit
 from mlops_assets.registry.log import chain
 from mlops_assets.registry.log.mirror import Mirror
 from mlops_assets.registry.migrations.upgrade import is_present, prepare
@@ -94,7 +94,7 @@ class RegistrySession:
                     prepare(connection, self.principal.name)
         except DBAPIError as error:
             raise _kind_of(error)(
-                f"registry {redacted(self.url)} cannot be opened: {_first_line(error)}; check"
+                f"registry {redacted(self.url)} cannot be opened: {driver_message(error)}; check"
                 " MLOPS_REGISTRY and the disk, or restore it from a backup"
             ) from error
 
@@ -253,7 +253,7 @@ class RegistrySession:
                     f"this takes longer than {self._seconds:g} s, and was interrupted; ask for less"
                 ) from error
             raise _kind_of(error)(
-                f"registry {redacted(self.url)} could not be used: {_first_line(error)}; nothing"
+                f"registry {redacted(self.url)} could not be used: {driver_message(error)}; nothing"
                 " was recorded; check MLOPS_REGISTRY and the disk, or restore the registry from a"
                 " backup"
             ) from error
@@ -391,11 +391,6 @@ def _kind_of(error: DBAPIError) -> type[StorageError]:
         return StorageUnreachable if "is locked" in str(error.orig) else StorageError
     is_of_server = error.connection_invalidated or isinstance(error, OperationalError)
     return StorageUnreachable if is_of_server else StorageError
-
-
-def _first_line(error: DBAPIError) -> str:
-    """Return the first line of a driver's message; the rest is the statement and its advice."""
-    return str(error.orig).strip().partition("\n")[0]
 
 
 def record_files(session: Session, owner: Owner, files: Sequence[FileStat]) -> None:

@@ -18,7 +18,7 @@ from mlops_assets.names import Reference
 from mlops_assets.paths import dataset_collection_key, model_item_key
 from mlops_assets.principals import Principal, Role
 from mlops_assets.registry import DataVersion, ModelVersion, Registry, open_registry
-from mlops_assets.registry.engine import open_engine
+from mlops_assets.registry.engine import driver_message, open_engine
 from mlops_assets.registry.migrations.upgrade import is_present
 from mlops_assets.settings import Settings
 from mlops_assets.storage.stores import join
@@ -60,9 +60,9 @@ def production_registry(settings: Settings) -> Iterator[Registry]:
         with engine.connect().execution_options(immediate=False) as connection:
             present = is_present(connection)
     except DBAPIError as error:
-        reason = str(error.orig).splitlines()[0] if error.orig else type(error).__name__
         raise StorageError(
-            f"the registry of production cannot be read: {reason}; check MLOPS_REGISTRY"
+            f"the registry of production cannot be read: {driver_message(error)}; check"
+            " MLOPS_REGISTRY"
         ) from error
     finally:
         engine.dispose()

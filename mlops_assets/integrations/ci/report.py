@@ -21,7 +21,6 @@ from mlops_assets.text.secret_urls import redacted
 MARK = "<!-- mlops-ci-report -->"
 # characters of a comment on GitHub are 65,536, in Azure DevOps 150,000, in GitLab 1,000,000
 LIMIT = 60_000
-MIN_LIMIT = 2_000
 _WORDS = {"passed": "passed", "failed": "**failed**", "cannot tell": "**cannot tell**"}
 _INVISIBLE = "\u200b"  # zero width space
 _MENTION = re.compile(r"(?<![\w.@/+-])@(?=\w)")
@@ -53,7 +52,7 @@ def report(pipeline: Pipeline, judgement: Judgement, limit: int = LIMIT) -> str:
     Args:
         pipeline: it.
         judgement: what came of it.
-        limit: characters at most, `MIN_LIMIT` or more.
+        limit: characters at most, 2,000 or more.
     """
     head = _head(pipeline, judgement)
     details = [_of_stage(stage) for stage in judgement.stages if not stage.passed]

@@ -17,7 +17,7 @@ from sqlalchemy.exc import DBAPIError
 from mlops_assets.errors import Conflict, StorageError
 from mlops_assets.integrations.ci.branches import NAME, BranchWorkspace, branch_name
 from mlops_assets.paths import BRANCH_MARKER
-from mlops_assets.registry.engine import open_engine
+from mlops_assets.registry.engine import driver_message, open_engine
 from mlops_assets.storage import Workspace
 from mlops_assets.storage.stores import explained, local_folder, open_object_store
 
@@ -231,9 +231,9 @@ def _statements(registry: str) -> Iterator[Connection]:
             yield connection
             connection.commit()
     except DBAPIError as error:
-        reason = str(error.orig).splitlines()[0] if error.orig else type(error).__name__
         raise StorageError(
-            f"the database of MLOPS_CI_REGISTRY: {reason}; its user needs the right CREATE there"
+            f"the database of MLOPS_CI_REGISTRY: {driver_message(error)}; its user needs the"
+            " right CREATE there"
         ) from error
     finally:
         engine.dispose()

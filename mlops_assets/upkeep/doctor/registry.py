@@ -11,7 +11,7 @@ from sqlalchemy.exc import DBAPIError
 
 from mlops_assets import __version__
 from mlops_assets.errors import StorageError
-from mlops_assets.registry.engine import open_engine
+from mlops_assets.registry.engine import driver_message, open_engine
 from mlops_assets.registry.migrations.writers import line_of, newest_writer
 from mlops_assets.registry.schema import (
     SCHEMA_REVISION,
@@ -48,7 +48,7 @@ def examine_registry(url: str) -> Iterator[Finding]:
                 yield _clock(connection)
                 yield from _transport(url, connection)
     except DBAPIError as error:
-        reason = str(error.orig).strip().partition("\n")[0]
+        reason = driver_message(error)
         raise StorageError(
             f"registry {redacted(url)} cannot be used: {reason}; check MLOPS_REGISTRY, that the"
             " server runs, and that its address is right"
