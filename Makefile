@@ -32,7 +32,7 @@ WORLD_ATLAS := 2.0.2
 .DEFAULT_GOAL := help
 # else each of the many processes would compile our modules anew
 unexport PYTHONDONTWRITEBYTECODE
-.PHONY: help install azurite pytdml mlflow stac-validator stac-browser oidc-provider axe-core pgstac dvc model-signing export-peers export-eotdl serving-clients demo up hub-screenshots locks images coastlines test test-all test-changed test-random faults mutations lint bench clean
+.PHONY: help install azurite pytdml mlflow stac-validator stac-browser oidc-provider axe-core pgstac dvc model-signing export-peers export-eotdl serving-clients demo up hub-screenshots locks images test-images coastlines test test-all test-changed test-random faults mutations lint bench clean
 
 help: ## show this help
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -148,6 +148,9 @@ locks: .venv-peers/uv/$(UV) ## requirements/*.lock: what the images install, wit
 	@$(LOCK) --output-file requirements/serving.lock requirements/serving.in
 	@$(LOCK) $(EXTRAS_code) --output-file requirements/code.lock pyproject.toml
 	@$(LOCK) $(EXTRAS_code) --extra gpu --output-file requirements/gpu.lock pyproject.toml requirements/gpu.in
+
+test-images: .venv/with-all ## build the image of runs, and see it work as its user (root, buildah, debootstrap; ten gigabytes)
+	@IMAGES=1 REQUIRE_SERVICES=1 $(PYTEST) -n 0 mlops_assets_tests/deployments/docker/test_images.py
 
 images: ## the images code, hub and serving (needs buildah or docker; BASE=IMAGE with Python 3.11)
 	@$(PYTHON) deployments/docker/build.py $(if $(BASE),--base $(BASE))

@@ -104,13 +104,14 @@ def command(target: str, name: str, base: str | None, folder: Path) -> list[str]
         cache.mkdir(parents=True, exist_ok=True)
         writable = ["--volume", f"{cache}:{PIP_CACHE}"]
         seen = [part for path in mounts(settings) for part in ("--volume", f"{path}:{path}:ro")]
-        # the format of OCI has no health checks; without layers each target would install all again
+        # the format of OCI has no health checks; each layer is a copy of all files with the driver
+        # vfs, so none is kept but the image
         return [
             buildah,
             "build",
             "--format",
             "docker",
-            "--layers",
+            "--layers=false",
             *writable,
             *seen,
             *words,
