@@ -187,6 +187,7 @@ def test_a_rebuilt_registry_is_equal_row_by_row_and_goes_on(copied: Path, url: s
         "packed_objects",
         "registration_attempts",
         "registrations",
+        "removals",
         "sign_ins",
         "staged",
         "tokens",

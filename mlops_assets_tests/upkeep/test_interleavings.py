@@ -32,6 +32,7 @@ from mlops_assets.registry import ModelVersion, Registry
 from mlops_assets.storage import Workspace
 from mlops_assets.storage import workspace as workspace_module
 from mlops_assets.store import Store
+from mlops_assets.training import provenance
 from mlops_assets.training.train import train
 from mlops_assets.upkeep.backup.create import Backup, create_backup
 from mlops_assets.upkeep.backup.documents import BackupPlace
@@ -137,6 +138,8 @@ def _of_runs(root: Path) -> None:
     _commit(root)(store)
     with (
         patch(f"{HERE}.tree", side_effect=RuntimeError("out of luck")),
+        # else its row names what the next run stores
+        patch.object(provenance, "environment", return_value={"python": "3.10", "packages": {}}),
         pytest.raises(TrainerError, match="out of luck"),
     ):
         train(store, _patient(6))  # type: ignore[arg-type]

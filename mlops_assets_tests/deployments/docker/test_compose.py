@@ -134,7 +134,7 @@ def test_landed_data_become_a_model_in_production_that_is_served(composed: Compo
         version = until(lambda: listed(composed), "a model version", composed)
         assert version["stage"] == "recorded"
         run = mlops(composed, "run", "show", str(version["run_id"]), "--json")
-        assert run["container"] == IMAGES["MLOPS_CODE_IMAGE"]
+        assert run["code"]["container"] == IMAGES["MLOPS_CODE_IMAGE"]
         assert answer(composed, "hub", "/health/ready", None)[0] == 200
         promoted = composed.run("code", ["mlops", "model", "promote", "samples_forest"])
         assert promoted.returncode == 0, promoted.stderr
