@@ -216,7 +216,7 @@ class DagsterReporter(_Reporter):
                 add_data_versions(opened, self._store.registry, row.dataset)
                 self._opened = opened
             yield self._opened
-        except storage_failures() as error:
+        except (StorageError, *storage_failures()) as error:
             where = f" at {self._to}" if isinstance(self._to, Path) else ""
             raise StorageError(
                 f"Dagster{where} did not record the events of {row.model}@{row.version}: {error};"
