@@ -22,6 +22,8 @@ from mlops_assets_tests.components import project
 
 GRAPH = {
     "workspace": [],
+    "workspace/backup": ["workspace"],
+    "workspace/unneeded": ["workspace"],
     "indian_pines/source": [],
     "indian_pines/landing": ["indian_pines/source"],
     "indian_pines/training_data": ["indian_pines/landing"],
@@ -102,7 +104,7 @@ def test_these_jobs_and_sensors_are_there_and_sensors_run_as_declared(
         "indian_pines_cnn_inference_log",
         "indian_pines_cnn_monitoring",
     }
-    assert jobs == {*of_data, *of_models, *of_services, "predict", "verify"}
+    assert jobs == {*of_data, *of_models, *of_services, "predict", "verify", "upkeep"}
     sensors = {sensor.name: sensor.default_status for sensor in repository.sensor_defs}
     names = {
         "indian_pines_new_data",
@@ -114,9 +116,11 @@ def test_these_jobs_and_sensors_are_there_and_sensors_run_as_declared(
     assert sensors == dict.fromkeys(names, dg.DefaultSensorStatus.RUNNING)
     schedules = {schedule.name: schedule.default_status for schedule in repository.schedule_defs}
     of_days = {"indian_pines_cnn_inference_log", "indian_pines_cnn_monitoring"}
-    assert schedules == dict.fromkeys(
-        {"verify_changes", "verify_everything", *of_days}, dg.DefaultScheduleStatus.RUNNING
-    )
+    running = {"verify_changes", "verify_everything", *of_days}
+    assert schedules == {
+        **dict.fromkeys(running, dg.DefaultScheduleStatus.RUNNING),
+        "upkeep": dg.DefaultScheduleStatus.STOPPED,
+    }
 
 
 def test_the_launchpad_offers_typed_parameters_with_the_values_of_the_yaml(

@@ -30,9 +30,16 @@ def lines(monkeypatch: pytest.MonkeyPatch) -> Iterator[Lines]:
         name: (logging.getLogger(name).handlers, logging.getLogger(name).propagate)
         for name in ("dagster", "dagit", "dagster-webserver", "uvicorn", "uvicorn.access")
     }
+    # servers of other tests in this process leave their own settings
+    access = logging.getLogger("uvicorn.access")
+    level, disabled = access.level, access.disabled
+    access.setLevel(logging.INFO)
+    access.disabled = False
     stream = io.StringIO()
     configure_logs("json", stream)
     yield lambda: [json.loads(line) for line in stream.getvalue().splitlines()]
+    access.setLevel(level)
+    access.disabled = disabled
     root.handlers, root.level, sys.excepthook, threading.excepthook = before
     for name, (handlers, propagate) in own.items():
         logging.getLogger(name).handlers = handlers

@@ -50,7 +50,7 @@ from mlops_assets_tests.registry.log.test_chain import (
     other_value,
     run,
 )
-from mlops_assets_tests.registry.rows import deployment, failed_rule
+from mlops_assets_tests.registry.rows import deployment, failed_rule, git_delivery, removal
 from mlops_assets_tests.training.example_trainers import lifecycle, model_specification
 
 GARBAGE = ("{", b"\xff\x00", 2**62)
@@ -82,6 +82,8 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
     send_collection(opened.registry, external_collection(), replace=False)
     withdraw(opened.registry, Key("eo_api", "scenes", "v1"), State.DEPRECATED, "old", "https://eo")
     opened.registry.record_deployment(deployment(row.version, model="cover"))
+    opened.registry.add_git_delivery(git_delivery("a" * 64))
+    opened.registry.record_removal(removal())
     opened.registry.raise_alarm(failed_rule(row.version, "2026-11-02", model="cover"))
     map_scene(opened, row, root / "landing/scenes/images/a.tif", "a")
     shutil.rmtree(opened.workspace.cache)

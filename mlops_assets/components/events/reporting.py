@@ -205,6 +205,7 @@ class DagsterReporter(_Reporter):
 
         A job that takes days holds nothing meanwhile.
         """
+        failures = (StorageError, *storage_failures())
         try:
             if self._opened is None:
                 home = self._to
@@ -216,7 +217,7 @@ class DagsterReporter(_Reporter):
                 add_data_versions(opened, self._store.registry, row.dataset)
                 self._opened = opened
             yield self._opened
-        except (StorageError, *storage_failures()) as error:
+        except failures as error:
             where = f" at {self._to}" if isinstance(self._to, Path) else ""
             raise StorageError(
                 f"Dagster{where} did not record the events of {row.model}@{row.version}: {error};"

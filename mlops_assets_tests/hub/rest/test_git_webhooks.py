@@ -184,7 +184,7 @@ def test_the_same_push_at_the_same_time_counts_once(server: Server, launcher: Da
 
 
 @pytest.mark.parametrize(
-    ("name", "body", "headers"),
+    ("name", "body", "proof"),
     [
         ("github", push(), {"x_github_event": "push", "x_hub_signature_256": signature(push())}),
         (
@@ -200,7 +200,7 @@ def test_the_same_push_at_the_same_time_counts_once(server: Server, launcher: Da
                 "x_gitea_signature": signature(push()).removeprefix("sha256="),
             },
         ),
-        ("gitlab", gitlab_push(), standard(gitlab_push())),
+        ("gitlab", gitlab_push(), None),  # proves its time, too
         ("token", gitlab_push(), {"x_gitlab_token": SECRET}),
         ("token", gitlab_push("tag_push", ref="refs/tags/release/1"), {"x_gitlab_token": SECRET}),
         (
@@ -222,8 +222,9 @@ def test_the_same_push_at_the_same_time_counts_once(server: Server, launcher: Da
     ],
 )
 def test_each_server_is_known_by_its_proof(
-    server: Server, launcher: Dagster, name: str, body: bytes, headers: dict[str, str]
+    server: Server, launcher: Dagster, name: str, body: bytes, proof: dict[str, str] | None
 ) -> None:
+    headers = standard(body) if proof is None else proof
     assert server.send(name, body, **headers).status_code == 202
     assert len(launcher.asked) == 1
     if name != "token" and name != "azure":  # these prove who sends, not what
