@@ -205,7 +205,7 @@ class DagsterReporter(_Reporter):
 
         A job that takes days holds nothing meanwhile.
         """
-        failures = (StorageError, *storage_failures())
+        failures: tuple[type[Exception], ...] = (StorageError, *storage_failures())
         try:
             if self._opened is None:
                 home = self._to
