@@ -78,10 +78,12 @@ def _heading(text: str) -> None:
 
 
 def _launch(project: Project, doing: str, job: str, partition: str | None = None) -> None:
+    from mlops_assets.orchestration.submission import Submission
+
     started = time.monotonic()
     console.print(f"   {doing} …")
     with interruptible(lambda: "finished steps are kept; to continue, run 'mlops demo' again"):
-        project.launch(job, partition)
+        project.launch(Submission(job, partition))
     console.print(f"   … done in {time.monotonic() - started:.1f} s")
 
 
@@ -185,13 +187,15 @@ def _train_all(project: Project, store: Store, version: str) -> None:
 
 
 def _promote(project: Project, store: Store, model: str) -> bool:
+    from mlops_assets.orchestration.jobs import production
+
     row = store.registry.model_versions(model, data_version="v2")[-1]
     if store.registry.aliases(model).get("production") == row.version:
         console.print(f"   {model}@production is {row.version} already")
         return True
     config = {"version": row.version, "user": store.user}
     try:
-        project.run_here(f"{model}/production", ops={f"{model}__production": {"config": config}})
+        project.run_here(production(model, config))
     except MlopsError as error:
         console.print(f"   {error}", style="yellow")
         return False

@@ -63,6 +63,7 @@ def run_monitoring(
     from mlops_assets.errors import GateFailure
     from mlops_assets.monitoring.day import require_past
     from mlops_assets.monitoring.documents import last_days, read_documents
+    from mlops_assets.orchestration.submission import Submission
 
     last = day or datetime.now(UTC).date().isoformat()
     require_past(last)
@@ -74,7 +75,7 @@ def run_monitoring(
         if not wanted:
             advise(f"{model} is monitored from {service.start} on; nothing was measured")
         for each in wanted:
-            project.launch(f"{model}_monitoring", partition=each)
+            project.launch(Submission(f"{model}_monitoring", each))
     found = read_documents(store, model, wanted)
     _show(list(found.values()), as_json, with_rules=True)
     failed = {

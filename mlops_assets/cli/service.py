@@ -165,10 +165,11 @@ def undeploy(
 def _launch(project: Project, name: str, config: Mapping[str, object]) -> RunResult:
     """Run the job of a service, so that Dagster's history has it too."""
     from mlops_assets.components.services.model_service import DEPLOYMENT_JOB
+    from mlops_assets.orchestration.submission import Submission
 
     specification = project.service(name)
     ops = {f"{specification.model}__deployment": {"config": config}}
-    return project.run_here(DEPLOYMENT_JOB.format(service=name), ops=ops)
+    return project.run_here(Submission(DEPLOYMENT_JOB.format(service=name), ops=ops))
 
 
 def _report(result: RunResult, as_json: bool) -> None:

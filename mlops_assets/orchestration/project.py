@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 
 import dagster as dg
@@ -58,22 +58,11 @@ class Project:
     report: Callable[[str], None]
     stack: ExitStack
 
-    def launch(
-        self,
-        job: str,
-        partition: str | None = None,
-        ops: Mapping[str, object] | None = None,
-        tags: Mapping[str, str] | None = None,
-        run_id: str | None = None,
-    ) -> RunResult:
+    def launch(self, submission: Submission) -> RunResult:
         """Run a job, in this process or by the instance, as `MLOPS_LAUNCH` has it; wait for it.
 
         Args:
-            job: name of a job of the project.
-            partition: partition key.
-            ops: run config of each op.
-            tags: tags of the run.
-            run_id: id of the run; a new one if not given.
+            submission: of a job of the project.
 
         Raises:
             NotFound: there is no such job.
@@ -83,26 +72,15 @@ class Project:
             KeyboardInterrupt: the run was interrupted.
         """
         if self.settings.launch == "here":
-            return self.run_here(job, partition, ops, tags, run_id)
-        return self._launcher.launch(_submission(job, partition, ops, tags, run_id))
+            return self.run_here(submission)
+        return self._launcher.launch(submission)
 
-    def run_here(
-        self,
-        job: str,
-        partition: str | None = None,
-        ops: Mapping[str, object] | None = None,
-        tags: Mapping[str, str] | None = None,
-        run_id: str | None = None,
-    ) -> RunResult:
+    def run_here(self, submission: Submission) -> RunResult:
         """Run a job in this process, whatever the settings are: the decisions of people.
 
         Args:
-            job: name of a job of the project, or keys of assets, `model/production` or
+            submission: of a job of the project, or of keys of assets, `model/production` or
                 `data/landing,data/source`.
-            partition: partition key.
-            ops: run config of each op.
-            tags: tags of the run.
-            run_id: id of the run; a new one if not given.
 
         Raises:
             NotFound: there is no such job.
@@ -110,23 +88,13 @@ class Project:
             StepFailure: a step failed; everything else that could run has run.
             KeyboardInterrupt: the run was interrupted.
         """
-        submission = _submission(job, partition, ops, tags, run_id)
-        return run_here(self.instance, self._job(job), submission)
+        return run_here(self.instance, self._job(submission.job), submission)
 
-    def submit(
-        self,
-        job: str,
-        partition: str | None = None,
-        ops: Mapping[str, object] | None = None,
-        tags: Mapping[str, str] | None = None,
-    ) -> str:
+    def submit(self, submission: Submission) -> str:
         """Submit a job to the instance, and return the id of its run without waiting for it.
 
         Args:
-            job: name of a job of the project.
-            partition: partition key.
-            ops: run config of each op.
-            tags: tags of the run.
+            submission: of a job of the project.
 
         Raises:
             NotFound: there is no such job.
@@ -134,7 +102,7 @@ class Project:
             SettingsError: jobs run in this process.
         """
         self.require_instance()
-        return self._launcher.submit(_submission(job, partition, ops, tags, None))
+        return self._launcher.submit(submission)
 
     def require_instance(self) -> None:
         """Make sure that jobs are run by the instance, and so can be left alone.
@@ -333,14 +301,3 @@ def open_project(
         ExitStack() as stack,
     ):
         yield Project(module, definitions, settings, instance, report, stack)
-
-
-def _submission(
-    job: str,
-    partition: str | None,
-    ops: Mapping[str, object] | None,
-    tags: Mapping[str, str] | None,
-    run_id: str | None,
-) -> Submission:
-    submission = Submission(job, partition, ops or {}, tags or {})
-    return replace(submission, run_id=run_id) if run_id else submission

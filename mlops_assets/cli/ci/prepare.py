@@ -69,13 +69,13 @@ def prepare(module: Module = None) -> None:
 def _data(project: Project, store: Store, found: Pinned) -> DataVersion:
     """Take the pinned data version into use, and assess it, unless it was before."""
     from mlops_assets.cli.dataset.assess import assess_version
+    from mlops_assets.orchestration.jobs import landing
 
     name = found.data.dataset
     for row in store.registry.data_versions(name):
         if row.digest == found.data.digest:
             return row
-    node = f"{name}__landing"
-    result = project.launch(f"{name}_landing", ops={node: {"config": {"use": found.data_record}}})
+    result = project.launch(landing(name, {"use": found.data_record}))
     version = str(result.metadata(name, "landing")["data_version"].value)
     for line in assess_version(project, name, version).lines():
         console.print(line)

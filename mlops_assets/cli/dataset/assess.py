@@ -96,10 +96,12 @@ def submit_assessment(project: Project, dataset: str, version: str) -> str:
     """
     import dagster as dg
 
+    from mlops_assets.orchestration.submission import Submission
+
     project.require_instance()
     project.require(dg.AssetKey([dataset, "training_data"]))
     project.sync(dataset)
-    return project.submit(f"{dataset}_assessment", version)
+    return project.submit(Submission(f"{dataset}_assessment", version))
 
 
 def assess_version(project: Project, dataset: str, version: str) -> Assessment:
@@ -112,6 +114,7 @@ def assess_version(project: Project, dataset: str, version: str) -> Assessment:
     import dagster as dg
 
     from mlops_assets.orchestration.results import CheckFailure
+    from mlops_assets.orchestration.submission import Submission
 
     reference = f"{dataset}@{version}"
     project.require(dg.AssetKey([dataset, "training_data"]))
@@ -122,7 +125,7 @@ def assess_version(project: Project, dataset: str, version: str) -> Assessment:
         )
     ):
         try:
-            result = project.launch(f"{dataset}_assessment", version)
+            result = project.launch(Submission(f"{dataset}_assessment", version))
         except CheckFailure as failure:
             return Assessment(reference, failure.checks, [])
     return Assessment(reference, result.checks, record_changes(result, dataset))

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from mlops_assets.datasets.quality.checks import Report
     from mlops_assets.datasets.versions.summary import Summary
     from mlops_assets.orchestration.project import Project
+    from mlops_assets.orchestration.submission import Submission
     from mlops_assets.processing.specification import ProcessedDatasetSpecification
     from mlops_assets.registry import DataVersion
     from mlops_assets.store import Store
@@ -80,6 +81,7 @@ def commit(
     import dagster as dg
 
     from mlops_assets.models.record import tag_data_version
+    from mlops_assets.orchestration.jobs import landing
 
     check_name(name, "dataset name")
     if tag is not None:
@@ -98,7 +100,7 @@ def commit(
                 )
             row = _input(project, processed, input_version)
             if detach:
-                print_submitted(project.submit(f"{name}_processing", row.version))
+                print_submitted(project.submit(_processing(name, row)))
                 return
             metadata = _process(project, processed, row)
         else:
@@ -106,7 +108,7 @@ def commit(
             if input_version is not None:
                 raise typer.BadParameter(f"--input: {name} is not made from another dataset")
             if detach:
-                print_submitted(project.submit(*_landing(name, {"rehash": rehash})))
+                print_submitted(project.submit(landing(name, {"rehash": rehash})))
                 return
             metadata = _land(project, name, {"rehash": rehash})
         version = str(metadata["data_version"].value)
@@ -153,18 +155,15 @@ def use(
 
 def _land(project: Project, name: str, config: Mapping[str, object]) -> Mapping[str, Any]:
     """Run the landing of a dataset; return the metadata of its materialisation."""
+    from mlops_assets.orchestration.jobs import landing
+
     kept = (
         "the files stored so far are kept, no version was published; to continue, run the same"
         " command again:"
     )
     with interruptible(lambda: f"{kept} {again()}"):
-        result = project.launch(*_landing(name, config))
+        result = project.launch(landing(name, config))
     return result.metadata(name, "landing")
-
-
-def _landing(name: str, config: Mapping[str, object]) -> tuple[str, None, dict[str, object]]:
-    """Return the job of a landing, its partition (none) and its run config."""
-    return f"{name}_landing", None, {f"{name}__landing": {"config": dict(config)}}
 
 
 def _input(
@@ -177,12 +176,19 @@ def _input(
     return row
 
 
+def _processing(name: str, row: DataVersion) -> Submission:
+    """Return the making of a dataset from a version of its first input."""
+    from mlops_assets.orchestration.submission import Submission
+
+    return Submission(f"{name}_processing", row.version)
+
+
 def _process(
     project: Project, processed: ProcessedDatasetSpecification, row: DataVersion
 ) -> Mapping[str, Any]:
     """Make a dataset from a version of its first input; return the materialisation's metadata."""
     with interruptible(lambda: f"no version was published; to run it again: {again()}"):
-        result = project.launch(f"{processed.name}_processing", partition=row.version)
+        result = project.launch(_processing(processed.name, row))
     console.print(f"made from {row.dataset}@{row.version} by {processed.function}")
     return result.metadata(processed.name, "processed")
 

@@ -93,11 +93,12 @@ def _imported(
     project: Project, dataset: str, revision: Revision, given: dict[str, str | None]
 ) -> dict[str, object]:
     """Commit one commit of the repository as a data version; return it as a row."""
-    node = f"{dataset}__landing"
+    from mlops_assets.orchestration.jobs import landing
+
     config = {"dvc": {"commit": revision.commit, **{k: v for k, v in given.items() if v}}}
     kept = "the versions imported so far are kept; to continue, run the same command again:"
     with interruptible(lambda: f"{kept} {again()}"):
-        result = project.launch(f"{dataset}_landing", ops={node: {"config": config}})
+        result = project.launch(landing(dataset, config))
     metadata = result.metadata(dataset, "landing")
     names = {"version": "data_version", "new": "new", "files": "files", "samples": "samples"}
     values = {name: metadata[key].value for name, key in names.items()}

@@ -211,15 +211,14 @@ def promote(
 
     Dagster records the user and the time.
     """
+    from mlops_assets.orchestration.jobs import production
     from mlops_assets.orchestration.project import open_project
 
     settings = Settings.from_environment()
     row = open_store().registry.model_version(Reference.parse(reference))
     with open_project(settings, module) as project:
         config = {"version": row.version, "alias": alias, "user": settings.user, "reason": reason}
-        project.run_here(
-            f"{row.model}/production", ops={f"{row.model}__production": {"config": config}}
-        )
+        project.run_here(production(row.model, config))
     console.print(f"{row.model}@{alias} is {row.model}@{row.version}")
 
 
@@ -230,12 +229,13 @@ def rollback(
     module: Module = None,
 ) -> None:
     """Move `production` back to its previous version."""
+    from mlops_assets.orchestration.jobs import production
     from mlops_assets.orchestration.project import open_project
 
     settings = Settings.from_environment()
     with open_project(settings, module) as project:
         config = {"rollback": True, "user": settings.user, "reason": reason}
-        project.run_here(f"{model}/production", ops={f"{model}__production": {"config": config}})
+        project.run_here(production(model, config))
     row = open_store().registry.model_version(Reference(model, "production"))
     console.print(f"{model}@production is {model}@{row.version} again")
 

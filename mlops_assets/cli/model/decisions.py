@@ -33,6 +33,7 @@ def approve(reference: Ref, reason: Reason, module: Module = None) -> None:
     `auto_promote`, the version is promoted.
     """
     from mlops_assets.models.approval import decisions
+    from mlops_assets.orchestration.jobs import production
     from mlops_assets.orchestration.project import open_project
 
     settings = Settings.from_environment()
@@ -45,8 +46,7 @@ def approve(reference: Ref, reason: Reason, module: Module = None) -> None:
         _report(declared, row, project)
         if declared.auto_promote and declared.approval.protects("production"):
             config = {"version": row.version, "user": settings.user, "reason": reason}
-            ops = {f"{row.model}__production": {"config": config}}
-            project.run_here(f"{row.model}/production", ops=ops)
+            project.run_here(production(row.model, config))
             console.print(f"{row.model}@production is {row.model}@{row.version}")
 
 
@@ -102,6 +102,7 @@ def _report(declared: ModelSpecification, row: ModelVersion, project: Project) -
 
     from mlops_assets.components.approval import APPROVAL_JOB, APPROVED_OP
     from mlops_assets.orchestration.results import StepFailure
+    from mlops_assets.orchestration.submission import Submission
 
     if not declared.approval.required:
         return
@@ -110,6 +111,6 @@ def _report(declared: ModelSpecification, row: ModelVersion, project: Project) -
     # Dagster 1.13 has no partitions for jobs of checks alone, but for their runs
     tags = {PARTITION_NAME_TAG: row.data_version}
     try:
-        project.run_here(APPROVAL_JOB.format(model=row.model), ops=ops, tags=tags)
+        project.run_here(Submission(APPROVAL_JOB.format(model=row.model), None, ops, tags))
     except StepFailure as error:
         advise(f"warning: the check 'approved' was not evaluated in Dagster: {error}")

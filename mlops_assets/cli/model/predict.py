@@ -23,6 +23,7 @@ from mlops_assets.storage.scratch import scratch_folder
 if TYPE_CHECKING:
     from mlops_assets.orchestration.project import Project
     from mlops_assets.orchestration.results import RunResult
+    from mlops_assets.orchestration.submission import Submission
     from mlops_assets.prediction.areas.specification import AreaSpecification
     from mlops_assets.prediction.job import MapJob
     from mlops_assets.registry import Map, ModelVersion
@@ -206,19 +207,21 @@ class _Run:
 
     def launch(self, project: Project) -> RunResult:
         """Run it, and wait for it."""
-        return project.launch(self.job, self.partition, self._ops(), self.tags)
+        return project.launch(self._submission())
 
     def submit(self, project: Project) -> str:
         """Submit it; return the id of the Dagster run."""
-        return project.submit(self.job, self.partition, self._ops(), self.tags)
+        return project.submit(self._submission())
 
-    def _ops(self) -> dict[str, object]:
+    def _submission(self) -> Submission:
+        from mlops_assets.orchestration.submission import Submission
+
         ops: dict[str, object] = {"config": dict(self.config)}
         *graph, plan = self.op
         ops = {plan: ops}
         for name in reversed(graph):
             ops = {name: {"ops": ops}}
-        return ops
+        return Submission(self.job, self.partition, ops, self.tags)
 
 
 def _require_scenes(reference: str, chosen: Mapping[str, object]) -> None:

@@ -60,6 +60,7 @@ def sweep(
 
     Options override the file. The same command continues an interrupted sweep.
     """
+    from mlops_assets.orchestration.submission import Submission
     from mlops_assets.training.sweeps.plan import plan_sweep
     from mlops_assets.training.sweeps.settings import read_settings
 
@@ -86,12 +87,13 @@ def sweep(
             f"the trials of sweep {plan.name} that have ended are kept; to continue, run the same"
             " command again:"
         )
-        job, ops = f"{wanted.name}_sweep", {f"{wanted.name}__sweep": {"config": config}}
+        ops = {f"{wanted.name}__sweep": {"config": config}}
+        submission = Submission(f"{wanted.name}_sweep", data.version, ops)
         if detach:
-            print_submitted(project.submit(job, data.version, ops), as_json)
+            print_submitted(project.submit(submission), as_json)
             return
         with interruptible(lambda: f"{kept} {again()}"):
-            project.launch(job, data.version, ops)
+            project.launch(submission)
     _print(store, plan, as_json)
 
 

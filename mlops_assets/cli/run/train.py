@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from mlops_assets.datasets.quality import Check
     from mlops_assets.models.specification import ModelSpecification
     from mlops_assets.orchestration.project import Project
+    from mlops_assets.orchestration.submission import Submission
 
 
 def train(
@@ -112,30 +113,22 @@ class _Launch:
     config: dict[str, Any]
     resumed: str | None = None
 
-    @property
-    def job(self) -> str:
-        """Name of the job."""
-        return f"{self.declared.name}_lifecycle"
-
-    @property
-    def ops(self) -> dict[str, object]:
-        """Run config of the job."""
-        return (
-            {f"{self.declared.name}__trained_model": {"config": self.config}} if self.config else {}
-        )
-
-    @property
-    def tags(self) -> dict[str, str]:
-        """Tags of the Dagster run."""
+    @cached_property
+    def submission(self) -> Submission:
+        """The job that is run, with the id of its run."""
         from mlops_assets.components.naming import RESUME
+        from mlops_assets.orchestration.submission import Submission
 
-        return {RESUME: self.resumed} if self.resumed else {}
+        model = self.declared.name
+        ops = {f"{model}__trained_model": {"config": self.config}} if self.config else {}
+        tags = {RESUME: self.resumed} if self.resumed else {}
+        return Submission(f"{model}_lifecycle", self.data_version, ops, tags)
 
     def submit(self) -> str:
         """Submit it; return the id of the Dagster run."""
         self.project.require_instance()
         self.project.sync(self.declared.dataset)
-        return self.project.submit(self.job, self.data_version, self.ops, self.tags)
+        return self.project.submit(self.submission)
 
     def follow(self, as_json: bool) -> None:
         """Run it, wait for its end, and print the outcome."""
@@ -143,14 +136,12 @@ class _Launch:
 
         model = self.declared.name
         self.project.sync(self.declared.dataset)
-        dagster_run = str(uuid.uuid4())
+        dagster_run = self.submission.run_id
         try:
             with interruptible(
                 lambda: _kept(self.project, model, self.data_version, dagster_run, self.resumed)
             ):
-                result = self.project.launch(
-                    self.job, self.data_version, self.ops, self.tags, dagster_run
-                )
+                result = self.project.launch(self.submission)
         except StepFailure as failure:
             # a model version that fails its gates is published all the same
             _print_lines(_warnings(failure.checks), as_json)
