@@ -6,7 +6,7 @@ import io
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import redirect_stderr, suppress
 from pathlib import Path
 from typing import Any
@@ -74,6 +74,15 @@ def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # where the servers of the tests listen
     monkeypatch.setenv("MLOPS_TRUSTED_SOURCES", "127.0.0.1, localhost")
     monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def restored_environment() -> Iterator[None]:
+    """Put the environment back, whatever the product has put there."""
+    before = dict(os.environ)
+    yield
+    os.environ.clear()
+    os.environ.update(before)
 
 
 @pytest.fixture

@@ -47,9 +47,8 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[Run, str]:
 
 def workspace(run: Run) -> Path:
     rows = json.loads(run("mlops", "doctor", "--json").stdout)
-    return Path(
-        next(row["detail"] for row in rows if row["what"] == "workspace").removeprefix("file://")
-    )
+    found = next(row["detail"] for row in rows if row["what"] == "workspace")
+    return Path(found.removeprefix("file://").removesuffix(": write, read, list, delete"))
 
 
 def test_the_demo_reaches_its_accuracy_promotes_verifies_and_classifies_the_scene(

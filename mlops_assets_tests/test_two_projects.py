@@ -38,7 +38,10 @@ from mlops_assets_tests.servers.buckets import serving_s3
 from mlops_assets_tests.servers.oidc import OidcServer, oidc_server
 from mlops_assets_tests.serving.models import MemoryRepository
 
-pytestmark = pytest.mark.services
+pytestmark = [
+    pytest.mark.services,
+    pytest.mark.usefixtures("no_cloud", "restored_environment"),
+]
 CONTENT = b"what only the project forest may read"
 
 
@@ -110,15 +113,6 @@ def _project(
         yield Project(name, secret, endpoint, registry)
 
 
-@pytest.fixture(autouse=True)
-def _restored(no_cloud: pytest.MonkeyPatch) -> Iterator[None]:
-    """The environment as it was, and none of the machine's owner."""
-    before = dict(os.environ)
-    yield
-    os.environ.clear()
-    os.environ.update(before)
-
-
 @pytest.fixture
 def known(projects: tuple[Project, Project], tmp_path: Path) -> Known:
     """The project `forest`, with a data version, an object and a token."""
@@ -149,7 +143,7 @@ def store(projects: tuple[Project, Project], known: Known, tmp_path: Path) -> It
 
 def _close(store: Store) -> None:
     """Forget a registry, as each user has a process of their own."""
-    store.registry.close()
+    open_registry(store.registry.url).close()
     open_registry.cache_clear()
 
 
@@ -221,10 +215,7 @@ def _writes_into_its_workspace(store: Store, known: Known) -> None:
     os.environ["MLOPS_CONFIG"] = str(mixed)
     _close(store)
     opened = open_store(Settings.from_environment())
-    try:
-        opened.registry.publish_data_version(data_version(dataset="x", digest="e" * 64), [])
-    finally:
-        _close(opened)
+    opened.registry.publish_data_version(data_version(dataset="x", digest="e" * 64), [])
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 
 from mlops_assets.principals import Role
 from mlops_assets.registry.files.publication import complete_publications
+from mlops_assets.registry.locks import LOCK_TIMEOUT_SECONDS
 from mlops_assets.store import Store
 from mlops_assets.upkeep import tally
 from mlops_assets.upkeep.checkpoints import collect_checkpoints
@@ -17,15 +18,13 @@ from mlops_assets.upkeep.objects import collect_objects
 from mlops_assets.upkeep.rules import Rules
 from mlops_assets.upkeep.unfinished import collect_parts, collect_staged, collect_steps
 
-WAIT_SECONDS = 600.0
-
 
 def collect(
     store: Store,
     rules: Rules,
     running: Collection[str] | None,
     delete: bool = False,
-    wait: float = WAIT_SECONDS,
+    wait: float = LOCK_TIMEOUT_SECONDS,
     listed: Callable[[str], None] | None = None,
 ) -> list[tally.Tally]:
     """Find the files that nothing needs, and remove them if that is asked for.

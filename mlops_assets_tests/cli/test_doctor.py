@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -19,15 +17,7 @@ from mlops_assets_tests.cli.conftest import Mlops
 from mlops_assets_tests.servers.buckets import Bucket
 
 NOW = datetime(2026, 11, 30, tzinfo=UTC)
-
-
-@pytest.fixture(autouse=True)
-def _restored() -> Iterator[None]:
-    """The environment as it was, for the variables that are put there."""
-    before = dict(os.environ)
-    yield
-    os.environ.clear()
-    os.environ.update(before)
+pytestmark = pytest.mark.usefixtures("restored_environment")
 
 
 def rows_of(mlops: Mlops) -> dict[str, dict[str, object]]:

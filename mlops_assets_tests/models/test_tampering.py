@@ -250,7 +250,7 @@ def test_whatever_is_in_a_column_verifying_comes_to_its_end(
     unnamed = []
     for (table, column), garbage in itertools.product(COLUMNS, GARBAGE):
         statement = (
-            f"UPDATE {table} SET {column} = ? WHERE rowid = (SELECT max(rowid) FROM {table})"
+            f'UPDATE {table} SET "{column}" = ? WHERE rowid = (SELECT max(rowid) FROM {table})'
         )
         try:
             connection.exec_driver_sql(statement, (garbage,))

@@ -26,7 +26,7 @@ class PostgresServer:
         # what is written survives the server, and need not survive the machine: else a restart
         # takes ten seconds
         for statement in ("ALTER SYSTEM SET fsync = off", "SELECT pg_reload_conf()"):
-            _execute(self.url, statement)
+            self.execute(statement)
 
     def restart(self, *options: str) -> None:
         """End it at once, as a crash does, with all transactions and sessions; start it again.
@@ -56,9 +56,17 @@ class PostgresServer:
             timeout=_RESTARTS_WITHIN,
         )
 
-    def listen(self) -> int:
-        """Restart it so that it listens on a loopback port, too; return the port."""
-        port = free_port()
+    def execute(self, statement: str) -> None:
+        """Execute a statement in its first database, outside of a transaction."""
+        _execute(self.url, statement)
+
+    def listen(self, port: int | None = None) -> int:
+        """Restart it so that it listens on a loopback port, too; return the port.
+
+        Args:
+            port: one that is free; any by default.
+        """
+        port = free_port() if port is None else port
         folder = make_url(self.url).query["host"]
         self.restart("-o", f"-h {HOST} -p {port} -k {folder}")
         return port

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -26,15 +26,7 @@ from mlops_assets.settings import (
 from mlops_assets.settings.configuration import APPLIED, FILES, VARIABLES
 
 SECRET = "hunter2-not-to-be-printed"
-
-
-@pytest.fixture(autouse=True)
-def _restored() -> Iterator[None]:
-    """The environment as it was, for the variables that are put there."""
-    before = dict(os.environ)
-    yield
-    os.environ.clear()
-    os.environ.update(before)
+pytestmark = pytest.mark.usefixtures("restored_environment")
 
 
 @pytest.fixture

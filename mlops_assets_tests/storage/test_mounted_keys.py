@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import uuid
 from collections.abc import Callable, Iterator
 from datetime import timedelta
@@ -21,16 +20,10 @@ from mlops_assets_tests.servers.buckets import serving_s3
 from mlops_assets_tests.servers.processes import free_port
 
 OLD, NEW = ("oldkey0123", "oldsecret0123"), ("newkey0123", "newsecret0123")
-pytestmark = pytest.mark.services
-
-
-@pytest.fixture(autouse=True)
-def _restored(no_cloud: pytest.MonkeyPatch) -> Iterator[None]:
-    """The environment as it was, and none of the machine's owner."""
-    before = dict(os.environ)
-    yield
-    os.environ.clear()
-    os.environ.update(before)
+pytestmark = [
+    pytest.mark.services,
+    pytest.mark.usefixtures("no_cloud", "restored_environment"),
+]
 
 
 @pytest.fixture
@@ -115,6 +108,7 @@ def test_keys_and_password_are_rotated_under_a_running_process(
         mount(secret, access_key=NEW[0], secret_key=NEW[1], registry=registry("new"))
         assert store.workspace.get("before") == b"1"
         assert store.registry.newest_number() == 0
+        store.registry.close()
 
 
 def test_an_authority_of_ones_own_is_trusted_once_it_is_mounted(
