@@ -201,9 +201,11 @@ def failed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, set[str]]:
     ):
         (folder / f"test_own_{name}.py").write_text(tests)
     report = folder / "report.xml"
+    # kmock's plugin needs pytest-asyncio, which is not installed
+    plugins = ("-p", "no:cacheprovider", "-p", "no:kmock")
     # a process of its own: assertions are rewritten when the suites are first imported
     subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", f"--junitxml={report}", "-p", "no:cacheprovider"],
+        [sys.executable, "-m", "pytest", "-q", f"--junitxml={report}", *plugins],
         cwd=folder,
         check=False,
         capture_output=True,
