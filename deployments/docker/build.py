@@ -104,14 +104,13 @@ def command(target: str, name: str, base: str | None, folder: Path) -> list[str]
         cache.mkdir(parents=True, exist_ok=True)
         writable = ["--volume", f"{cache}:{PIP_CACHE}"]
         seen = [part for path in mounts(settings) for part in ("--volume", f"{path}:{path}:ro")]
-        # the format of OCI has no health checks; each layer is a copy of all files with the driver
-        # vfs, so none is kept but the image
+        # the format of OCI has no health checks; the targets share most of their layers
         return [
             buildah,
             "build",
             "--format",
             "docker",
-            "--layers=false",
+            "--layers",
             *writable,
             *seen,
             *words,

@@ -1,4 +1,4 @@
-"""The images: their Dockerfile and locks; and one of them, built and run here."""
+"""The images: their Dockerfile and locks; and two of them, built and run here."""
 
 from __future__ import annotations
 
@@ -6,9 +6,12 @@ import configparser
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,9 +19,16 @@ import pytest
 
 from mlops_assets_tests.deployments.docker.composed import DOCKER, REPOSITORY
 from mlops_assets_tests.deployments.docker.scripts import script
+from mlops_assets_tests.servers.processes import HOST, free_port
 from mlops_assets_tests.services import require_program, require_script
 
 LOCKS = ("build", "code", "gpu", "serving")
+WORKSPACE = ("MLOPS_WORKSPACE=/var/lib/mlops/workspace",)
+LAND_ROWS = """
+from pathlib import Path
+from mlops_assets.cli.demo import land_rows
+land_rows(Path("/var/lib/mlops/workspace/landing/indian_pines"), slice(0, None, 2))
+"""
 _PIN = re.compile(r"^([A-Za-z0-9_.-]+)==(\S+) \\$", re.MULTILINE)
 
 
@@ -119,20 +129,57 @@ class Container:
     name: str
     environment: Mapping[str, str]
 
-    def run(self, *words: str, env: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
-        """Run a command as the image's user."""
+    def command(self, *words: str, env: tuple[str, ...] = ()) -> list[str]:
+        """Return the words that run a command as the image's user."""
         settings = [part for text in env for part in ("--env", text)]
+        return ["buildah", "run", *settings, self.name, "--", *words]
+
+    def run(self, *words: str, env: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
+        """Run a command as the image's user to its end."""
         return subprocess.run(
-            ["buildah", "run", *settings, self.name, "--", *words],
-            env=self.environment,
-            capture_output=True,
-            text=True,
+            self.command(*words, env=env), env=self.environment, capture_output=True, text=True
         )
+
+    @contextmanager
+    def running(self, *words: str, env: tuple[str, ...], log: Path) -> Iterator[None]:
+        """Have a command of the image's user run meanwhile."""
+        with log.open("w") as output:
+            process = subprocess.Popen(
+                self.command(*words, env=env),
+                env=self.environment,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        try:
+            yield
+        finally:
+            os.killpg(process.pid, signal.SIGTERM)
+            process.wait(60)
+
+    def inspected(self) -> str:
+        """Return what is known of its image, as JSON."""
+        words = ("buildah", "inspect", self.name)
+        return subprocess.run(words, env=self.environment, capture_output=True, text=True).stdout
+
+
+def _driver(folder: Path) -> str:
+    """Return the storage driver: overlay, or vfs, a copy of all files a layer, without a mount."""
+    places = [folder / name for name in ("lower", "upper", "work", "merged")]
+    for place in places:
+        place.mkdir()
+    lower, upper, work, merged = places
+    options = f"lowerdir={lower},upperdir={upper},workdir={work}"
+    mount = ("mount", "-t", "overlay", "overlay", "-o", options, str(merged))
+    if subprocess.run(mount, capture_output=True).returncode:
+        return "vfs"
+    subprocess.run(("umount", str(merged)), check=True)
+    return "overlay"
 
 
 @pytest.fixture(scope="module")
-def container(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Container]:
-    """A container of the image `code`; its build takes long, and ten gigabytes."""
+def new_container(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], Container]]:
+    """Build a target and make a container of it; this takes long, and ten gigabytes."""
     if not os.environ.get("IMAGES"):
         pytest.skip("images are built by 'make test-images'")
     if os.geteuid() != 0:
@@ -142,7 +189,8 @@ def container(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Container]:
     root = tmp_path_factory.mktemp("containers")
     storage = root / "storage.conf"
     storage.write_text(
-        f'[storage]\ndriver = "vfs"\ngraphroot = "{root}/graph"\nrunroot = "{root}/run"\n'
+        f'[storage]\ndriver = "{_driver(tmp_path_factory.mktemp("driver"))}"\n'
+        f'graphroot = "{root}/graph"\nrunroot = "{root}/run"\n'
     )
     environment = {
         **os.environ,
@@ -156,58 +204,73 @@ def container(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Container]:
         assert done.returncode == 0, f"{words}: {done.stdout[-2000:]} {done.stderr[-4000:]}"
         return done.stdout.strip().splitlines()[-1]
 
+    def make(target: str) -> Container:
+        image = output(sys.executable, str(DOCKER / "build.py"), target, "--base", base)
+        return Container(output("buildah", "from", image), environment)
+
     try:
         base = output(str(DOCKER / "base"))
-        image = output(sys.executable, str(DOCKER / "build.py"), "code", "--base", base)
-        yield Container(output("buildah", "from", image), environment)
+        yield make
     finally:
         subprocess.run(["buildah", "rm", "--all"], env=environment, capture_output=True)
         subprocess.run(["buildah", "rmi", "--all", "--force"], env=environment, capture_output=True)
 
 
+@pytest.fixture(scope="module")
+def hub(new_container: Callable[[str], Container]) -> Container:
+    """A container of the image `hub`, which has all that is in `code`."""
+    return new_container("hub")
+
+
 @pytest.mark.slow
 @pytest.mark.services
 @pytest.mark.timeout(3000)
-def test_the_image_runs_as_its_user_and_keeps_nothing_of_the_build(container: Container) -> None:
-    version = container.run("mlops", "--version")
+def test_the_image_runs_as_its_user_and_keeps_nothing_of_the_build(hub: Container) -> None:
+    version = hub.run("mlops", "--version")
     assert version.stdout.startswith("mlops_assets "), version.stderr
-    assert container.run("id", "-u").stdout.strip() == "10001"
+    assert hub.run("id", "-u").stdout.strip() == "10001"
     # but for these nothing can be written, as with a read-only root
-    found = container.run(
+    found = hub.run(
         "find", "/", "-xdev", "-writable", "-not", "-type", "l", "-not", "-path", "/proc/*",
         "-not", "-path", "/sys/*", "-not", "-path", "/dev/*", "-prune", "-print",
     ).stdout.split()  # fmt: skip
     writable = {path for path in found if not path.startswith(("/tmp", "/var/tmp", "/run"))}
     assert writable == {"/home/mlops", "/var/lib/mlops"}
     # the first step of the demo, in the one folder for data
-    committed = container.run(
-        "python", "-c", FIRST_STEP, env=("MLOPS_WORKSPACE=/var/lib/mlops/workspace",)
-    )
+    landed = hub.run("python", "-c", LAND_ROWS)
+    assert landed.returncode == 0, landed.stderr
+    committed = hub.run("mlops", "dataset", "commit", "indian_pines", env=WORKSPACE)
     assert "indian_pines@v1" in committed.stdout, committed.stderr
-    bill = json.loads(container.run("cat", "/opt/mlops/share/sbom/mlops.cdx.json").stdout)
+    bill = json.loads(hub.run("cat", "/opt/mlops/share/sbom/mlops.cdx.json").stdout)
     assert {own["name"]: own["version"] for own in bill["components"]}["torch"].endswith("+cpu")
     for place in ("/etc/pip.conf", "/run/secrets/pip.conf", "/root/.cache/pip", "/build"):
-        assert container.run("test", "-e", place).returncode == 1, place
-    inspected = subprocess.run(
-        ["buildah", "inspect", container.name],
-        env=container.environment,
-        capture_output=True,
-        text=True,
-    ).stdout
+        assert hub.run("test", "-e", place).returncode == 1, place
+    inspected = hub.inspected()
     assert '"org.opencontainers.image.licenses": "Apache-2.0"' in inspected
     for value in script("build").pip_settings().values():
         assert value not in inspected or len(value) < 4
 
 
-FIRST_STEP = """
-from mlops_assets.cli import demo
-from mlops_assets.cli.terminal.output import open_store
-from mlops_assets.orchestration.project import open_project
-from mlops_assets.settings import DEFAULT_MODULE, Settings
-settings = Settings.from_environment()
-with open_project(settings, DEFAULT_MODULE) as project:
-    store = open_store()
-    demo._land(store.workspace.root / "landing" / demo.DATASET, rows=slice(0, None, 2))
-    demo._launch(project, "committing", f"{demo.DATASET}_landing")
-    demo._print_version(store, "v1")
-"""
+@pytest.mark.slow
+@pytest.mark.services
+@pytest.mark.timeout(3000)
+@pytest.mark.parametrize("target", ["hub", "serving"])
+def test_an_image_runs_its_command_until_its_own_check_passes(
+    target: str,
+    new_container: Callable[[str], Container],
+    tmp_path: Path,
+) -> None:
+    container = new_container(target)
+    config = json.loads(container.inspected())["Docker"]["config"]
+    port = config["Cmd"][-1]
+    here = {"0.0.0.0": HOST, port: str(free_port())}
+    command = [here.get(word, word) for word in (*config["Entrypoint"], *config["Cmd"])]
+    check = [word.replace(f":{port}/", f":{here[port]}/") for word in config["Healthcheck"]["Test"]]
+    assert check.pop(0) == "CMD"
+    assert container.run(*check).returncode == 1
+    log = tmp_path / "log"
+    with container.running(*command, env=WORKSPACE, log=log):
+        deadline = time.monotonic() + 300
+        while container.run(*check).returncode:
+            assert time.monotonic() < deadline, log.read_text()
+            time.sleep(1)
