@@ -13,6 +13,7 @@ from dagster._core.test_utils import create_run_for_test, instance_for_test
 from mlops_assets import progress
 from mlops_assets.orchestration.following.run_progress import RunProgress
 from mlops_assets.store import Store
+from mlops_assets_tests.registry.rows import new_run
 
 STEP = "fields__landing"
 JOB = EngineEventData({"Kubernetes Job name": dg.MetadataValue.text("dagster-step-1")})
@@ -25,9 +26,11 @@ class Shown:
         self.begun: list[str] = []
         self.ended: dict[str, bool] = {}
         self.seconds: dict[str, int] = {}
+        self.steps: dict[str, progress.Step] = {}
 
     def begin(self, step: progress.Step) -> None:
         self.begun.append(step.what)
+        self.steps[step.what] = step
 
     def end(self, step: progress.Step) -> None:
         self.ended[step.what] = step.failed
@@ -39,9 +42,10 @@ def entry(
     message: str = "",
     data: EngineEventData | StepSuccessData | None = None,
     timestamp: float | None = None,
+    key: str = STEP,
 ) -> dg.EventLogEntry:
     made = event and dg.DagsterEvent(
-        event.value, "job", step_key=STEP, event_specific_data=data, message=message
+        event.value, "job", step_key=key, event_specific_data=data, message=message
     )
     return dg.EventLogEntry(  # type: ignore[no-untyped-call]
         error_info=None,
@@ -49,7 +53,7 @@ def entry(
         user_message=message,
         run_id="1234abcd",
         timestamp=time.time() if timestamp is None else timestamp,
-        step_key=STEP,
+        step_key=key,
         dagster_event=made,
     )
 
@@ -92,3 +96,26 @@ def test_a_run_that_ended_long_ago_has_the_durations_of_its_log(store: Store) ->
             followed.add(entry(kind.STEP_SUCCESS, "", success, 1900.0))
             followed.add(entry(None, "done", timestamp=2000.0))
     assert shown.seconds == {"fields/landing": 600, f"run {run.run_id[:8]} of job": 1000}
+
+
+def test_the_trainings_of_a_sweep_are_counted_until_none_is_running(store: Store) -> None:
+    registry = store.registry
+    with instance_for_test() as instance, progress.listening(Shown()) as shown:
+        run = create_run_for_test(instance, job_name="job")
+        with RunProgress(run, 1, registry, lambda line: None) as followed:
+            followed.add(entry(dg.DagsterEventType.STEP_START, key="crops__sweep"))
+            sweep = shown.steps["crops/sweep"]
+            seen = []
+            for name in ("a", "b"):
+                registry.start_run(new_run(name, orchestration_run=run.run_id))
+            for name in ("a", "b"):
+                followed.read_trainings()
+                seen.append((sweep.done, sweep.unit, sweep.note))
+                registry.finish_run(name, "succeeded")
+            followed.read_trainings()
+            seen.append((sweep.done, sweep.unit, sweep.note))
+    assert seen == [
+        (0, "trainings", "2 more running"),
+        (1, "trainings", "1 more running"),
+        (2, "trainings", ""),
+    ]

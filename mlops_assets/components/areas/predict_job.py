@@ -93,7 +93,7 @@ def _plan(
     tag_run(context, opened.user, {MODEL: row.model, MODEL_VERSION: row.version})
     jobs = map_jobs(opened, row, request)
     for job in jobs:
-        context.log.info(f"{job.name}: {len(job.scenes)} scenes, {row.model}@{row.version}")
+        context.log.info(f"{job.name}: scenes: {len(job.scenes)}; {row.model}@{row.version}")
     yield from planned(opened, jobs)
 
 

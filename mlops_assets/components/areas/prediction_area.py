@@ -203,7 +203,7 @@ class PredictionArea(dg.Component):
             day = date.fromisoformat(context.partition_key)
             area = config.applied(specification)
             job = day_job(opened, area, row, day, config.sources)
-            context.log.info(f"{job.name}: {len(job.scenes)} scenes, {row.model}@{row.version}")
+            context.log.info(f"{job.name}: scenes: {len(job.scenes)}; {row.model}@{row.version}")
             yield from planned(opened, [job])
 
         return plan

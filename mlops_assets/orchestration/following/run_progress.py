@@ -131,15 +131,16 @@ class RunProgress:
 
     def _show_trainings(self, runs: list[Run]) -> None:
         training = [run for run in runs if run.status == "running"]
-        if not training:
-            return
         trains = [step for key, (step, _) in self._steps.items() if key.endswith(_TRAINING)]
-        if not trains:
+        if not trains or not runs:
             return
         step = trains[-1]
-        ended = len(runs) - len(training)
-        if len(training) > 1 or ended:
-            step.reach(0, f"{ended} trainings ended, {len(training)} running")
+        if len(runs) > 1:
+            step.total, step.unit = None, "trainings"
+            running = f"{len(training)} more running" if training else ""
+            step.reach(len(runs) - len(training), running)
+            return
+        if not training:
             return
         points = self._registry.newest_points(training[0].run_id, MAX_POINTS)
         if not points:
