@@ -17,6 +17,7 @@ from mlops_assets.settings.configuration import (
     current_environment,
     read_configuration,
 )
+from mlops_assets.settings.object_stores import s3_keys, store_endpoints
 from mlops_assets.settings.processes import (
     child_environment,
     container_image,
@@ -42,7 +43,6 @@ from mlops_assets.settings.settings import (
     workspace_url,
 )
 from mlops_assets.settings.variables import (
-    S3Keys,
     SigningFiles,
     ca_bundle,
     gpu_image,
@@ -52,7 +52,6 @@ from mlops_assets.settings.variables import (
     mlm_schema,
     onnx_provider,
     registry_now,
-    s3_keys,
     secret_values,
     secret_variable,
     signing_files,
@@ -67,7 +66,6 @@ __all__ = [
     "BranchSettings",
     "Configuration",
     "LogFormat",
-    "S3Keys",
     "Settings",
     "SigningFiles",
     "branch_settings",
@@ -104,6 +102,7 @@ __all__ = [
     "set_environment_defaults",
     "signing_files",
     "step_account",
+    "store_endpoints",
     "streams_data",
     "trust_file",
     "trusted_sources",

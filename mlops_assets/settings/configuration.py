@@ -16,7 +16,7 @@ from pathlib import Path
 from stat import S_ISREG
 from threading import RLock
 
-from dotenv import dotenv_values
+from dotenv.parser import parse_stream
 
 from mlops_assets.errors import SettingsError
 
@@ -53,6 +53,7 @@ FILES: Mapping[str, str] = {
     "trust.yaml": "MLOPS_TRUST",
     "signing.pem": "MLOPS_SIGNING_KEY",
 }
+_EXAMPLES = ("bucket", "endpoint", "registry", "MLOPS_WORKSPACE")  # keys, for a message
 # each is of no use without the other
 _PAIRS = (("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"),)
 _NAME = re.compile(r"[A-Z][A-Z0-9_]*")
@@ -118,6 +119,7 @@ def read_configuration(text: str) -> Configuration:
     sources: dict[str, Path] = {}
     ignored: list[str] = []
     for path in _paths(text):
+        known = False
         for key, file, value in _entries(path):
             name = FILES.get(file.name) if key == file.name else None
             if name is None:
@@ -127,6 +129,7 @@ def read_configuration(text: str) -> Configuration:
                 shown = key if value.strip("=") else _NO_NAME
                 ignored.append(str(file) if key == file.name else f"{shown} in {file}")
                 continue
+            known = True
             if _REFUSED.fullmatch(name):
                 raise SettingsError(
                     f"{file} holds {name}, which is not read from {CONFIG}: set it where the"
@@ -136,6 +139,11 @@ def read_configuration(text: str) -> Configuration:
             if value and (name not in values or (key == name and sources[name].parent == path)):
                 values[name] = _checked(name, key, value, file)
                 sources[name] = file
+        if not known:
+            raise SettingsError(
+                f"{CONFIG} names {path}, which has no setting: a Secret has keys such as"
+                f" {', '.join(_EXAMPLES)}, a file has lines NAME=VALUE; correct it, or {CONFIG}"
+            )
     for one, other in (*_PAIRS, *(pair[::-1] for pair in _PAIRS)):
         if one in values and other not in values and not os.environ.get(other):
             raise SettingsError(
@@ -214,10 +222,17 @@ def _entries(path: Path) -> Iterator[tuple[str, Path, str]]:
     """Yield the keys of a folder or file, with their file and value."""
     try:
         if not path.is_dir():
-            for key, value in dotenv_values(
-                stream=StringIO(_text(path)), interpolate=False
-            ).items():
-                yield key, path, value or ""
+            found: dict[str, str] = {}
+            for line in parse_stream(StringIO(_text(path))):
+                if line.error:
+                    raise SettingsError(
+                        f"{CONFIG}: line {line.original.line} of {path} cannot be read: write"
+                        " NAME=VALUE, with both quotation marks or none"
+                    )
+                if line.key is not None:
+                    found[line.key] = line.value or ""
+            for key, value in found.items():
+                yield key, path, value
             return
         for file in _files(path):
             if file.is_file():

@@ -343,7 +343,7 @@ def server_url(name: str, server: str, url: str | None) -> str | None:
         parts.port  # noqa: B018 — raises if it is not a port
     except ValueError:
         usable = False
-    if not usable or not url.isascii() or not url.isprintable():
+    if not usable or not url.isascii() or not url.isprintable() or " " in url:
         raise SettingsError(
             f"{name}={redacted(url)}: write the URL of {server}, such as http://HOST:5000"
         )

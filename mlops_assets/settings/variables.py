@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -146,36 +144,6 @@ def trust_file() -> Path | None:
     """Return the YAML file that names whose signatures of models are trusted: `MLOPS_TRUST`."""
     path = current_environment().get("MLOPS_TRUST")
     return Path(path) if path else None
-
-
-@dataclass(frozen=True)
-class S3Keys:
-    """The keys of an S3 server, as they are now.
-
-    Attributes:
-        access_key: names them.
-        secret_key: signs requests.
-        token: of a session; None for keys that last.
-    """
-
-    access_key: str
-    secret_key: str = field(repr=False)
-    token: str | None = field(default=None, repr=False)
-
-
-def s3_keys() -> S3Keys:
-    """Return the keys of the S3 server, read again if what `MLOPS_CONFIG` names has changed.
-
-    While that cannot be read they are those that it had before.
-    """
-    environment: Mapping[str, str] = os.environ
-    with suppress(SettingsError):
-        environment = current_environment()
-    return S3Keys(
-        environment.get("AWS_ACCESS_KEY_ID", ""),
-        environment.get("AWS_SECRET_ACCESS_KEY", ""),
-        environment.get("AWS_SESSION_TOKEN") or None,
-    )
 
 
 def registry_now() -> str | None:

@@ -24,7 +24,7 @@ from obstore.exceptions import (
 from obstore.store import LocalStore, S3Store, from_url
 
 from mlops_assets.errors import StorageError, StorageUnreachable
-from mlops_assets.settings import ca_bundle, configuration_names, s3_keys
+from mlops_assets.settings import ca_bundle, configuration_names, s3_keys, store_endpoints
 from mlops_assets.storage.transport_errors import why_no_connection
 
 if TYPE_CHECKING:
@@ -58,6 +58,8 @@ _ADVICE = {
 _NO_PATH = re.compile(
     r"parsing path|Path .* contained|illegal character|empty path segment", re.IGNORECASE
 )
+# of obstore, after its retries
+_NO_ANSWER = "error sending request"
 # how obstore names a folder of this machine, which fails for reasons that stay
 _FOLDER = "Generic LocalFileSystem error"
 # http:// is used only where an endpoint is declared with it
@@ -80,31 +82,40 @@ def open_object_store(url: str, anonymous: bool = False) -> ObjectStore:
 
     Raises:
         StorageError: the URL has another scheme, or the store cannot be opened.
+        SettingsError: the address or region of the server is not valid.
     """
     parts = urlsplit(url)
-    if parts.scheme == "file":
-        try:
-            return LocalStore(prefix=local_folder(url))
-        except (OSError, BaseError) as error:
-            raise StorageError(
-                f"{url} cannot be opened: {cause(error)}; choose another folder"
-            ) from error
-    if parts.scheme not in BUCKETS + WEB:
+    if parts.scheme not in ("file", *BUCKETS, *WEB):
         raise StorageError(
             f"{url}: {parts.scheme}:// is not supported; use file, s3, az, gs, https"
         )
-    options = _client_options(parts.scheme)
-    with explained(url, "opened"):
-        if anonymous and parts.scheme in BUCKETS:
-            return from_url(url, client_options=options, retry_config=_RETRY, skip_signature=True)
-        if parts.scheme == "s3" and "AWS_ACCESS_KEY_ID" in configuration_names():
-            return S3Store.from_url(
-                url,
-                client_options=options,
-                retry_config=_RETRY,
-                credential_provider=_s3_credential,
-            )
-        return from_url(url, client_options=options, retry_config=_RETRY)
+    # obstore ends the process on some that are not valid
+    store_endpoints(parts.scheme)
+    try:
+        return _opened(url, parts.scheme, anonymous)
+    except (BaseError, OSError, ValueError) as error:
+        remedy = (
+            "choose another folder"
+            if parts.scheme == "file"
+            else "check it, and the variables with the address and keys of its server"
+        )
+        raise StorageError(f"{url} cannot be opened: {cause(error)}; {remedy}") from error
+
+
+def _opened(url: str, scheme: str, anonymous: bool) -> ObjectStore:
+    if scheme == "file":
+        return LocalStore(prefix=local_folder(url))
+    options = _client_options(scheme)
+    if anonymous and scheme in BUCKETS:
+        return from_url(url, client_options=options, retry_config=_RETRY, skip_signature=True)
+    if scheme == "s3" and "AWS_ACCESS_KEY_ID" in configuration_names():
+        return S3Store.from_url(
+            url,
+            client_options=options,
+            retry_config=_RETRY,
+            credential_provider=_s3_credential,
+        )
+    return from_url(url, client_options=options, retry_config=_RETRY)
 
 
 def _client_options(scheme: str) -> ClientConfig:
@@ -177,6 +188,8 @@ def explained(
             isinstance(error, GenericError) and _FOLDER not in str(error)
         ):
             kind = StorageUnreachable
+            if _NO_ANSWER in reason:
+                advice = "check that its server runs, and its address"
         raise kind(f"{where} could not be {verb}: {reason}; {advice}") from error
 
 

@@ -186,6 +186,25 @@ def test_a_wrong_value_is_named_by_its_file_and_never_printed(
     assert SECRET not in str(raised.value)
 
 
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, "names .*, which has no setting"),
+        ("", "names .*, which has no setting"),
+        ("bukcet=a\n", "names .*, which has no setting"),
+        ("MLOPS_USER=b\nbucket: [s]\n", "line 2 of .* cannot be read"),
+        ('MLOPS_USER="b\n', "line 1 of .* cannot be read"),
+    ],
+)
+def test_a_source_without_settings_is_not_taken_for_the_settings_of_this_machine(
+    tmp_path: Path, content: str | None, message: str
+) -> None:
+    source = tmp_path / "source"
+    source.mkdir() if content is None else source.write_text(content)
+    with pytest.raises(SettingsError, match=message):
+        read_configuration(str(source))
+
+
 def test_pipes_and_huge_files_are_refused_before_they_are_read(tmp_path: Path) -> None:
     huge = tmp_path / "huge"
     with huge.open("wb") as stream:

@@ -9,16 +9,10 @@ from urllib.parse import urlsplit
 
 from mlops_assets.errors import StorageError
 from mlops_assets.paths import PROBES, probe_key
-from mlops_assets.settings import Settings, current_environment
+from mlops_assets.settings import Settings, store_endpoints
 from mlops_assets.storage import Workspace
 from mlops_assets.text.secret_urls import redacted
 from mlops_assets.upkeep.doctor.finding import WARNING, Finding, clock, is_this_machine
-
-# variables that name another address than the cloud's own
-_ENDPOINTS = {
-    "s3": ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT"),
-    "az": ("AZURE_STORAGE_ENDPOINT", "AZURE_ENDPOINT"),
-}
 
 
 def examine_workspace(settings: Settings) -> Iterator[Finding]:
@@ -76,10 +70,7 @@ def examine_workspace(settings: Settings) -> Iterator[Finding]:
 
 
 def _transport(url: str) -> Iterator[Finding]:
-    names = _ENDPOINTS.get(urlsplit(url).scheme, ())
-    environment = current_environment()
-    for name in names:
-        endpoint = environment.get(name, "")
+    for name, endpoint in store_endpoints(urlsplit(url).scheme).items():
         if endpoint.startswith("http://") and not is_this_machine(endpoint):
             yield Finding(
                 "TLS of the workspace",
