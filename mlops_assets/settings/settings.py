@@ -149,12 +149,6 @@ class Settings:
             / "mlops_assets"
             / workspace_identity(workspace, values)[:16]
         )
-        identity = values.get("MLOPS_IDENTITY")
-        gateway = values.get("MLOPS_GATEWAY")
-        catalogues = values.get("MLOPS_CATALOGUES")
-        webhooks = values.get("MLOPS_WEBHOOKS")
-        issues = values.get("MLOPS_ISSUES")
-        code_servers = values.get("MLOPS_CODE_SERVERS")
         return cls(
             workspace=workspace,
             registry=registry,
@@ -166,11 +160,11 @@ class Settings:
             base_url=_public_url(values),
             api_token=values.get("MLOPS_API_TOKEN") or None,
             delegation_key=_delegation_key(values.get("MLOPS_DELEGATION_KEY")),
-            identity=directory / identity if identity else None,
-            gateway=directory / gateway if gateway else None,
-            catalogues=directory / catalogues if catalogues else None,
-            webhooks=directory / webhooks if webhooks else None,
-            issues=directory / issues if issues else None,
+            identity=_file(values, "MLOPS_IDENTITY", directory),
+            gateway=_file(values, "MLOPS_GATEWAY", directory),
+            catalogues=_file(values, "MLOPS_CATALOGUES", directory),
+            webhooks=_file(values, "MLOPS_WEBHOOKS", directory),
+            issues=_file(values, "MLOPS_ISSUES", directory),
             backup=_outside(
                 values,
                 "MLOPS_BACKUP",
@@ -189,7 +183,7 @@ class Settings:
             pack_below=_pack_below(values.get("MLOPS_PACK_BELOW") or ""),
             executor=_choice(values, "MLOPS_EXECUTOR", get_args(Executor)),
             launch=_choice(values, "MLOPS_LAUNCH", get_args(Launch)),
-            code_servers=directory / code_servers if code_servers else None,
+            code_servers=_file(values, "MLOPS_CODE_SERVERS", directory),
             log_format=_choice(values, "MLOPS_LOG_FORMAT", get_args(LogFormat)),
         )
 
@@ -197,6 +191,12 @@ class Settings:
 def registry_file(root: Path) -> str:
     """Return the SQLAlchemy URL of the registry of a workspace that is a folder, unless set."""
     return f"sqlite:///{quote(str(root / 'registry.db'))}"
+
+
+def _file(values: Mapping[str, str | None], name: str, directory: Path) -> Path | None:
+    """Return the file that a setting names; None if it names none."""
+    path = values.get(name)
+    return directory / path if path else None
 
 
 def _choice(values: Mapping[str, str | None], name: str, choices: tuple[_Choice, ...]) -> _Choice:
