@@ -1,5 +1,33 @@
-// What the frame of every page does in the browser alone: theme, the key '/', copy buttons.
+// What the frame of every page does in the browser alone: theme, the key '/', copy buttons, and the order of
+// what is entered before the page is connected.
 "use strict";
+
+// Each event of NiceGUI that comes before the handshake waits by a timer of its own, so that a click may overtake
+// what was typed before it. They are sent at once instead, and kept here in their order until the handshake.
+(() => {
+  const kept = [];
+  let socket;
+  let connected = false;
+  Object.defineProperty(window, "socket", {
+    get: () => socket,
+    set: (made) => {
+      const emit = made.emit;
+      made.emit = (...args) => {
+        if (connected || args[0] === "handshake") return emit.apply(made, args);
+        kept.push(args);
+        return made;
+      };
+      socket = made;
+    },
+  });
+  Object.defineProperty(window, "did_handshake", {
+    get: () => socket !== undefined,
+    set: (done) => {
+      connected = done;
+      if (connected) kept.splice(0).forEach((args) => socket.emit(...args));
+    },
+  });
+})();
 
 (() => {
   const YEAR = 365 * 24 * 3600;

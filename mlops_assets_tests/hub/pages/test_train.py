@@ -21,6 +21,12 @@ defs = definitions(name="everything", trainer=f"{HERE}:train", params={"size": 8
 """
 
 
+LATE = """
+const send = WebSocket.prototype.send;
+WebSocket.prototype.send = function (data) { setTimeout(() => send.call(this, data), 4000); };
+"""
+
+
 @pytest.fixture
 def url(store: Store, tmp_path: Path) -> Iterator[str]:
     """A hub of a project whose model has a parameter of every kind."""
@@ -66,6 +72,21 @@ def test_a_form_is_filled_in_checked_kept_and_started_once(url: str) -> None:
         expect(page.get_by_text("exchange them").first).to_be_visible()
         space.fill("{min: 2, max: 4}")
         expect(page.get_by_text("mlops sweep everything@v1 --space space.yaml")).to_be_visible()
+
+
+def test_what_is_entered_before_the_page_is_connected_arrives_in_its_order(url: str) -> None:
+    with browsing() as browser:
+        page = browser.open(f"{url}/train")
+        page.add_init_script(LATE)
+        page.reload()
+        for value in range(10, 30):
+            # to go to the next field sends the value of this one
+            page.get_by_label("size", exact=True).fill(str(value))
+            page.get_by_label("label", exact=True).fill(f"l{value}")
+        command = page.get_by_text("mlops train everything@v1 -p size=29 -p label=l29", exact=True)
+        expect(command).to_be_visible(timeout=30_000)
+        page.wait_for_timeout(2000)
+        expect(command).to_be_visible()
 
 
 def choose(page: Page, field: str, option: str) -> None:
