@@ -13,14 +13,17 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import pytest
 
+from mlops_assets.store import Store
 from mlops_assets_tests.deployments.docker.composed import DOCKER, REPOSITORY
 from mlops_assets_tests.deployments.docker.scripts import script
 from mlops_assets_tests.servers.processes import HOST, free_port
 from mlops_assets_tests.services import require_program, require_script
+from mlops_assets_tests.serving.published import production
 
 LOCKS = ("build", "code", "gpu", "serving")
 WORKSPACE = ("MLOPS_WORKSPACE=/var/lib/mlops/workspace",)
@@ -157,6 +160,11 @@ class Container:
             os.killpg(process.pid, signal.SIGTERM)
             process.wait(60)
 
+    def copy(self, source: Path, target: str) -> None:
+        """Copy a folder of this machine into it, for the image's user."""
+        words = ("buildah", "copy", "--chown", "10001:10001", self.name, str(source), target)
+        subprocess.run(words, env=self.environment, capture_output=True, check=True)
+
     def inspected(self) -> str:
         """Return what is known of its image, as JSON."""
         words = ("buildah", "inspect", self.name)
@@ -179,7 +187,7 @@ def _driver(folder: Path) -> str:
 
 @pytest.fixture(scope="module")
 def new_container(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], Container]]:
-    """Build a target and make a container of it; this takes long, and ten gigabytes."""
+    """Build a target and make the container of it; this takes long, and ten gigabytes."""
     if not os.environ.get("IMAGES"):
         pytest.skip("images are built by 'make test-images'")
     if os.geteuid() != 0:
@@ -204,6 +212,7 @@ def new_container(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable
         assert done.returncode == 0, f"{words}: {done.stdout[-2000:]} {done.stderr[-4000:]}"
         return done.stdout.strip().splitlines()[-1]
 
+    @cache
     def make(target: str) -> Container:
         image = output(sys.executable, str(DOCKER / "build.py"), target, "--base", base)
         return Container(output("buildah", "from", image), environment)
@@ -256,11 +265,12 @@ def test_the_image_runs_as_its_user_and_keeps_nothing_of_the_build(hub: Containe
 @pytest.mark.timeout(3000)
 @pytest.mark.parametrize("target", ["hub", "serving"])
 def test_an_image_runs_its_command_until_its_own_check_passes(
-    target: str,
-    new_container: Callable[[str], Container],
-    tmp_path: Path,
+    target: str, new_container: Callable[[str], Container], store: Store, tmp_path: Path
 ) -> None:
     container = new_container(target)
+    production(store, "v1-1", number=1)
+    store.registry.close()
+    container.copy(store.workspace.root, "/var/lib/mlops/served")
     config = json.loads(container.inspected())["Docker"]["config"]
     port = config["Cmd"][-1]
     here = {"0.0.0.0": HOST, port: str(free_port())}
@@ -269,7 +279,7 @@ def test_an_image_runs_its_command_until_its_own_check_passes(
     assert check.pop(0) == "CMD"
     assert container.run(*check).returncode == 1
     log = tmp_path / "log"
-    with container.running(*command, env=WORKSPACE, log=log):
+    with container.running(*command, env=("MLOPS_WORKSPACE=/var/lib/mlops/served",), log=log):
         deadline = time.monotonic() + 300
         while container.run(*check).returncode:
             assert time.monotonic() < deadline, log.read_text()
