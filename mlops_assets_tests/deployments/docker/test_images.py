@@ -27,6 +27,7 @@ from mlops_assets_tests.serving.published import production
 
 LOCKS = ("build", "code", "gpu", "serving")
 WORKSPACE = ("MLOPS_WORKSPACE=/var/lib/mlops/workspace",)
+SERVED = ("MLOPS_WORKSPACE=/var/lib/mlops/served", "MLOPS_CACHE=/var/lib/mlops/cache-of-served")
 LAND_ROWS = """
 from pathlib import Path
 from mlops_assets.cli.demo import land_rows
@@ -144,7 +145,9 @@ class Container:
         )
 
     @contextmanager
-    def running(self, *words: str, env: tuple[str, ...], log: Path) -> Iterator[None]:
+    def running(
+        self, *words: str, env: tuple[str, ...], log: Path
+    ) -> Iterator[subprocess.Popen[bytes]]:
         """Have a command of the image's user run meanwhile."""
         with log.open("w") as output:
             process = subprocess.Popen(
@@ -155,10 +158,11 @@ class Container:
                 start_new_session=True,
             )
         try:
-            yield
+            yield process
         finally:
-            os.killpg(process.pid, signal.SIGTERM)
-            process.wait(60)
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGTERM)
+                process.wait(60)
 
     def copy(self, source: Path, target: str) -> None:
         """Copy a folder of this machine into it, for the image's user."""
@@ -279,8 +283,8 @@ def test_an_image_runs_its_command_until_its_own_check_passes(
     assert check.pop(0) == "CMD"
     assert container.run(*check).returncode == 1
     log = tmp_path / "log"
-    with container.running(*command, env=("MLOPS_WORKSPACE=/var/lib/mlops/served",), log=log):
+    with container.running(*command, env=SERVED, log=log) as process:
         deadline = time.monotonic() + 300
         while container.run(*check).returncode:
-            assert time.monotonic() < deadline, log.read_text()
+            assert time.monotonic() < deadline and process.poll() is None, log.read_text()
             time.sleep(1)
