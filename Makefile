@@ -149,7 +149,7 @@ locks: .venv-peers/uv/$(UV) ## requirements/*.lock: what the images install, wit
 	@$(LOCK) $(EXTRAS_code) --output-file requirements/code.lock pyproject.toml
 	@$(LOCK) $(EXTRAS_code) --extra gpu --output-file requirements/gpu.lock pyproject.toml requirements/gpu.in
 
-test-images: .venv/with-all ## build the image of runs, and see it work as its user (root, buildah, debootstrap; ten gigabytes)
+test-images: .venv/with-all ## build the images hub and serving, and see them work as their user (root, buildah, debootstrap; ten gigabytes)
 	@IMAGES=1 REQUIRE_SERVICES=1 $(PYTEST) -n 0 mlops_assets_tests/deployments/docker/test_images.py
 
 images: ## the images code, hub and serving (needs buildah or docker; BASE=IMAGE with Python 3.11)
