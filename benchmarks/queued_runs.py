@@ -16,7 +16,7 @@ import yaml
 from sqlalchemy import create_engine, select
 
 from benchmarks.options import Options
-from benchmarks.processes import ROOT, clean_environment, postgres_server
+from benchmarks.processes import clean_environment, postgres_server
 from benchmarks.queued_runs_project import DATABASE, EXECUTED, JOB
 from benchmarks.tables import print_table
 from mlops_assets.orchestration.code import open_locations
@@ -108,8 +108,9 @@ def _daemon(environment: dict[str, str], log: Path) -> Iterator[psutil.Process]:
     """Run Dagster's daemon, and below it the code server and the runs."""
     command = [sys.executable, "-m", "dagster._daemon", "run", "-m", MODULE]
     with log.open("wb") as output:
+        # not in the checkout, whose .env names another instance
         process = subprocess.Popen(
-            command, cwd=ROOT, env=environment, stdout=output, stderr=subprocess.STDOUT
+            command, cwd=log.parent, env=environment, stdout=output, stderr=subprocess.STDOUT
         )
     try:
         yield psutil.Process(process.pid)

@@ -7,6 +7,7 @@ import dagster as dg
 from sqlalchemy import Column, Float, Integer, MetaData, String, Table, create_engine, insert
 
 JOB = "small"
+WORK_SECONDS = 30.0  # else most of those that are under way are still starting
 DATABASE = "QUEUED_RUNS_DATABASE"
 # no key: a run that is executed twice is to leave two rows
 EXECUTED = Table(
@@ -20,7 +21,8 @@ EXECUTED = Table(
 
 @dg.op
 def work(context: dg.OpExecutionContext) -> None:
-    """Write the row."""
+    """Wait, and write the row."""
+    time.sleep(WORK_SECONDS)
     engine = create_engine(os.environ[DATABASE])
     row = {"run_id": context.run_id, "pid": os.getpid(), "finished": time.time()}
     with engine.begin() as connection:
