@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -65,15 +66,18 @@ def opened(root: Path) -> Store:
 def watched(root: Path, before: Callable[[str], None]) -> Iterator[None]:
     """Call `before` with a description before each durable operation of this process.
 
-    Only operations on the workspace at `root` count.
+    Only operations on the workspace at `root` count. No file is being put meanwhile by another
+    thread, so that what dies there dies between two of them.
     """
+    one_at_a_time = threading.RLock()
     originals = {name: getattr(obstore, name) for name in ("put", "delete", "copy", "rename")}
     watching = True
 
     def announced(name: str) -> Callable[..., object]:
         def call(store: object, path: object, *rest: object, **options: object) -> object:
-            before(f"{name} {path}")
-            return originals[name](store, path, *rest, **options)
+            with one_at_a_time:
+                before(f"{name} {path}")
+                return originals[name](store, path, *rest, **options)
 
         return call
 
@@ -83,12 +87,14 @@ def watched(root: Path, before: Callable[[str], None]) -> Iterator[None]:
 
     def committing(connection: Connection) -> None:
         if wrote := connection.info.pop("wrote", None):
-            before(f"commit {wrote.splitlines()[0]}")
+            with one_at_a_time:
+                before(f"commit {wrote.splitlines()[0]}")
 
     # the hook cannot be removed
     def audited(name: str, arguments: tuple[Any, ...]) -> None:
         if watching and name == "os.rename" and str(arguments[1]).startswith(f"{root}{os.sep}"):
-            before(f"rename {Path(arguments[1]).relative_to(root)}")
+            with one_at_a_time:
+                before(f"rename {Path(arguments[1]).relative_to(root)}")
 
     for name in originals:
         setattr(obstore, name, announced(name))
