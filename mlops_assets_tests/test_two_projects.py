@@ -142,7 +142,7 @@ def store(projects: tuple[Project, Project], known: Known, tmp_path: Path) -> It
 
 
 def _close(store: Store) -> None:
-    """Forget a registry, as each user has a process of their own."""
+    """Forget a registry, as each user has a process of their own, also one opened since."""
     open_registry(store.registry.url).close()
     open_registry.cache_clear()
 

@@ -132,7 +132,7 @@ class RunProgress:
     def _show_trainings(self, runs: list[Run]) -> None:
         training = [run for run in runs if run.status == "running"]
         trains = [step for key, (step, _) in self._steps.items() if key.endswith(_TRAINING)]
-        if not trains or not runs:
+        if not trains:
             return
         step = trains[-1]
         if len(runs) > 1:
